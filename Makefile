@@ -1,0 +1,49 @@
+# The two commands: `make train` and `make test`. Both make their own environment in .venv from the lock.
+
+# The first Python on the path that TensorFlow has wheels for.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+# Further options for `make train`, as ARGS="--epochs 1 --arch dense".
+ARGS ?=
+
+.PHONY: train test lint lock clean
+
+train: $(VENV)/.installed
+	$(BIN)/python -m vae_tf.train --variant bn $(ARGS)
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	$(call install,requirements.lock)
+
+$(VENV)/.installed-dev: requirements-dev.lock pyproject.toml
+	$(call install,requirements-dev.lock)
+	@touch $(VENV)/.installed
+
+# Build isolation is off so that the build, too, uses the lock (setuptools comes with TensorFlow).
+define install
+	$(if $(PYTHON),,$(error vae_tf needs Python 3.11, 3.12 or 3.13 on the path (or make PYTHON=/path/to/it)))
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(1)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+endef
+
+# Writes both locks anew from the ranges in pyproject.toml.
+lock: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
+		--python-version 3.11 --upgrade pyproject.toml --extra dev --output-file requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
+		--python-version 3.11 --constraint requirements-dev.lock pyproject.toml --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

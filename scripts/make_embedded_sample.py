@@ -1,0 +1,59 @@
+"""Draw the sample of Fashion-MNIST that ships inside the package.
+
+    python scripts/make_embedded_sample.py --data-dir FOLDER_WITH_IDX_FILES
+
+Run without `--data-dir`, it downloads the full set through `keras.datasets`. The draw is balanced over
+the classes and depends on SEED alone, so that the file can be made again, bit for bit.
+"""
+
+import argparse
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from vae_tf.config import DataConfig
+from vae_tf.data.catalog import load_splits
+
+SEED = 20171
+TRAIN_PER_CLASS, TEST_PER_CLASS = 1000, 250
+TARGET = Path(__file__).parent.parent / "vae_tf" / "data" / "embedded" / "fashion_mnist_sample.npz"
+
+
+def draw(labels: np.ndarray, per_class: int, rng: np.random.Generator) -> np.ndarray:
+    """Indices of `per_class` examples of every class, in the order of the full set."""
+    chosen = [rng.choice(np.flatnonzero(labels == c), per_class, replace=False) for c in np.unique(labels)]
+    return np.sort(np.concatenate(chosen))
+
+
+def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Like `numpy.savez_compressed`, at the highest compression and with fixed time stamps."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, array in arrays.items():
+            entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(entry, "w") as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-dir", help="folder with the four IDX files; default: download")
+    options = parser.parse_args()
+    splits = load_splits(DataConfig(dataset="fashion_mnist", data_dir=options.data_dir, val_fraction=0))
+    rng = np.random.default_rng(SEED)
+    arrays = {}
+    for split, examples, per_class in (
+        ("train", splits.train, TRAIN_PER_CLASS),
+        ("test", splits.test, TEST_PER_CLASS),
+    ):
+        labels = np.asarray(examples.labels)
+        chosen = draw(labels, per_class, rng)
+        arrays[f"x_{split}"] = examples.read(chosen)[..., 0]
+        arrays[f"y_{split}"] = labels[chosen].astype(np.uint8)
+    write_npz(TARGET, arrays)
+    print(f"{TARGET}: {TARGET.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""Variational autoencoders for Keras 3 on TensorFlow: train, judge, compare and ship them.
+
+Public names are looked up on first use (PEP 562), so `import vae_tf` imports no TensorFlow.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from vae_tf.registry import resolve as _resolve
+
+if TYPE_CHECKING:
+    from vae_tf.config import RunConfig
+    from vae_tf.data.catalog import load_arrays
+    from vae_tf.model.build import build_vae
+    from vae_tf.model.vae import VAE
+    from vae_tf.rundir import load_run
+
+__version__ = "0.1.0"
+__all__ = ["VAE", "RunConfig", "build_vae", "load_arrays", "load_run"]
+
+_HOMES = {
+    "VAE": "vae_tf.model.vae:VAE",
+    "RunConfig": "vae_tf.config:RunConfig",
+    "build_vae": "vae_tf.model.build:build_vae",
+    "load_arrays": "vae_tf.data.catalog:load_arrays",
+    "load_run": "vae_tf.rundir:load_run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vae_tf' has no attribute {name!r}")
+    return _resolve(_HOMES[name])
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

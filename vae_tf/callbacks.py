@@ -1,0 +1,141 @@
+"""What happens while `fit` runs, one behaviour each."""
+
+import sys
+import time
+from typing import Any
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from vae_tf import plots
+from vae_tf.config import RunConfig
+from vae_tf.rundir import RunDir
+
+GRID_SAMPLES, GRID_COLUMNS = 64, 8
+LOSSES = ("loss", "reconstruction_loss", "kl_loss")
+
+
+class History(keras.callbacks.Callback):
+    """Writes a row of `history.csv` after every epoch; `rows` holds them all.
+
+    Args:
+        run_dir: Where to write.
+        num_images: Training pictures in an epoch.
+    """
+
+    def __init__(self, run_dir: RunDir, num_images: int) -> None:
+        super().__init__()
+        self.rows: list[dict[str, float]] = []
+        self._run_dir = run_dir
+        self._num_images = num_images
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Starts the epoch's clock."""
+        self._began = self._trained = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Reads the clock, so that validation and pictures do not count."""
+        self._trained = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        """Adds the row and writes the file."""
+        seconds = self._trained - self._began
+        columns = [name for name in (*LOSSES, *(f"val_{name}" for name in LOSSES)) if name in logs]
+        row: dict[str, float] = {"epoch": epoch + 1, **{name: float(logs[name]) for name in columns}}
+        self.rows.append(
+            {**row, "seconds": round(seconds, 3), "images_per_second": round(self._num_images / seconds, 1)}
+        )
+        self._run_dir.write_history(self.rows)
+
+
+class Progress(keras.callbacks.Callback):
+    """A bar with the three losses and images/s on a terminal; a line after every epoch, there and when piped.
+
+    Args:
+        history: The callback that has the epoch's row, called before this one.
+        config: The run.
+        num_images: Training pictures in an epoch.
+    """
+
+    def __init__(self, history: History, config: RunConfig, num_images: int) -> None:
+        super().__init__()
+        self._history = history
+        self._config = config
+        self._num_images = num_images
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Opens the epoch's bar."""
+        self._bar = tqdm(
+            total=self._num_images,
+            desc=self._name(epoch),
+            unit=" images",
+            leave=False,
+            file=sys.stdout,
+            disable=not sys.stdout.isatty(),
+        )
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
+        """Moves the bar."""
+        self._bar.set_postfix({name: f"{float(logs[name]):.2f}" for name in LOSSES}, refresh=False)
+        self._bar.update(min(self._config.batch_size, self._num_images - self._bar.n))
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Replaces the bar with the epoch's line."""
+        self._bar.close()
+        row = self._history.rows[-1]
+        losses = "  ".join(f"{name} {row[name]:.2f}" for name in (*LOSSES, "val_loss") if name in row)
+        print(f"{self._name(epoch)}  {losses}  {row['images_per_second']:,.0f} images/s", flush=True)
+
+    def _name(self, epoch: int) -> str:
+        total = str(self._config.epochs)
+        return f"epoch {epoch + 1:{len(total)}}/{total}"
+
+
+class Pictures(keras.callbacks.Callback):
+    """Draws prior samples and reconstructions every `sample_every` epochs and after the last.
+
+    Args:
+        run_dir: Where to write.
+        config: The run; its seed fixes the latents, the same at every epoch.
+        originals: The pictures to reconstruct `(N, H, W, C)`.
+    """
+
+    def __init__(self, run_dir: RunDir, config: RunConfig, originals: np.ndarray) -> None:
+        super().__init__()
+        self._run_dir = run_dir
+        self._config = config
+        self._originals = originals
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Draws where it is time to."""
+        done = epoch + 1
+        if done % self._config.sample_every and done != self._config.epochs:
+            return
+        samples = self.model.sample(GRID_SAMPLES, seed=self._config.seed)
+        self.samples_path = self._run_dir.save_samples(
+            plots.picture_grid(samples, GRID_COLUMNS, f"Prior samples, epoch {done}"), done
+        )
+        reconstructions = self.model.reconstruct(self._originals)
+        self.reconstructions_path = self._run_dir.save_reconstructions(
+            plots.reconstruction_grid(
+                self._originals, reconstructions, f"Originals above, reconstructions below, epoch {done}"
+            ),
+            done,
+        )
+
+
+class StopOnDivergence(keras.callbacks.Callback):
+    """Stops training at the first batch whose loss is not a finite number; `diverged_in` then names the epoch."""
+
+    diverged_in: int | None = None
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Notes which epoch it is."""
+        self._epoch = epoch + 1
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
+        """Looks at the running mean, which one bad batch spoils."""
+        if not np.isfinite(float(logs["loss"])):
+            self.diverged_in = self._epoch
+            self.model.stop_training = True

@@ -1,0 +1,133 @@
+"""What the commands share: options from typed configs, one-line errors, exit codes, a quiet TensorFlow."""
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict, SettingsError
+
+from vae_tf import registry
+from vae_tf.config import read_yaml, validated
+from vae_tf.errors import InputError
+
+USAGE_ERROR = 2
+INTERRUPTED = 130
+
+OptionsT = TypeVar("OptionsT", bound=BaseModel)
+
+
+def parse(options: type[OptionsT], command: str, arguments: Sequence[str]) -> OptionsT:
+    """Returns the options of a command: its command line over its `--config` file over its defaults.
+
+    Args:
+        options: A pydantic model; each field is an option, its docstring the help.
+        command: What to call the command in the help, as `"python -m vae_tf.train"`.
+        arguments: The words after the command.
+
+    Raises:
+        InputError: An option or config key is unknown or its value is not allowed.
+        SystemExit: After `--help` was printed.
+    """
+    given = _given_on_command_line(options, command, arguments)
+    from_file = read_yaml(Path(given["config"])) if "config" in given else {}
+    if "config" in from_file:
+        raise InputError(f"A config file can't name another one. Received: {given['config']} with the key 'config'")
+    return validated(options, {**from_file, **given})
+
+
+def _given_on_command_line(options: type[BaseModel], command: str, arguments: Sequence[str]) -> dict[str, Any]:
+    class Settings(options, BaseSettings):  # type: ignore[misc, valid-type]  # the base is known at run time only
+        model_config = SettingsConfigDict(
+            cli_prog_name=command,
+            cli_kebab_case=True,
+            cli_implicit_flags=True,
+            cli_hide_none_type=True,
+            cli_avoid_json=True,
+            cli_exit_on_error=False,
+        )
+
+    Settings.__doc__ = options.__doc__
+    try:
+        source: CliSettingsSource[Any] = CliSettingsSource(
+            Settings, cli_parse_args=list(arguments), formatter_class=_HelpFormatter
+        )
+        given = source()
+    except SettingsError as error:
+        raise InputError(_explained(str(error), options)) from None
+    return dict(given)
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    """Leaves out "(default: None)": the help text says what happens then."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help and action.help.removesuffix("(default: None)").rstrip()
+
+
+def _explained(message: str, options: type[BaseModel]) -> str:
+    message = message.removeprefix("error parsing CLI: ")
+    unknown = re.search(r"unrecognized arguments: (\S+)", message)
+    if not unknown:
+        return message
+    word = unknown.group(1)
+    if not word.startswith("-"):
+        return f"Options begin with --. Received: {word}"
+    names = ["--" + name.replace("_", "-") for name in options.model_fields]
+    return f"Unknown option '{word}'{registry.did_you_mean(word.partition('=')[0], names)}"
+
+
+def run(main: Callable[[OptionsT], None], options: type[OptionsT], command: str) -> None:
+    """Parses `sys.argv`, calls `main(options)`, and ends the process with the right status.
+
+    The status is 0 on success, 2 with one line on stderr for what the user can mend, 130 after Ctrl-C.
+    """
+    try:
+        main(parse(options, command, sys.argv[1:]))
+    except InputError as error:
+        sys.exit(_fail(str(error), USAGE_ERROR))
+    except KeyboardInterrupt:
+        sys.exit(_fail("interrupted", INTERRUPTED))
+
+
+def load_tensorflow() -> None:
+    """Imports TensorFlow and starts its devices without the log lines it prints while doing so.
+
+    Its C++ parts write some of them before any log level applies, so stderr itself is set aside meanwhile;
+    what was written is shown after all where the import fails.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    with _stderr_set_aside():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+        tf.get_logger().setLevel("ERROR")
+
+
+@contextmanager
+def _stderr_set_aside() -> Iterator[None]:
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as aside:
+        os.dup2(aside.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            aside.seek(0)
+            os.write(stderr, aside.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return status

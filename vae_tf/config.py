@@ -1,0 +1,244 @@
+"""What a run is made of: typed, frozen, validated, read from and written to YAML.
+
+A `RunConfig` is flat, so that a key in a YAML file and an option of the command line are the same word.
+Its three parts are base classes, so that a function names the part it needs: `def load(config: DataConfig)`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from vae_tf import registry
+from vae_tf.errors import InputError
+
+SMALLEST_SIDE = 8
+LARGEST_SEED = 2**31 - 1
+DEFAULT_HIDDEN_SIZES = (512, 256)
+
+
+def _one_of(kind: str, known: Any) -> BeforeValidator:
+    return BeforeValidator(lambda name: registry.check_name(kind, str(name), known))
+
+
+def _variant(name: object) -> str:
+    known = (*registry.VARIANTS, *registry.VARIANT_ALIASES)
+    name = registry.check_name("variant", str(name), known)
+    return registry.VARIANT_ALIASES.get(name, name)
+
+
+def _image_size(value: object) -> object:
+    """`50`, `"50"`, `"64x48"` or `[64, 48]` (height, width) to `"HxW"`."""
+    if value is None:
+        return None
+    sides = list(value) if isinstance(value, (list, tuple)) else str(value).lower().split("x")
+    if len(sides) == 1:
+        sides *= 2
+    try:
+        height, width = (int(str(side)) for side in sides)
+    except ValueError:
+        raise InputError(
+            f"image_size must be a side or HEIGHTxWIDTH in pixels, as 50 or 64x48. Received: image_size={value}"
+        ) from None
+    if min(height, width) < SMALLEST_SIDE:
+        raise InputError(f"image_size must be at least {SMALLEST_SIDE} pixels a side. Received: image_size={value}")
+    return f"{height}x{width}"
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class DataConfig(_Config):
+    """Which pictures, in which shape, split how."""
+
+    dataset: Annotated[str, _one_of("dataset", registry.DATASETS)] = "fashion_mnist_sample"
+    """fashion_mnist_sample (embedded), fashion_mnist, mnist, cifar10, folder, npz or npy."""
+    data_dir: Annotated[str, Field(min_length=1)] | None = None
+    """Where the data is: a folder (folder, or a named set on disk) or the file (npz, npy)."""
+    image_size: Annotated[str, BeforeValidator(_image_size)] | None = None
+    """Resize to this side, or HEIGHTxWIDTH, in pixels. Default: as the data is; 64 for a folder."""
+    channels: Literal[1, 3] | None = None
+    """1 for grey, 3 for colour. Default: as the data is; 3 for a folder."""
+    binarize: Literal["none", "static", "dynamic"] = "none"
+    """Draw 0/1 pixels with the grey value as probability: once (static) or afresh every epoch (dynamic)."""
+    val_fraction: float = Field(0.1, ge=0, lt=1, allow_inf_nan=False)
+    """Part of the train split that is held out for the val_* columns; 0 for none."""
+    batch_size: int = Field(128, ge=1)
+    """Pictures per update."""
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
+    """Seed of splits, order, weights and noise."""
+
+
+class ModelConfig(_Config):
+    """Which network and which probability model."""
+
+    arch: Annotated[str, _one_of("arch", registry.BACKBONES)] = "conv"
+    """conv or dense."""
+    variant: Annotated[str, BeforeValidator(_variant)] = "bn"
+    """plain (v1), or bn (v2) with batch normalization."""
+    latent_dim: int = Field(128, ge=1)
+    """Number of latent dimensions."""
+    hidden_sizes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] | None = None
+    """Units of the dense encoder's hidden layers, as 512,256; mirrored in the decoder."""
+    activation: Annotated[str, _one_of("activation", registry.ACTIVATIONS)] | None = None
+    """Activation of the dense hidden layers. Default: relu."""
+    likelihood: Annotated[str, _one_of("likelihood", registry.LIKELIHOODS)] = "bernoulli"
+    """bernoulli or gaussian."""
+    sigma: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Standard deviation of the gaussian likelihood. Default: 1."""
+    beta: float = Field(1.0, ge=0, allow_inf_nan=False)
+    """Weight of the KL term in the training loss."""
+
+    @model_validator(mode="after")
+    def _no_option_without_effect(self) -> Self:
+        for name, value, owner in (
+            ("hidden_sizes", self.hidden_sizes, "arch=dense"),
+            ("activation", self.activation, "arch=dense"),
+            ("sigma", self.sigma, "likelihood=gaussian"),
+        ):
+            key, _, wanted = owner.partition("=")
+            if value is not None and getattr(self, key) != wanted:
+                raise InputError(f"{name} needs {owner}. Received: {key}={getattr(self, key)}, {name}={value}")
+        return self
+
+
+class RunConfig(DataConfig, ModelConfig):
+    """Everything that decides what a training run computes."""
+
+    epochs: int = Field(10, ge=1)
+    """Passes over the training pictures."""
+    learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False)
+    """Step size of Adam."""
+    sample_every: int = Field(1, ge=1)
+    """Draw the two pictures every so many epochs, and at the end."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where to compute."""
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
+        """Returns the validated config.
+
+        Raises:
+            InputError: A key is unknown or a value is not allowed; says which and what is.
+        """
+        return validated(cls, values)
+
+    @classmethod
+    def from_yaml(cls, path: Path) -> Self:
+        """Returns the config that a YAML file describes: defaults where the file is silent.
+
+        Raises:
+            InputError: The file can't be read, is no YAML mapping, or holds a wrong key or value.
+        """
+        return cls.from_mapping(read_yaml(path))
+
+    def to_yaml(self) -> str:
+        """Returns YAML text from which `from_yaml` makes an equal config."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+    def resolved(self, image_shape: tuple[int, int, int]) -> Self:
+        """Returns the config with every default that depends on the data or on another key spelled out.
+
+        Args:
+            image_shape: `(height, width, channels)` that the pipeline delivers.
+        """
+        height, width, channels = image_shape
+        update: dict[str, Any] = {"image_size": f"{height}x{width}", "channels": channels}
+        if self.data_dir is not None:
+            update["data_dir"] = str(Path(self.data_dir).expanduser().resolve())
+        if self.arch == "dense":
+            update["hidden_sizes"] = self.hidden_sizes or DEFAULT_HIDDEN_SIZES
+            update["activation"] = self.activation or "relu"
+        if self.likelihood == "gaussian":
+            update["sigma"] = self.sigma or 1.0
+        return self.model_copy(update=update)
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """What the model and the reports need to know of a dataset.
+
+    Attributes:
+        name: The name in the registry.
+        image_shape: `(height, width, channels)` of every picture the pipeline delivers.
+        num_train, num_val, num_test: Pictures in each split.
+        num_classes: Number of classes, or `None` for unlabelled data.
+    """
+
+    name: str
+    image_shape: tuple[int, int, int]
+    num_train: int
+    num_val: int
+    num_test: int
+    num_classes: int | None
+
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def validated(model: type[ModelT], values: Mapping[str, Any]) -> ModelT:
+    """Returns `model(**values)`, with the first fault as one line.
+
+    Raises:
+        InputError: A key is unknown or a value is not allowed; says which and what is.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        raise InputError(_one_line(error.errors()[0], model)) from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Returns the mapping in a YAML file, `{}` for an empty one.
+
+    Raises:
+        InputError: The file can't be read or is no YAML mapping.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"config must be a readable YAML file. Received: {path} ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"config must be valid YAML. Received: {path} ({' '.join(str(error).split())})") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise InputError(f"config must be a YAML mapping of keys to values. Received: {path} ({values!r:.60})")
+    return values
+
+
+_REQUIREMENTS = {
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "greater than {gt}",
+    "less_than_equal": "at most {le}",
+    "less_than": "less than {lt}",
+    "finite_number": "a finite number",
+    "int_parsing": "an integer",
+    "int_from_float": "an integer",
+    "int_type": "an integer",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "bool_parsing": "true or false",
+    "string_type": "a text",
+    "string_too_short": "a text of at least one character",
+    "tuple_type": "a list, as 512,256",
+    "too_short": "a list of at least {min_length} item",
+    "literal_error": "one of {expected}",
+}
+
+
+def _one_line(error: Mapping[str, Any], model: type[BaseModel]) -> str:
+    """A pydantic error as one line in the package's words."""
+    name = str(error["loc"][0]) if error["loc"] else ""
+    context = error.get("ctx", {})
+    if error["type"] == "extra_forbidden":
+        return f"Unknown config key '{name}'{registry.did_you_mean(name, model.model_fields)}"
+    if error["type"] == "value_error":
+        return str(context["error"])
+    requirement = _REQUIREMENTS.get(error["type"])
+    requirement = requirement.format(**context) if requirement else f"valid ({error['msg']})"
+    return f"{name} must be {requirement}. Received: {name}={error['input']}"

@@ -1,0 +1,264 @@
+"""Every dataset by name: which pictures form the train, validation and test splits.
+
+A dataset is one `load_*` function here, listed in `vae_tf.registry.DATASETS`. It returns `RawSplits`;
+what all datasets share (the split where there is none, the validation part, the checks) is done once, in
+`load_splits`.
+"""
+
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from vae_tf.config import SMALLEST_SIDE, DataConfig, DatasetSpec, validated
+from vae_tf.data.sources import Examples
+from vae_tf.data.sources.arrays import ArrayExamples, checked_labels, checked_pixels, read_npy, read_npz, white_of
+from vae_tf.data.sources.idx import read_idx
+from vae_tf.data.sources.pictures import PictureExamples, find_pictures, readable
+from vae_tf.errors import InputError
+from vae_tf.registry import DATASETS, resolve
+
+NPZ_KEYS = ("x_train", "x_test", "y_train", "y_test")
+IDX_STEMS = {
+    "x_train": "train-images-idx3-ubyte",
+    "y_train": "train-labels-idx1-ubyte",
+    "x_test": "t10k-images-idx3-ubyte",
+    "y_test": "t10k-labels-idx1-ubyte",
+}
+TEST_FRACTION = 0.2
+FOLDER_SIDE, FOLDER_CHANNELS = 64, 3
+
+
+class RawSplits(NamedTuple):
+    """The splits as the data comes; `test` is `None` where the data does not say which part is for testing."""
+
+    train: Examples
+    test: Examples | None
+
+
+class Splits(NamedTuple):
+    """The splits a run uses. `val` is `None` with `val_fraction=0`."""
+
+    spec: DatasetSpec
+    train: Examples
+    val: Examples | None
+    test: Examples
+
+
+def load_splits(config: DataConfig) -> Splits:
+    """Returns the three splits of the dataset that `config` names.
+
+    Where the data has no test split, a fifth of it is drawn for one. Both that draw and the validation
+    part depend on `config.seed` alone, and keep the share of each class where the data is labelled.
+
+    Raises:
+        InputError: The data is missing, damaged, empty or too small.
+    """
+    raw: RawSplits = resolve(DATASETS[config.dataset])(config)
+    train, test = raw
+    if test is None:
+        train, test = _split(train, TEST_FRACTION, config.seed, "a test split")
+    val = None
+    if config.val_fraction > 0:
+        train, val = _split(train, config.val_fraction, config.seed, f"val_fraction={config.val_fraction}")
+    spec = DatasetSpec(
+        name=config.dataset,
+        image_shape=_image_shape(config, train.image_shape),
+        num_train=len(train),
+        num_val=0 if val is None else len(val),
+        num_test=len(test),
+        num_classes=None if train.labels is None else int(train.labels.max()) + 1,
+    )
+    return Splits(spec, train, val, test)
+
+
+def load_arrays(
+    dataset: str = "fashion_mnist_sample", data_dir: str | None = None
+) -> tuple[tuple[np.ndarray, np.ndarray | None], tuple[np.ndarray, np.ndarray | None]]:
+    """Returns a dataset as arrays, in the way of `keras.datasets` but ready for the model.
+
+    Args:
+        dataset: A name in the registry; pictures of a folder come at 64x64x3.
+        data_dir: Where the data is; see the command line's `--data-dir`.
+
+    Returns:
+        `(x_train, y_train), (x_test, y_test)`: x float32 `(N, H, W, C)` in [0, 1], y int64 `(N,)` or `None`.
+
+    Raises:
+        InputError: The data is missing, damaged, empty or too small.
+    """
+    splits = load_splits(validated(DataConfig, {"dataset": dataset, "data_dir": data_dir, "val_fraction": 0}))
+    return _as_arrays(splits.train), _as_arrays(splits.test)
+
+
+def _as_arrays(examples: Examples) -> tuple[np.ndarray, np.ndarray | None]:
+    pixels = examples.read(np.arange(len(examples)))
+    return pixels.astype(np.float32) / np.float32(examples.scale), examples.labels
+
+
+def _split(examples: Examples, fraction: float, seed: int, purpose: str) -> tuple[Examples, Examples]:
+    from sklearn.model_selection import train_test_split  # a second of import that --help need not pay
+
+    count = round(len(examples) * fraction)
+    if not 0 < count < len(examples):
+        raise InputError(f"{purpose} needs more pictures than there are. Received: {len(examples)}")
+    kept, drawn = train_test_split(
+        np.arange(len(examples)), test_size=count, random_state=seed, stratify=_strata(examples.labels, count)
+    )
+    return examples.subset(np.sort(kept)), examples.subset(np.sort(drawn))
+
+
+def _strata(labels: np.ndarray | None, count: int) -> np.ndarray | None:
+    """The labels where a draw of `count` can hold its share of every class, else `None`."""
+    if labels is None:
+        return None
+    sizes = np.unique_counts(labels).counts
+    enough = sizes.min() >= 2 and min(count, len(labels) - count) >= len(sizes)
+    return labels if enough else None
+
+
+def _image_shape(config: DataConfig, native: tuple[int, int, int]) -> tuple[int, int, int]:
+    """The shape the pipeline delivers: the data's own where the config is silent."""
+    height, width = requested_size(config) or native[:2]
+    if min(height, width) < SMALLEST_SIDE:
+        raise InputError(
+            f"Pictures must be at least {SMALLEST_SIDE} pixels a side. Received: {height}x{width}; use --image-size"
+        )
+    return height, width, config.channels or native[2]
+
+
+def requested_size(config: DataConfig) -> tuple[int, int] | None:
+    """Returns `(height, width)` from the config, `None` where it is silent."""
+    if config.image_size is None:
+        return None
+    height, width = config.image_size.split("x")
+    return int(height), int(width)
+
+
+def load_fashion_mnist_sample(config: DataConfig) -> RawSplits:
+    """The embedded 10,000 + 2,500 pictures of Fashion-MNIST (MIT, Zalando SE), 28x28x1, ten classes."""
+    if config.data_dir is not None:
+        raise InputError(
+            "fashion_mnist_sample ships inside the package and takes no data_dir. "
+            f"Received: data_dir={config.data_dir}; choose --dataset fashion_mnist, folder, npz or npy"
+        )
+    with resources.as_file(resources.files("vae_tf.data") / "embedded" / "fashion_mnist_sample.npz") as path:
+        return _from_arrays(read_npz(path, NPZ_KEYS), "")
+
+
+def load_fashion_mnist(config: DataConfig) -> RawSplits:
+    """Fashion-MNIST (Xiao et al. 2017, MIT): 60,000 + 10,000 pictures, 28x28x1, ten classes."""
+    return _load_named("fashion_mnist", config)
+
+
+def load_mnist(config: DataConfig) -> RawSplits:
+    """MNIST (LeCun et al. 1998): 60,000 + 10,000 pictures, 28x28x1, ten classes."""
+    return _load_named("mnist", config)
+
+
+def load_cifar10(config: DataConfig) -> RawSplits:
+    """CIFAR-10 (Krizhevsky 2009): 50,000 + 10,000 pictures, 32x32x3, ten classes."""
+    return _load_named("cifar10", config)
+
+
+def _load_named(name: str, config: DataConfig) -> RawSplits:
+    """A well-known set from `data_dir`, or through `keras.datasets` where none is given."""
+    if config.data_dir is None:
+        return _from_arrays(_download(name), f"{name}: ")
+    place = Path(config.data_dir).expanduser()
+    if place.is_file():
+        return _from_npz(place)
+    if not place.is_dir():
+        raise InputError(f"data_dir must be a folder with the files of {name}. Received: {place} (no such folder)")
+    idx = {key: _first_existing(place, stem, f"{stem}.gz") for key, stem in IDX_STEMS.items()}
+    if idx["x_train"] and idx["x_test"]:
+        arrays = {key: read_idx(path, 3 if key[0] == "x" else 1) for key, path in idx.items() if path}
+        return _from_arrays(arrays, f"{place}: ")
+    npz = _first_existing(place, f"{name}.npz")
+    if npz is None:
+        raise InputError(
+            f"data_dir must hold {IDX_STEMS['x_train']} and {IDX_STEMS['x_test']} (or .gz), or {name}.npz. "
+            f"Received: {place} without them"
+        )
+    return _from_npz(npz)
+
+
+def _first_existing(folder: Path, *names: str) -> Path | None:
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def _download(name: str) -> dict[str, np.ndarray]:
+    import keras  # loads TensorFlow, which no other source needs
+
+    try:
+        (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
+    except Exception as error:  # keras raises a bare Exception where the download fails
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(
+            f"{name} could not be downloaded ({reason}); name a folder that holds it with --data-dir"
+        ) from None
+    return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+
+
+def load_folder(config: DataConfig) -> RawSplits:
+    """A tree of picture files; its `train/` and `test/` subfolders are the splits where both exist."""
+    folder = _required_data_dir(config, "a folder of pictures")
+    height, width = requested_size(config) or (FOLDER_SIDE, FOLDER_SIDE)
+    image_shape = (height, width, config.channels or FOLDER_CHANNELS)
+    parts = [folder / "train", folder / "test"]
+    if all(part.is_dir() for part in parts):
+        train, test = (_pictures(part, image_shape) for part in parts)
+        return RawSplits(train, test)
+    return RawSplits(_pictures(folder, image_shape), None)
+
+
+def _pictures(folder: Path, image_shape: tuple[int, int, int]) -> PictureExamples:
+    found = find_pictures(folder)
+    good = readable(found, image_shape)
+    if not good:
+        raise InputError(
+            f"data_dir must hold pictures that open. Received: {folder} (none of {len(found)} files opens)"
+        )
+    return PictureExamples(good, image_shape)
+
+
+def load_npz(config: DataConfig) -> RawSplits:
+    """An npz file in the `keras.datasets` convention: `x_train`, `x_test`, optionally `y_train`, `y_test`."""
+    return _from_npz(_required_data_dir(config, "the npz file"))
+
+
+def load_npy(config: DataConfig) -> RawSplits:
+    """One array of pictures in an npy file; the test split is drawn from it."""
+    path = _required_data_dir(config, "the npy file")
+    pixels = checked_pixels(read_npy(path), str(path))
+    return RawSplits(ArrayExamples(pixels, None, white_of(pixels)), None)
+
+
+def _required_data_dir(config: DataConfig, what: str) -> Path:
+    if config.data_dir is None:
+        raise InputError(f"dataset={config.dataset} needs data_dir: {what}. Received: no --data-dir")
+    return Path(config.data_dir).expanduser()
+
+
+def _from_npz(path: Path) -> RawSplits:
+    arrays = read_npz(path, NPZ_KEYS)
+    missing = [key for key in NPZ_KEYS[:2] if key not in arrays]
+    if missing:
+        raise InputError(f"{path} must hold the arrays x_train and x_test. Received: no {' and no '.join(missing)}")
+    return _from_arrays(arrays, f"{path}: ")
+
+
+def _from_arrays(arrays: dict[str, np.ndarray], where: str) -> RawSplits:
+    x_train, x_test = (checked_pixels(arrays[key], where + key) for key in NPZ_KEYS[:2])
+    if x_train.shape[1:] != x_test.shape[1:]:
+        raise InputError(
+            f"{where}x_train and x_test must hold pictures of one shape. "
+            f"Received: {x_train.shape[1:]} and {x_test.shape[1:]}"
+        )
+    white = white_of(x_train, x_test)
+    y_train, y_test = (
+        checked_labels(arrays.get(key), len(pixels), where + key)
+        for key, pixels in zip(NPZ_KEYS[2:], (x_train, x_test), strict=True)
+    )
+    return RawSplits(ArrayExamples(x_train, y_train, white), ArrayExamples(x_test, y_test, white))

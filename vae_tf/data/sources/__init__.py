@@ -1,0 +1,35 @@
+"""One reader per format.
+
+A source is an indexed collection of pictures that reads a few of them at a time, so that what does not
+fit in memory is never loaded whole. Sources are numpy and Pillow only: no TensorFlow.
+"""
+
+from typing import Protocol, Self
+
+import numpy as np
+
+
+class Examples(Protocol):
+    """An indexed collection of pictures.
+
+    Attributes:
+        image_shape: `(height, width, channels)` of what `read` returns.
+        scale: The number that stands for white: pixels divided by it lie in [0, 1].
+        dtype: Type of the pixels that `read` returns.
+        labels: Class of each picture, int64 of shape `(N,)`, or `None`.
+    """
+
+    image_shape: tuple[int, int, int]
+    scale: float
+    dtype: np.dtype
+    labels: np.ndarray | None
+
+    def __len__(self) -> int: ...
+
+    def read(self, indices: np.ndarray) -> np.ndarray:
+        """Returns the pictures at `indices` `(B,)` as `(B, H, W, C)`, in [0, `scale`]."""
+        ...
+
+    def subset(self, indices: np.ndarray) -> Self:
+        """Returns the collection of the pictures at `indices` `(B,)`, in that order."""
+        ...

@@ -1,0 +1,121 @@
+"""Pictures held in an array: from npz and npy files, IDX files, keras.datasets, or the caller."""
+
+import zipfile
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from vae_tf.errors import InputError
+
+IMAGE_RANKS = (3, 4)
+
+
+class ArrayExamples:
+    """An array of pictures as an indexed collection; see `Examples`.
+
+    Args:
+        pixels: `(N, H, W)` or `(N, H, W, C)` with C 1 or 3, of any real dtype.
+        labels: `(N,)` class numbers, or `None`.
+        scale: The number that stands for white.
+    """
+
+    def __init__(self, pixels: np.ndarray, labels: np.ndarray | None, scale: float) -> None:
+        self._pixels = pixels if pixels.ndim == 4 else pixels[..., np.newaxis]
+        self.labels = labels
+        self.scale = scale
+        self.dtype = np.dtype(np.uint8 if pixels.dtype == np.uint8 else np.float32)
+        height, width, channels = self._pixels.shape[1:]
+        self.image_shape = (height, width, channels)
+
+    def __len__(self) -> int:
+        return len(self._pixels)
+
+    def read(self, indices: np.ndarray) -> np.ndarray:
+        """Returns the pictures at `indices` `(B,)` as `(B, H, W, C)`, in [0, `scale`]."""
+        return self._pixels[indices].astype(self.dtype, copy=False)
+
+    def subset(self, indices: np.ndarray) -> Self:
+        """Returns the collection of the pictures at `indices` `(B,)`, in that order."""
+        labels = None if self.labels is None else self.labels[indices]
+        return type(self)(self._pixels[indices], labels, self.scale)
+
+
+def checked_pixels(pixels: np.ndarray, name: str) -> np.ndarray:
+    """Returns `pixels` if it is a usable array of pictures.
+
+    Args:
+        pixels: The array to check.
+        name: What to call it in the message.
+
+    Raises:
+        InputError: Wrong rank, channels, size or dtype, no picture, or a value that is NaN or outside [0, 255].
+    """
+    if pixels.dtype.kind not in "buif":
+        raise InputError(f"{name} must hold numbers. Received: dtype {pixels.dtype}")
+    if pixels.ndim not in IMAGE_RANKS or (pixels.ndim == 4 and pixels.shape[3] not in (1, 3)):
+        raise InputError(
+            f"{name} must have shape (N, H, W), (N, H, W, 1) or (N, H, W, 3). Received: shape {pixels.shape}"
+        )
+    if 0 in pixels.shape:
+        raise InputError(f"{name} must hold at least one picture. Received: shape {pixels.shape}")
+    low, high = pixels.min(), pixels.max()
+    if not (low >= 0 and high <= 255):
+        raise InputError(f"{name} must hold values in [0, 255] without NaN. Received: minimum {low}, maximum {high}")
+    return pixels
+
+
+def checked_labels(labels: np.ndarray | None, num_pictures: int, name: str) -> np.ndarray | None:
+    """Returns `labels` `(N,)` or `(N, 1)` as int64 `(N,)`, `None` as it is.
+
+    Raises:
+        InputError: Not one whole, non-negative number for each of the `num_pictures`.
+    """
+    if labels is None:
+        return None
+    if labels.size != num_pictures or labels.shape[0] != num_pictures:
+        raise InputError(f"{name} must hold one label for each of {num_pictures} pictures. Received: {labels.shape}")
+    if labels.dtype.kind not in "bui" or labels.min() < 0:
+        raise InputError(f"{name} must hold whole numbers from 0 up. Received: dtype {labels.dtype}")
+    return labels.reshape(-1).astype(np.int64)
+
+
+def white_of(*arrays: np.ndarray) -> float:
+    """Returns the number that stands for white: 1 where no value exceeds 1, else 255."""
+    return 1.0 if max(array.max() for array in arrays) <= 1 else 255.0
+
+
+def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Returns those of the arrays called `names` that an npz file holds. Pickled objects are never loaded.
+
+    Raises:
+        InputError: The file can't be read or is no npz file, or an array is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise InputError(f"data_dir must name an npz file for this dataset. Received: {path} (one array)")
+            return {name: archive[name] for name in names if name in archive.files}
+    except OSError as error:
+        raise InputError(f"data_dir must name a readable npz file. Received: {path} ({_reason(error)})") from None
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"data_dir must name an undamaged npz file. Received: {path} ({_reason(error)})") from None
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """Returns the array in an npy file, mapped into memory rather than read.
+
+    Raises:
+        InputError: The file can't be read, is truncated, or is no npy file.
+    """
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except OSError as error:
+        raise InputError(f"data_dir must name a readable npy file. Received: {path} ({_reason(error)})") from None
+    except (ValueError, EOFError) as error:
+        raise InputError(f"data_dir must name an undamaged npy file. Received: {path} ({_reason(error)})") from None
+
+
+def _reason(error: Exception) -> str:
+    strerror = getattr(error, "strerror", None)
+    return strerror or " ".join(str(error).split())[:120]

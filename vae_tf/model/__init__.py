@@ -1,0 +1,30 @@
+"""The model and its parts. Importing this package registers all of them with Keras.
+
+So after `import vae_tf.model`, `keras.saving.load_model("model.keras")` restores a model in safe mode.
+"""
+
+from vae_tf.model.backbones.conv import ConvBackbone
+from vae_tf.model.backbones.dense import DenseBackbone
+from vae_tf.model.build import build_vae
+from vae_tf.model.likelihood import Bernoulli, Gaussian, Likelihood
+from vae_tf.model.objective import BetaELBO, Objective, Terms
+from vae_tf.model.posterior import DiagonalNormal, Posterior
+from vae_tf.model.prior import Prior, StandardNormal
+from vae_tf.model.vae import VAE
+
+__all__ = [
+    "VAE",
+    "Bernoulli",
+    "BetaELBO",
+    "ConvBackbone",
+    "DenseBackbone",
+    "DiagonalNormal",
+    "Gaussian",
+    "Likelihood",
+    "Objective",
+    "Posterior",
+    "Prior",
+    "StandardNormal",
+    "Terms",
+    "build_vae",
+]

@@ -1,0 +1,1 @@
+"""Network families. A backbone makes a matching encoder and decoder as plain Keras models."""

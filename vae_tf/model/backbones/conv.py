@@ -1,0 +1,67 @@
+"""The convolutional architecture of the two notebook versions, for pictures of any size from 8x8 up.
+
+At 50x50x1 with 128 latent dimensions it is the original to the unit: 3,501,568 encoder and 10,740,609
+decoder parameters plain, 3,502,464 and 10,742,401 with batch normalization.
+"""
+
+import math
+
+import keras
+from keras import layers
+
+ENCODER_FILTERS = (32, 64, 128)
+ENCODER_UNITS = (512, 256)
+# (filters, kernel size, strides) of the decoder's transposed convolutions between its Dense and its output.
+DECODER_LAYERS = ((256, 1, 1), (128, 3, 2), (64, 3, 1), (32, 3, 1))
+DECODER_NORMALIZED_FILTERS = (256, 128, 64)
+DECODER_BASE_FILTERS = 128
+
+
+class ConvBackbone:
+    """Encoder of three strided convolutions, decoder of transposed ones, as in the original notebooks.
+
+    With batch normalization it follows each encoder convolution and the first three transposed ones, after
+    their ReLU. An odd side is reached by cropping the doubled half.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        batch_norm: Whether to normalize (Version 2) or not (Version 1).
+    """
+
+    def __init__(self, image_shape: tuple[int, int, int], *, batch_norm: bool) -> None:
+        self.image_shape = image_shape
+        self.batch_norm = batch_norm
+
+    def encoder(self, params_size: int) -> keras.Model:
+        """Returns the network from pictures `(B, H, W, C)` to float32 `(B, params_size)`."""
+        stack: list[keras.layers.Layer] = [keras.Input(self.image_shape)]
+        for filters in ENCODER_FILTERS:
+            stack.append(layers.Conv2D(filters, 3, strides=2, padding="same", activation="relu"))
+            if self.batch_norm:
+                stack.append(layers.BatchNormalization())
+        stack.append(layers.Flatten())
+        stack.extend(layers.Dense(units, activation="relu") for units in ENCODER_UNITS)
+        stack.append(layers.Dense(params_size, dtype="float32", name="posterior_params"))
+        return keras.Sequential(stack, name="encoder")
+
+    def decoder(self, latent_dim: int, params_channels: int) -> keras.Model:
+        """Returns the network from latents `(B, Z)` to float32 `(B, H, W, params_channels)`."""
+        height, width, _ = self.image_shape
+        base = (math.ceil(height / 2), math.ceil(width / 2), DECODER_BASE_FILTERS)
+        stack: list[keras.layers.Layer] = [
+            keras.Input((latent_dim,)),
+            layers.Dense(math.prod(base), activation="relu"),
+            layers.Reshape(base),
+        ]
+        for filters, kernel_size, strides in DECODER_LAYERS:
+            stack.append(
+                layers.Conv2DTranspose(filters, kernel_size, strides=strides, padding="same", activation="relu")
+            )
+            if self.batch_norm and filters in DECODER_NORMALIZED_FILTERS:
+                stack.append(layers.BatchNormalization())
+        if height % 2 or width % 2:
+            stack.append(layers.Cropping2D(((0, height % 2), (0, width % 2))))
+        stack.append(
+            layers.Conv2DTranspose(params_channels, 3, padding="same", dtype="float32", name="likelihood_params")
+        )
+        return keras.Sequential(stack, name="decoder")

@@ -1,0 +1,106 @@
+"""The one way to build a VAE by names."""
+
+from collections.abc import Sequence
+
+from vae_tf import registry
+from vae_tf.config import SMALLEST_SIDE, ModelConfig, validated
+from vae_tf.errors import InputError
+from vae_tf.model.backbones.conv import ConvBackbone
+from vae_tf.model.backbones.dense import DenseBackbone
+from vae_tf.model.likelihood import Likelihood
+from vae_tf.model.objective import BetaELBO
+from vae_tf.model.posterior import DiagonalNormal
+from vae_tf.model.prior import StandardNormal
+from vae_tf.model.vae import VAE
+
+
+def build_vae(
+    image_shape: tuple[int, int, int],
+    latent_dim: int = 128,
+    arch: str = "conv",
+    variant: str = "bn",
+    likelihood: str = "bernoulli",
+    *,
+    hidden_sizes: Sequence[int] | None = None,
+    activation: str | None = None,
+    sigma: float | None = None,
+    beta: float = 1.0,
+    seed: int = 0,
+) -> VAE:
+    """Returns a built VAE with fresh weights; call `keras.utils.set_random_seed` first to fix them.
+
+    Args:
+        image_shape: `(height, width, channels)`, at least 8x8 pixels, 1 or 3 channels.
+        latent_dim: Number of latent dimensions.
+        arch: `"conv"` or `"dense"`.
+        variant: `"plain"` (alias `"v1"`) or `"bn"` (`"v2"`), with batch normalization.
+        likelihood: `"bernoulli"` or `"gaussian"`.
+        hidden_sizes: Units of the dense encoder's hidden layers; default `(512, 256)`.
+        activation: Activation of the dense hidden layers; default `"relu"`.
+        sigma: Standard deviation of the gaussian likelihood; default 1.
+        beta: Weight of the KL term in the training loss.
+        seed: Seed of the posterior noise.
+
+    Raises:
+        InputError: An argument is out of range, unknown, or has no effect with the others.
+    """
+    config = validated(
+        ModelConfig,
+        {
+            "latent_dim": latent_dim,
+            "arch": arch,
+            "variant": variant,
+            "likelihood": likelihood,
+            "hidden_sizes": hidden_sizes,
+            "activation": activation,
+            "sigma": sigma,
+            "beta": beta,
+        },
+    )
+    return build_from_config(config, image_shape, seed)
+
+
+def build_from_config(config: ModelConfig, image_shape: tuple[int, int, int], seed: int) -> VAE:
+    """Returns a built VAE with fresh weights for pictures of `image_shape`.
+
+    Raises:
+        InputError: `image_shape` is not `(height, width, channels)` of at least 8x8 pixels and 1 or 3 channels.
+    """
+    image_shape = _checked_image_shape(image_shape)
+    posterior = DiagonalNormal(name="posterior")
+    likelihood = _likelihood(config)
+    backbone = _backbone(config, image_shape)
+    vae = VAE(
+        encoder=backbone.encoder(posterior.params_size(config.latent_dim)),
+        decoder=backbone.decoder(config.latent_dim, likelihood.params_size(image_shape[-1])),
+        posterior=posterior,
+        prior=StandardNormal(config.latent_dim, name="prior"),
+        likelihood=likelihood,
+        objective=BetaELBO(config.beta, name="objective"),
+        seed=seed,
+        name="vae",
+    )
+    vae.build((None, *image_shape))
+    return vae
+
+
+def _likelihood(config: ModelConfig) -> Likelihood:
+    options = {} if config.sigma is None else {"sigma": config.sigma}
+    return registry.resolve(registry.LIKELIHOODS[config.likelihood])(**options, name="likelihood")
+
+
+def _backbone(config: ModelConfig, image_shape: tuple[int, int, int]) -> ConvBackbone | DenseBackbone:
+    options = {"hidden_sizes": config.hidden_sizes, "activation": config.activation}
+    given = {name: value for name, value in options.items() if value is not None}
+    backbone = registry.resolve(registry.BACKBONES[config.arch])
+    return backbone(image_shape, batch_norm=config.variant == "bn", **given)
+
+
+def _checked_image_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
+    shape = tuple(int(side) for side in image_shape)
+    if len(shape) != 3 or min(shape[:2]) < SMALLEST_SIDE or shape[2] not in (1, 3):
+        raise InputError(
+            f"image_shape must be (height, width, channels), at least {SMALLEST_SIDE} pixels a side "
+            f"and 1 or 3 channels. Received: image_shape={image_shape}"
+        )
+    return shape

@@ -1,0 +1,198 @@
+"""The variational autoencoder: encoder + posterior + prior + likelihood + decoder + objective."""
+
+from typing import Any, Self
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from vae_tf.model.likelihood import Likelihood
+from vae_tf.model.objective import Objective, Terms
+from vae_tf.model.posterior import Posterior, Seed
+from vae_tf.model.prior import Prior
+
+PARTS = ("encoder", "decoder", "posterior", "prior", "likelihood", "objective")
+
+
+@keras.saving.register_keras_serializable(package="vae_tf")
+class VAE(keras.Model):
+    """A variational autoencoder (Kingma & Welling 2014) composed of interchangeable parts.
+
+    `compile(optimizer)`, then `fit(x)` with pictures alone. Training reports `loss` (the objective),
+    `reconstruction_loss` and `kl_loss`; `evaluate` and `val_*` report the same with beta 1, so that there
+    `loss` is minus the ELBO. All in nats per example.
+
+    Args:
+        encoder: Model from data `(B, H, W, C)` to raw posterior parameters `(B, posterior.params_size(Z))`.
+        decoder: Model from latents `(B, Z)` to raw likelihood parameters
+            `(B, H, W, likelihood.params_size(C))`.
+        posterior: What the encoder's numbers mean.
+        prior: Distribution of the latents; it knows Z.
+        likelihood: What the decoder's numbers mean.
+        objective: What training minimizes.
+        seed: Seed of the posterior noise.
+        **kwargs: As of `keras.Model`.
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        decoder: keras.Model,
+        posterior: Posterior,
+        prior: Prior,
+        likelihood: Likelihood,
+        objective: Objective,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.encoder = encoder
+        self.decoder = decoder
+        self.posterior = posterior
+        self.prior = prior
+        self.likelihood = likelihood
+        self.objective = objective
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.loss_tracker = keras.metrics.Mean(name="loss")
+        self.reconstruction_loss_tracker = keras.metrics.Mean(name="reconstruction_loss")
+        self.kl_loss_tracker = keras.metrics.Mean(name="kl_loss")
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Builds every part.
+
+        Args:
+            input_shape: `(None, height, width, channels)`.
+        """
+        params_size = self.posterior.params_size(self.prior.latent_dim)
+        latent_shape = (None, self.prior.latent_dim)
+        for part, shape in (
+            (self.encoder, input_shape),
+            (self.decoder, latent_shape),
+            (self.posterior, (None, params_size)),
+            (self.prior, latent_shape),
+            (self.likelihood, input_shape),
+            (self.objective, None),
+        ):
+            if not part.built:
+                part.build(shape)
+        self.built = True
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The three trackers; Keras resets them at the start of every epoch."""
+        return [self.loss_tracker, self.reconstruction_loss_tracker, self.kl_loss_tracker]
+
+    def elbo_terms(
+        self,
+        inputs: keras.KerasTensor,
+        *,
+        num_samples: int = 1,
+        training: bool = False,
+        seed: Seed | None = None,
+    ) -> Terms:
+        """Returns the terms of the ELBO; training, testing and evaluation all go through here.
+
+        Args:
+            inputs: Data `(B, H, W, C)`.
+            num_samples: Posterior draws K per example.
+            training: Whether batch normalization uses the batch and updates its averages.
+            seed: Source of the noise; by default the model's own generator.
+
+        Returns:
+            `Terms` for K draws of B examples, in nats.
+        """
+        params = ops.cast(self.encoder(inputs, training=training), "float32")
+        batch_size = ops.shape(params)[0]
+        repeated = ops.broadcast_to(params, (num_samples, *ops.shape(params)))
+        z = self.posterior.sample(repeated, self.seed_generator if seed is None else seed)
+        flat = ops.reshape(z, (num_samples * batch_size, self.prior.latent_dim))
+        decoded = self.decoder(flat, training=training)
+        decoded = ops.reshape(decoded, (num_samples, batch_size, *decoded.shape[1:]))
+        return Terms(
+            log_likelihood=self.likelihood.log_prob(decoded, inputs),
+            log_prior=self.prior.log_prob(z),
+            log_posterior=self.posterior.log_prob(repeated, z),
+            kl=self.prior.kl(self.posterior, params, z),
+            z=z,
+        )
+
+    def call(self, inputs: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
+        """Returns the mean reconstruction `(B, H, W, C)` of data, through the posterior mean."""
+        params = ops.cast(self.encoder(inputs, training=training), "float32")
+        return self.likelihood.mean(self.decoder(self.posterior.mean(params), training=training))
+
+    def train_step(self, data: Any) -> dict[str, keras.KerasTensor]:
+        """Makes one update of the weights on a batch and returns the running means of the epoch."""
+        inputs = _pictures_alone(data)
+        with tf.GradientTape() as tape:
+            terms = self.elbo_terms(inputs, training=True)
+            per_example = self.objective(terms) + ops.sum(self.losses)  # plus the layers' own regularizers
+            loss = ops.mean(per_example)
+            scaled_loss = self.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled_loss, self.trainable_weights)
+        self.optimizer.apply(gradients, self.trainable_weights)
+        return self._track(per_example, terms)
+
+    def test_step(self, data: Any) -> dict[str, keras.KerasTensor]:
+        """Measures a batch, with beta 1 and batch normalization at its averages."""
+        terms = self.elbo_terms(_pictures_alone(data), training=False)
+        return self._track(terms.negative_elbo(), terms)
+
+    def _track(self, loss: keras.KerasTensor, terms: Terms) -> dict[str, keras.KerasTensor]:
+        """Adds one value per example `(B,)` to each mean, so that a short last batch weighs right."""
+        self.loss_tracker.update_state(loss)
+        self.reconstruction_loss_tracker.update_state(terms.reconstruction_loss())
+        self.kl_loss_tracker.update_state(terms.kl)
+        return {metric.name: metric.result() for metric in self.metrics}
+
+    def encode(self, x: np.ndarray, batch_size: int = 128) -> np.ndarray:
+        """Returns the posterior means, float32 `(N, Z)`, of data `(N, H, W, C)`."""
+        params = self.encoder.predict(x, batch_size=batch_size, verbose=0)
+        return ops.convert_to_numpy(self.posterior.mean(ops.convert_to_tensor(params, "float32")))
+
+    def decode(self, z: np.ndarray, batch_size: int = 128) -> np.ndarray:
+        """Returns the mean data E[x | z], float32 `(N, H, W, C)`, for latents `(N, Z)`."""
+        params = self.decoder.predict(z, batch_size=batch_size, verbose=0)
+        return ops.convert_to_numpy(self.likelihood.mean(ops.convert_to_tensor(params, "float32")))
+
+    def sample(self, n: int, seed: Seed, temperature: float = 1.0) -> np.ndarray:
+        """Returns the mean data for `n` draws of the latents from the prior.
+
+        Args:
+            n: Number of draws, at least 1.
+            seed: An integer gives the same draws every time.
+            temperature: Factor on the latents; below 1 stays nearer to the prior's centre.
+
+        Returns:
+            float32 `(n, H, W, C)` in data units.
+
+        Raises:
+            ValueError: `n` is below 1.
+        """
+        if n < 1:
+            raise ValueError(f"n must be at least 1. Received: n={n}")
+        return self.decode(temperature * ops.convert_to_numpy(self.prior.sample(n, seed)))
+
+    def reconstruct(self, x: np.ndarray) -> np.ndarray:
+        """Returns the mean reconstructions, float32 `(N, H, W, C)`, of data `(N, H, W, C)`."""
+        return self.decode(self.encode(x))
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments, parts serialized."""
+        parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in PARTS}
+        return {**super().get_config(), **parts, "seed": self.seed}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Self:
+        """Returns the model that `get_config` describes, with fresh weights."""
+        parts = {name: keras.saving.deserialize_keras_object(config[name], custom_objects) for name in PARTS}
+        return cls(**{**config, **parts})
+
+
+def _pictures_alone(data: Any) -> keras.KerasTensor:
+    inputs, targets, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    if targets is not None or sample_weight is not None:
+        raise ValueError("A VAE is fitted to data alone. Received: targets or sample weights; call fit(x)")
+    return inputs

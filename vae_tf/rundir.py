@@ -1,0 +1,189 @@
+"""The run folder: the only place that knows its file names. Files are replaced whole, never half-written."""
+
+import csv
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from matplotlib.figure import Figure
+
+from vae_tf import plots
+from vae_tf.config import RunConfig
+from vae_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from vae_tf.model.vae import VAE
+
+CONFIG = "config.yml"
+HISTORY = "history.csv"
+MODEL = "model.keras"
+CURVES = "curves.png"
+SAMPLES = "samples"
+RECONSTRUCTIONS = "reconstructions"
+CONTENTS = (CONFIG, HISTORY, MODEL, CURVES, SAMPLES, RECONSTRUCTIONS)
+
+
+class RunDir:
+    """One run folder.
+
+    Args:
+        path: The folder; `create` makes a new one, `open` takes a finished or unfinished one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def check_free(cls, path: Path, *, overwrite: bool) -> None:
+        """Raises where `create` would refuse, without touching anything.
+
+        Raises:
+            InputError: The path is a file, or a folder that is not empty and may not be replaced.
+        """
+        if path.exists() and not path.is_dir():
+            raise InputError(f"run_dir must be a folder. Received: {path} (a file)")
+        if not path.exists() or not any(path.iterdir()):
+            return
+        if not overwrite:
+            raise InputError(f"run_dir must be new or empty. Received: {path}; choose another, or add --overwrite")
+        if not (path / CONFIG).is_file():
+            raise InputError(f"--overwrite replaces run folders alone. Received: {path} (no {CONFIG} in it)")
+
+    @classmethod
+    def create(cls, path: Path, *, overwrite: bool) -> Self:
+        """Returns a new, empty run folder.
+
+        Args:
+            path: Where to make it; an existing empty folder is taken.
+            overwrite: Remove the files of the run that is there.
+
+        Raises:
+            InputError: The folder can't be made or written, or holds something that may not be removed.
+        """
+        try:
+            cls.check_free(path, overwrite=overwrite)
+            for name in CONTENTS:
+                _remove(path / name)
+            for folder in (path, path / SAMPLES, path / RECONSTRUCTIONS):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"run_dir must be a folder that can be written. Received: {path} ({error})") from None
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Returns the run folder at `path`.
+
+        Raises:
+            InputError: There is no run at `path`.
+        """
+        if not (path / CONFIG).is_file():
+            raise InputError(f"run must be a run folder. Received: {path} (no {CONFIG} in it)")
+        return cls(path)
+
+    def write_config(self, config: RunConfig) -> None:
+        """Writes `config.yml`."""
+        with _replacing(self.path / CONFIG) as partial:
+            partial.write_text(config.to_yaml(), encoding="utf-8")
+
+    def read_config(self) -> RunConfig:
+        """Returns what `config.yml` says.
+
+        Raises:
+            InputError: The file is damaged.
+        """
+        return RunConfig.from_yaml(self.path / CONFIG)
+
+    def write_history(self, history: Sequence[dict[str, float]]) -> None:
+        """Writes `history.csv`, one row per epoch."""
+        with _replacing(self.path / HISTORY) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(history[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(history)
+
+    def read_history(self) -> list[dict[str, float]]:
+        """Returns the rows of `history.csv`."""
+        with (self.path / HISTORY).open(newline="", encoding="utf-8") as file:
+            rows = csv.DictReader(file)
+            return [{key: int(value) if key == "epoch" else float(value) for key, value in row.items()} for row in rows]
+
+    def save_samples(self, figure: Figure, epoch: int) -> Path:
+        """Writes the prior samples of an epoch and returns where."""
+        return self._save(figure, Path(SAMPLES, _epoch_name(epoch)))
+
+    def save_reconstructions(self, figure: Figure, epoch: int) -> Path:
+        """Writes the reconstructions of an epoch and returns where."""
+        return self._save(figure, Path(RECONSTRUCTIONS, _epoch_name(epoch)))
+
+    def save_curves(self, figure: Figure) -> Path:
+        """Writes `curves.png` and returns where."""
+        return self._save(figure, Path(CURVES))
+
+    def save_model(self, model: "VAE") -> Path:
+        """Writes `model.keras` and returns where."""
+        target = self.path / MODEL
+        with _replacing(target) as partial:
+            model.save(partial)
+        return target
+
+    def load_model(self) -> "VAE":
+        """Returns the model in `model.keras`, read in safe mode.
+
+        Raises:
+            InputError: The model is missing (the run has not finished) or damaged.
+        """
+        path = self.path / MODEL
+        if not path.is_file():
+            raise InputError(f"run must be finished. Received: {self.path} (no {MODEL} in it)")
+
+        import keras
+
+        import vae_tf.model  # noqa: F401  # registers the classes
+
+        try:
+            return keras.saving.load_model(path, safe_mode=True)
+        except Exception as error:  # Keras raises whatever the zip, json and h5 readers raise
+            reason = " ".join(str(error).split())[:120]
+            raise InputError(f"{path} must be an undamaged model of this package ({reason})") from None
+
+    def _save(self, figure: Figure, name: Path) -> Path:
+        target = self.path / name
+        with _replacing(target) as partial:
+            plots.save(figure, partial)
+        return target
+
+
+def load_run(folder: str | os.PathLike[str]) -> "VAE":
+    """Returns the trained model of a run folder.
+
+    Args:
+        folder: The run folder, as `runs/x`.
+
+    Raises:
+        InputError: The folder is no run, or its model is missing or damaged.
+    """
+    return RunDir.open(Path(folder)).load_model()
+
+
+def _epoch_name(epoch: int) -> str:
+    return f"epoch_{epoch:04d}.png"
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """Yields a path to write; on success it takes the target's place in one step."""
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as folder:
+        partial = Path(folder) / target.name
+        yield partial
+        partial.replace(target)

@@ -1,0 +1,112 @@
+"""Draw pictures from a trained run: python -m vae_tf.sample --run runs/x --out grid.png"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from vae_tf import cli
+from vae_tf.config import LARGEST_SEED
+from vae_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from vae_tf.model.vae import VAE
+    from vae_tf.rundir import RunDir
+
+COMMAND = "python -m vae_tf.sample"
+GRID_COLUMNS = 8
+INTERPOLATION_STEPS = 10
+FORMATS = (".png", ".npz")
+
+
+class SampleOptions(BaseModel):
+    """Draw prior samples, reconstructions or interpolations from a trained run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    run: str
+    """Run folder, as runs/x."""
+    num: Annotated[int, Field(ge=1)] | None = None
+    """Samples, reconstructions, or rows of interpolations. Default: 64, 10 or 8."""
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
+    """Seed of the prior samples."""
+    out: str | None = None
+    """File to write: .png for a picture, .npz for arrays. Default: samples.png (or the other name) here."""
+    reconstruct: bool = False
+    """Test pictures above, their reconstructions below."""
+    interpolate: bool = False
+    """Each row leads from one test picture to another, in equal latent steps."""
+    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """Factor on the prior's noise: below 1 gives more typical samples. Default: 1."""
+
+    @model_validator(mode="after")
+    def _one_picture(self) -> Self:
+        if self.reconstruct and self.interpolate:
+            raise InputError("One picture at a time. Received: --reconstruct and --interpolate; choose one")
+        if self.temperature is not None and (self.reconstruct or self.interpolate):
+            raise InputError("temperature applies to prior samples. Received: another picture; leave it out")
+        if self.out is not None and Path(self.out).suffix not in FORMATS:
+            raise InputError(f"out must end in .png or .npz. Received: out={self.out}")
+        return self
+
+
+def main(options: SampleOptions) -> None:
+    """Runs the command."""
+    cli.load_tensorflow()
+
+    from vae_tf import plots
+    from vae_tf.rundir import RunDir
+
+    run = RunDir.open(Path(options.run).expanduser())
+    model = run.load_model()
+    if options.reconstruct:
+        name, title, columns = "reconstructions", "Originals above, reconstructions below", options.num or 10
+        arrays = _reconstructions(run, model, columns)
+    elif options.interpolate:
+        name, title, columns = "interpolations", "From left to right through the latent space", INTERPOLATION_STEPS
+        arrays = _interpolations(run, model, options.num or 8)
+    else:
+        name, title, columns = "samples", "Prior samples", GRID_COLUMNS
+        temperature = 1.0 if options.temperature is None else options.temperature
+        arrays = {"samples": model.sample(options.num or 64, options.seed, temperature)}
+    out = Path(options.out or f"{name}.png").expanduser()
+    pictures = np.concatenate(list(arrays.values()))
+    columns = min(columns, len(pictures))
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if out.suffix == ".npz":
+            np.savez_compressed(out, allow_pickle=False, **arrays)
+        else:
+            plots.save(plots.picture_grid(pictures, columns, title), out)
+    except OSError as error:
+        raise InputError(f"out must be a file that can be written. Received: {out} ({error.strerror})") from None
+    print(out)
+
+
+def _reconstructions(run: "RunDir", model: "VAE", count: int) -> dict[str, np.ndarray]:
+    originals = _test_pictures(run, count)
+    return {"originals": originals, "reconstructions": model.reconstruct(originals)}
+
+
+def _interpolations(run: "RunDir", model: "VAE", rows: int) -> dict[str, np.ndarray]:
+    latents = model.encode(_test_pictures(run, 2 * rows))
+    first, last = latents[0::2, np.newaxis], latents[1::2, np.newaxis]
+    weights = np.linspace(0, 1, INTERPOLATION_STEPS, dtype=np.float32)[np.newaxis, :, np.newaxis]
+    between = (1 - weights) * first + weights * last
+    return {"interpolations": model.decode(between.reshape(-1, latents.shape[1]))}
+
+
+def _test_pictures(run: "RunDir", count: int) -> np.ndarray:
+    from vae_tf.data.catalog import load_splits
+    from vae_tf.data.pipeline import first_pictures
+
+    config = run.read_config()
+    splits = load_splits(config)
+    if len(splits.test) < count:
+        raise InputError(f"num asks for {count} test pictures. Received: a test split of {len(splits.test)}")
+    return first_pictures(splits.test, config, splits.spec.image_shape, "test", count)
+
+
+if __name__ == "__main__":
+    cli.run(main, SampleOptions, COMMAND)

@@ -1,0 +1,134 @@
+"""Train a variational autoencoder: python -m vae_tf.train --variant bn"""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vae_tf import cli
+from vae_tf.config import RunConfig
+from vae_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from vae_tf.data.catalog import Splits
+    from vae_tf.model.vae import VAE
+    from vae_tf.rundir import RunDir
+
+COMMAND = "python -m vae_tf.train"
+NUM_RECONSTRUCTIONS = 10
+
+
+class TrainOptions(RunConfig):
+    """Train a variational autoencoder and write a run folder: pictures, curves, history and the model."""
+
+    config: str | None = None
+    """YAML file with any of these options as keys; the command line wins over it."""
+    run_dir: str | None = None
+    """New or empty folder for the run. Default: runs/ and a name with date and time."""
+    overwrite: bool = False
+    """Replace the run that is in run_dir."""
+
+    def run_config(self) -> RunConfig:
+        """Returns the part that decides what is computed."""
+        return RunConfig(**{name: getattr(self, name) for name in RunConfig.model_fields})
+
+
+def train(config: RunConfig, run_dir: Path, *, overwrite: bool = False) -> "RunDir":
+    """Trains as `config` says, writes the run folder and returns it.
+
+    Args:
+        config: What to compute.
+        run_dir: New or empty folder.
+        overwrite: Replace the run that is in `run_dir`.
+
+    Raises:
+        InputError: The data or the folder can't be used, or training diverged.
+    """
+    import keras
+
+    from vae_tf.data.catalog import load_splits
+    from vae_tf.distribute import use_device
+    from vae_tf.model.build import build_from_config
+    from vae_tf.rundir import RunDir
+
+    RunDir.check_free(run_dir, overwrite=overwrite)
+    use_device(config.device)
+    splits = load_splits(config)
+    config = config.resolved(splits.spec.image_shape)
+    run = RunDir.create(run_dir, overwrite=overwrite)
+    run.write_config(config)
+
+    keras.utils.set_random_seed(config.seed)
+    model = build_from_config(config, splits.spec.image_shape, config.seed)
+    # XLA doubles the time to the first step and makes none of the later ones faster on a CPU.
+    model.compile(keras.optimizers.Adam(config.learning_rate), jit_compile=False)
+    _describe(config, splits, model, run)
+    _fit(model, config, splits, run)
+    return run
+
+
+def _describe(config: RunConfig, splits: "Splits", model: "VAE", run: "RunDir") -> None:
+    spec = splits.spec
+    shape = "x".join(map(str, spec.image_shape))
+    parameters = f"{model.encoder.count_params():,} + {model.decoder.count_params():,} parameters"
+    print(
+        f"Data   {spec.name}, {shape}: {spec.num_train:,} train, {spec.num_val:,} val, {spec.num_test:,} test pictures"
+    )
+    print(f"Model  {config.arch} {config.variant}, {config.latent_dim} latent dimensions, {parameters}")
+    print(f"Run    {run.path}", flush=True)
+
+
+def _fit(model: "VAE", config: RunConfig, splits: "Splits", run: "RunDir") -> None:
+    from vae_tf import callbacks, plots
+    from vae_tf.data import pipeline
+
+    shape = splits.spec.image_shape
+    originals = pipeline.first_pictures(splits.test, config, shape, "test", NUM_RECONSTRUCTIONS)
+    history = callbacks.History(run, splits.spec.num_train)
+    pictures = callbacks.Pictures(run, config, originals)
+    divergence = callbacks.StopOnDivergence()
+    model.fit(
+        pipeline.training_batches(splits.train, config, shape),
+        epochs=config.epochs,
+        steps_per_epoch=pipeline.num_batches(splits.train, config.batch_size),
+        validation_data=splits.val and pipeline.evaluation_batches(splits.val, config, shape, "val"),
+        shuffle=False,  # the pipeline does
+        callbacks=[divergence, history, callbacks.Progress(history, config, splits.spec.num_train), pictures],
+        verbose=0,
+    )
+    if divergence.diverged_in is not None:
+        raise InputError(
+            f"Training diverged in epoch {divergence.diverged_in}: the loss is not a finite number. "
+            f"Received: learning_rate={config.learning_rate}; lower it"
+        )
+    curves = run.save_curves(plots.curves(history.rows))
+    saved = run.save_model(model)
+    test = model.evaluate(pipeline.evaluation_batches(splits.test, config, shape, "test"), return_dict=True, verbose=0)
+    print(
+        f"Test ELBO {-test['loss']:.2f} nats per image "
+        f"(reconstruction_loss {test['reconstruction_loss']:.2f}, kl_loss {test['kl_loss']:.2f}; "
+        f"{splits.spec.num_test:,} pictures)"
+    )
+    for what, path in (
+        ("Samples", pictures.samples_path),
+        ("Reconstructions", pictures.reconstructions_path),
+        ("Curves", curves),
+        ("Model", saved),
+    ):
+        print(f"{what:16}{path}")
+
+
+def default_run_dir(config: RunConfig) -> Path:
+    """Returns `runs/<dataset>-<arch>-<variant>-<date>-<time>`."""
+    return Path("runs") / f"{config.dataset}-{config.arch}-{config.variant}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def main(options: TrainOptions) -> None:
+    """Runs the command."""
+    config = options.run_config()
+    run_dir = Path(options.run_dir).expanduser() if options.run_dir else default_run_dir(config)
+    cli.load_tensorflow()
+    train(config, run_dir, overwrite=options.overwrite)
+
+
+if __name__ == "__main__":
+    cli.run(main, TrainOptions, COMMAND)
