@@ -10,10 +10,13 @@ from tqdm import tqdm
 
 from vae_tf import plots
 from vae_tf.config import RunConfig
+from vae_tf.errors import InputError
 from vae_tf.rundir import RunDir
 
 GRID_SAMPLES, GRID_COLUMNS = 64, 8
 LOSSES = ("loss", "reconstruction_loss", "kl_loss")
+# Short, so that the bar fits a terminal of 80 columns.
+BAR_LABELS = {"loss": "loss", "reconstruction_loss": "reconstruction", "kl_loss": "kl"}
 
 
 class History(keras.callbacks.Callback):
@@ -66,18 +69,21 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Opens the epoch's bar."""
+        self._epoch = epoch
         self._bar = tqdm(
             total=self._num_images,
             desc=self._name(epoch),
             unit=" images",
             leave=False,
+            bar_format="{desc} {percentage:3.0f}%{bar} {rate_noinv_fmt}",
             file=sys.stdout,
             disable=not sys.stdout.isatty(),
         )
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
         """Moves the bar."""
-        self._bar.set_postfix({name: f"{float(logs[name]):.2f}" for name in LOSSES}, refresh=False)
+        losses = "  ".join(f"{label} {float(logs[name]):.1f}" for name, label in BAR_LABELS.items())
+        self._bar.set_description_str(f"{self._name(self._epoch)}  {losses}", refresh=False)
         self._bar.update(min(self._config.batch_size, self._num_images - self._bar.n))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -126,16 +132,37 @@ class Pictures(keras.callbacks.Callback):
 
 
 class StopOnDivergence(keras.callbacks.Callback):
-    """Stops training at the first batch whose loss is not a finite number; `diverged_in` then names the epoch."""
+    """Ends training at the first batch whose loss is not a finite number.
 
-    diverged_in: int | None = None
+    Args:
+        config: The run.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        super().__init__()
+        self._config = config
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Notes which epoch it is."""
         self._epoch = epoch + 1
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
-        """Looks at the running mean, which one bad batch spoils."""
-        if not np.isfinite(float(logs["loss"])):
-            self.diverged_in = self._epoch
-            self.model.stop_training = True
+        """Looks at the running mean, which one bad batch spoils.
+
+        Raises:
+            InputError: The loss is infinite or not a number.
+        """
+        check_finite(float(logs["loss"]), self._epoch, self._config)
+
+
+def check_finite(loss: float, epoch: int, config: RunConfig) -> None:
+    """Raises where a loss shows that training diverged.
+
+    Raises:
+        InputError: The loss is infinite or not a number.
+    """
+    if not np.isfinite(loss):
+        raise InputError(
+            f"Training diverged in epoch {epoch}: the loss is not a finite number. "
+            f"Received: learning_rate={config.learning_rate}; lower it"
+        )

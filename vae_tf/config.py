@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from vae_tf import registry
 from vae_tf.errors import InputError
@@ -48,8 +57,25 @@ def _image_size(value: object) -> object:
     return f"{height}x{width}"
 
 
+def _whole(value: object) -> object:
+    """The command line delivers `"1"`, which a Literal of numbers would not take."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def _list_of_numbers(value: object) -> object:
+    return value.split(",") if isinstance(value, str) else value
+
+
 class _Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value_for_a_number(cls, value: object, info: ValidationInfo) -> object:
+        name = str(info.field_name)
+        if isinstance(value, bool) and cls.model_fields[name].annotation is not bool:
+            raise InputError(f"{name} must be a value, not true or false. Received: {name}={value}")
+        return value
 
 
 class DataConfig(_Config):
@@ -61,7 +87,7 @@ class DataConfig(_Config):
     """Where the data is: a folder (folder, or a named set on disk) or the file (npz, npy)."""
     image_size: Annotated[str, BeforeValidator(_image_size)] | None = None
     """Resize to this side, or HEIGHTxWIDTH, in pixels. Default: as the data is; 64 for a folder."""
-    channels: Literal[1, 3] | None = None
+    channels: Annotated[Literal[1, 3], BeforeValidator(_whole)] | None = None
     """1 for grey, 3 for colour. Default: as the data is; 3 for a folder."""
     binarize: Literal["none", "static", "dynamic"] = "none"
     """Draw 0/1 pixels with the grey value as probability: once (static) or afresh every epoch (dynamic)."""
@@ -82,7 +108,10 @@ class ModelConfig(_Config):
     """plain (v1), or bn (v2) with batch normalization."""
     latent_dim: int = Field(128, ge=1)
     """Number of latent dimensions."""
-    hidden_sizes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] | None = None
+    hidden_sizes: (
+        Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1), BeforeValidator(_list_of_numbers)]
+        | None
+    ) = None
     """Units of the dense encoder's hidden layers, as 512,256; mirrored in the decoder."""
     activation: Annotated[str, _one_of("activation", registry.ACTIVATIONS)] | None = None
     """Activation of the dense hidden layers. Default: relu."""
@@ -202,8 +231,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"config must be a readable YAML file. Received: {path} ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"config must be valid YAML. Received: {path} ({' '.join(str(error).split())})") from None
+    except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:  # the last three: odd scalars, depth
+        raise InputError(f"config must be valid YAML. Received: {path} ({error})") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -237,6 +266,8 @@ def _one_line(error: Mapping[str, Any], model: type[BaseModel]) -> str:
     context = error.get("ctx", {})
     if error["type"] == "extra_forbidden":
         return f"Unknown config key '{name}'{registry.did_you_mean(name, model.model_fields)}"
+    if error["type"] == "missing":
+        return f"{name} is required"
     if error["type"] == "value_error":
         return str(context["error"])
     requirement = _REQUIREMENTS.get(error["type"])

@@ -22,7 +22,7 @@ def use_device(device: Literal["auto", "cpu", "gpu"]) -> None:
     gpus = tf.config.list_physical_devices("GPU")
     if device == "gpu" and not gpus:
         raise InputError("device=gpu needs a GPU that TensorFlow can use. Received: none visible; use --device cpu")
-    if device == "cpu":
+    if device == "cpu" and tf.config.get_visible_devices("GPU"):
         tf.config.set_visible_devices([], "GPU")
-    elif gpus:
+    if device != "cpu" and gpus:
         tf.config.experimental.enable_op_determinism()

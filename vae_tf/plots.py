@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 DPI = 100
 GAP = 2
 TITLE_INCHES = 0.4
+TITLE_CHARACTER_INCHES = 0.08
 TILE_SIDE = 72
 LOSSES = (("loss", "loss"), ("reconstruction_loss", "reconstruction loss"), ("kl_loss", "KL loss"))
 
@@ -23,13 +24,15 @@ def picture_grid(images: np.ndarray, columns: int, title: str) -> Figure:
         title: Line above the pictures.
     """
     canvas = _tiled(np.clip(images, 0.0, 1.0), columns)
-    zoom = max(1, round(TILE_SIDE / max(images.shape[1:3])))
-    width, height = canvas.shape[1] * zoom / DPI, canvas.shape[0] * zoom / DPI
-    figure = Figure((width, height + TITLE_INCHES), dpi=DPI)
-    axes = figure.add_axes((0, 0, 1, height / (height + TITLE_INCHES)))
+    zoom = math.ceil(TILE_SIDE / max(images.shape[1:3]))
+    height, width = (side * zoom / DPI for side in canvas.shape[:2])
+    whole_width, whole_height = max(width, len(title) * TITLE_CHARACTER_INCHES), height + TITLE_INCHES
+    figure = Figure((whole_width, whole_height), dpi=DPI)
+    left = round((whole_width - width) / 2 * DPI) / DPI
+    axes = figure.add_axes((left / whole_width, 0, width / whole_width, height / whole_height))
     axes.imshow(canvas, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
     axes.set_axis_off()
-    figure.text(0.5, 1 - TITLE_INCHES / 2 / (height + TITLE_INCHES), title, ha="center", va="center", fontsize=10)
+    figure.text(0.5, 1 - TITLE_INCHES / 2 / whole_height, title, ha="center", va="center", fontsize=10)
     return figure
 
 
@@ -59,7 +62,7 @@ def curves(history: Sequence[dict[str, float]]) -> Figure:
         axes.set_title(name)
         axes.set_xlabel("epoch")
         axes.set_ylabel("nats per image")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.grid(alpha=0.3)
         axes.legend()
     return figure

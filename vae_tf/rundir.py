@@ -44,9 +44,13 @@ class RunDir:
         Raises:
             InputError: The path is a file, or a folder that is not empty and may not be replaced.
         """
-        if path.exists() and not path.is_dir():
-            raise InputError(f"run_dir must be a folder. Received: {path} (a file)")
-        if not path.exists() or not any(path.iterdir()):
+        try:
+            if path.exists() and not path.is_dir():
+                raise InputError(f"run_dir must be a folder. Received: {path} (a file)")
+            free = not path.exists() or not any(path.iterdir())
+        except OSError as error:
+            raise InputError(f"run_dir must be a folder that can be read. Received: {path} ({error})") from None
+        if free:
             return
         if not overwrite:
             raise InputError(f"run_dir must be new or empty. Received: {path}; choose another, or add --overwrite")
@@ -81,7 +85,11 @@ class RunDir:
         Raises:
             InputError: There is no run at `path`.
         """
-        if not (path / CONFIG).is_file():
+        try:
+            is_run = (path / CONFIG).is_file()
+        except OSError as error:
+            raise InputError(f"run must be a run folder that can be read. Received: {path} ({error})") from None
+        if not is_run:
             raise InputError(f"run must be a run folder. Received: {path} (no {CONFIG} in it)")
         return cls(path)
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from vae_tf import cli
 from vae_tf.config import RunConfig
-from vae_tf.errors import InputError
 
 if TYPE_CHECKING:
     from vae_tf.data.catalog import Splits
@@ -32,7 +31,7 @@ class TrainOptions(RunConfig):
         return RunConfig(**{name: getattr(self, name) for name in RunConfig.model_fields})
 
 
-def train(config: RunConfig, run_dir: Path, *, overwrite: bool = False) -> "RunDir":
+def run_training(config: RunConfig, run_dir: Path, *, overwrite: bool = False) -> "RunDir":
     """Trains as `config` says, writes the run folder and returns it.
 
     Args:
@@ -82,38 +81,39 @@ def _fit(model: "VAE", config: RunConfig, splits: "Splits", run: "RunDir") -> No
     from vae_tf.data import pipeline
 
     shape = splits.spec.image_shape
-    originals = pipeline.first_pictures(splits.test, config, shape, "test", NUM_RECONSTRUCTIONS)
     history = callbacks.History(run, splits.spec.num_train)
-    pictures = callbacks.Pictures(run, config, originals)
-    divergence = callbacks.StopOnDivergence()
+    pictures = callbacks.Pictures(
+        run, config, pipeline.first_pictures(splits.test, config, shape, "test", NUM_RECONSTRUCTIONS)
+    )
     model.fit(
         pipeline.training_batches(splits.train, config, shape),
         epochs=config.epochs,
         steps_per_epoch=pipeline.num_batches(splits.train, config.batch_size),
-        validation_data=splits.val and pipeline.evaluation_batches(splits.val, config, shape, "val"),
+        validation_data=None if splits.val is None else pipeline.evaluation_batches(splits.val, config, shape, "val"),
         shuffle=False,  # the pipeline does
-        callbacks=[divergence, history, callbacks.Progress(history, config, splits.spec.num_train), pictures],
+        callbacks=[
+            callbacks.StopOnDivergence(config),
+            history,
+            callbacks.Progress(history, config, splits.spec.num_train),
+            pictures,
+        ],
         verbose=0,
     )
-    if divergence.diverged_in is not None:
-        raise InputError(
-            f"Training diverged in epoch {divergence.diverged_in}: the loss is not a finite number. "
-            f"Received: learning_rate={config.learning_rate}; lower it"
-        )
-    curves = run.save_curves(plots.curves(history.rows))
-    saved = run.save_model(model)
     test = model.evaluate(pipeline.evaluation_batches(splits.test, config, shape, "test"), return_dict=True, verbose=0)
+    # The last update can break what no training loss has shown yet.
+    callbacks.check_finite(test["loss"], config.epochs, config)
+    results = {
+        "Samples": pictures.samples_path,
+        "Reconstructions": pictures.reconstructions_path,
+        "Curves": run.save_curves(plots.curves(history.rows)),
+        "Model": run.save_model(model),
+    }
     print(
         f"Test ELBO {-test['loss']:.2f} nats per image "
         f"(reconstruction_loss {test['reconstruction_loss']:.2f}, kl_loss {test['kl_loss']:.2f}; "
         f"{splits.spec.num_test:,} pictures)"
     )
-    for what, path in (
-        ("Samples", pictures.samples_path),
-        ("Reconstructions", pictures.reconstructions_path),
-        ("Curves", curves),
-        ("Model", saved),
-    ):
+    for what, path in results.items():
         print(f"{what:16}{path}")
 
 
@@ -127,7 +127,7 @@ def main(options: TrainOptions) -> None:
     config = options.run_config()
     run_dir = Path(options.run_dir).expanduser() if options.run_dir else default_run_dir(config)
     cli.load_tensorflow()
-    train(config, run_dir, overwrite=options.overwrite)
+    run_training(config, run_dir, overwrite=options.overwrite)
 
 
 if __name__ == "__main__":

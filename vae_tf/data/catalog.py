@@ -26,6 +26,7 @@ IDX_STEMS = {
     "x_test": "t10k-images-idx3-ubyte",
     "y_test": "t10k-labels-idx1-ubyte",
 }
+NAMED_SHAPES = {"fashion_mnist": (28, 28, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 TEST_FRACTION = 0.2
 FOLDER_SIDE, FOLDER_CHANNELS = 64, 3
 
@@ -55,8 +56,7 @@ def load_splits(config: DataConfig) -> Splits:
     Raises:
         InputError: The data is missing, damaged, empty or too small.
     """
-    raw: RawSplits = resolve(DATASETS[config.dataset])(config)
-    train, test = raw
+    train, test = _raw_splits(config)
     if test is None:
         train, test = _split(train, TEST_FRACTION, config.seed, "a test split")
     val = None
@@ -71,6 +71,14 @@ def load_splits(config: DataConfig) -> Splits:
         num_classes=None if train.labels is None else int(train.labels.max()) + 1,
     )
     return Splits(spec, train, val, test)
+
+
+def _raw_splits(config: DataConfig) -> RawSplits:
+    try:
+        raw: RawSplits = resolve(DATASETS[config.dataset])(config)
+    except OSError as error:
+        raise InputError(f"data_dir must be readable. Received: {config.data_dir} ({error.strerror})") from None
+    return raw
 
 
 def load_arrays(
@@ -167,6 +175,16 @@ def _load_named(name: str, config: DataConfig) -> RawSplits:
     if config.data_dir is None:
         return _from_arrays(_download(name), f"{name}: ")
     place = Path(config.data_dir).expanduser()
+    splits = _read_named(name, place)
+    if splits.train.image_shape != NAMED_SHAPES[name]:
+        raise InputError(
+            f"data_dir must hold the pictures of {name}, of shape {NAMED_SHAPES[name]}. "
+            f"Received: {place} with {splits.train.image_shape}; for other data choose --dataset npz or folder"
+        )
+    return splits
+
+
+def _read_named(name: str, place: Path) -> RawSplits:
     if place.is_file():
         return _from_npz(place)
     if not place.is_dir():

@@ -3,6 +3,8 @@
 So after `import vae_tf.model`, `keras.saving.load_model("model.keras")` restores a model in safe mode.
 """
 
+import keras
+
 from vae_tf.model.backbones.conv import ConvBackbone
 from vae_tf.model.backbones.dense import DenseBackbone
 from vae_tf.model.build import build_vae
@@ -28,3 +30,9 @@ __all__ = [
     "Terms",
     "build_vae",
 ]
+
+if keras.backend.backend() != "tensorflow":
+    raise ImportError(
+        f"vae_tf needs Keras on TensorFlow. Received: the {keras.backend.backend()} backend; "
+        "set KERAS_BACKEND=tensorflow before keras is imported"
+    )

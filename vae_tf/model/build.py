@@ -1,5 +1,6 @@
 """The one way to build a VAE by names."""
 
+import operator
 from collections.abc import Sequence
 
 from vae_tf import registry
@@ -97,10 +98,14 @@ def _backbone(config: ModelConfig, image_shape: tuple[int, int, int]) -> ConvBac
 
 
 def _checked_image_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
-    shape = tuple(int(side) for side in image_shape)
-    if len(shape) != 3 or min(shape[:2]) < SMALLEST_SIDE or shape[2] not in (1, 3):
+    try:
+        height, width, channels = map(operator.index, image_shape)
+        fits = min(height, width) >= SMALLEST_SIDE and channels in (1, 3)
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
         raise InputError(
             f"image_shape must be (height, width, channels), at least {SMALLEST_SIDE} pixels a side "
             f"and 1 or 3 channels. Received: image_shape={image_shape}"
         )
-    return shape
+    return height, width, channels

@@ -41,7 +41,14 @@ class Terms(NamedTuple):
 
 
 class Objective(keras.layers.Layer):
-    """What training minimizes."""
+    """What training minimizes.
+
+    Args:
+        **kwargs: As of `keras.layers.Layer`. Losses are float32 whatever the global dtype policy is.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"dtype": "float32", **kwargs})
 
     def call(self, terms: Terms) -> keras.KerasTensor:
         """Returns the loss of each example `(B,)`."""
@@ -55,7 +62,8 @@ class BetaELBO(Objective):
     Beta is a non-trainable variable, so that a schedule can assign it between steps.
 
     Args:
-        beta: Weight of the KL term, at least 0.
+        beta: Weight of the KL term to begin with, at least 0. `get_config` returns it; the current value is a
+            weight of the model, there once it is built.
         **kwargs: As of `keras.layers.Layer`.
     """
 

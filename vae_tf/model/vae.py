@@ -12,6 +12,7 @@ from vae_tf.model.objective import Objective, Terms
 from vae_tf.model.posterior import Posterior, Seed
 from vae_tf.model.prior import Prior
 
+NOISE_STATE = "seed_generator_state"
 PARTS = ("encoder", "decoder", "posterior", "prior", "likelihood", "objective")
 
 
@@ -19,9 +20,9 @@ PARTS = ("encoder", "decoder", "posterior", "prior", "likelihood", "objective")
 class VAE(keras.Model):
     """A variational autoencoder (Kingma & Welling 2014) composed of interchangeable parts.
 
-    `compile(optimizer)`, then `fit(x)` with pictures alone. Training reports `loss` (the objective),
-    `reconstruction_loss` and `kl_loss`; `evaluate` and `val_*` report the same with beta 1, so that there
-    `loss` is minus the ELBO. All in nats per example.
+    `compile(optimizer)` without a loss, then `fit(x)` with pictures alone. Training reports `loss` (the
+    objective, and the layers' own regularizers where there are any), `reconstruction_loss` and `kl_loss`;
+    `evaluate` and `val_*` report minus the ELBO as `loss`, and its two parts. All in nats per example.
 
     Args:
         encoder: Model from data `(B, H, W, C)` to raw posterior parameters `(B, posterior.params_size(Z))`.
@@ -31,7 +32,8 @@ class VAE(keras.Model):
         prior: Distribution of the latents; it knows Z.
         likelihood: What the decoder's numbers mean.
         objective: What training minimizes.
-        seed: Seed of the posterior noise.
+        seed: Seed of the posterior noise. Training draws it from one generator; every `evaluate` begins a
+            second one anew, so that evaluation is repeatable and leaves training as it was.
         **kwargs: As of `keras.Model`.
     """
 
@@ -55,9 +57,16 @@ class VAE(keras.Model):
         self.objective = objective
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
+        self.evaluation_seed_generator = keras.random.SeedGenerator(seed)
         self.loss_tracker = keras.metrics.Mean(name="loss")
         self.reconstruction_loss_tracker = keras.metrics.Mean(name="reconstruction_loss")
         self.kl_loss_tracker = keras.metrics.Mean(name="kl_loss")
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """Does what `keras.Model.evaluate` does, with the same posterior noise at every call."""
+        fresh = keras.random.SeedGenerator(self.seed)
+        self.evaluation_seed_generator.state.assign(fresh.state)
+        return super().evaluate(*args, **kwargs)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Builds every part.
@@ -98,7 +107,7 @@ class VAE(keras.Model):
             inputs: Data `(B, H, W, C)`.
             num_samples: Posterior draws K per example.
             training: Whether batch normalization uses the batch and updates its averages.
-            seed: Source of the noise; by default the model's own generator.
+            seed: Source of the noise; by default the model's own generator, which moves on.
 
         Returns:
             `Terms` for K draws of B examples, in nats.
@@ -137,7 +146,7 @@ class VAE(keras.Model):
 
     def test_step(self, data: Any) -> dict[str, keras.KerasTensor]:
         """Measures a batch, with beta 1 and batch normalization at its averages."""
-        terms = self.elbo_terms(_pictures_alone(data), training=False)
+        terms = self.elbo_terms(_pictures_alone(data), training=False, seed=self.evaluation_seed_generator)
         return self._track(terms.negative_elbo(), terms)
 
     def _track(self, loss: keras.KerasTensor, terms: Terms) -> dict[str, keras.KerasTensor]:
@@ -163,21 +172,33 @@ class VAE(keras.Model):
         Args:
             n: Number of draws, at least 1.
             seed: An integer gives the same draws every time.
-            temperature: Factor on the latents; below 1 stays nearer to the prior's centre.
+            temperature: Factor on the latents, at least 0; below 1 stays nearer to the prior's centre.
 
         Returns:
             float32 `(n, H, W, C)` in data units.
 
         Raises:
-            ValueError: `n` is below 1.
+            ValueError: `n` is below 1, or `temperature` is negative or not a number.
         """
         if n < 1:
             raise ValueError(f"n must be at least 1. Received: n={n}")
+        if not temperature >= 0:
+            raise ValueError(f"temperature must be at least 0. Received: temperature={temperature}")
         return self.decode(temperature * ops.convert_to_numpy(self.prior.sample(n, seed)))
 
     def reconstruct(self, x: np.ndarray) -> np.ndarray:
         """Returns the mean reconstructions, float32 `(N, H, W, C)`, of data `(N, H, W, C)`."""
         return self.decode(self.encode(x))
+
+    def save_own_variables(self, store: Any) -> None:
+        """Stores the state of the noise, which Keras leaves out, so that training goes on where it was."""
+        super().save_own_variables(store)
+        store[NOISE_STATE] = ops.convert_to_numpy(self.seed_generator.state)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads what `save_own_variables` stored."""
+        super().load_own_variables({key: store[key] for key in store.keys() if key != NOISE_STATE})  # noqa: SIM118  # no dict
+        self.seed_generator.state.assign(store[NOISE_STATE])
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, parts serialized."""

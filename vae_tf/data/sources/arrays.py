@@ -1,6 +1,8 @@
 """Pictures held in an array: from npz and npy files, IDX files, keras.datasets, or the caller."""
 
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Self
 
@@ -9,6 +11,9 @@ import numpy as np
 from vae_tf.errors import InputError
 
 IMAGE_RANKS = (3, 4)
+# What numpy and zipfile raise for bytes that are not what they should be.
+DAMAGED_ARRAY = (ValueError, EOFError, SyntaxError, tokenize.TokenError)
+DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError)
 
 
 class ArrayExamples:
@@ -18,31 +23,41 @@ class ArrayExamples:
         pixels: `(N, H, W)` or `(N, H, W, C)` with C 1 or 3, of any real dtype.
         labels: `(N,)` class numbers, or `None`.
         scale: The number that stands for white.
+        chosen: `(M,)` rows of `pixels` and `labels` that belong to the collection; default: all. The arrays
+            themselves are shared, so that a split of a file mapped into memory stays on disk.
     """
 
-    def __init__(self, pixels: np.ndarray, labels: np.ndarray | None, scale: float) -> None:
-        self._pixels = pixels if pixels.ndim == 4 else pixels[..., np.newaxis]
-        self.labels = labels
+    def __init__(
+        self, pixels: np.ndarray, labels: np.ndarray | None, scale: float, chosen: np.ndarray | None = None
+    ) -> None:
+        self._pixels = with_channels(pixels)
+        self._all_labels = labels
+        self._chosen = np.arange(len(pixels)) if chosen is None else chosen
+        self.labels = None if labels is None else labels[self._chosen]
         self.scale = scale
         self.dtype = np.dtype(np.uint8 if pixels.dtype == np.uint8 else np.float32)
         height, width, channels = self._pixels.shape[1:]
         self.image_shape = (height, width, channels)
 
     def __len__(self) -> int:
-        return len(self._pixels)
+        return len(self._chosen)
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         """Returns the pictures at `indices` `(B,)` as `(B, H, W, C)`, in [0, `scale`]."""
-        return self._pixels[indices].astype(self.dtype, copy=False)
+        return self._pixels[self._chosen[indices]].astype(self.dtype, copy=False)
 
     def subset(self, indices: np.ndarray) -> Self:
         """Returns the collection of the pictures at `indices` `(B,)`, in that order."""
-        labels = None if self.labels is None else self.labels[indices]
-        return type(self)(self._pixels[indices], labels, self.scale)
+        return type(self)(self._pixels, self._all_labels, self.scale, self._chosen[indices])
+
+
+def with_channels(pixels: np.ndarray) -> np.ndarray:
+    """Returns pictures `(N, H, W)` as `(N, H, W, 1)`, others as they are."""
+    return pixels[..., np.newaxis] if pixels.ndim == IMAGE_RANKS[0] else pixels
 
 
 def checked_pixels(pixels: np.ndarray, name: str) -> np.ndarray:
-    """Returns `pixels` if it is a usable array of pictures.
+    """Returns `pixels` as `(N, H, W, C)` if it is a usable array of pictures.
 
     Args:
         pixels: The array to check.
@@ -62,7 +77,7 @@ def checked_pixels(pixels: np.ndarray, name: str) -> np.ndarray:
     low, high = pixels.min(), pixels.max()
     if not (low >= 0 and high <= 255):
         raise InputError(f"{name} must hold values in [0, 255] without NaN. Received: minimum {low}, maximum {high}")
-    return pixels
+    return with_channels(pixels)
 
 
 def checked_labels(labels: np.ndarray | None, num_pictures: int, name: str) -> np.ndarray | None:
@@ -73,10 +88,14 @@ def checked_labels(labels: np.ndarray | None, num_pictures: int, name: str) -> n
     """
     if labels is None:
         return None
-    if labels.size != num_pictures or labels.shape[0] != num_pictures:
-        raise InputError(f"{name} must hold one label for each of {num_pictures} pictures. Received: {labels.shape}")
-    if labels.dtype.kind not in "bui" or labels.min() < 0:
-        raise InputError(f"{name} must hold whole numbers from 0 up. Received: dtype {labels.dtype}")
+    if labels.shape not in ((num_pictures,), (num_pictures, 1)):
+        raise InputError(
+            f"{name} must hold one label for each of {num_pictures} pictures. Received: shape {labels.shape}"
+        )
+    if labels.dtype.kind not in "bui":
+        raise InputError(f"{name} must hold whole numbers. Received: dtype {labels.dtype}")
+    if labels.min() < 0:
+        raise InputError(f"{name} must hold class numbers from 0 up. Received: minimum {labels.min()}")
     return labels.reshape(-1).astype(np.int64)
 
 
@@ -92,14 +111,18 @@ def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         InputError: The file can't be read or is no npz file, or an array is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise InputError(f"data_dir must name an npz file for this dataset. Received: {path} (one array)")
-            return {name: archive[name] for name in names if name in archive.files}
+        with zipfile.ZipFile(path) as archive:
+            present = set(archive.namelist())
+            return {name: _member(archive, f"{name}.npy") for name in names if f"{name}.npy" in present}
     except OSError as error:
         raise InputError(f"data_dir must name a readable npz file. Received: {path} ({_reason(error)})") from None
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (*DAMAGED_ARRAY, *DAMAGED_ZIP) as error:
         raise InputError(f"data_dir must name an undamaged npz file. Received: {path} ({_reason(error)})") from None
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    with archive.open(name) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def read_npy(path: Path) -> np.ndarray:
@@ -112,10 +135,10 @@ def read_npy(path: Path) -> np.ndarray:
         return np.lib.format.open_memmap(path, mode="r")
     except OSError as error:
         raise InputError(f"data_dir must name a readable npy file. Received: {path} ({_reason(error)})") from None
-    except (ValueError, EOFError) as error:
+    except DAMAGED_ARRAY as error:
         raise InputError(f"data_dir must name an undamaged npy file. Received: {path} ({_reason(error)})") from None
 
 
 def _reason(error: Exception) -> str:
     strerror = getattr(error, "strerror", None)
-    return strerror or " ".join(str(error).split())[:120]
+    return strerror or str(error)[:120]

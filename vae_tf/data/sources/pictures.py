@@ -89,12 +89,12 @@ def find_pictures(folder: Path) -> list[Path]:
         raise InputError(f"data_dir must be a folder of pictures. Received: {folder} (no such folder)")
     if not os.access(folder, os.R_OK | os.X_OK):
         raise InputError(f"data_dir must be a readable folder. Received: {folder} (permission denied)")
-    found = [
-        Path(parent) / name
-        for parent, _, names in os.walk(folder)
-        for name in names
-        if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
-    ]
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [
+            Path(parent, name) for name in names if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
+        ]
     if not found:
         raise InputError(f"data_dir must hold pictures ({', '.join(EXTENSIONS)}). Received: {folder} (none found)")
     return sorted(found)

@@ -1,0 +1,333 @@
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vae_tf.data.sources.arrays import ArrayExamples, checked_labels, checked_pixels, read_npy, read_npz, white_of
+from vae_tf.errors import InputError
+
+NAMES = ("x_train", "x_test")
+
+
+class Trap:
+    """Unpickling it creates a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def grey(count=3, side=8):
+    return np.random.default_rng(0).integers(0, 256, (count, side, side), dtype=np.uint8)
+
+
+def read_error(read, *arguments):
+    with pytest.raises(InputError) as caught:
+        read(*arguments)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    return message
+
+
+# What an array of pictures must be
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(2, 8, 9), (2, 8, 9, 1), (2, 8, 9, 3)])
+def test_pictures_of_any_real_dtype_and_usable_shape_pass(dtype, shape):
+    pixels = np.ones(shape, dtype)
+
+    checked = checked_pixels(pixels, "x")
+
+    assert checked.shape == (2, 8, 9, shape[3] if len(shape) == 4 else 1)
+    assert np.shares_memory(checked, pixels)
+
+
+@pytest.mark.parametrize(
+    ("value", "received"),
+    [
+        (np.nan, "minimum nan, maximum nan"),
+        (np.inf, "minimum 0.0, maximum inf"),
+        (-np.inf, "minimum -inf, maximum 0.0"),
+        (255.5, "minimum 0.0, maximum 255.5"),
+        (-0.25, "minimum -0.25, maximum 0.0"),
+    ],
+)
+def test_one_value_out_of_range_is_refused(value, received):
+    pixels = np.zeros((2, 8, 8))
+    pixels[1, 3, 4] = value
+
+    message = read_error(checked_pixels, pixels, "x_train")
+
+    assert message == f"x_train must hold values in [0, 255] without NaN. Received: {received}"
+
+
+def test_sixteen_bit_values_are_refused():
+    assert "maximum 300" in read_error(checked_pixels, np.full((1, 8, 8), 300, np.uint16), "x")
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(), (64,), (8, 8), (2, 8, 8, 2), (2, 8, 8, 4), (2, 1, 8, 8), (2, 8, 8, 3, 1)],
+)
+def test_wrong_rank_or_channels_are_refused(shape):
+    message = read_error(checked_pixels, np.zeros(shape), "x_train")
+
+    assert message == (f"x_train must have shape (N, H, W), (N, H, W, 1) or (N, H, W, 3). Received: shape {shape}")
+
+
+@pytest.mark.parametrize("shape", [(0, 8, 8), (0, 8, 8, 3), (2, 0, 8), (2, 8, 0, 1)])
+def test_an_empty_array_is_refused(shape):
+    assert "must hold at least one picture" in read_error(checked_pixels, np.zeros(shape), "x")
+
+
+@pytest.mark.parametrize("dtype", [object, complex, "U1", "datetime64[s]"])
+def test_what_are_no_numbers_is_refused(dtype):
+    assert "x must hold numbers. Received: dtype " in read_error(checked_pixels, np.zeros((2, 8, 8), dtype), "x")
+
+
+# Labels
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 1)])
+def test_labels_become_a_vector_of_int64(shape):
+    labels = checked_labels(np.array([2, 0, 1], np.uint8).reshape(shape), 3, "y")
+
+    assert labels.dtype == np.int64
+    assert labels.tolist() == [2, 0, 1]
+
+
+def test_no_labels_stay_none():
+    assert checked_labels(None, 3, "y") is None
+
+
+@pytest.mark.parametrize("shape", [(2,), (4,), (3, 10), (1, 3), (0,), ()])
+def test_not_one_label_for_each_picture_is_refused(shape):
+    message = read_error(checked_labels, np.zeros(shape, int), 3, "y_train")
+
+    assert message == f"y_train must hold one label for each of 3 pictures. Received: shape {shape}"
+
+
+def test_a_single_number_is_no_label_vector_even_for_one_picture():
+    assert "one label for each of 1 pictures" in read_error(checked_labels, np.array(0), 1, "y")
+
+
+@pytest.mark.parametrize("labels", [[0.0, 1.0], [0, -1], ["cat", "dog"]], ids=str)
+def test_labels_that_are_no_class_numbers_are_refused(labels):
+    assert "y must hold " in read_error(checked_labels, np.array(labels), 2, "y")
+
+
+# Which number stands for white
+
+
+@pytest.mark.parametrize(
+    ("arrays", "white"),
+    [
+        ([np.array([0.0, 1.0])], 1.0),
+        ([np.array([0.0, 0.5], np.float32)], 1.0),
+        ([np.array([0, 1], np.uint8)], 1.0),
+        ([np.array([False, True])], 1.0),
+        ([np.array([0, 2], np.uint8)], 255.0),
+        ([np.array([0.0, 1.01])], 255.0),
+        ([np.array([0.0, 1.0]), np.array([0.0, 200.0])], 255.0),
+    ],
+)
+def test_white_is_1_only_where_no_array_exceeds_1(arrays, white):
+    assert white_of(*arrays) == white
+
+
+# The collection
+
+
+def test_read_returns_the_chosen_pictures_with_a_channel_axis():
+    pixels = grey(5)
+
+    batch = ArrayExamples(pixels, None, 255.0).read(np.array([4, 0, 4]))
+
+    assert batch.shape == (3, 8, 8, 1)
+    np.testing.assert_array_equal(batch[..., 0], pixels[[4, 0, 4]])
+
+
+def test_colour_keeps_its_channels():
+    examples = ArrayExamples(np.zeros((2, 8, 9, 3), np.uint8), None, 255.0)
+
+    assert examples.image_shape == (8, 9, 3)
+    assert examples.read(np.array([1])).shape == (1, 8, 9, 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "delivered"),
+    [(np.uint8, np.uint8), (bool, np.float32), (np.int64, np.float32), (np.float64, np.float32)],
+)
+def test_read_delivers_bytes_as_bytes_and_all_else_as_float32(given, delivered):
+    examples = ArrayExamples(np.ones((2, 8, 8), given), None, 1.0)
+
+    assert examples.dtype == delivered
+    assert examples.read(np.array([0])).dtype == delivered
+
+
+def test_subset_keeps_pictures_labels_and_white_together():
+    pixels = grey(4)
+
+    part = ArrayExamples(pixels, np.array([5, 6, 7, 8]), 255.0).subset(np.array([3, 1]))
+
+    assert len(part) == 2
+    assert part.labels.tolist() == [8, 6]
+    assert part.scale == 255.0
+    np.testing.assert_array_equal(part.read(np.arange(2))[..., 0], pixels[[3, 1]])
+
+
+def test_subset_of_unlabelled_pictures_has_no_labels():
+    assert ArrayExamples(grey(), None, 255.0).subset(np.array([0])).labels is None
+
+
+def test_subset_of_a_subset_counts_within_the_first():
+    pixels = grey(5)
+    examples = ArrayExamples(pixels, np.array([5, 6, 7, 8, 9]), 255.0)
+
+    part = examples.subset(np.array([4, 2, 0])).subset(np.array([2, 0]))
+
+    assert part.labels.tolist() == [5, 9]
+    np.testing.assert_array_equal(part.read(np.array([1, 0]))[..., 0], pixels[[4, 0]])
+
+
+def test_subset_shares_the_pictures_instead_of_copying_them():
+    pixels = grey(4)
+    part = ArrayExamples(pixels, None, 255.0).subset(np.array([3, 1]))
+
+    pixels[3] = 7
+
+    assert np.all(part.read(np.array([0])) == 7)
+
+
+# npz
+
+
+def npz(folder, **arrays):
+    path = folder / "data.npz"
+    np.savez_compressed(path, **arrays)
+    return path
+
+
+def test_npz_arrays_are_read_by_name_and_others_left(tmp_path):
+    path = npz(tmp_path, x_train=grey(3), other=np.array([None]))
+
+    arrays = read_npz(path, NAMES)
+
+    assert arrays.keys() == {"x_train"}
+    np.testing.assert_array_equal(arrays["x_train"], grey(3))
+
+
+def test_npz_objects_are_never_unpickled(tmp_path):
+    evidence = tmp_path / "unpickled"
+    path = npz(tmp_path, x_train=np.array([Trap(evidence)]))
+
+    assert str(path) in read_error(read_npz, path, NAMES)
+    assert not evidence.exists()
+
+
+@pytest.mark.parametrize("kept", [0, 1, 20, 0.5, 0.9, -1])
+def test_truncated_npz_is_refused(tmp_path, kept):
+    path = npz(tmp_path, x_train=grey(), x_test=grey())
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * kept) if isinstance(kept, float) else kept])
+
+    assert str(path) in read_error(read_npz, path, NAMES)
+
+
+def test_npz_with_a_damaged_byte_is_refused_wherever_it_is(tmp_path):
+    path = npz(tmp_path, x_train=grey(8))
+    content = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        size = archive.infolist()[0].compress_size
+    start = content.index(b"x_train.npy") + len("x_train.npy")
+    for position in range(start + 20, start + size, 20):
+        path.write_bytes(content[:position] + bytes([content[position] ^ 0xFF]) + content[position + 1 :])
+
+        assert str(path) in read_error(read_npz, path, NAMES)
+
+
+def test_npz_that_is_another_zip_is_read_as_holding_none_of_the_arrays(tmp_path):
+    path = tmp_path / "data.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("notes.txt", "no array")
+
+    assert read_npz(path, NAMES) == {}
+
+
+def test_npz_member_that_is_no_array_is_refused(tmp_path):
+    path = tmp_path / "data.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x_train.npy", "no array")
+
+    assert str(path) in read_error(read_npz, path, NAMES)
+
+
+def test_npy_content_under_an_npz_name_is_refused(tmp_path):
+    path = tmp_path / "data.npz"
+    with path.open("wb") as file:
+        np.save(file, grey())
+
+    assert "must name an undamaged npz file" in read_error(read_npz, path, NAMES)
+
+
+@pytest.mark.parametrize("read", [lambda path: read_npz(path, NAMES), read_npy], ids=["npz", "npy"])
+@pytest.mark.parametrize("content", [b"", b"plain text, no array"], ids=["empty", "text"])
+def test_a_file_of_another_kind_is_refused(tmp_path, read, content):
+    path = tmp_path / "data"
+    path.write_bytes(content)
+
+    assert str(path) in read_error(read, path)
+
+
+@pytest.mark.parametrize("read", [lambda path: read_npz(path, NAMES), read_npy], ids=["npz", "npy"])
+def test_a_missing_file_or_a_folder_is_refused_with_the_reason(tmp_path, read):
+    assert "No such file or directory" in read_error(read, tmp_path / "absent")
+    assert "Is a directory" in read_error(read, tmp_path)
+
+
+# npy
+
+
+def npy_bytes(array):
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=True)
+    return buffer.getvalue()
+
+
+def test_npy_is_mapped_into_memory(tmp_path):
+    path = tmp_path / "data.npy"
+    path.write_bytes(npy_bytes(grey()))
+
+    array = read_npy(path)
+
+    assert isinstance(array, np.memmap)
+    np.testing.assert_array_equal(array, grey())
+
+
+def test_npy_objects_are_never_unpickled(tmp_path):
+    evidence = tmp_path / "unpickled"
+    path = tmp_path / "data.npy"
+    path.write_bytes(npy_bytes(np.array([Trap(evidence)])))
+
+    assert str(path) in read_error(read_npy, path)
+    assert not evidence.exists()
+
+
+@pytest.mark.parametrize("kept", [3, 8, 60, 127, 128, -1])
+def test_truncated_npy_is_refused(tmp_path, kept):
+    path = tmp_path / "data.npy"
+    path.write_bytes(npy_bytes(grey())[:kept])
+
+    assert str(path) in read_error(read_npy, path)
+
+
+def test_npy_with_a_damaged_header_is_refused(tmp_path):
+    path = tmp_path / "data.npy"
+    path.write_bytes(npy_bytes(grey()).replace(b"(3, 8, 8)", b"(3, 8, 8,"))
+
+    assert str(path) in read_error(read_npy, path)

@@ -1,0 +1,351 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from vae_tf.data.sources import pictures
+from vae_tf.data.sources.pictures import PictureExamples, find_pictures, read_picture, readable
+from vae_tf.errors import InputError
+
+ORIENTATION = 0x0112
+RED, GREEN, BLUE, BLACK, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0), (255, 255, 255)
+
+
+def halves(left=RED, right=BLUE, size=(16, 12)):
+    """A picture with one colour on the left and one on the right; size is (width, height)."""
+    picture = Image.new("RGB", size, left)
+    picture.paste(right, (size[0] // 2, 0, *size))
+    return picture
+
+
+def saved(picture, path, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path, **options)
+    return path
+
+
+def corners(path, shape=(12, 16, 3)):
+    """The four corner pixels: top left, top right, bottom left, bottom right."""
+    pixels = read_picture(path, shape)
+    assert pixels.shape == shape
+    assert pixels.dtype == np.uint8
+    return pixels[[0, 0, -1, -1], [0, -1, 0, -1]]
+
+
+# Formats and modes
+
+
+@pytest.mark.parametrize(
+    ("extension", "options"),
+    [
+        ("jpg", {"quality": 95, "subsampling": 0}),
+        ("png", {}),
+        ("webp", {"lossless": True}),
+        ("bmp", {}),
+        ("gif", {}),
+    ],
+)
+def test_each_format_is_read_in_its_colours(tmp_path, extension, options):
+    path = saved(halves(), tmp_path / f"a.{extension}", **options)
+
+    # JPEG's rounding between colour spaces is worth a few levels.
+    np.testing.assert_allclose(corners(path), [RED, BLUE, RED, BLUE], atol=3)
+
+
+@pytest.mark.parametrize(("extension", "options"), [("png", {}), ("webp", {"lossless": True}), ("bmp", {})])
+def test_lossless_formats_are_read_to_the_level(tmp_path, extension, options):
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    path = saved(Image.fromarray(pixels), tmp_path / f"a.{extension}", **options)
+
+    np.testing.assert_array_equal(read_picture(path, (12, 16, 3)), pixels)
+
+
+def test_grey_is_repeated_over_three_channels(tmp_path):
+    path = saved(Image.new("L", (16, 12), 77), tmp_path / "a.png")
+
+    assert np.all(read_picture(path, (12, 16, 3)) == 77)
+
+
+def test_colour_becomes_grey_by_luminance(tmp_path):
+    path = saved(halves(RED, GREEN), tmp_path / "a.png")
+
+    # ITU-R 601: 0.299 and 0.587 of 255.
+    np.testing.assert_allclose(corners(path, (12, 16, 1))[:, 0], [76, 150, 76, 150], atol=1)
+
+
+def test_black_and_white_bits_become_0_and_255(tmp_path):
+    path = saved(halves(BLACK, WHITE).convert("1"), tmp_path / "a.png")
+
+    assert corners(path, (12, 16, 1)).ravel().tolist() == [0, 255, 0, 255]
+
+
+def test_palette_colours_are_looked_up(tmp_path):
+    path = saved(halves(RED, GREEN).quantize(2), tmp_path / "a.png")
+
+    assert corners(path).tolist() == [list(c) for c in (RED, GREEN, RED, GREEN)]
+
+
+def test_transparent_palette_colour_is_laid_on_white(tmp_path):
+    picture = halves(RED, BLACK).quantize(2)
+    path = saved(picture, tmp_path / "a.png", transparency=picture.getpixel((15, 0)))
+
+    assert corners(path).tolist() == [list(c) for c in (RED, WHITE, RED, WHITE)]
+
+
+def test_half_transparent_black_is_laid_on_white_as_middle_grey(tmp_path):
+    path = saved(Image.new("RGBA", (16, 12), (0, 0, 0, 128)), tmp_path / "a.png")
+
+    # 255 * (1 - 128 / 255) = 127
+    np.testing.assert_allclose(corners(path), 127, atol=1)
+
+
+def test_grey_with_transparency_is_laid_on_white(tmp_path):
+    path = saved(Image.new("LA", (16, 12), (0, 0)), tmp_path / "a.png")
+
+    assert np.all(read_picture(path, (12, 16, 1)) == 255)
+
+
+def test_transparent_gif_is_laid_on_white(tmp_path):
+    picture = halves(RED, BLACK).quantize(2)
+    path = saved(picture, tmp_path / "a.gif", transparency=picture.getpixel((15, 0)))
+
+    assert corners(path).tolist() == [list(c) for c in (RED, WHITE, RED, WHITE)]
+
+
+def test_cmyk_is_read_as_its_colours(tmp_path):
+    picture = Image.new("CMYK", (16, 12), (0, 0, 0, 0))
+    picture.paste((0, 0, 0, 255), (8, 0, 16, 12))
+    path = saved(picture, tmp_path / "a.jpg", quality=95)
+
+    np.testing.assert_allclose(corners(path), [WHITE, BLACK, WHITE, BLACK], atol=3)
+
+
+def test_sixteen_bit_grey_is_scaled_and_not_cut(tmp_path):
+    values = np.tile(np.array([0, 16384, 32768, 65535], np.uint16).repeat(4), (12, 1))
+    path = saved(Image.fromarray(values), tmp_path / "a.png")
+
+    row = read_picture(path, (12, 16, 1))[0, ::4, 0]
+
+    # A 256th of the values, to the level.
+    np.testing.assert_allclose(row, [0, 64, 128, 255], atol=1)
+
+
+# EXIF: the stored picture is what a turned camera wrote. https://exiftool.org/TagNames/EXIF.html (Orientation)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "expected"),
+    [
+        (1, (RED, GREEN, BLUE, BLACK)),
+        (2, (GREEN, RED, BLACK, BLUE)),
+        (3, (BLACK, BLUE, GREEN, RED)),
+        (4, (BLUE, BLACK, RED, GREEN)),
+        (5, (RED, BLUE, GREEN, BLACK)),
+        (6, (BLUE, RED, BLACK, GREEN)),
+        (7, (BLACK, GREEN, BLUE, RED)),
+        (8, (GREEN, BLACK, RED, BLUE)),
+    ],
+)
+@pytest.mark.parametrize("extension", ["jpg", "png", "webp"])
+def test_picture_is_turned_as_its_exif_tag_says(tmp_path, extension, orientation, expected):
+    quarters = halves(RED, GREEN)
+    quarters.paste(halves(BLUE, BLACK), (0, 6))
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    options = {"lossless": True} if extension == "webp" else {"quality": 95, "subsampling": 0}
+    path = saved(quarters, tmp_path / f"a.{extension}", exif=exif, **options)
+
+    np.testing.assert_allclose(corners(path), expected, atol=3)
+
+
+@pytest.mark.parametrize("orientation", [None, 6])
+def test_a_large_jpeg_shrinks_to_the_mean_of_each_part(tmp_path, orientation):
+    exif = Image.Exif()
+    if orientation:
+        exif[ORIENTATION] = orientation
+    grey = np.kron(np.array([[40, 200], [120, 80]], np.uint8), np.ones((400, 600), np.uint8))
+    path = saved(Image.fromarray(grey), tmp_path / "a.jpg", quality=95, exif=exif)
+
+    pixels = read_picture(path, (8, 8, 1))[..., 0]
+
+    upright = np.array([[40, 200], [120, 80]])
+    expected = np.rot90(upright, -1) if orientation else upright
+    np.testing.assert_allclose(pixels[1::5, 1::5], expected, atol=3)
+
+
+def test_a_turned_jpeg_keeps_the_detail_that_the_target_can_show(tmp_path):
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    stripes = np.zeros((32, 64), np.uint8)
+    stripes[::2] = 255  # upright: 32 wide, 64 high, striped from left to right
+    path = saved(Image.fromarray(stripes), tmp_path / "a.jpg", quality=100, exif=exif)
+
+    row = read_picture(path, (8, 32, 1))[4, :, 0]
+
+    np.testing.assert_allclose(row, np.tile([0, 255], 16), atol=3)
+
+
+# Unusual pictures
+
+
+@pytest.mark.parametrize("extension", ["gif", "webp", "png"])
+def test_first_frame_of_an_animation_is_read(tmp_path, extension):
+    frames = [Image.new("RGB", (16, 12), colour) for colour in (RED, GREEN, BLUE)]
+    options = {"lossless": True} if extension == "webp" else {}
+    path = saved(frames[0], tmp_path / f"a.{extension}", save_all=True, append_images=frames[1:], **options)
+    with Image.open(path) as image:
+        assert image.n_frames == 3
+
+    assert corners(path).tolist() == [list(RED)] * 4
+
+
+def test_a_single_pixel_fills_the_picture(tmp_path):
+    path = saved(Image.new("RGB", (1, 1), (10, 20, 30)), tmp_path / "a.png")
+
+    assert np.all(read_picture(path, (12, 16, 3)) == (10, 20, 30))
+
+
+def test_a_picture_is_resized_as_pillow_does_it(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (31, 17, 3), dtype=np.uint8)
+    path = saved(Image.fromarray(pixels), tmp_path / "a.png")
+
+    expected = Image.fromarray(pixels).resize((16, 12), Image.Resampling.BILINEAR)
+
+    np.testing.assert_array_equal(read_picture(path, (12, 16, 3)), np.asarray(expected))
+
+
+# Finding files
+
+
+def test_pictures_are_found_at_any_depth_in_order_and_other_files_left(tmp_path):
+    names = ["b.jpg", "a.PNG", "sub/deep/c.webp", "sub/d.jpeg", "e.gif", "f.Bmp"]
+    for name in [*names, "notes.txt", "sub/data.npz", "jpg"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    found = find_pictures(tmp_path)
+
+    assert found == sorted(tmp_path / name for name in names)
+
+
+@pytest.mark.parametrize("hidden", [".cat.jpg", "sub/._cat.jpg", ".ipynb_checkpoints/cat-checkpoint.jpg"])
+def test_hidden_files_are_left_out(tmp_path, hidden):
+    for name in ["cat.jpg", hidden]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    assert find_pictures(tmp_path) == [tmp_path / "cat.jpg"]
+
+
+def test_pictures_below_a_hidden_folder_that_was_named_are_found(tmp_path):
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / ".cache" / "cat.jpg").touch()
+
+    assert find_pictures(tmp_path / ".cache") == [tmp_path / ".cache" / "cat.jpg"]
+
+
+def test_missing_folder_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"must be a folder of pictures\. Received: .*absent \(no such folder\)"):
+        find_pictures(tmp_path / "absent")
+
+
+def test_a_file_is_no_folder(tmp_path):
+    with pytest.raises(InputError, match="must be a folder of pictures"):
+        find_pictures(saved(halves(), tmp_path / "cat.png"))
+
+
+def test_folder_without_pictures_is_named_with_what_was_expected(tmp_path):
+    (tmp_path / "notes.txt").touch()
+
+    with pytest.raises(InputError) as caught:
+        find_pictures(tmp_path)
+
+    assert str(caught.value) == (
+        f"data_dir must hold pictures (.jpg, .jpeg, .png, .webp, .bmp, .gif). Received: {tmp_path} (none found)"
+    )
+
+
+def test_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    # The super-user may read everything, so the permission itself can't be tested everywhere.
+    monkeypatch.setattr(pictures.os, "access", lambda *_: False)
+
+    with pytest.raises(InputError, match=r"must be a readable folder\. Received: .* \(permission denied\)"):
+        find_pictures(tmp_path)
+
+
+# Files that do not open
+
+
+def damaged(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return path
+
+
+def noise(path, **options):
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)
+    return saved(Image.fromarray(pixels), path, **options)
+
+
+@pytest.mark.parametrize("extension", ["jpg", "png", "webp", "bmp", "gif"])
+def test_a_truncated_picture_is_skipped_with_one_warning(tmp_path, capsys, extension):
+    good, bad = noise(tmp_path / f"good.{extension}"), damaged(noise(tmp_path / f"bad.{extension}"))
+
+    assert readable([bad, good], (12, 16, 3)) == [good]
+    assert capsys.readouterr().err == f"warning: skipped 1 of 2 files that do not open: {bad}\n"
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"BM"])
+def test_a_file_that_only_looks_like_a_picture_is_skipped(tmp_path, content):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content)
+
+    assert readable([path], (12, 16, 3)) == []
+
+
+def test_many_unreadable_files_are_counted_and_the_first_three_named(tmp_path, capsys):
+    good = [saved(halves(), tmp_path / f"good{number}.png") for number in range(3)]
+    bad = [tmp_path / f"bad{number}.jpg" for number in range(5)]
+    for path in bad:
+        path.touch()
+
+    assert readable([*bad, *good], (12, 16, 3)) == good
+
+    assert capsys.readouterr().err == (
+        f"warning: skipped 5 of 8 files that do not open: {bad[0]}, {bad[1]}, {bad[2]} and 2 more\n"
+    )
+
+
+def test_good_files_give_no_warning(tmp_path, capsys):
+    paths = [saved(halves(), tmp_path / "a.png")]
+
+    assert readable(paths, (12, 16, 3)) == paths
+    assert capsys.readouterr().err == ""
+
+
+def test_a_picture_too_large_to_be_decoded_safely_is_skipped(tmp_path, monkeypatch):
+    path = saved(halves(), tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 16 * 12 // 2 - 1)  # Pillow refuses above twice this
+
+    assert readable([path], (12, 16, 3)) == []
+
+
+# The collection
+
+
+def test_read_returns_the_pictures_asked_for(tmp_path):
+    paths = [saved(Image.new("L", (9, 9), level), tmp_path / f"{level}.png") for level in (10, 20, 30)]
+
+    batch = PictureExamples(paths, (8, 10, 1)).read(np.array([2, 0, 2]))
+
+    assert batch.shape == (3, 8, 10, 1)
+    assert batch.dtype == np.uint8
+    assert batch[:, 0, 0, 0].tolist() == [30, 10, 30]
+
+
+def test_subset_is_of_the_same_shape_in_the_order_asked_for(tmp_path):
+    paths = [saved(Image.new("L", (9, 9), level), tmp_path / f"{level}.png") for level in (10, 20, 30)]
+
+    part = PictureExamples(paths, (8, 10, 1)).subset(np.array([2, 1]))
+
+    assert len(part) == 2
+    assert part.image_shape == (8, 10, 1)
+    assert part.read(np.arange(2))[:, 0, 0, 0].tolist() == [30, 20]

@@ -1,0 +1,318 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from vae_tf.config import DataConfig
+from vae_tf.data.pipeline import epoch_order, evaluation_batches, first_pictures, num_batches, training_batches
+from vae_tf.data.sources.arrays import ArrayExamples
+from vae_tf.data.sources.pictures import PictureExamples
+
+SHAPE = (8, 8, 1)
+
+
+def config(**values):
+    return DataConfig.model_validate(values)
+
+
+def numbered(count):
+    """Pictures of one grey level each: their number, of 255."""
+    return ArrayExamples(
+        np.arange(count, dtype=np.uint8)[:, np.newaxis, np.newaxis].repeat(8, 1).repeat(8, 2), None, 255.0
+    )
+
+
+def noise(*shape):
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def grey(level, count=40, side=8):
+    return ArrayExamples(np.full((count, side, side), level, np.float32), None, 1.0)
+
+
+def epochs(examples, settings, count, shape=SHAPE):
+    """The pictures of the first epochs, each as one array (N, H, W, C)."""
+    steps = num_batches(examples, settings.batch_size)
+    batches = list(training_batches(examples, settings, shape).take(count * steps).as_numpy_iterator())
+    return [np.concatenate(batches[epoch * steps : (epoch + 1) * steps]) for epoch in range(count)]
+
+
+def numbers(pictures):
+    return np.rint(pictures[:, 0, 0, 0] * 255).astype(int).tolist()
+
+
+def evaluated(examples, settings, shape=SHAPE, split="test"):
+    return np.concatenate(list(evaluation_batches(examples, settings, shape, split).as_numpy_iterator()))
+
+
+def order(num_examples, seed, epoch):
+    return epoch_order(num_examples, seed, tf.constant(epoch, tf.int64)).numpy().tolist()
+
+
+def in_own_order(pictures, seed, epoch):
+    """The pictures of an epoch put back into the order of the examples."""
+    restored = np.empty_like(pictures)
+    restored[order(len(pictures), seed, epoch)] = pictures
+    return restored
+
+
+# Values and shapes
+
+
+@pytest.mark.parametrize(
+    ("pixels", "scale"),
+    [(noise(9, 12, 10, 3), 255.0), (np.linspace(0, 1, 9 * 12 * 10).reshape(9, 12, 10), 1.0)],
+    ids=["bytes", "floats"],
+)
+@pytest.mark.parametrize("size", ["12x10", "8x8", "30x30", "9x40"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_are_float32_in_0_to_1_of_the_shape_asked_for(pixels, scale, size, channels):
+    height, width = map(int, size.split("x"))
+
+    pictures = evaluated(ArrayExamples(pixels, None, scale), config(), (height, width, channels))
+
+    assert pictures.dtype == np.float32
+    assert pictures.shape == (9, height, width, channels)
+    assert pictures.min() >= 0
+    assert pictures.max() <= 1
+
+
+def test_batches_state_their_shape_before_they_are_read():
+    spec = training_batches(numbered(9), config(), (16, 12, 3)).element_spec
+
+    assert (spec.shape.as_list(), spec.dtype) == ([None, 16, 12, 3], tf.float32)
+
+
+def test_values_are_the_levels_over_255_where_nothing_is_resized():
+    pixels = noise(5, 8, 8)
+
+    np.testing.assert_allclose(evaluated(ArrayExamples(pixels, None, 255.0), config())[..., 0], pixels / 255, rtol=1e-6)
+
+
+def test_grey_is_repeated_over_three_channels():
+    pixels = noise(2, 8, 8)
+
+    pictures = evaluated(ArrayExamples(pixels, None, 255.0), config(), (8, 8, 3))
+
+    np.testing.assert_allclose(pictures, np.repeat(pixels[..., np.newaxis] / 255, 3, axis=3), rtol=1e-6)
+
+
+def test_colour_becomes_grey_by_luminance():
+    pixels = noise(2, 8, 8, 3)
+
+    pictures = evaluated(ArrayExamples(pixels, None, 255.0), config())
+
+    # ITU-R 601 to three digits; TensorFlow's weights have four and differ by 1e-4 each.
+    np.testing.assert_allclose(pictures[..., 0], pixels @ [0.299, 0.587, 0.114] / 255, atol=2e-4)
+
+
+@pytest.mark.parametrize("size", [(11, 9), (40, 52), (12, 60), (50, 9)], ids=["down", "up", "wide", "high"])
+def test_resizing_is_pillows_bilinear(size):
+    pixels = noise(1, 23, 31)
+
+    picture = evaluated(ArrayExamples(pixels, None, 255.0), config(), (*size, 1))[0, ..., 0]
+
+    as_float = Image.fromarray(pixels[0].astype(np.float32)).resize(size[::-1], Image.Resampling.BILINEAR)
+    # Both compute in float32 here, from the same definition of the filter.
+    np.testing.assert_allclose(picture, np.asarray(as_float) / 255, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_picture_file_and_an_array_of_it_are_resized_alike(tmp_path, channels):
+    pixels = noise(1, 23, 31, 3)
+    Image.fromarray(pixels[0]).save(tmp_path / "a.png")
+    shape = (16, 12, channels)
+
+    from_file = evaluated(PictureExamples([tmp_path / "a.png"], shape), config(), shape)
+    from_array = evaluated(ArrayExamples(pixels, None, 255.0), config(), shape)
+
+    # Pillow rounds to a level after grey conversion and after each of the two passes: 0.5 each, 0.1 for the weights.
+    np.testing.assert_allclose(from_file, from_array, atol=1.6 / 255)
+
+
+# Order
+
+
+def test_an_epoch_holds_every_example_once():
+    for pictures in epochs(numbered(50), config(batch_size=8), 3):
+        assert sorted(numbers(pictures)) == list(range(50))
+
+
+def test_each_epoch_has_another_order():
+    first, second, third = map(numbers, epochs(numbered(50), config(batch_size=8), 3))
+
+    assert first != second
+    assert second != third
+    assert first != third
+
+
+def test_epochs_follow_epoch_order():
+    delivered = epochs(numbered(50), config(batch_size=8, seed=5), 2)
+
+    assert [numbers(pictures) for pictures in delivered] == [order(50, seed=5, epoch=epoch) for epoch in (0, 1)]
+
+
+def test_the_order_does_not_depend_on_the_batch_size():
+    by_8, by_50 = (numbers(epochs(numbered(50), config(batch_size=size), 1)[0]) for size in (8, 50))
+
+    assert by_8 == by_50
+
+
+def test_the_same_seed_and_epoch_give_the_same_order():
+    assert order(50, seed=1, epoch=7) == order(50, seed=1, epoch=7)
+
+
+@pytest.mark.parametrize("other", [{"seed": 2, "epoch": 7}, {"seed": 1, "epoch": 8}, {"seed": 7, "epoch": 1}])
+def test_another_seed_or_epoch_gives_another_order(other):
+    assert order(50, seed=1, epoch=7) != order(50, **other)
+
+
+def test_every_example_comes_to_every_place():
+    places = np.array([order(5, seed=0, epoch=epoch) for epoch in range(500)])
+
+    counts = np.array([np.bincount(column, minlength=5) for column in places.T])
+
+    # 100 expected, standard deviation sqrt(500 * 0.2 * 0.8) = 9; five of them.
+    assert np.abs(counts - 100).max() < 45
+
+
+def test_the_short_last_batch_is_kept():
+    batches = list(training_batches(numbered(50), config(batch_size=16), SHAPE).take(8).as_numpy_iterator())
+
+    assert [len(batch) for batch in batches] == [16, 16, 16, 2, 16, 16, 16, 2]
+
+
+@pytest.mark.parametrize(("count", "batch_size", "expected"), [(50, 16, 4), (48, 16, 3), (5, 128, 1)])
+def test_num_batches_counts_the_short_one(count, batch_size, expected):
+    assert num_batches(numbered(count), batch_size) == expected
+    assert len(list(evaluation_batches(numbered(count), config(batch_size=batch_size), SHAPE, "val"))) == expected
+
+
+def test_evaluation_keeps_the_order_of_the_split():
+    assert numbers(evaluated(numbered(50), config(batch_size=16))) == list(range(50))
+
+
+# Binarization
+
+
+@pytest.mark.parametrize("binarize", ["static", "dynamic"])
+def test_binarized_pixels_are_0_or_1(binarize):
+    pictures = epochs(ArrayExamples(noise(20, 8, 8), None, 255.0), config(binarize=binarize), 1)[0]
+
+    assert set(np.unique(pictures)) == {0.0, 1.0}
+
+
+def test_black_stays_0_and_white_1():
+    pixels = np.zeros((4, 8, 8), np.uint8)
+    pixels[:, :, 4:] = 255
+
+    pictures = epochs(ArrayExamples(pixels, None, 255.0), config(binarize="dynamic"), 1)[0]
+
+    np.testing.assert_array_equal(pictures[..., 0], pixels / 255)
+
+
+@pytest.mark.parametrize("binarize", ["static", "dynamic"])
+@pytest.mark.parametrize("level", [0.1, 0.5, 0.8])
+def test_the_share_of_ones_is_the_grey_level(binarize, level):
+    pictures = epochs(grey(level, count=100, side=16), config(binarize=binarize), 1, (16, 16, 1))[0]
+
+    # 25,600 draws: standard deviation at most 0.5 / 160 = 0.003; five of them.
+    assert abs(pictures.mean() - level) < 0.016
+
+
+def test_static_draws_are_the_same_in_every_epoch():
+    settings = config(binarize="static", batch_size=8)
+
+    first, second = epochs(grey(0.5), settings, 2)
+
+    np.testing.assert_array_equal(in_own_order(first, 0, 0), in_own_order(second, 0, 1))
+
+
+def test_dynamic_draws_are_independent_from_epoch_to_epoch():
+    first, second = epochs(grey(0.5), config(binarize="dynamic", batch_size=8), 2)
+
+    # 2,560 pixels agree with chance 0.5: standard deviation 0.01; five of them.
+    agreement = np.mean(in_own_order(first, 0, 0) == in_own_order(second, 0, 1))
+    assert abs(agreement - 0.5) < 0.05
+
+
+@pytest.mark.parametrize("binarize", ["static", "dynamic"])
+def test_draws_differ_from_example_to_example(binarize):
+    pictures = epochs(grey(0.5), config(binarize=binarize), 1)[0]
+
+    assert len({picture.tobytes() for picture in pictures}) == 40
+
+
+@pytest.mark.parametrize("binarize", ["static", "dynamic"])
+def test_draws_of_a_seed_can_be_repeated_and_another_seed_gives_others(binarize):
+    examples = grey(0.5)
+    first, again, other = (
+        in_own_order(epochs(examples, config(binarize=binarize, seed=seed), 1)[0], seed, 0) for seed in (1, 1, 2)
+    )
+
+    np.testing.assert_array_equal(first, again)
+    assert abs(np.mean(first == other) - 0.5) < 0.05
+
+
+@pytest.mark.parametrize("binarize", ["static", "dynamic"])
+def test_draws_do_not_depend_on_the_batch_size(binarize):
+    by_7, by_40 = (epochs(grey(0.5), config(binarize=binarize, batch_size=batch_size), 2) for batch_size in (7, 40))
+
+    np.testing.assert_array_equal(by_7, by_40)
+
+
+def test_the_draw_of_an_example_does_not_depend_on_its_place_in_the_order():
+    # The same first 20 examples in a longer split stand at other places of the epoch.
+    few = in_own_order(epochs(grey(0.5, count=20), config(binarize="dynamic"), 1)[0], 0, 0)
+    many = in_own_order(epochs(grey(0.5, count=40), config(binarize="dynamic"), 1)[0], 0, 0)
+
+    np.testing.assert_array_equal(few, many[:20])
+
+
+@pytest.mark.parametrize("binarize", ["static", "dynamic"])
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_evaluation_draws_are_the_same_in_every_pass(binarize, split):
+    batches = evaluation_batches(grey(0.5), config(binarize=binarize, batch_size=16), SHAPE, split)
+    first, second = (np.concatenate(list(batches.as_numpy_iterator())) for _ in range(2))
+
+    np.testing.assert_array_equal(first, second)
+
+
+def test_evaluation_draws_are_those_of_static_and_dynamic_alike():
+    static, dynamic = (evaluated(grey(0.5), config(binarize=binarize)) for binarize in ("static", "dynamic"))
+
+    np.testing.assert_array_equal(static, dynamic)
+
+
+def test_splits_have_draws_of_their_own():
+    settings = config(binarize="static")
+    train = in_own_order(epochs(grey(0.5), settings, 1)[0], 0, 0)
+    val, test = (evaluated(grey(0.5), settings, split=split) for split in ("val", "test"))
+
+    for first, second in ((train, val), (train, test), (val, test)):
+        assert abs(np.mean(first == second) - 0.5) < 0.05
+
+
+def test_channels_are_drawn_independently():
+    pictures = evaluated(grey(0.5), config(binarize="static"), (8, 8, 3))
+
+    assert abs(np.mean(pictures[..., 0] == pictures[..., 1]) - 0.5) < 0.05
+
+
+# First pictures
+
+
+@pytest.mark.parametrize("binarize", ["none", "dynamic"])
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_first_pictures_are_the_first_of_evaluation(binarize, split):
+    examples = ArrayExamples(noise(20, 10, 9), None, 255.0)
+    settings = config(binarize=binarize, batch_size=3)
+
+    first = first_pictures(examples, settings, SHAPE, split, 7)
+
+    assert first.dtype == np.float32
+    np.testing.assert_array_equal(first, evaluated(examples, settings, SHAPE, split)[:7])
+
+
+def test_first_pictures_of_a_small_split_are_all_of_it():
+    assert numbers(first_pictures(numbered(5), config(), SHAPE, "test", 10)) == [0, 1, 2, 3, 4]

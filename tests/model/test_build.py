@@ -1,0 +1,114 @@
+"""The one public builder: the original's parameter counts, every shape, and what it refuses."""
+
+import keras
+import numpy as np
+import pytest
+
+import vae_tf
+from vae_tf.errors import InputError
+
+DENSE = {"arch": "dense", "hidden_sizes": (4,)}
+
+
+def shapes_through(vae, image_shape):
+    x = np.zeros((2, *image_shape), "float32")
+    return vae(x).shape, vae.elbo_terms(x).log_likelihood.shape
+
+
+@pytest.mark.parametrize(
+    ("variant", "encoder", "decoder", "normalized"),
+    [("plain", 3_501_568, 10_740_609, 0), ("bn", 3_502_464, 10_742_401, 3)],
+)
+def test_parameters_are_the_originals_to_the_unit(variant, encoder, decoder, normalized):
+    vae = vae_tf.build_vae(image_shape=(50, 50, 1), latent_dim=128, arch="conv", variant=variant)
+    assert vae.encoder.count_params() == encoder
+    assert vae.decoder.count_params() == decoder
+    for network in (vae.encoder, vae.decoder):
+        found = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+        assert len(found) == normalized
+
+
+@pytest.mark.parametrize(("alias", "variant"), [("v1", "plain"), ("v2", "bn")])
+def test_version_names_are_aliases(alias, variant):
+    alias, variant = (vae_tf.build_vae((8, 8, 1), 2, variant=name, **DENSE) for name in (alias, variant))
+    assert [type(layer) for layer in alias.encoder.layers] == [type(layer) for layer in variant.encoder.layers]
+
+
+def test_defaults_are_conv_bn_bernoulli_with_128_latents_and_beta_1():
+    vae = vae_tf.build_vae((8, 8, 1))
+    kinds = {type(layer).__name__ for layer in vae.encoder.layers}
+    assert {"Conv2D", "BatchNormalization"} <= kinds
+    assert type(vae.likelihood).__name__ == "Bernoulli"
+    assert vae.prior.latent_dim == 128
+    assert float(vae.objective.beta) == 1.0
+
+
+@pytest.mark.parametrize("image_shape", [(8, 8, 1), (9, 8, 3), (11, 15, 1), (13, 16, 3)])
+def test_conv_output_has_the_input_shape(image_shape):
+    vae = vae_tf.build_vae(image_shape, 2, arch="conv", variant="bn")
+    assert shapes_through(vae, image_shape) == ((2, *image_shape), (1, 2))
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+@pytest.mark.parametrize("image_shape", [(8, 8, 1), (9, 8, 3), (11, 15, 1), (13, 16, 3)])
+def test_dense_output_has_the_input_shape(image_shape, likelihood):
+    vae = vae_tf.build_vae(image_shape, 2, variant="plain", likelihood=likelihood, **DENSE)
+    assert shapes_through(vae, image_shape) == ((2, *image_shape), (1, 2))
+
+
+def test_every_option_reaches_its_part():
+    options = {"hidden_sizes": [7, 5], "activation": "tanh", "likelihood": "gaussian", "sigma": 0.3}
+    vae = vae_tf.build_vae((8, 8, 1), 3, "dense", "plain", beta=2.5, seed=9, **options)
+    dense = [layer for layer in vae.encoder.layers if isinstance(layer, keras.layers.Dense)]
+    assert [(layer.units, layer.activation.__name__) for layer in dense[:-1]] == [(7, "tanh"), (5, "tanh")]
+    assert dense[-1].units == 6
+    assert vae.likelihood.sigma == 0.3
+    assert vae.prior.latent_dim == 3
+    assert float(vae.objective.beta) == 2.5
+    assert vae.seed == 9
+
+
+@pytest.mark.parametrize(
+    "image_shape",
+    [(7, 8, 1), (8, 7, 1), (8, 8, 2), (8, 8, 4), (8, 8, 0), (8, 8), (1, 8, 8, 1), (8.5, 8, 1), (-8, 8, 1), 50],
+    ids=str,
+)
+def test_image_shape_out_of_range_is_refused(image_shape):
+    with pytest.raises(InputError, match="image_shape must be"):
+        vae_tf.build_vae(image_shape, 2, **DENSE)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("latent_dim", 0),
+        ("arch", "cnv"),
+        ("variant", "batchnorm"),
+        ("likelihood", "bernouli"),
+        ("hidden_sizes", ()),
+        ("hidden_sizes", (4, 0)),
+        ("activation", "rellu"),
+        ("beta", -1.0),
+        ("beta", float("nan")),
+    ],
+)
+def test_option_out_of_range_is_refused_by_name(option, value):
+    with pytest.raises(InputError, match=option):
+        vae_tf.build_vae((8, 8, 1), **{"latent_dim": 2, **DENSE, option: value})
+
+
+@pytest.mark.parametrize("sigma", [0.0, -1.0, float("inf")])
+def test_sigma_out_of_range_is_refused(sigma):
+    with pytest.raises(InputError, match="sigma"):
+        vae_tf.build_vae((8, 8, 1), 2, likelihood="gaussian", sigma=sigma, **DENSE)
+
+
+@pytest.mark.parametrize("option", [{"hidden_sizes": (4,)}, {"activation": "tanh"}, {"sigma": 0.5}])
+def test_option_without_effect_is_refused(option):
+    with pytest.raises(InputError, match=next(iter(option))):
+        vae_tf.build_vae((8, 8, 1), 2, arch="conv", likelihood="bernoulli", **option)
+
+
+def test_unknown_name_comes_with_the_nearest_right_one():
+    with pytest.raises(InputError, match="Did you mean bernoulli"):
+        vae_tf.build_vae((8, 8, 1), 2, likelihood="bernouli")

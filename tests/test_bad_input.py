@@ -1,0 +1,422 @@
+"""Bad input of the train command: status 2, one line on stderr, no traceback, no run folder."""
+
+import contextlib
+import gzip
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import vae_tf
+from vae_tf import cli
+from vae_tf.config import RunConfig
+from vae_tf.data.catalog import load_splits
+from vae_tf.errors import InputError
+from vae_tf.train import COMMAND, TrainOptions, main
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(vae_tf.__file__).resolve().parents[1])}
+
+
+def checked(status: int, output: str, error: str) -> str:
+    """The one line of an error as it has to be."""
+    assert status == 2
+    assert output == ""
+    [line] = error.splitlines()
+    assert line.startswith("error: ")
+    assert "Traceback" not in line
+    return line
+
+
+@pytest.fixture
+def process(tmp_path):
+    """Runs the command as a process, on data that is not there, and returns its one line."""
+
+    def call(*words: object) -> str:
+        before = sorted(tmp_path.rglob("*"))
+        ended = subprocess.run(
+            [sys.executable, "-m", "vae_tf.train", "--dataset=npz", "--data-dir=nowhere.npz", *map(str, words)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=ENVIRONMENT,
+        )
+        assert sorted(tmp_path.rglob("*")) == before
+        return checked(ended.returncode, ended.stdout, ended.stderr)
+
+    return call
+
+
+@pytest.fixture
+def refused(tmp_path, monkeypatch, capsys):
+    """As `process`, but in this process, which has TensorFlow loaded."""
+
+    def call(*words: object) -> str:
+        before = sorted(tmp_path.rglob("*"))
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["train.py", "--arch=dense", "--latent-dim=2", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            cli.run(main, TrainOptions, COMMAND)
+        assert sorted(tmp_path.rglob("*")) == before
+        return checked(ended.value.code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--latent-dim 0", "latent_dim must be at least 1. Received: latent_dim=0"),
+        ("--latent-dim two", "latent_dim must be an integer. Received: latent_dim=two"),
+        ("--batch-size 0", "batch_size must be at least 1. Received: batch_size=0"),
+        ("--epochs 0", "epochs must be at least 1. Received: epochs=0"),
+        ("--image-size 4", "image_size must be at least 8 pixels a side. Received: image_size=4"),
+        ("--beta -1", "beta must be at least 0.0. Received: beta=-1"),
+        ("--beta nan", "beta must be a finite number. Received: beta=nan"),
+        ("--learning-rate nan", "learning_rate must be a finite number. Received: learning_rate=nan"),
+        ("--learning-rate 0", "learning_rate must be greater than 0.0. Received: learning_rate=0"),
+        ("--val-fraction 1", "val_fraction must be less than 1.0. Received: val_fraction=1"),
+        ("--seed -1", "seed must be at least 0. Received: seed=-1"),
+        ("--channels 2", "channels must be one of 1 or 3. Received: channels=2"),
+        ("--binarize maybe", "Received: binarize=maybe"),
+        ("--device tpu", "Received: device=tpu"),
+        ("--likelihood gauss", "Did you mean gaussian?"),
+        ("--sigma 2", "sigma needs likelihood=gaussian"),
+        ("--hidden-sizes 20", "hidden_sizes needs arch=dense"),
+        ("--hidden-sizes 20,0 --arch dense", "hidden_sizes must be at least 1"),
+        ("--latent-dims 3", "Did you mean --latent-dim?"),
+        ("--dataset fashion_mist", "Did you mean fashion_mnist?"),
+        ("--variant v3", "variant must be one of plain, bn, v1, v2. Received: variant=v3"),
+        ("--arch dens", "Did you mean dense?"),
+        ("--config nowhere.yml", "config must be a readable YAML file. Received: nowhere.yml"),
+        ("--config .", "config must be a readable YAML file. Received: ."),
+    ],
+)
+def test_wrong_option(process, words, expected):
+    assert expected in process(*words.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("latent_dim: [", "config must be valid YAML. Received: "),
+        ("- latent_dim", "config must be a YAML mapping of keys to values. Received: "),
+        ("just text", "config must be a YAML mapping of keys to values. Received: "),
+        ("latent_dims: 3", "Unknown config key 'latent_dims'. Did you mean latent_dim?"),
+        ("latent_dim: 0", "latent_dim must be at least 1. Received: latent_dim=0"),
+        ("learning_rate: .nan", "learning_rate must be a finite number. Received: learning_rate=nan"),
+        ("arch: [conv]", "arch must be one of"),
+        ("variant: 3", "Received: variant=3"),
+        ("1: 2", "1"),
+        ("latent_dim: !!python/object/apply:os.system [exit]", "config must be valid YAML"),
+    ],
+)
+def test_wrong_config_file(process, tmp_path, text, expected):
+    (tmp_path / "wrong.yml").write_text(text)
+    assert expected in process("--config", "wrong.yml")
+
+
+def test_config_file_that_is_no_text(process, tmp_path):
+    (tmp_path / "wrong.yml").write_bytes(bytes(range(256)))
+    assert "config must be valid YAML. Received: wrong.yml" in process("--config", "wrong.yml")
+
+
+def test_real_process_keeps_its_one_line_when_tensorflow_has_loaded(process, tmp_path):
+    line = process("--run-dir", "run")
+    assert "data_dir must name a readable npz file. Received: nowhere.npz" in line
+
+
+def pictures(count: int = 20, shape: tuple[int, ...] = (8, 8)) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, *shape), dtype=np.uint8)
+
+
+def npz(folder: Path, **changes) -> Path:
+    """An npz file that would train but for the changes; a change to `None` leaves the array out."""
+    arrays = {"x_train": pictures(60), "x_test": pictures(), **changes}
+    np.savez(folder / "data.npz", **{name: array for name, array in arrays.items() if array is not None})
+    return folder / "data.npz"
+
+
+def with_value(value: float) -> np.ndarray:
+    array = pictures().astype(np.float32)
+    array[3, 4, 5] = value
+    return array
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        pytest.param({"x_train": with_value(np.nan)}, "x_train must hold values in [0, 255] without NaN", id="nan"),
+        pytest.param({"x_train": with_value(np.inf)}, "x_train must hold values in [0, 255]", id="infinite"),
+        pytest.param({"x_test": with_value(256)}, "maximum 256", id="above-255"),
+        pytest.param({"x_train": with_value(-1)}, "minimum -1", id="negative"),
+        pytest.param({"x_test": None}, "Received: no x_test", id="no-x_test"),
+        pytest.param({"x_train": None, "x_test": None}, "Received: no x_train and no x_test", id="no-pictures"),
+        pytest.param({"x_train": pictures(60, (64,))}, "Received: shape (60, 64)", id="rank-2"),
+        pytest.param({"x_train": pictures(60, (8, 8, 2))}, "Received: shape (60, 8, 8, 2)", id="two-channels"),
+        pytest.param({"x_train": pictures(0)}, "at least one picture", id="no-picture"),
+        pytest.param({"x_test": pictures(20, (9, 8))}, "pictures of one shape", id="two-shapes"),
+        pytest.param({"x_train": np.full((20, 8, 8), "a")}, "must hold numbers", id="text"),
+        pytest.param({"x_train": np.full((20, 8, 8), None)}, "data.npz", id="pickled-objects"),
+        pytest.param({"y_train": np.arange(5)}, "one label for each of 60 pictures", id="too-few-labels"),
+        pytest.param({"y_train": np.full(60, 0.5)}, "y_train must hold whole numbers", id="fractional-labels"),
+        pytest.param({"y_train": np.array(3)}, "y_train", id="one-label"),
+        pytest.param(
+            {"x_train": pictures(60, (6, 6)), "x_test": pictures(20, (6, 6))},
+            "at least 8 pixels a side. Received: 6x6; use --image-size",
+            id="pictures-below-8x8",
+        ),
+    ],
+)
+def test_wrong_arrays_in_an_npz_file(refused, tmp_path, changes, expected):
+    assert expected in refused("--dataset=npz", "--data-dir", npz(tmp_path, **changes))
+
+
+def test_npz_file_that_is_no_zip(refused, tmp_path):
+    (tmp_path / "data.npz").write_text("no zip")
+    assert "undamaged npz file" in refused("--dataset=npz", "--data-dir", tmp_path / "data.npz")
+
+
+@pytest.mark.parametrize("keep", [0, 3, 100, 3000])
+def test_truncated_npz_file(refused, tmp_path, keep):
+    path = npz(tmp_path)
+    path.write_bytes(path.read_bytes()[:keep])
+    assert "undamaged npz file" in refused("--dataset=npz", "--data-dir", path)
+
+
+def test_npz_file_with_flipped_bytes(refused, tmp_path):
+    path = npz(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[500:600] = bytes(byte ^ 255 for byte in content[500:600])
+    path.write_bytes(content)
+    assert "undamaged npz file" in refused("--dataset=npz", "--data-dir", path)
+
+
+def test_npz_data_that_is_a_folder(refused, tmp_path):
+    assert "readable npz file" in refused("--dataset=npz", "--data-dir", tmp_path)
+
+
+def test_npz_data_that_is_an_npy_file(refused, tmp_path):
+    np.save(tmp_path / "data.npy", pictures())
+    assert "npz file" in refused("--dataset=npz", "--data-dir", tmp_path / "data.npy")
+
+
+def test_dataset_that_needs_a_data_dir(refused):
+    assert "needs data_dir" in refused("--dataset=npz")
+
+
+def test_embedded_data_takes_no_data_dir(refused, tmp_path):
+    assert "takes no data_dir" in refused("--data-dir", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        pytest.param(pictures(20, (64,)), "Received: shape (20, 64)", id="rank-2"),
+        pytest.param(pictures(20, (8, 8, 3, 1)), "Received: shape (20, 8, 8, 3, 1)", id="rank-5"),
+        pytest.param(with_value(np.nan), "without NaN", id="nan"),
+        pytest.param(pictures(1), "more pictures than there are. Received: 1", id="one-picture"),
+    ],
+)
+def test_wrong_array_in_an_npy_file(refused, tmp_path, array, expected):
+    np.save(tmp_path / "data.npy", array)
+    assert expected in refused("--dataset=npy", "--data-dir", tmp_path / "data.npy")
+
+
+@pytest.mark.parametrize("keep", [0, 5, 60, 500])
+def test_truncated_npy_file(refused, tmp_path, keep):
+    np.save(tmp_path / "data.npy", pictures())
+    (tmp_path / "data.npy").write_bytes((tmp_path / "data.npy").read_bytes()[:keep])
+    assert "npy file" in refused("--dataset=npy", "--data-dir", tmp_path / "data.npy")
+
+
+def test_npy_file_of_pickled_objects(refused, tmp_path):
+    np.save(tmp_path / "data.npy", np.full((20, 8, 8), None))
+    assert "data.npy" in refused("--dataset=npy", "--data-dir", tmp_path / "data.npy")
+
+
+def test_validation_part_of_too_few_pictures(refused, tmp_path):
+    path = npz(tmp_path, x_train=pictures(4))
+    assert "val_fraction=0.1" in refused("--dataset=npz", "--data-dir", path)
+
+
+def idx(array: np.ndarray) -> bytes:
+    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
+
+
+IDX_FILES = {
+    "train-images-idx3-ubyte": idx(pictures(60)),
+    "t10k-images-idx3-ubyte": idx(pictures()),
+    "train-labels-idx1-ubyte": idx(np.zeros(60, np.uint8)),
+    "t10k-labels-idx1-ubyte": idx(np.zeros(20, np.uint8)),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        pytest.param("train-images-idx3-ubyte", idx(pictures(60))[:-1], "copy it again", id="truncated"),
+        pytest.param("train-images-idx3-ubyte", idx(pictures(60))[:9], "truncated", id="truncated-header"),
+        pytest.param("t10k-images-idx3-ubyte", b"", "must be an IDX file", id="empty"),
+        pytest.param("t10k-images-idx3-ubyte", idx(pictures()) + b"\0", "copy it again", id="too-long"),
+        pytest.param(
+            "t10k-images-idx3-ubyte", idx(pictures(20, (64,))), "must hold 3 dimensions. Received: 2", id="rank"
+        ),
+        pytest.param("train-labels-idx1-ubyte", idx(np.zeros(59, np.uint8)), "one label for each of 60", id="labels"),
+        pytest.param("train-images-idx3-ubyte", b"<html>not found</html>", "must be an IDX file", id="no-idx"),
+    ],
+)
+def test_wrong_idx_file(refused, tmp_path, name, content, expected):
+    for file, right in IDX_FILES.items():
+        (tmp_path / file).write_bytes(content if file == name else right)
+    line = refused("--dataset=mnist", "--data-dir", tmp_path)
+    assert expected in line
+    assert name.partition("-")[0] in line
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(gzip.compress(IDX_FILES["train-images-idx3-ubyte"])[:-9], id="truncated"),
+        pytest.param(IDX_FILES["train-images-idx3-ubyte"], id="not-compressed"),
+    ],
+)
+def test_damaged_gzip_of_an_idx_file(refused, tmp_path, content):
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(content)
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(IDX_FILES["t10k-images-idx3-ubyte"])
+    assert "undamaged gzip file" in refused("--dataset=mnist", "--data-dir", tmp_path)
+
+
+def test_folder_without_the_files_of_a_named_dataset(refused, tmp_path):
+    line = refused("--dataset=cifar10", "--data-dir", tmp_path)
+    assert "cifar10.npz" in line
+    assert str(tmp_path) in line
+
+
+@pytest.mark.parametrize("dataset", ["folder", "mnist"])
+def test_data_folder_that_is_missing(refused, tmp_path, dataset):
+    line = refused(f"--dataset={dataset}", "--data-dir", tmp_path / "nowhere")
+    assert "data_dir must be a folder" in line
+    assert str(tmp_path / "nowhere") in line
+
+
+def test_data_folder_that_is_empty(refused, tmp_path):
+    (tmp_path / "empty").mkdir()
+    line = refused("--dataset=folder", "--data-dir", tmp_path / "empty")
+    assert "data_dir must hold pictures (.jpg" in line
+    assert str(tmp_path / "empty") in line
+
+
+def test_data_folder_that_is_a_file(refused, tmp_path):
+    (tmp_path / "file.jpg").write_text("no picture")
+    assert "must be a folder" in refused("--dataset=folder", "--data-dir", tmp_path / "file.jpg")
+
+
+def test_data_folder_where_no_picture_opens(refused, tmp_path):
+    (tmp_path / "cats").mkdir()
+    for number in range(3):
+        (tmp_path / "cats" / f"{number}.jpg").write_text("no picture")
+    assert "none of 3 files opens" in refused("--dataset=folder", "--data-dir", tmp_path / "cats")
+
+
+def test_data_folder_with_an_empty_test_part(refused, tmp_path):
+    for part in ("train", "test"):
+        (tmp_path / "cats" / part).mkdir(parents=True)
+    Image.fromarray(pictures()[0]).save(tmp_path / "cats" / "train" / "cat.png")
+    assert str(Path("cats") / "test") in refused("--dataset=folder", "--data-dir", tmp_path / "cats")
+
+
+def test_data_folder_of_one_picture(refused, tmp_path):
+    (tmp_path / "cats").mkdir()
+    Image.fromarray(pictures()[0]).save(tmp_path / "cats" / "cat.png")
+    assert "more pictures than there are" in refused("--dataset=folder", "--data-dir", tmp_path / "cats")
+
+
+@contextlib.contextmanager
+def ordinary_user() -> Iterator[None]:
+    """Root may enter every folder, so it becomes somebody else meanwhile."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+
+
+@pytest.mark.parametrize("dataset", ["folder", "mnist", "npz", "npy"])
+@pytest.mark.parametrize("below", ["", "data"])
+def test_data_that_the_user_may_not_read(tmp_path, dataset, below):
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0)
+    config = RunConfig(dataset=dataset, data_dir=str(locked / below))
+    with ordinary_user(), pytest.raises(InputError, match="locked") as raised:
+        load_splits(config)
+    locked.chmod(0o700)
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_run_folder_that_is_not_empty(refused, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    line = refused("--dataset=npz", "--data-dir", npz(tmp_path), "--run-dir", tmp_path / "run")
+    assert "run_dir must be new or empty" in line
+    assert "--overwrite" in line
+
+
+def test_run_folder_that_is_not_empty_is_told_before_the_data_is_read(refused, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    line = refused("--dataset=npz", "--data-dir", tmp_path / "nowhere.npz", "--run-dir", tmp_path / "run")
+    assert "run_dir must be new or empty" in line
+
+
+def test_overwriting_a_folder_that_is_no_run(refused, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    data = npz(tmp_path)
+    line = refused("--dataset=npz", "--data-dir", data, "--run-dir", tmp_path / "run", "--overwrite")
+    assert "--overwrite replaces run folders alone" in line
+
+
+def test_run_that_would_be_overwritten_survives_bad_data(refused, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yml").write_text("latent_dim: 2\n")
+    (tmp_path / "run" / "model.keras").write_text("precious")
+    data = npz(tmp_path, x_train=with_value(np.nan))
+    refused("--dataset=npz", "--data-dir", data, "--run-dir", tmp_path / "run", "--overwrite")
+    assert (tmp_path / "run" / "model.keras").read_text() == "precious"
+
+
+def test_run_folder_that_is_a_file(refused, tmp_path):
+    (tmp_path / "run").write_text("mine")
+    line = refused("--dataset=npz", "--data-dir", npz(tmp_path), "--run-dir", tmp_path / "run")
+    assert "run_dir must be a folder" in line
+
+
+def test_run_folder_below_a_file(refused, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    line = refused("--dataset=npz", "--data-dir", npz(tmp_path), "--run-dir", tmp_path / "file" / "run")
+    assert "run_dir must be a folder that can be written" in line
+
+
+def test_run_folder_whose_name_is_too_long(refused, tmp_path):
+    line = refused("--dataset=npz", "--data-dir", npz(tmp_path), "--run-dir", tmp_path / ("x" * 300))
+    assert "run_dir" in line
+
+
+def test_data_folder_whose_name_is_too_long(refused, tmp_path):
+    assert "data_dir" in refused("--dataset=folder", "--data-dir", tmp_path / ("x" * 300))
+
+
+def test_gpu_where_there_is_none(refused, tmp_path, monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [])
+    line = refused("--dataset=npz", "--data-dir", npz(tmp_path), "--run-dir", tmp_path / "run", "--device=gpu")
+    assert "device=gpu needs a GPU" in line

@@ -1,0 +1,357 @@
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vae_tf.config import DataConfig, ModelConfig, RunConfig
+from vae_tf.errors import InputError
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+
+NON_DEFAULT = {
+    "dataset": "folder",
+    "data_dir": "/data/cats",
+    "image_size": "64x48",
+    "channels": 1,
+    "binarize": "dynamic",
+    "val_fraction": 0.25,
+    "batch_size": 20,
+    "seed": 7,
+    "arch": "dense",
+    "variant": "plain",
+    "latent_dim": 50,
+    "hidden_sizes": (200, 100),
+    "activation": "tanh",
+    "likelihood": "gaussian",
+    "sigma": 0.3,
+    "beta": 4.0,
+    "epochs": 3,
+    "learning_rate": 2e-5,
+    "sample_every": 5,
+    "device": "cpu",
+}
+
+
+def error_of(values):
+    with pytest.raises(InputError) as caught:
+        RunConfig.from_mapping(values)
+    return str(caught.value)
+
+
+def yaml_file(folder, text):
+    path = folder / "run.yml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_round_trip_below_covers_every_field_with_a_value_that_is_not_the_default():
+    assert {name: field.default for name, field in RunConfig.model_fields.items()}.keys() == NON_DEFAULT.keys()
+    assert all(NON_DEFAULT[name] != field.default for name, field in RunConfig.model_fields.items())
+
+
+def test_yaml_round_trip_keeps_every_value(tmp_path):
+    config = RunConfig.from_mapping(NON_DEFAULT)
+
+    again = RunConfig.from_yaml(yaml_file(tmp_path, config.to_yaml()))
+
+    assert again == config
+    assert again.model_dump() == NON_DEFAULT
+
+
+def test_yaml_round_trip_keeps_the_defaults(tmp_path):
+    assert RunConfig.from_yaml(yaml_file(tmp_path, RunConfig().to_yaml())) == RunConfig()
+
+
+def test_defaults_are_those_of_the_main_command():
+    assert RunConfig().model_dump() == {
+        "dataset": "fashion_mnist_sample",
+        "data_dir": None,
+        "image_size": None,
+        "channels": None,
+        "binarize": "none",
+        "val_fraction": 0.1,
+        "batch_size": 128,
+        "seed": 0,
+        "arch": "conv",
+        "variant": "bn",
+        "latent_dim": 128,
+        "hidden_sizes": None,
+        "activation": None,
+        "likelihood": "bernoulli",
+        "sigma": None,
+        "beta": 1.0,
+        "epochs": 10,
+        "learning_rate": 1e-3,
+        "sample_every": 1,
+        "device": "auto",
+    }
+
+
+def test_a_config_can_not_be_changed():
+    with pytest.raises(ValueError, match="frozen"):
+        RunConfig().epochs = 5
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [("latent_dims", "latent_dim"), ("leraning_rate", "learning_rate"), ("image-size", "image_size")],
+)
+def test_unknown_key_names_the_nearest_key(key, nearest):
+    assert error_of({key: 1}) == f"Unknown config key '{key}'. Did you mean {nearest}?"
+
+
+def test_unknown_key_that_resembles_none_gets_no_suggestion():
+    assert error_of({"qqqq": 1}) == "Unknown config key 'qqqq'"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "requirement"),
+    [
+        ("latent_dim", 0, "at least 1"),
+        ("latent_dim", -3, "at least 1"),
+        ("latent_dim", 1.5, "an integer"),
+        ("latent_dim", "many", "an integer"),
+        ("latent_dim", math.inf, "a finite number"),
+        ("batch_size", 0, "at least 1"),
+        ("image_size", 4, "at least 8 pixels a side"),
+        ("image_size", "64x7", "at least 8 pixels a side"),
+        ("image_size", -50, "at least 8 pixels a side"),
+        ("image_size", "big", "a side or HEIGHTxWIDTH"),
+        ("image_size", "50x50x3", "a side or HEIGHTxWIDTH"),
+        ("image_size", [], "a side or HEIGHTxWIDTH"),
+        ("image_size", 50.5, "a side or HEIGHTxWIDTH"),
+        ("channels", 2, "one of 1 or 3"),
+        ("beta", -0.1, "at least 0"),
+        ("beta", math.nan, "a finite number"),
+        ("beta", math.inf, "a finite number"),
+        ("learning_rate", 0, "greater than 0"),
+        ("learning_rate", math.nan, "a finite number"),
+        ("learning_rate", math.inf, "a finite number"),
+        ("learning_rate", "fast", "a number"),
+        ("val_fraction", 1, "less than 1"),
+        ("val_fraction", -0.1, "at least 0"),
+        ("val_fraction", math.nan, "a finite number"),
+        ("epochs", 0, "at least 1"),
+        ("epochs", None, "an integer"),
+        ("sample_every", 0, "at least 1"),
+        ("seed", -1, "at least 0"),
+        ("seed", 2**31, "at most 2147483647"),
+        ("data_dir", "", "a text of at least one character"),
+        ("data_dir", 5, "a text"),
+        ("binarize", "always", "one of 'none', 'static' or 'dynamic'"),
+        ("device", "tpu", "one of 'auto', 'cpu' or 'gpu'"),
+        ("dataset", "imagenet", "one of fashion_mnist_sample, fashion_mnist, mnist, cifar10, folder, npz, npy"),
+        ("arch", "transformer", "one of conv, dense"),
+        ("variant", "v9", "one of plain, bn, v1, v2"),
+        ("likelihood", "poisson", "one of bernoulli, gaussian"),
+        ("activation", "sine", "one of relu, leaky_relu, elu, gelu, silu, softplus, tanh"),
+    ],
+)
+def test_value_out_of_range_is_one_line_with_the_requirement_and_what_came(key, value, requirement):
+    message = error_of({key: value})
+
+    assert message.startswith(f"{key} must be {requirement}")
+    assert f"Received: {key}={value}" in message
+    assert len(message.splitlines()) == 1
+
+
+@pytest.mark.parametrize("sigma", [0, -1, math.nan, math.inf])
+def test_sigma_must_be_positive_and_finite(sigma):
+    message = error_of({"likelihood": "gaussian", "sigma": sigma})
+
+    assert message.startswith("sigma must be ")
+    assert message.endswith(f"Received: sigma={sigma}")
+
+
+@pytest.mark.parametrize(("hidden_sizes", "received"), [([], "[]"), ([64, 0], "0"), (512, "512")])
+def test_hidden_sizes_must_be_a_list_of_positive_integers(hidden_sizes, received):
+    message = error_of({"arch": "dense", "hidden_sizes": hidden_sizes})
+
+    assert message.startswith("hidden_sizes must be ")
+    assert message.endswith(f"Received: hidden_sizes={received}")
+
+
+@pytest.mark.parametrize("values", [{"latent_dim": "a\nb"}, {"dataset": "a\nb"}, {"a\nb": 1}, {"data_dir": ["a\nb"]}])
+def test_a_line_break_in_what_came_does_not_break_the_message(values):
+    assert len(error_of(values).splitlines()) == 1
+
+
+def test_a_name_that_is_nearly_right_gets_a_suggestion():
+    assert error_of({"dataset": "fashion_mnst"}).endswith("Did you mean fashion_mnist?")
+
+
+@pytest.mark.parametrize(
+    ("name", "variant"),
+    [("v1", "plain"), ("v2", "bn"), ("plain", "plain"), ("bn", "bn")],
+)
+def test_variant_aliases_become_the_variant(name, variant):
+    assert RunConfig.from_mapping({"variant": name}).variant == variant
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        (50, "50x50"),
+        ("50", "50x50"),
+        ("64x48", "64x48"),
+        ("64X48", "64x48"),
+        ([64, 48], "64x48"),
+        ((64, 48), "64x48"),
+        (8, "8x8"),
+        (None, None),
+    ],
+)
+def test_image_size_takes_a_side_or_height_and_width(given, stored):
+    assert RunConfig.from_mapping({"image_size": given}).image_size == stored
+
+
+@pytest.mark.parametrize(
+    ("values", "requirement"),
+    [
+        ({"sigma": 0.5}, "sigma needs likelihood=gaussian"),
+        ({"likelihood": "bernoulli", "sigma": 0.5}, "sigma needs likelihood=gaussian"),
+        ({"hidden_sizes": [64]}, "hidden_sizes needs arch=dense"),
+        ({"arch": "conv", "activation": "tanh"}, "activation needs arch=dense"),
+    ],
+)
+def test_an_option_without_effect_is_refused(values, requirement):
+    assert error_of(values).startswith(requirement)
+
+
+def test_parts_refuse_the_keys_of_other_parts():
+    with pytest.raises(ValueError, match="latent_dim"):
+        DataConfig(latent_dim=3)
+    with pytest.raises(ValueError, match="dataset"):
+        ModelConfig(dataset="mnist")
+
+
+def test_resolved_takes_the_shape_from_the_data():
+    config = RunConfig().resolved((28, 20, 3))
+
+    assert (config.image_size, config.channels) == ("28x20", 3)
+
+
+def test_resolved_spells_out_the_defaults_of_dense_and_gaussian():
+    config = RunConfig(arch="dense", likelihood="gaussian").resolved((28, 28, 1))
+
+    assert (config.hidden_sizes, config.activation, config.sigma) == ((512, 256), "relu", 1.0)
+
+
+def test_resolved_leaves_out_what_has_no_effect():
+    config = RunConfig().resolved((28, 28, 1))
+
+    assert (config.hidden_sizes, config.activation, config.sigma) == (None, None, None)
+
+
+def test_resolved_keeps_what_was_chosen():
+    config = RunConfig.from_mapping(NON_DEFAULT).resolved((64, 48, 1))
+
+    assert config.model_dump() == NON_DEFAULT
+
+
+def test_resolved_makes_data_dir_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    config = RunConfig(dataset="folder", data_dir="cats").resolved((64, 64, 3))
+
+    assert config.data_dir == str(tmp_path.resolve() / "cats")
+
+
+def test_a_resolved_config_survives_yaml_and_resolves_to_itself(tmp_path):
+    resolved = RunConfig(arch="dense", likelihood="gaussian").resolved((28, 28, 1))
+
+    again = RunConfig.from_yaml(yaml_file(tmp_path, resolved.to_yaml()))
+
+    assert again == resolved
+    assert again.resolved((28, 28, 1)) == resolved
+
+
+def test_yaml_reads_an_exponent_without_a_point_as_a_number(tmp_path):
+    assert RunConfig.from_yaml(yaml_file(tmp_path, "learning_rate: 1e-4")).learning_rate == 0.0001
+
+
+def test_empty_yaml_means_the_defaults(tmp_path):
+    assert RunConfig.from_yaml(yaml_file(tmp_path, "# nothing but a comment\n")) == RunConfig()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "latent_dim: [1,",
+        "a: b: c",
+        "seed: !!python/object/apply:os.getcwd []",
+        pytest.param("data_dir: 2024-13-01", id="a date that is none"),
+        "\0",
+    ],
+)
+def test_broken_yaml_is_one_line_that_names_the_file(tmp_path, text):
+    path = yaml_file(tmp_path, text)
+
+    with pytest.raises(InputError, match="config must be valid YAML") as caught:
+        RunConfig.from_yaml(path)
+
+    assert str(path) in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path):
+    path = tmp_path / "run.yml"
+    path.write_bytes(b"epochs: 3 # \xff\xfe")
+
+    with pytest.raises(InputError, match="config must be valid YAML"):
+        RunConfig.from_yaml(path)
+
+
+@pytest.mark.parametrize("text", ["- epochs\n- 3", "epochs", "3"])
+def test_yaml_that_is_no_mapping_is_refused(tmp_path, text):
+    with pytest.raises(InputError, match="config must be a YAML mapping"):
+        RunConfig.from_yaml(yaml_file(tmp_path, text))
+
+
+def test_missing_yaml_file_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"config must be a readable YAML file.*absent\.yml \(No such file"):
+        RunConfig.from_yaml(tmp_path / "absent.yml")
+
+
+def test_a_folder_is_no_yaml_file(tmp_path):
+    with pytest.raises(InputError, match="config must be a readable YAML file"):
+        RunConfig.from_yaml(tmp_path)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yml")), ids=lambda path: path.stem)
+def test_every_config_of_the_repository_is_valid(path):
+    given = yaml.safe_load(path.read_text(encoding="utf-8"))
+
+    config = RunConfig.from_yaml(path)
+
+    assert given
+    assert config.model_fields_set == set(given)
+
+
+@pytest.mark.parametrize("name", ["fashion_mnist_sample", "fashion_mnist", "mnist", "cifar10"])
+def test_every_built_in_dataset_has_a_config(name):
+    assert RunConfig.from_yaml(CONFIGS / f"{name}.yml").dataset == name
+
+
+@pytest.mark.parametrize(("version", "variant"), [("v1", "plain"), ("v2", "bn")])
+@pytest.mark.parametrize("latent_dim", [64, 128])
+def test_the_configs_of_the_original_hold_its_values(version, variant, latent_dim):
+    config = RunConfig.from_yaml(CONFIGS / f"{version}_latent{latent_dim}.yml")
+
+    assert config == RunConfig(
+        variant=variant,
+        latent_dim=latent_dim,
+        dataset="folder",
+        image_size="50x50",
+        channels=1,
+        val_fraction=0,
+        batch_size=128,
+        epochs=100,
+        sample_every=config.sample_every,
+        arch="conv",
+        likelihood="bernoulli",
+        beta=1,
+        learning_rate=1e-3,
+    )
+    assert all(epoch % config.sample_every == 0 for epoch in (10, 25, 50, 100))

@@ -1,0 +1,59 @@
+"""Where the computation runs; the GPUs here are pretended, so that every machine tests every case."""
+
+import pytest
+import tensorflow as tf
+
+from vae_tf.distribute import use_device
+from vae_tf.errors import InputError
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What TensorFlow is asked for, instead of doing it."""
+    calls = []
+    monkeypatch.setattr(tf.config, "set_visible_devices", lambda devices, kind: calls.append((devices, kind)))
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: calls.append("deterministic"))
+    return calls
+
+
+@pytest.fixture
+def pretend_gpus(monkeypatch):
+    def pretend(*gpus):
+        for question in ("list_physical_devices", "get_visible_devices"):
+            monkeypatch.setattr(tf.config, question, lambda kind=None: list(gpus) if kind == "GPU" else [])
+
+    return pretend
+
+
+def test_gpu_without_a_gpu_is_an_input_error(asked, pretend_gpus):
+    pretend_gpus()
+    with pytest.raises(InputError, match=r"^device=gpu needs a GPU") as raised:
+        use_device("gpu")
+    assert "--device cpu" in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1
+    assert asked == []
+
+
+def test_cpu_hides_the_gpus(asked, pretend_gpus):
+    pretend_gpus("GPU:0")
+    use_device("cpu")
+    assert asked == [([], "GPU")]
+
+
+def test_cpu_where_no_gpu_is_visible_changes_nothing(asked, pretend_gpus):
+    pretend_gpus()
+    use_device("cpu")
+    assert asked == []
+
+
+@pytest.mark.parametrize("device", ["auto", "gpu"])
+def test_gpu_computes_deterministically(asked, pretend_gpus, device):
+    pretend_gpus("GPU:0")
+    use_device(device)
+    assert asked == ["deterministic"]
+
+
+def test_auto_without_a_gpu_changes_nothing(asked, pretend_gpus):
+    pretend_gpus()
+    use_device("auto")
+    assert asked == []

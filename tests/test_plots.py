@@ -1,0 +1,169 @@
+"""Figures, read back as pixels."""
+
+import io
+import math
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from vae_tf import plots
+
+SHAPES = [(8, 8, 1), (8, 8, 3), (9, 13, 1), (28, 28, 1), (31, 17, 3), (50, 50, 1), (100, 90, 3)]
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    """The figure as the PNG file has it, `(H, W, 3)`."""
+    file = io.BytesIO()
+    plots.save(figure, file)
+    return np.asarray(Image.open(file).convert("RGB"))
+
+
+def unzoomed(figure: Figure, canvas_shape: tuple[int, int]) -> np.ndarray:
+    """What lies below the title at one pixel per pixel of the pictures; fails where zooming was not exact."""
+    drawn = pixels(figure)
+    zoom, rest = divmod(drawn.shape[1], canvas_shape[1])
+    assert zoom >= 1
+    assert rest == 0
+    below_title = drawn[drawn.shape[0] - canvas_shape[0] * zoom :]
+    blocks = below_title.reshape(canvas_shape[0], zoom, canvas_shape[1], zoom, 3)
+    assert (blocks == blocks[:, :1, :, :1]).all()
+    return blocks[:, 0, :, 0]
+
+
+def canvas_shape(count: int, columns: int, shape: tuple[int, int, int]) -> tuple[int, int]:
+    rows = math.ceil(count / columns)
+    return rows * (shape[0] + plots.GAP) - plots.GAP, columns * (shape[1] + plots.GAP) - plots.GAP
+
+
+def tile(canvas: np.ndarray, row: int, column: int, shape: tuple[int, int, int]) -> np.ndarray:
+    top, left = row * (shape[0] + plots.GAP), column * (shape[1] + plots.GAP)
+    return canvas[top : top + shape[0], left : left + shape[1]]
+
+
+def random_pictures(count: int, shape: tuple[int, int, int]) -> np.ndarray:
+    """Pictures of whole 8-bit values in [0, 1]."""
+    return np.random.default_rng(0).integers(0, 256, (count, *shape)).astype(np.float32) / 255
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_grid_shows_every_pixel_of_every_picture(shape):
+    pictures = random_pictures(5, shape)
+    canvas = unzoomed(plots.picture_grid(pictures, 3, "title"), canvas_shape(5, 3, shape))
+    for index, picture in enumerate(pictures):
+        expected = np.broadcast_to(np.rint(picture * 255), (*shape[:2], 3))
+        np.testing.assert_allclose(tile(canvas, index // 3, index % 3, shape), expected, atol=1)
+
+
+def test_grid_is_white_between_pictures_and_where_the_last_row_ends():
+    shape = (8, 8, 1)
+    canvas = unzoomed(plots.picture_grid(np.zeros((5, *shape)), 3, "title"), canvas_shape(5, 3, shape))
+    black = (canvas == 0).all(-1)
+    assert black.sum() == 5 * 8 * 8
+    assert (canvas[~black] == 255).all()
+    assert (tile(canvas, 1, 2, shape) == 255).all()
+
+
+def test_constant_grey_picture_is_not_stretched_to_black_or_white():
+    canvas = unzoomed(plots.picture_grid(np.full((1, 8, 8, 1), 0.5), 1, "title"), (8, 8))
+    assert np.unique(canvas).tolist() in ([127], [128])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_values_outside_the_range_are_clipped(channels):
+    pictures = np.stack([np.full((8, 8, channels), value, np.float32) for value in (-3.0, 7.0)])
+    canvas = unzoomed(plots.picture_grid(pictures, 2, "title"), canvas_shape(2, 2, (8, 8, channels)))
+    assert (tile(canvas, 0, 0, (8, 8, channels)) == 0).all()
+    assert (tile(canvas, 0, 1, (8, 8, channels)) == 255).all()
+
+
+def test_colours_keep_their_channels():
+    canvas = unzoomed(plots.picture_grid(np.tile([1.0, 0.5, 0.0], (1, 8, 8, 1)), 1, "title"), (8, 8))
+    np.testing.assert_allclose(canvas.reshape(-1, 3), np.tile([255, 127.5, 0], (64, 1)), atol=1)
+
+
+def test_one_picture_makes_a_grid_of_one():
+    picture = random_pictures(1, (12, 10, 1))
+    canvas = unzoomed(plots.picture_grid(picture, 1, "title"), (12, 10))
+    np.testing.assert_allclose(canvas[..., 0], picture[0, ..., 0] * 255, atol=1)
+
+
+def test_small_pictures_are_enlarged_and_large_ones_keep_their_pixels():
+    assert pixels(plots.picture_grid(np.zeros((1, 8, 8, 1)), 1, "")).shape[1] > 8
+    assert pixels(plots.picture_grid(np.zeros((1, 300, 300, 1)), 1, "")).shape[1] == 300
+
+
+def test_title_stands_above_the_pictures():
+    titled, untitled = (pixels(plots.picture_grid(np.zeros((4, 28, 28, 1)), 4, title)) for title in ("title", ""))
+    rows = np.flatnonzero((titled != untitled).any((1, 2)))
+    assert rows.size
+    assert rows.max() < titled.shape[0] - canvas_shape(4, 4, (28, 28, 1))[0]
+
+
+def test_title_of_a_narrow_grid_is_not_cut_off():
+    figure = plots.picture_grid(np.zeros((1, 8, 8, 1)), 1, "Prior samples, epoch 10")
+    canvas = FigureCanvasAgg(figure)
+    extent = figure.texts[0].get_window_extent(canvas.get_renderer())
+    assert extent.x0 >= 0
+    assert extent.x1 <= canvas.get_width_height()[0]
+
+
+def test_originals_stand_above_their_reconstructions():
+    shape = (8, 8, 1)
+    originals, reconstructions = np.split(random_pictures(6, shape), 2)
+    canvas = unzoomed(plots.reconstruction_grid(originals, reconstructions, "title"), canvas_shape(6, 3, shape))
+    for column in range(3):
+        for row, pictures in enumerate((originals, reconstructions)):
+            np.testing.assert_allclose(tile(canvas, row, column, shape)[..., 0], pictures[column, ..., 0] * 255, atol=1)
+
+
+def history(epochs: int, *, validation: bool) -> list[dict[str, float]]:
+    columns = ["loss", "reconstruction_loss", "kl_loss"]
+    columns += [f"val_{name}" for name in columns] if validation else []
+    values = np.random.default_rng(0).random((epochs, len(columns)))
+    return [{"epoch": epoch + 1, **dict(zip(columns, values[epoch], strict=True))} for epoch in range(epochs)]
+
+
+@pytest.mark.parametrize(("validation", "labels"), [(True, ["training", "validation"]), (False, ["training"])])
+def test_curves_label_the_splits_there_are(validation, labels):
+    figure = plots.curves(history(3, validation=validation))
+    assert [[text.get_text() for text in axes.get_legend().get_texts()] for axes in figure.axes] == [labels] * 3
+
+
+def test_curves_show_total_reconstruction_and_kl():
+    figure = plots.curves(history(3, validation=True))
+    assert [axes.get_title() for axes in figure.axes] == ["loss", "reconstruction loss", "KL loss"]
+    assert {axes.get_ylabel() for axes in figure.axes} == {"nats per image"}
+
+
+def test_curves_draw_the_numbers_of_the_history():
+    rows = history(4, validation=True)
+    for axes, name in zip(plots.curves(rows).axes, ("loss", "reconstruction_loss", "kl_loss"), strict=True):
+        for line, column in zip(axes.get_lines(), (name, f"val_{name}"), strict=True):
+            np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3, 4])
+            np.testing.assert_array_equal(line.get_ydata(), [row[column] for row in rows])
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 40])
+def test_curves_number_whole_epochs(epochs):
+    figure = plots.curves(history(epochs, validation=False))
+    FigureCanvasAgg(figure).draw()
+    for axes in figure.axes:
+        low, high = axes.get_xlim()
+        shown = [tick for tick in axes.get_xticks() if low <= tick <= high]
+        assert shown
+        assert all(tick == round(tick) for tick in shown)
+
+
+def test_one_epoch_shows_as_a_point():
+    with_point, without = (plots.curves(history(1, validation=False)) for _ in range(2))
+    for axes in without.axes:
+        axes.get_lines()[0].set_visible(False)
+    assert (pixels(with_point) != pixels(without)).any()
+
+
+def test_saved_file_is_a_png(tmp_path):
+    plots.save(plots.picture_grid(np.zeros((1, 8, 8, 1)), 1, "title"), tmp_path / "grid.png")
+    assert Image.open(tmp_path / "grid.png").format == "PNG"
