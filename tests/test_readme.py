@@ -46,6 +46,7 @@ def workplace(tmp_path_factory):
         Image.fromarray(rng.integers(0, 256, (12, 10, 3), np.uint8)).save(folder / "my_pictures" / f"{index}.png")
     pictures = rng.integers(0, 256, (80, 8, 8), np.uint8)
     np.savez(folder / "tiny.npz", x_train=pictures[:40], x_test=pictures[40:])
+    shutil.copytree(folder / "my_pictures", folder / "cats")
     shutil.copytree(ROOT / "configs", folder / "configs")
     run(folder, "python -m vae_tf.train --dataset npz --data-dir tiny.npz --arch dense --epochs 1 --run-dir runs/x")
     return folder
