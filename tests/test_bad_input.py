@@ -420,3 +420,28 @@ def test_gpu_where_there_is_none(refused, tmp_path, monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [])
     line = refused("--dataset=npz", "--data-dir", npz(tmp_path), "--run-dir", tmp_path / "run", "--device=gpu")
     assert "device=gpu needs a GPU" in line
+
+
+def test_run_folder_inside_the_data_folder_is_refused(refused, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    words = ("--dataset", "folder", "--data-dir", "pictures", "--run-dir", "pictures/run")
+    assert "run_dir must lie outside data_dir" in refused(*words)
+
+
+@pytest.mark.parametrize("words", [["--latent-dim", "1000000"], ["--image-size", "5000"], ["--beta", "1e300"]], ids=str)
+def test_what_no_machine_can_compute_is_refused(refused, words):
+    assert "must be at most" in refused(*words)
+
+
+def test_missing_data_is_told_before_tensorflow_loads(tmp_path):
+    words = ["-m", "vae_tf.train", "--dataset", "npz", "--data-dir", "absent.npz"]
+    result = subprocess.run(
+        [sys.executable, "-X", "importtime", *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(vae_tf.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 2
+    assert "absent.npz" in result.stderr
+    assert not [line for line in result.stderr.splitlines() if line.endswith("| tensorflow")]

@@ -35,7 +35,7 @@ NON_DEFAULT = {
 
 def error_of(values):
     with pytest.raises(InputError) as caught:
-        RunConfig.from_mapping(values)
+        RunConfig(**values)
     return str(caught.value)
 
 
@@ -51,7 +51,7 @@ def test_the_round_trip_below_covers_every_field_with_a_value_that_is_not_the_de
 
 
 def test_yaml_round_trip_keeps_every_value(tmp_path):
-    config = RunConfig.from_mapping(NON_DEFAULT)
+    config = RunConfig(**NON_DEFAULT)
 
     again = RunConfig.from_yaml(yaml_file(tmp_path, config.to_yaml()))
 
@@ -186,7 +186,7 @@ def test_a_name_that_is_nearly_right_gets_a_suggestion():
     [("v1", "plain"), ("v2", "bn"), ("plain", "plain"), ("bn", "bn")],
 )
 def test_variant_aliases_become_the_variant(name, variant):
-    assert RunConfig.from_mapping({"variant": name}).variant == variant
+    assert RunConfig(variant=name).variant == variant
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_variant_aliases_become_the_variant(name, variant):
     ],
 )
 def test_image_size_takes_a_side_or_height_and_width(given, stored):
-    assert RunConfig.from_mapping({"image_size": given}).image_size == stored
+    assert RunConfig(image_size=given).image_size == stored
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_resolved_leaves_out_what_has_no_effect():
 
 
 def test_resolved_keeps_what_was_chosen():
-    config = RunConfig.from_mapping(NON_DEFAULT).resolved((64, 48, 1))
+    config = RunConfig(**NON_DEFAULT).resolved((64, 48, 1))
 
     assert config.model_dump() == NON_DEFAULT
 
@@ -355,3 +355,8 @@ def test_the_configs_of_the_original_hold_its_values(version, variant, latent_di
         learning_rate=1e-3,
     )
     assert all(epoch % config.sample_every == 0 for epoch in (10, 25, 50, 100))
+
+
+def test_a_config_made_in_python_tells_its_fault_in_one_line():
+    with pytest.raises(InputError, match=r"^latent_dim must be at least 1\. Received: latent_dim=0$"):
+        RunConfig(latent_dim=0)

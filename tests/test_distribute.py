@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from vae_tf.distribute import use_device
+from vae_tf.distribute import errors_in_one_line, use_device
 from vae_tf.errors import InputError
 
 
@@ -57,3 +57,32 @@ def test_auto_without_a_gpu_changes_nothing(asked, pretend_gpus):
     pretend_gpus()
     use_device("auto")
     assert asked == []
+
+
+def test_cpu_after_a_gpu_is_in_use_is_an_input_error(monkeypatch, pretend_gpus):
+    def refuse(devices, kind):
+        raise RuntimeError("Visible devices cannot be modified after being initialized")
+
+    pretend_gpus("GPU:0")
+    monkeypatch.setattr(tf.config, "set_visible_devices", refuse)
+    with pytest.raises(InputError, match="device=cpu must be chosen before"):
+        use_device("cpu")
+
+
+def test_too_little_memory_is_told_in_one_line():
+    with pytest.raises(InputError, match="must fit in memory"), errors_in_one_line():
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+
+def test_an_input_error_inside_the_pipeline_comes_out_as_itself():
+    def fail():
+        raise InputError("a.png is gone")
+
+    dataset = tf.data.Dataset.range(1).map(lambda _: tf.numpy_function(fail, [], tf.int64))
+    with pytest.raises(InputError, match=r"^a\.png is gone$"), errors_in_one_line():
+        list(dataset)
+
+
+def test_other_errors_of_tensorflow_stay_as_they_are():
+    with pytest.raises(tf.errors.InternalError), errors_in_one_line():
+        raise tf.errors.InternalError(None, None, "a bug")

@@ -86,6 +86,9 @@ def test_overwrite_removes_every_file_of_the_old_run(run, model):
     run.save_reconstructions(figure(), 1)
     run.save_curves(figure())
     run.save_model(model)
+    for name in ("metrics.json", "report.html"):
+        (run.path / name).write_text("of the old run")
+    (run.path / "checkpoints").mkdir()
     RunDir.create(run.path, overwrite=True)
     assert names(run.path) == {"samples", "reconstructions"}
 

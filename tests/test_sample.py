@@ -210,6 +210,8 @@ def refused(monkeypatch, capsys, *words: object) -> str:
         (["--reconstruct", "--interpolate"], "--reconstruct and --interpolate"),
         (["--reconstruct", "--temperature", 0.5], "temperature"),
         (["--interpolate", "--temperature", 1], "temperature"),
+        (["--reconstruct", "--seed", 3], "seed applies to prior samples"),
+        (["--num", 10**8], "num must be at most 100000"),
         (["--temperature", -1], "temperature=-1"),
         (["--temperature", "nan"], "temperature=nan"),
         (["--num", 0], "num=0"),

@@ -82,6 +82,8 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
         """Moves the bar."""
+        if self._bar.disable:
+            return
         losses = "  ".join(f"{label} {float(logs[name]):.1f}" for name, label in BAR_LABELS.items())
         self._bar.set_description_str(f"{self._name(self._epoch)}  {losses}", refresh=False)
         self._bar.update(min(self._config.batch_size, self._num_images - self._bar.n))

@@ -10,24 +10,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
 from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict, SettingsError
 
 from vae_tf import registry
-from vae_tf.config import read_yaml, validated
+from vae_tf.config import Config, read_yaml
 from vae_tf.errors import InputError
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
 
-OptionsT = TypeVar("OptionsT", bound=BaseModel)
+OptionsT = TypeVar("OptionsT", bound=Config)
 
 
 def parse(options: type[OptionsT], command: str, arguments: Sequence[str]) -> OptionsT:
     """Returns the options of a command: its command line over its `--config` file over its defaults.
 
     Args:
-        options: A pydantic model; each field is an option, its docstring the help.
+        options: A `Config`; each field is an option, its docstring the help.
         command: What to call the command in the help, as `"python -m vae_tf.train"`.
         arguments: The words after the command.
 
@@ -39,10 +38,10 @@ def parse(options: type[OptionsT], command: str, arguments: Sequence[str]) -> Op
     from_file = read_yaml(Path(given["config"])) if "config" in given else {}
     if "config" in from_file:
         raise InputError(f"A config file can't name another one. Received: {given['config']} with the key 'config'")
-    return validated(options, {**from_file, **given})
+    return options(**{**from_file, **given})
 
 
-def _given_on_command_line(options: type[BaseModel], command: str, arguments: Sequence[str]) -> dict[str, Any]:
+def _given_on_command_line(options: type[Config], command: str, arguments: Sequence[str]) -> dict[str, Any]:
     class Settings(options, BaseSettings):  # type: ignore[misc, valid-type]  # the base is known at run time only
         model_config = SettingsConfigDict(
             cli_prog_name=command,
@@ -71,7 +70,7 @@ class _HelpFormatter(argparse.HelpFormatter):
         return action.help and action.help.removesuffix("(default: None)").rstrip()
 
 
-def _explained(message: str, options: type[BaseModel]) -> str:
+def _explained(message: str, options: type[Config]) -> str:
     message = message.removeprefix("error parsing CLI: ")
     unknown = re.search(r"unrecognized arguments: (\S+)", message)
     if not unknown:

@@ -7,10 +7,11 @@ Its three parts are base classes, so that a function names the part it needs: `d
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -25,6 +26,9 @@ from vae_tf import registry
 from vae_tf.errors import InputError
 
 SMALLEST_SIDE = 8
+LARGEST_SIDE = 4096
+LARGEST_WIDTH = 2**16
+LARGEST_COUNT = 2**20
 LARGEST_SEED = 2**31 - 1
 DEFAULT_HIDDEN_SIZES = (512, 256)
 
@@ -54,6 +58,8 @@ def _image_size(value: object) -> object:
         ) from None
     if min(height, width) < SMALLEST_SIDE:
         raise InputError(f"image_size must be at least {SMALLEST_SIDE} pixels a side. Received: image_size={value}")
+    if max(height, width) > LARGEST_SIDE:
+        raise InputError(f"image_size must be at most {LARGEST_SIDE} pixels a side. Received: image_size={value}")
     return f"{height}x{width}"
 
 
@@ -66,8 +72,32 @@ def _list_of_numbers(value: object) -> object:
     return value.split(",") if isinstance(value, str) else value
 
 
-class _Config(BaseModel):
+def _expanded(value: str) -> str:
+    try:
+        return str(Path(value).expanduser())
+    except RuntimeError as error:  # ~ of a user there is not
+        raise InputError(f"A path must name a place that can be found. Received: {value} ({error})") from None
+
+
+Units = Annotated[int, Field(ge=1, le=LARGEST_WIDTH)]
+HiddenSizes = Annotated[tuple[Units, ...], Field(min_length=1), BeforeValidator(_list_of_numbers)]
+UserPath = Annotated[str, Field(min_length=1), AfterValidator(_expanded)]
+
+
+class Config(BaseModel):
+    """Base of everything a user can set: frozen, without unknown keys, its faults told in one line.
+
+    Raises:
+        InputError: A key is unknown or a value is not allowed; says which and what is.
+    """
+
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise InputError(_one_line(error.errors()[0], type(self))) from None
 
     @field_validator("*", mode="before")
     @classmethod
@@ -78,12 +108,12 @@ class _Config(BaseModel):
         return value
 
 
-class DataConfig(_Config):
+class DataConfig(Config):
     """Which pictures, in which shape, split how."""
 
     dataset: Annotated[str, _one_of("dataset", registry.DATASETS)] = "fashion_mnist_sample"
     """fashion_mnist_sample (embedded), fashion_mnist, mnist, cifar10, folder, npz or npy."""
-    data_dir: Annotated[str, Field(min_length=1)] | None = None
+    data_dir: UserPath | None = None
     """Where the data is: a folder (folder, or a named set on disk) or the file (npz, npy)."""
     image_size: Annotated[str, BeforeValidator(_image_size)] | None = None
     """Resize to this side, or HEIGHTxWIDTH, in pixels. Default: as the data is; 64 for a folder."""
@@ -93,25 +123,22 @@ class DataConfig(_Config):
     """Draw 0/1 pixels with the grey value as probability: once (static) or afresh every epoch (dynamic)."""
     val_fraction: float = Field(0.1, ge=0, lt=1, allow_inf_nan=False)
     """Part of the train split that is held out for the val_* columns; 0 for none."""
-    batch_size: int = Field(128, ge=1)
+    batch_size: int = Field(128, ge=1, le=LARGEST_COUNT)
     """Pictures per update."""
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
     """Seed of splits, order, weights and noise."""
 
 
-class ModelConfig(_Config):
+class ModelConfig(Config):
     """Which network and which probability model."""
 
     arch: Annotated[str, _one_of("arch", registry.BACKBONES)] = "conv"
     """conv or dense."""
     variant: Annotated[str, BeforeValidator(_variant)] = "bn"
     """plain (v1), or bn (v2) with batch normalization."""
-    latent_dim: int = Field(128, ge=1)
+    latent_dim: int = Field(128, ge=1, le=LARGEST_WIDTH)
     """Number of latent dimensions."""
-    hidden_sizes: (
-        Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1), BeforeValidator(_list_of_numbers)]
-        | None
-    ) = None
+    hidden_sizes: HiddenSizes | None = None
     """Units of the dense encoder's hidden layers, as 512,256; mirrored in the decoder."""
     activation: Annotated[str, _one_of("activation", registry.ACTIVATIONS)] | None = None
     """Activation of the dense hidden layers. Default: relu."""
@@ -119,7 +146,7 @@ class ModelConfig(_Config):
     """bernoulli or gaussian."""
     sigma: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Standard deviation of the gaussian likelihood. Default: 1."""
-    beta: float = Field(1.0, ge=0, allow_inf_nan=False)
+    beta: float = Field(1.0, ge=0, le=1e6, allow_inf_nan=False)
     """Weight of the KL term in the training loss."""
 
     @model_validator(mode="after")
@@ -138,23 +165,14 @@ class ModelConfig(_Config):
 class RunConfig(DataConfig, ModelConfig):
     """Everything that decides what a training run computes."""
 
-    epochs: int = Field(10, ge=1)
+    epochs: int = Field(10, ge=1, le=LARGEST_COUNT)
     """Passes over the training pictures."""
     learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False)
     """Step size of Adam."""
-    sample_every: int = Field(1, ge=1)
+    sample_every: int = Field(1, ge=1, le=LARGEST_COUNT)
     """Draw the two pictures every so many epochs, and at the end."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where to compute."""
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
-        """Returns the validated config.
-
-        Raises:
-            InputError: A key is unknown or a value is not allowed; says which and what is.
-        """
-        return validated(cls, values)
 
     @classmethod
     def from_yaml(cls, path: Path) -> Self:
@@ -163,7 +181,7 @@ class RunConfig(DataConfig, ModelConfig):
         Raises:
             InputError: The file can't be read, is no YAML mapping, or holds a wrong key or value.
         """
-        return cls.from_mapping(read_yaml(path))
+        return cls(**read_yaml(path))
 
     def to_yaml(self) -> str:
         """Returns YAML text from which `from_yaml` makes an equal config."""
@@ -178,7 +196,7 @@ class RunConfig(DataConfig, ModelConfig):
         height, width, channels = image_shape
         update: dict[str, Any] = {"image_size": f"{height}x{width}", "channels": channels}
         if self.data_dir is not None:
-            update["data_dir"] = str(Path(self.data_dir).expanduser().resolve())
+            update["data_dir"] = str(Path(self.data_dir).resolve())
         if self.arch == "dense":
             update["hidden_sizes"] = self.hidden_sizes or DEFAULT_HIDDEN_SIZES
             update["activation"] = self.activation or "relu"
@@ -206,21 +224,6 @@ class DatasetSpec:
     num_classes: int | None
 
 
-ModelT = TypeVar("ModelT", bound=BaseModel)
-
-
-def validated(model: type[ModelT], values: Mapping[str, Any]) -> ModelT:
-    """Returns `model(**values)`, with the first fault as one line.
-
-    Raises:
-        InputError: A key is unknown or a value is not allowed; says which and what is.
-    """
-    try:
-        return model.model_validate(dict(values))
-    except ValidationError as error:
-        raise InputError(_one_line(error.errors()[0], model)) from None
-
-
 def read_yaml(path: Path) -> dict[str, Any]:
     """Returns the mapping in a YAML file, `{}` for an empty one.
 
@@ -237,7 +240,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         raise InputError(f"config must be a YAML mapping of keys to values. Received: {path} ({values!r:.60})")
-    return values
+    return {str(key): value for key, value in values.items()}
 
 
 _REQUIREMENTS = {

@@ -24,7 +24,10 @@ MODEL = "model.keras"
 CURVES = "curves.png"
 SAMPLES = "samples"
 RECONSTRUCTIONS = "reconstructions"
-CONTENTS = (CONFIG, HISTORY, MODEL, CURVES, SAMPLES, RECONSTRUCTIONS)
+CHECKPOINTS = "checkpoints"
+METRICS = "metrics.json"
+REPORT = "report.html"
+CONTENTS = (CONFIG, HISTORY, MODEL, CURVES, SAMPLES, RECONSTRUCTIONS, CHECKPOINTS, METRICS, REPORT)
 
 
 class RunDir:
@@ -156,7 +159,7 @@ class RunDir:
             return keras.saving.load_model(path, safe_mode=True)
         except Exception as error:  # Keras raises whatever the zip, json and h5 readers raise
             reason = " ".join(str(error).split())[:120]
-            raise InputError(f"{path} must be an undamaged model of this package ({reason})") from None
+            raise InputError(f"{path} must be an undamaged model of this package ({reason})") from error
 
     def _save(self, figure: Figure, name: Path) -> Path:
         target = self.path / name

@@ -1,13 +1,13 @@
 """Draw pictures from a trained run: python -m vae_tf.sample --run runs/x --out grid.png"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from vae_tf import cli
-from vae_tf.config import LARGEST_SEED
+from vae_tf.config import LARGEST_SEED, Config, UserPath
 from vae_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,21 +17,20 @@ if TYPE_CHECKING:
 COMMAND = "python -m vae_tf.sample"
 GRID_COLUMNS = 8
 INTERPOLATION_STEPS = 10
+LARGEST_NUM = 100_000
 FORMATS = (".png", ".npz")
 
 
-class SampleOptions(BaseModel):
+class SampleOptions(Config):
     """Draw prior samples, reconstructions or interpolations from a trained run."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    run: str
+    run: UserPath
     """Run folder, as runs/x."""
-    num: Annotated[int, Field(ge=1)] | None = None
+    num: Annotated[int, Field(ge=1, le=LARGEST_NUM)] | None = None
     """Samples, reconstructions, or rows of interpolations. Default: 64, 10 or 8."""
-    seed: int = Field(0, ge=0, le=LARGEST_SEED)
-    """Seed of the prior samples."""
-    out: str | None = None
+    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] | None = None
+    """Seed of the prior samples. Default: 0."""
+    out: UserPath | None = None
     """File to write: .png for a picture, .npz for arrays. Default: samples.png (or the other name) here."""
     reconstruct: bool = False
     """Test pictures above, their reconstructions below."""
@@ -44,52 +43,67 @@ class SampleOptions(BaseModel):
     def _one_picture(self) -> Self:
         if self.reconstruct and self.interpolate:
             raise InputError("One picture at a time. Received: --reconstruct and --interpolate; choose one")
-        if self.temperature is not None and (self.reconstruct or self.interpolate):
-            raise InputError("temperature applies to prior samples. Received: another picture; leave it out")
+        for name in ("seed", "temperature"):
+            if getattr(self, name) is not None and (self.reconstruct or self.interpolate):
+                raise InputError(f"{name} applies to prior samples. Received: another picture; leave it out")
         if self.out is not None and Path(self.out).suffix not in FORMATS:
             raise InputError(f"out must end in .png or .npz. Received: out={self.out}")
         return self
 
 
+class Picture(NamedTuple):
+    """How arrays are drawn: the default name of the file, the line above, and the pictures in a row."""
+
+    name: str
+    title: str
+    columns: int
+
+
 def main(options: SampleOptions) -> None:
     """Runs the command."""
-    cli.load_tensorflow()
-
     from vae_tf import plots
     from vae_tf.rundir import RunDir
 
-    run = RunDir.open(Path(options.run).expanduser())
-    model = run.load_model()
-    if options.reconstruct:
-        name, title, columns = "reconstructions", "Originals above, reconstructions below", options.num or 10
-        arrays = _reconstructions(run, model, columns)
-    elif options.interpolate:
-        name, title, columns = "interpolations", "From left to right through the latent space", INTERPOLATION_STEPS
-        arrays = _interpolations(run, model, options.num or 8)
-    else:
-        name, title, columns = "samples", "Prior samples", GRID_COLUMNS
-        temperature = 1.0 if options.temperature is None else options.temperature
-        arrays = {"samples": model.sample(options.num or 64, options.seed, temperature)}
-    out = Path(options.out or f"{name}.png").expanduser()
-    pictures = np.concatenate(list(arrays.values()))
-    columns = min(columns, len(pictures))
+    run = RunDir.open(Path(options.run))
+    cli.load_tensorflow()
+
+    from vae_tf.distribute import errors_in_one_line
+
+    with errors_in_one_line():
+        picture, arrays = _drawn(options, run, run.load_model())
+    out = Path(options.out or f"{picture.name}.png")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.suffix == ".npz":
-            np.savez_compressed(out, allow_pickle=False, **arrays)
+            np.savez_compressed(out, **arrays)
         else:
-            plots.save(plots.picture_grid(pictures, columns, title), out)
+            pictures = np.concatenate(list(arrays.values()))
+            plots.save(plots.picture_grid(pictures, min(picture.columns, len(pictures)), picture.title), out)
     except OSError as error:
         raise InputError(f"out must be a file that can be written. Received: {out} ({error.strerror})") from None
     print(out)
 
 
-def _reconstructions(run: "RunDir", model: "VAE", count: int) -> dict[str, np.ndarray]:
+def _drawn(options: SampleOptions, run: "RunDir", model: "VAE") -> tuple[Picture, dict[str, Any]]:
+    """What to draw, and the arrays to draw it from."""
+    if options.reconstruct:
+        num = options.num or 10
+        picture = Picture("reconstructions", "Originals above, reconstructions below", num)
+        return picture, _reconstructions(run, model, num)
+    if options.interpolate:
+        picture = Picture("interpolations", "From left to right through the latent space", INTERPOLATION_STEPS)
+        return picture, _interpolations(run, model, options.num or 8)
+    temperature = 1.0 if options.temperature is None else options.temperature
+    samples = model.sample(options.num or 64, options.seed or 0, temperature)
+    return Picture("samples", "Prior samples", GRID_COLUMNS), {"samples": samples}
+
+
+def _reconstructions(run: "RunDir", model: "VAE", count: int) -> dict[str, Any]:
     originals = _test_pictures(run, count)
     return {"originals": originals, "reconstructions": model.reconstruct(originals)}
 
 
-def _interpolations(run: "RunDir", model: "VAE", rows: int) -> dict[str, np.ndarray]:
+def _interpolations(run: "RunDir", model: "VAE", rows: int) -> dict[str, Any]:
     latents = model.encode(_test_pictures(run, 2 * rows))
     first, last = latents[0::2, np.newaxis], latents[1::2, np.newaxis]
     weights = np.linspace(0, 1, INTERPOLATION_STEPS, dtype=np.float32)[np.newaxis, :, np.newaxis]

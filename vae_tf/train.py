@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vae_tf import cli
-from vae_tf.config import RunConfig
+from vae_tf.config import RunConfig, UserPath
+from vae_tf.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from vae_tf.data.catalog import Splits
     from vae_tf.model.vae import VAE
     from vae_tf.rundir import RunDir
@@ -19,9 +22,9 @@ NUM_RECONSTRUCTIONS = 10
 class TrainOptions(RunConfig):
     """Train a variational autoencoder and write a run folder: pictures, curves, history and the model."""
 
-    config: str | None = None
+    config: UserPath | None = None
     """YAML file with any of these options as keys; the command line wins over it."""
-    run_dir: str | None = None
+    run_dir: UserPath | None = None
     """New or empty folder for the run. Default: runs/ and a name with date and time."""
     overwrite: bool = False
     """Replace the run that is in run_dir."""
@@ -42,49 +45,75 @@ def run_training(config: RunConfig, run_dir: Path, *, overwrite: bool = False) -
     Raises:
         InputError: The data or the folder can't be used, or training diverged.
     """
-    import keras
-
     from vae_tf.data.catalog import load_splits
-    from vae_tf.distribute import use_device
-    from vae_tf.model.build import build_from_config
     from vae_tf.rundir import RunDir
 
+    _check_outside_data(run_dir, config)
     RunDir.check_free(run_dir, overwrite=overwrite)
-    use_device(config.device)
     splits = load_splits(config)
     config = config.resolved(splits.spec.image_shape)
-    run = RunDir.create(run_dir, overwrite=overwrite)
-    run.write_config(config)
+    cli.load_tensorflow()
+
+    from vae_tf.distribute import errors_in_one_line, use_device
+
+    device = use_device(config.device)
+    with errors_in_one_line():
+        model = _compiled_model(config, splits)
+        originals = _originals(config, splits)
+        run = RunDir.create(run_dir, overwrite=overwrite)
+        run.write_config(config)
+        _describe(config, splits, model, run, device)
+        _fit(model, config, splits, originals, run)
+    return run
+
+
+def _check_outside_data(run_dir: Path, config: RunConfig) -> None:
+    if config.dataset == "folder" and config.data_dir is not None:
+        data_dir = Path(config.data_dir).resolve()
+        if run_dir.resolve().is_relative_to(data_dir):
+            raise InputError(
+                f"run_dir must lie outside data_dir, or its pictures would be trained on. Received: {run_dir}; "
+                "choose another with --run-dir"
+            )
+
+
+def _compiled_model(config: RunConfig, splits: "Splits") -> "VAE":
+    import keras
+
+    from vae_tf.model.build import build_from_config
 
     keras.utils.set_random_seed(config.seed)
     model = build_from_config(config, splits.spec.image_shape, config.seed)
     # XLA doubles the time to the first step and makes none of the later ones faster on a CPU.
     model.compile(keras.optimizers.Adam(config.learning_rate), jit_compile=False)
-    _describe(config, splits, model, run)
-    _fit(model, config, splits, run)
-    return run
+    return model
 
 
-def _describe(config: RunConfig, splits: "Splits", model: "VAE", run: "RunDir") -> None:
+def _originals(config: RunConfig, splits: "Splits") -> "np.ndarray":
+    from vae_tf.data.pipeline import first_pictures
+
+    return first_pictures(splits.test, config, splits.spec.image_shape, "test", NUM_RECONSTRUCTIONS)
+
+
+def _describe(config: RunConfig, splits: "Splits", model: "VAE", run: "RunDir", device: str) -> None:
     spec = splits.spec
     shape = "x".join(map(str, spec.image_shape))
     parameters = f"{model.encoder.count_params():,} + {model.decoder.count_params():,} parameters"
     print(
-        f"Data   {spec.name}, {shape}: {spec.num_train:,} train, {spec.num_val:,} val, {spec.num_test:,} test pictures"
+        f"Data    {spec.name}, {shape}: {spec.num_train:,} train, {spec.num_val:,} val, {spec.num_test:,} test pictures"
     )
-    print(f"Model  {config.arch} {config.variant}, {config.latent_dim} latent dimensions, {parameters}")
-    print(f"Run    {run.path}", flush=True)
+    print(f"Model   {config.arch} {config.variant}, {config.latent_dim} latent dimensions, {parameters}")
+    print(f"Device  {device}")
+    print(f"Run     {run.path}", flush=True)
 
 
-def _fit(model: "VAE", config: RunConfig, splits: "Splits", run: "RunDir") -> None:
+def _fit(model: "VAE", config: RunConfig, splits: "Splits", originals: "np.ndarray", run: "RunDir") -> None:
     from vae_tf import callbacks, plots
     from vae_tf.data import pipeline
 
     shape = splits.spec.image_shape
     history = callbacks.History(run, splits.spec.num_train)
-    pictures = callbacks.Pictures(
-        run, config, pipeline.first_pictures(splits.test, config, shape, "test", NUM_RECONSTRUCTIONS)
-    )
+    pictures = callbacks.Pictures(run, config, originals)
     model.fit(
         pipeline.training_batches(splits.train, config, shape),
         epochs=config.epochs,
@@ -125,8 +154,7 @@ def default_run_dir(config: RunConfig) -> Path:
 def main(options: TrainOptions) -> None:
     """Runs the command."""
     config = options.run_config()
-    run_dir = Path(options.run_dir).expanduser() if options.run_dir else default_run_dir(config)
-    cli.load_tensorflow()
+    run_dir = Path(options.run_dir) if options.run_dir else default_run_dir(config)
     run_training(config, run_dir, overwrite=options.overwrite)
 
 

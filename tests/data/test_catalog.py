@@ -16,7 +16,7 @@ CLASSES = 4
 
 
 def config(**values):
-    return DataConfig.model_validate(values)
+    return DataConfig(**values)
 
 
 def error_of(**values):
@@ -272,7 +272,7 @@ def test_npz_array_that_can_not_be_used_is_named_with_its_file(tmp_path, change,
     assert message.startswith(f"{path}: {fault}")
 
 
-def test_npy_is_split_into_a_seeded_fifth_for_test(tmp_path):
+def test_npy_is_split_into_a_fifth_for_test_that_is_the_same_for_every_seed(tmp_path):
     path = tmp_path / "a.npy"
     np.save(path, numbered(50))
     first, again, other = (
@@ -281,8 +281,9 @@ def test_npy_is_split_into_a_seeded_fifth_for_test(tmp_path):
 
     assert (first.spec.num_train, first.spec.num_val, first.spec.num_test) == (30, 10, 10)
     assert sorted(numbers(first.train) + numbers(first.val) + numbers(first.test)) == list(range(50))
-    assert numbers(first.test) == numbers(again.test)
-    assert numbers(first.test) != numbers(other.test)
+    assert numbers(first.test) == numbers(again.test) == numbers(other.test)
+    assert numbers(first.test) != list(range(40, 50))
+    assert numbers(first.val) == numbers(again.val) != numbers(other.val)
 
 
 def test_npy_of_one_picture_can_not_be_split(tmp_path):
@@ -417,7 +418,7 @@ def test_train_and_test_subfolders_are_the_splits(tmp_path):
     assert levels(splits.test) == list(range(100, 105))
 
 
-def test_folder_without_those_is_split_80_to_20_by_seed(tmp_path):
+def test_folder_without_those_is_split_80_to_20_the_same_for_every_seed(tmp_path):
     folder = picture_folder(tmp_path / "cats", range(50))
     first, again, other = (
         load_splits(config(dataset="folder", data_dir=folder, val_fraction=0, seed=seed)) for seed in (0, 0, 1)
@@ -425,8 +426,8 @@ def test_folder_without_those_is_split_80_to_20_by_seed(tmp_path):
 
     assert (first.spec.num_train, first.spec.num_test) == (40, 10)
     assert sorted(levels(first.train) + levels(first.test)) == list(range(50))
-    assert levels(first.test) == levels(again.test)
-    assert levels(first.test) != levels(other.test)
+    assert levels(first.test) == levels(again.test) == levels(other.test)
+    assert levels(first.test) != list(range(40, 50))
 
 
 def test_a_train_folder_alone_is_no_split(tmp_path):
@@ -526,3 +527,18 @@ def test_white_is_the_same_in_both_splits(tmp_path):
 def test_load_arrays_refuses_an_unknown_name():
     with pytest.raises(InputError, match="Did you mean mnist"):
         load_arrays("mnits")
+
+
+def test_classes_are_counted_over_all_splits(tmp_path):
+    pictures = np.zeros((4, 8, 8), np.uint8)
+    labels = {"y_train": np.array([0, 1, 0, 1]), "y_test": np.array([0, 1, 4, 0])}
+    np.savez(tmp_path / "a.npz", x_train=pictures, x_test=pictures, **labels)
+
+    splits = load_splits(config(dataset="npz", data_dir=str(tmp_path / "a.npz"), val_fraction=0))
+
+    assert splits.spec.num_classes == 5
+
+
+def test_home_of_a_user_there_is_not_is_an_input_error():
+    with pytest.raises(InputError, match="path must name a place"):
+        config(dataset="npz", data_dir="~there-is-no-such-user/a.npz")

@@ -12,7 +12,7 @@ SHAPE = (8, 8, 1)
 
 
 def config(**values):
-    return DataConfig.model_validate(values)
+    return DataConfig(**values)
 
 
 def numbered(count):
@@ -316,3 +316,17 @@ def test_first_pictures_are_the_first_of_evaluation(binarize, split):
 
 def test_first_pictures_of_a_small_split_are_all_of_it():
     assert numbers(first_pictures(numbered(5), config(), SHAPE, "test", 10)) == [0, 1, 2, 3, 4]
+
+
+def test_white_stays_white_in_grey():
+    white = ArrayExamples(np.full((2, 8, 8, 3), 255, np.uint8), None, 255.0)
+
+    np.testing.assert_allclose(evaluated(white, config()), 1, atol=1e-6)
+
+
+def test_binarized_test_pictures_are_the_same_for_every_seed():
+    examples = ArrayExamples(noise(5, 8, 8), None, 255.0)
+    first, other = (config(binarize="static", seed=seed) for seed in (0, 1))
+
+    np.testing.assert_array_equal(evaluated(examples, first), evaluated(examples, other))
+    assert (evaluated(examples, first, split="val") != evaluated(examples, other, split="val")).any()

@@ -523,3 +523,10 @@ def test_validation_leaves_training_as_it_was():
 def test_temperature_out_of_range_is_refused(temperature):
     with pytest.raises(ValueError, match="temperature must be at least 0"):
         tiny().sample(2, seed=0, temperature=temperature)
+
+
+def test_a_decoder_that_does_not_fit_the_data_is_refused():
+    vae = VAE.from_config(tiny().get_config())
+    vae.decoder = keras.Sequential([keras.Input((LATENT_DIM,)), keras.layers.Dense(3)])
+    with pytest.raises(ValueError, match="decoder must put out"):
+        vae.build((None, *SHAPE))

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vae_tf.config import SMALLEST_SIDE, DataConfig, DatasetSpec, validated
+from vae_tf.cli import load_tensorflow
+from vae_tf.config import SMALLEST_SIDE, DataConfig, DatasetSpec
 from vae_tf.data.sources import Examples
 from vae_tf.data.sources.arrays import ArrayExamples, checked_labels, checked_pixels, read_npy, read_npz, white_of
 from vae_tf.data.sources.idx import read_idx
@@ -27,7 +28,7 @@ IDX_STEMS = {
     "y_test": "t10k-labels-idx1-ubyte",
 }
 NAMED_SHAPES = {"fashion_mnist": (28, 28, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
-TEST_FRACTION = 0.2
+TEST_FRACTION, TEST_SPLIT_SEED = 0.2, 0
 FOLDER_SIDE, FOLDER_CHANNELS = 64, 3
 
 
@@ -50,15 +51,16 @@ class Splits(NamedTuple):
 def load_splits(config: DataConfig) -> Splits:
     """Returns the three splits of the dataset that `config` names.
 
-    Where the data has no test split, a fifth of it is drawn for one. Both that draw and the validation
-    part depend on `config.seed` alone, and keep the share of each class where the data is labelled.
+    Where the data has no test split, a fifth of it is drawn for one, the same whatever `config.seed` is: runs
+    that differ by seed are judged on the same pictures. The validation part depends on the seed. Both keep the
+    share of each class where the data is labelled.
 
     Raises:
         InputError: The data is missing, damaged, empty or too small.
     """
     train, test = _raw_splits(config)
     if test is None:
-        train, test = _split(train, TEST_FRACTION, config.seed, "a test split")
+        train, test = _split(train, TEST_FRACTION, TEST_SPLIT_SEED, "a test split")
     val = None
     if config.val_fraction > 0:
         train, val = _split(train, config.val_fraction, config.seed, f"val_fraction={config.val_fraction}")
@@ -68,9 +70,14 @@ def load_splits(config: DataConfig) -> Splits:
         num_train=len(train),
         num_val=0 if val is None else len(val),
         num_test=len(test),
-        num_classes=None if train.labels is None else int(train.labels.max()) + 1,
+        num_classes=_num_classes([part.labels for part in (train, val, test) if part is not None]),
     )
     return Splits(spec, train, val, test)
+
+
+def _num_classes(labels: list[np.ndarray | None]) -> int | None:
+    known = [part.max() for part in labels if part is not None]
+    return int(max(known)) + 1 if known else None
 
 
 def _raw_splits(config: DataConfig) -> RawSplits:
@@ -96,7 +103,7 @@ def load_arrays(
     Raises:
         InputError: The data is missing, damaged, empty or too small.
     """
-    splits = load_splits(validated(DataConfig, {"dataset": dataset, "data_dir": data_dir, "val_fraction": 0}))
+    splits = load_splits(DataConfig(dataset=dataset, data_dir=data_dir, val_fraction=0))
     return _as_arrays(splits.train), _as_arrays(splits.test)
 
 
@@ -174,7 +181,7 @@ def _load_named(name: str, config: DataConfig) -> RawSplits:
     """A well-known set from `data_dir`, or through `keras.datasets` where none is given."""
     if config.data_dir is None:
         return _from_arrays(_download(name), f"{name}: ")
-    place = Path(config.data_dir).expanduser()
+    place = Path(config.data_dir)
     splits = _read_named(name, place)
     if splits.train.image_shape != NAMED_SHAPES[name]:
         raise InputError(
@@ -207,7 +214,9 @@ def _first_existing(folder: Path, *names: str) -> Path | None:
 
 
 def _download(name: str) -> dict[str, np.ndarray]:
-    import keras  # loads TensorFlow, which no other source needs
+    load_tensorflow()  # which no other source needs
+
+    import keras
 
     try:
         (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
@@ -256,7 +265,7 @@ def load_npy(config: DataConfig) -> RawSplits:
 def _required_data_dir(config: DataConfig, what: str) -> Path:
     if config.data_dir is None:
         raise InputError(f"dataset={config.dataset} needs data_dir: {what}. Received: no --data-dir")
-    return Path(config.data_dir).expanduser()
+    return Path(config.data_dir)
 
 
 def _from_npz(path: Path) -> RawSplits:

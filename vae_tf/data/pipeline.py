@@ -18,6 +18,7 @@ from vae_tf.data.sources import Examples
 
 FIXED_EPOCH = 0
 RGB_CHANNELS = 3
+GREY_WEIGHTS = (0.299, 0.587, 0.114)  # as Pillow's; TensorFlow's own sum to 0.9999, which is no white
 
 
 def num_batches(examples: Examples, batch_size: int) -> int:
@@ -111,7 +112,7 @@ def _fitted(pictures: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor
     """Pictures `(B, h, w, c)` brought to `(B, H, W, C)`."""
     height, width, channels = image_shape
     if pictures.shape[-1] == RGB_CHANNELS and channels == 1:
-        pictures = tf.image.rgb_to_grayscale(pictures)
+        pictures = tf.reduce_sum(pictures * GREY_WEIGHTS, axis=-1, keepdims=True)
     if tuple(pictures.shape[1:3]) != (height, width):
         resized = tf.image.resize(pictures, (height, width), antialias=True)
         pictures = tf.clip_by_value(resized, 0.0, 1.0)  # the filter's weights sum to 1 only up to rounding
@@ -121,8 +122,8 @@ def _fitted(pictures: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor
 
 
 def _binarized(pictures: tf.Tensor, indices: tf.Tensor, epoch: tf.Tensor, seed: int, split: str) -> tf.Tensor:
-    """Pictures of 0 and 1, each pixel 1 with its grey value as probability."""
-    split_key = zlib.crc32(f"{seed}/{split}".encode())
+    """Pictures of 0 and 1, each pixel 1 with its grey value as probability; of the test split the same for any seed."""
+    split_key = zlib.crc32(b"test" if split == "test" else f"{seed}/{split}".encode())
 
     def uniform(index: tf.Tensor) -> tf.Tensor:
         key = tf.random.experimental.stateless_fold_in(tf.stack([tf.constant(split_key, tf.int64), index]), epoch)

@@ -4,10 +4,9 @@ import operator
 from collections.abc import Sequence
 
 from vae_tf import registry
-from vae_tf.config import SMALLEST_SIDE, ModelConfig, validated
+from vae_tf.config import SMALLEST_SIDE, ModelConfig
 from vae_tf.errors import InputError
-from vae_tf.model.backbones.conv import ConvBackbone
-from vae_tf.model.backbones.dense import DenseBackbone
+from vae_tf.model.backbones import Backbone
 from vae_tf.model.likelihood import Likelihood
 from vae_tf.model.objective import BetaELBO
 from vae_tf.model.posterior import DiagonalNormal
@@ -45,18 +44,15 @@ def build_vae(
     Raises:
         InputError: An argument is out of range, unknown, or has no effect with the others.
     """
-    config = validated(
-        ModelConfig,
-        {
-            "latent_dim": latent_dim,
-            "arch": arch,
-            "variant": variant,
-            "likelihood": likelihood,
-            "hidden_sizes": hidden_sizes,
-            "activation": activation,
-            "sigma": sigma,
-            "beta": beta,
-        },
+    config = ModelConfig(
+        latent_dim=latent_dim,
+        arch=arch,
+        variant=variant,
+        likelihood=likelihood,
+        hidden_sizes=hidden_sizes,
+        activation=activation,
+        sigma=sigma,
+        beta=beta,
     )
     return build_from_config(config, image_shape, seed)
 
@@ -90,11 +86,12 @@ def _likelihood(config: ModelConfig) -> Likelihood:
     return registry.resolve(registry.LIKELIHOODS[config.likelihood])(**options, name="likelihood")
 
 
-def _backbone(config: ModelConfig, image_shape: tuple[int, int, int]) -> ConvBackbone | DenseBackbone:
+def _backbone(config: ModelConfig, image_shape: tuple[int, int, int]) -> Backbone:
     options = {"hidden_sizes": config.hidden_sizes, "activation": config.activation}
     given = {name: value for name, value in options.items() if value is not None}
     backbone = registry.resolve(registry.BACKBONES[config.arch])
-    return backbone(image_shape, batch_norm=config.variant == "bn", **given)
+    made: Backbone = backbone(image_shape, batch_norm=config.variant == "bn", **given)
+    return made
 
 
 def _checked_image_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:

@@ -57,25 +57,29 @@ class VAE(keras.Model):
         self.objective = objective
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self.evaluation_seed_generator = keras.random.SeedGenerator(seed)
+        self.evaluation_seed_generator = keras.random.SeedGenerator(seed + 1)
         self.loss_tracker = keras.metrics.Mean(name="loss")
         self.reconstruction_loss_tracker = keras.metrics.Mean(name="reconstruction_loss")
         self.kl_loss_tracker = keras.metrics.Mean(name="kl_loss")
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Does what `keras.Model.evaluate` does, with the same posterior noise at every call."""
-        fresh = keras.random.SeedGenerator(self.seed)
+        fresh = keras.random.SeedGenerator(self.seed + 1)
         self.evaluation_seed_generator.state.assign(fresh.state)
         return super().evaluate(*args, **kwargs)
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         """Builds every part.
 
         Args:
             input_shape: `(None, height, width, channels)`.
+
+        Raises:
+            ValueError: The encoder or decoder does not put out what the posterior or likelihood needs.
         """
         params_size = self.posterior.params_size(self.prior.latent_dim)
         latent_shape = (None, self.prior.latent_dim)
+        likelihood_shape = (*input_shape[1:-1], self.likelihood.params_size(input_shape[-1]))
         for part, shape in (
             (self.encoder, input_shape),
             (self.decoder, latent_shape),
@@ -86,6 +90,8 @@ class VAE(keras.Model):
         ):
             if not part.built:
                 part.build(shape)
+        _check_output("encoder", self.encoder, input_shape, (params_size,))
+        _check_output("decoder", self.decoder, latent_shape, likelihood_shape)
         self.built = True
 
     @property
@@ -210,6 +216,12 @@ class VAE(keras.Model):
         """Returns the model that `get_config` describes, with fresh weights."""
         parts = {name: keras.saving.deserialize_keras_object(config[name], custom_objects) for name in PARTS}
         return cls(**{**config, **parts})
+
+
+def _check_output(name: str, network: keras.Model, input_shape: tuple[Any, ...], needed: tuple[Any, ...]) -> None:
+    given = tuple(network.compute_output_shape(input_shape))[1:]
+    if given != needed:
+        raise ValueError(f"The {name} must put out {needed} for each example. Received: {given}")
 
 
 def _pictures_alone(data: Any) -> keras.KerasTensor:

@@ -13,6 +13,9 @@ from vae_tf.errors import InputError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 NAMED_IN_WARNING = 3
+ORIENTATION_TAG, TURNED_ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)
+# What Pillow raises for a file it can't read.
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 class PictureExamples:
@@ -35,8 +38,18 @@ class PictureExamples:
         return len(self._paths)
 
     def read(self, indices: np.ndarray) -> np.ndarray:
-        """Returns the pictures at `indices` `(B,)` as uint8 `(B, H, W, C)`."""
-        return np.stack([read_picture(self._paths[index], self.image_shape) for index in indices])
+        """Returns the pictures at `indices` `(B,)` as uint8 `(B, H, W, C)`.
+
+        Raises:
+            InputError: A file has vanished or changed since it was found to open.
+        """
+        return np.stack([self._picture(self._paths[index]) for index in indices])
+
+    def _picture(self, path: Path) -> np.ndarray:
+        try:
+            return read_picture(path, self.image_shape)
+        except UNREADABLE as error:
+            raise InputError(f"{path} could be read at the start and now can't ({error}); restore it") from None
 
     def subset(self, indices: np.ndarray) -> Self:
         """Returns the collection of the pictures at `indices` `(B,)`, in that order."""
@@ -59,8 +72,8 @@ def read_picture(path: Path, image_shape: tuple[int, int, int]) -> np.ndarray:
     height, width, channels = image_shape
     mode = "L" if channels == 1 else "RGB"
     with Image.open(path) as image:
-        if not image.getexif().get(0x0112):
-            # A JPEG can be decoded at 1/2, 1/4 or 1/8 size. Not for turned ones: the sides would be swapped.
+        if image.getexif().get(ORIENTATION_TAG) not in TURNED_ON_ITS_SIDE:
+            # A JPEG can be decoded at 1/2, 1/4 or 1/8 size, and needs the target's sides the right way round.
             image.draft(mode, (width, height))
         upright = _flat(ImageOps.exif_transpose(image)).convert(mode)
         pixels = np.asarray(upright.resize((width, height), Image.Resampling.BILINEAR))
@@ -118,6 +131,6 @@ def readable(paths: list[Path], image_shape: tuple[int, int, int]) -> list[Path]
 def _opens(path: Path, image_shape: tuple[int, int, int]) -> bool:
     try:
         read_picture(path, image_shape)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except UNREADABLE:
         return False
     return True

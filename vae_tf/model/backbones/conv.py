@@ -11,9 +11,8 @@ from keras import layers
 
 ENCODER_FILTERS = (32, 64, 128)
 ENCODER_UNITS = (512, 256)
-# (filters, kernel size, strides) of the decoder's transposed convolutions between its Dense and its output.
-DECODER_LAYERS = ((256, 1, 1), (128, 3, 2), (64, 3, 1), (32, 3, 1))
-DECODER_NORMALIZED_FILTERS = (256, 128, 64)
+# (filters, kernel size, strides, normalized in bn) of the transposed convolutions between Dense and output.
+DECODER_LAYERS = ((256, 1, 1, True), (128, 3, 2, True), (64, 3, 1, True), (32, 3, 1, False))
 DECODER_BASE_FILTERS = 128
 
 
@@ -53,11 +52,11 @@ class ConvBackbone:
             layers.Dense(math.prod(base), activation="relu"),
             layers.Reshape(base),
         ]
-        for filters, kernel_size, strides in DECODER_LAYERS:
+        for filters, kernel_size, strides, normalized in DECODER_LAYERS:
             stack.append(
                 layers.Conv2DTranspose(filters, kernel_size, strides=strides, padding="same", activation="relu")
             )
-            if self.batch_norm and filters in DECODER_NORMALIZED_FILTERS:
+            if self.batch_norm and normalized:
                 stack.append(layers.BatchNormalization())
         if height % 2 or width % 2:
             stack.append(layers.Cropping2D(((0, height % 2), (0, width % 2))))
