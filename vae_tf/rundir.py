@@ -1,13 +1,14 @@
 """The run folder: the only place that knows its file names. Files are replaced whole, never half-written."""
 
 import csv
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from matplotlib.figure import Figure
 
@@ -121,6 +122,13 @@ class RunDir:
         with (self.path / HISTORY).open(newline="", encoding="utf-8") as file:
             rows = csv.DictReader(file)
             return [{key: int(value) if key == "epoch" else float(value) for key, value in row.items()} for row in rows]
+
+    def write_metrics(self, metrics: dict[str, Any]) -> Path:
+        """Writes `metrics.json` and returns where."""
+        target = self.path / METRICS
+        with _replacing(target) as partial:
+            partial.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        return target
 
     def save_samples(self, figure: Figure, epoch: int) -> Path:
         """Writes the prior samples of an epoch and returns where."""

@@ -16,6 +16,8 @@ import tensorflow as tf
 from vae_tf.config import DataConfig
 from vae_tf.data.sources import Examples
 
+Split = Literal["train", "val", "test"]
+
 FIXED_EPOCH = 0
 RGB_CHANNELS = 3
 GREY_WEIGHTS = (0.299, 0.587, 0.114)  # as Pillow's; TensorFlow's own sum to 0.9999, which is no white
@@ -49,7 +51,7 @@ def training_batches(examples: Examples, config: DataConfig, image_shape: tuple[
 
 
 def evaluation_batches(
-    examples: Examples, config: DataConfig, image_shape: tuple[int, int, int], split: Literal["val", "test"]
+    examples: Examples, config: DataConfig, image_shape: tuple[int, int, int], split: Split
 ) -> tf.data.Dataset:
     """Returns one pass over a split in its own order; a binarization draw is the same in every pass.
 
@@ -72,7 +74,7 @@ def first_pictures(
     examples: Examples,
     config: DataConfig,
     image_shape: tuple[int, int, int],
-    split: Literal["val", "test"],
+    split: Split,
     count: int,
 ) -> np.ndarray:
     """Returns the first `count` pictures of a split as `evaluation_batches` delivers them.
@@ -92,14 +94,14 @@ def epoch_order(num_examples: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
 
 
 def _preparation(
-    examples: Examples, config: DataConfig, image_shape: tuple[int, int, int], split: str
+    examples: Examples, config: DataConfig, image_shape: tuple[int, int, int], split: Split
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """The function (indices `(B,)`, epoch) -> pictures `(B, H, W, C)` in [0, 1]."""
 
     def prepare(indices: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
         pixels = tf.numpy_function(examples.read, [indices], examples.dtype, stateful=False)
         pixels.set_shape((None, *examples.image_shape))
-        pictures = _fitted(tf.cast(pixels, tf.float32) / examples.scale, image_shape)
+        pictures = fit_pictures(tf.cast(pixels, tf.float32) / examples.scale, image_shape)
         if config.binarize == "none":
             return pictures
         drawn_in = epoch if config.binarize == "dynamic" and split == "train" else tf.constant(FIXED_EPOCH, tf.int64)
@@ -108,8 +110,8 @@ def _preparation(
     return prepare
 
 
-def _fitted(pictures: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
-    """Pictures `(B, h, w, c)` brought to `(B, H, W, C)`."""
+def fit_pictures(pictures: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
+    """Returns pictures `(B, h, w, c)` in [0, 1] brought to `image_shape`: float32 `(B, H, W, C)` in [0, 1]."""
     height, width, channels = image_shape
     if pictures.shape[-1] == RGB_CHANNELS and channels == 1:
         pictures = tf.reduce_sum(pictures * GREY_WEIGHTS, axis=-1, keepdims=True)

@@ -1,12 +1,28 @@
 """Approximate posteriors q(z | x): what the encoder's numbers mean."""
 
 import math
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 from keras import ops
 
-Seed: TypeAlias = int | keras.random.SeedGenerator
+from vae_tf.model.kernels import normal_per_example
+
+# A number, a generator, or one seed per example: int32 (B, 2).
+Seed: TypeAlias = int | keras.random.SeedGenerator | keras.KerasTensor
+
+
+def standard_normal(shape: Any, seed: Seed) -> keras.KerasTensor:
+    """Returns float32 noise N(0, 1).
+
+    Args:
+        shape: `(K, B, Z)`; with a single seed any shape.
+        seed: One seed per example, int32 `(B, 2)`, makes the noise of an example independent of the batch it is
+            in; else as of `keras.random.normal`.
+    """
+    if isinstance(seed, int | keras.random.SeedGenerator):
+        return keras.random.normal(shape, dtype="float32", seed=seed)
+    return normal_per_example(shape, seed)
 
 
 class Posterior(keras.layers.Layer):
@@ -49,7 +65,7 @@ class DiagonalNormal(Posterior):
     def sample(self, params: keras.KerasTensor, seed: Seed) -> keras.KerasTensor:
         """Returns mean + exp(log_var / 2) * noise, `(..., Z)`, for raw parameters `(..., 2Z)`."""
         mean, log_var = self.mean_and_log_var(params)
-        noise = keras.random.normal(ops.shape(mean), dtype=mean.dtype, seed=seed)
+        noise = standard_normal(ops.shape(mean), seed)
         return mean + ops.exp(0.5 * log_var) * noise
 
     def log_prob(self, params: keras.KerasTensor, z: keras.KerasTensor) -> keras.KerasTensor:

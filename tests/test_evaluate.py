@@ -1,0 +1,157 @@
+"""python -m vae_tf.evaluate, on a run of a second."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from vae_tf import cli
+from vae_tf.config import RunConfig
+from vae_tf.evaluate import COMMAND, EvaluateOptions, main
+from vae_tf.train import run_training
+
+SMALL = {"dataset": "npz", "arch": "dense", "hidden_sizes": (16,), "latent_dim": 3, "epochs": 1, "batch_size": 32}
+SPACE = "classifier_npz"
+
+
+def write_npz(path, num_test=90):
+    rng = np.random.default_rng(0)
+    labels = np.arange(200) % 4
+    pictures = (rng.random((200, 8, 8)) * 120 + 30 * labels[:, None, None]).astype(np.uint8)
+    np.savez(path, x_train=pictures, y_train=labels, x_test=pictures[:num_test], y_test=labels[:num_test])
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluate")
+    npz = write_npz(folder / "tiny.npz")
+    for name, changes in (
+        ("grey", {}),
+        ("binary", {"binarize": "static", "val_fraction": 0}),
+        ("gaussian", {"likelihood": "gaussian", "sigma": 0.2, "variant": "plain"}),
+    ):
+        run_training(RunConfig(**{**SMALL, "data_dir": npz, **changes}), folder / name)
+    return folder
+
+
+@pytest.fixture
+def evaluated(folder, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+
+    def call(run, *words):
+        monkeypatch.setattr(sys, "argv", ["evaluate.py", "--run", str(folder / run), *map(str, words)])
+        cli.run(main, EvaluateOptions, COMMAND)
+        return json.loads((folder / run / "metrics.json").read_text())
+
+    return call
+
+
+@pytest.fixture
+def refused(evaluated, capsys):
+    def call(run, *words):
+        with pytest.raises(SystemExit) as ended:
+            evaluated(run, *words)
+        lines = capsys.readouterr().err.splitlines()
+        assert ended.value.code == 2
+        assert len(lines) == 1
+        return lines[0]
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def results(folder):
+    """The evaluation of the grey run with seed 5, which tests read and leave as it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        main(EvaluateOptions(run=str(folder / "grey"), nll_images=20, seed=5))
+    return json.loads((folder / "grey" / "metrics.json").read_text())
+
+
+def test_every_number_carries_unit_error_count_and_seed(results):
+    rows = [results["metrics"], *results["references"].values()]
+    for score in (score for row in rows for score in row.values()):
+        assert {"value", "unit", "standard_error", "num_examples", "seed"} <= set(score)
+        assert score["seed"] == 5
+        assert np.isfinite([score["value"], score["standard_error"]]).all()
+    assert results["metrics"]["elbo"]["num_examples"] == 90
+    assert results["metrics"]["cross_entropy_bound"]["num_examples"] == 20
+
+
+def test_elbo_is_minus_its_parts(results):
+    scores = {name: score["value"] for name, score in results["metrics"].items()}
+    assert scores["elbo"] == pytest.approx(-(scores["reconstruction_loss"] + scores["kl_loss"]))
+
+
+def test_kl_per_dimension_adds_up_to_the_kl_loss(results):
+    assert sum(results["kl_per_dimension"]["values"]) == pytest.approx(results["metrics"]["kl_loss"]["value"], rel=1e-3)
+
+
+def test_a_bernoulli_decoder_on_grey_values_has_no_nll(results):
+    scores = results["metrics"]
+    assert "not an NLL" in scores["cross_entropy_bound"]["note"]
+    assert not {"nll", "bits_per_dim"} & set(scores)
+
+
+@pytest.mark.parametrize("run", ["binary", "gaussian"])
+def test_a_likelihood_of_the_data_has_an_nll_and_bits_per_dimension(evaluated, run):
+    scores = evaluated(run, "--nll-images", 90, "--nll-samples", 60)["metrics"]
+    assert "cross_entropy_bound" not in scores
+    assert scores["bits_per_dim"]["value"] == pytest.approx(scores["nll"]["value"] / (64 * np.log(2)))
+    assert scores["nll"]["value"] < -scores["elbo"]["value"] + 3 * scores["elbo"]["standard_error"]
+
+
+def test_every_row_of_sample_quality_has_the_same_sizes(results):
+    rows = [results["metrics"], *results["references"].values()]
+    sizes = {(s["num_examples"], s["num_samples"]) for row in rows for name, s in row.items() if "frechet" in name}
+    assert sizes == {(90, 200)}
+    assert set(results["references"]) == {"train_pictures", "noise", "pca_gaussian", "pca_gaussian_mixture"}
+
+
+def test_real_pictures_are_nearer_to_real_ones_than_noise_is(results):
+    references = results["references"]
+    name = f"frechet_distance_{SPACE}"
+    assert references["train_pictures"][name]["value"] < references["noise"][name]["value"]
+
+
+def test_one_seed_gives_one_result_and_leaves_the_model_as_it_was(evaluated, folder):
+    before = (folder / "grey" / "model.keras").read_bytes()
+    assert evaluated("grey", "--nll-images", 8) == evaluated("grey", "--nll-images", 8)
+    assert (folder / "grey" / "model.keras").read_bytes() == before
+
+
+def test_table_names_every_score_and_ends_with_the_file(evaluated, folder, capsys):
+    results = evaluated("grey", "--nll-images", 4)
+    lines = capsys.readouterr().out.splitlines()
+    assert "4 pictures from 100 samples each: about" in lines[0]
+    assert [name for name in results["metrics"] if not any(line.startswith(name) for line in lines)] == []
+    assert lines[-1] == str(folder / "grey" / "metrics.json")
+
+
+def test_a_split_the_data_does_not_have_is_refused(refused):
+    assert "--split test" in refused("binary", "--split", "val")
+
+
+def test_fewer_pictures_than_features_is_refused(refused, folder):
+    assert "more pictures than the 64 features" in refused("grey", "--split", "val")
+    assert not (folder / "metrics.json").exists()
+
+
+def test_a_folder_that_is_no_run_is_refused(refused):
+    assert "must be a run folder" in refused("absent")
+
+
+def test_an_unfinished_run_is_refused(refused, folder):
+    (folder / "unfinished").mkdir()
+    (folder / "unfinished" / "config.yml").write_text((folder / "grey" / "config.yml").read_text())
+    assert "must be finished" in refused("unfinished")
+
+
+def test_a_damaged_model_is_refused(refused, folder):
+    (folder / "damaged").mkdir()
+    (folder / "damaged" / "config.yml").write_text((folder / "grey" / "config.yml").read_text())
+    (folder / "damaged" / "model.keras").write_bytes((folder / "grey" / "model.keras").read_bytes()[:500])
+    assert "undamaged model" in refused("damaged")
+    assert not (folder / "damaged" / "metrics.json").exists()

@@ -1,0 +1,112 @@
+"""The evidence lower bound and the importance-sampled likelihood, image by image.
+
+The noise of an image depends on the seed and on its place in the split alone, so that no result depends
+on how images and samples are batched.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from vae_tf.model.vae import VAE
+
+SAMPLES_PER_BLOCK = 50
+MEMORY_BYTES = 256 * 2**20
+LARGEST_STEP = 64
+FLOAT_BYTES = 4
+
+
+class ElboTerms(NamedTuple):
+    """Minus the ELBO and its two parts, one value per image, float64 `(N,)`, in nats."""
+
+    negative_elbo: np.ndarray
+    reconstruction_loss: np.ndarray
+    kl_loss: np.ndarray
+
+
+def elbo_per_image(vae: VAE, batches: Iterable[np.ndarray], seed: int) -> ElboTerms:
+    """Returns minus the ELBO and its two parts for each image, from one posterior draw each.
+
+    Args:
+        vae: The model.
+        batches: Images `(B, H, W, C)` in data units, in the order of the split.
+        seed: Seed of the draws.
+    """
+
+    @tf.function(reduce_retracing=True)
+    def terms_of(x: tf.Tensor, seeds: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        terms = vae.elbo_terms(x, seed=seeds)
+        return terms.negative_elbo(), terms.reconstruction_loss(), terms.kl
+
+    parts = [terms_of(x, seeds) for x, seeds in _seeded(batches, seed)]
+    return ElboTerms(*(np.concatenate(part).astype(np.float64) for part in zip(*parts, strict=True)))
+
+
+def nll_batches(vae: VAE, batches: Iterable[np.ndarray], num_samples: int, seed: int) -> Iterator[np.ndarray]:
+    """Yields -log p(x) of the images of each batch, estimated by importance sampling.
+
+    The estimate is -log(1/K sum_k p(x, z_k) / q(z_k | x)), z_k ~ q(z | x) (Burda et al. 2016, eq. 8): in
+    expectation an upper bound of -log p(x) that falls with K, and minus the ELBO at K = 1.
+
+    Args:
+        vae: The model.
+        batches: Images `(B, H, W, C)` in data units, in the order of the split.
+        num_samples: Posterior draws K per image.
+        seed: Seed of the draws.
+
+    Yields:
+        float64 `(B,)`, in nats. The log-sum-exp is float32 and runs over blocks of draws, so that memory
+        does not grow with K.
+    """
+    num_blocks, rest = divmod(num_samples, SAMPLES_PER_BLOCK)
+
+    @tf.function(reduce_retracing=True)
+    def log_weight_sum(x: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+        def block(index: tf.Tensor, size: int) -> tf.Tensor:
+            terms = vae.elbo_terms(x, num_samples=size, seed=seeds + tf.stack([0, index]))
+            return tf.reduce_logsumexp(terms.log_likelihood + terms.log_prior - terms.log_posterior, axis=0)
+
+        total = tf.fill(tf.shape(x)[:1], -math.inf)
+        for index in tf.range(num_blocks):
+            total = _log_add(total, block(index, SAMPLES_PER_BLOCK))
+        return _log_add(total, block(tf.constant(num_blocks), rest)) if rest else total
+
+    for x, seeds in _seeded(batches, seed):
+        yield math.log(num_samples) - log_weight_sum(x, seeds).numpy().astype(np.float64)
+
+
+def images_per_step(vae: VAE, num_samples: int) -> int:
+    """Returns how many images to give at once so that memory stays bounded whatever `num_samples` is.
+
+    Args:
+        vae: The model; the sizes of what its decoder's layers put out count.
+        num_samples: Posterior draws per image.
+    """
+    values = sum(math.prod(layer.output.shape[1:]) for layer in _computing_layers(vae.decoder))
+    at_once = min(num_samples, SAMPLES_PER_BLOCK)
+    return int(np.clip(MEMORY_BYTES // (FLOAT_BYTES * values * at_once), 1, LARGEST_STEP))
+
+
+def _computing_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    return [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+
+
+def _log_add(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """log(exp(a) + exp(b)), where `a` may be minus infinity."""
+    high, low = tf.maximum(a, b), tf.minimum(a, b)
+    return high + tf.math.log1p(tf.exp(low - high))
+
+
+def _seeded(batches: Iterable[np.ndarray], seed: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+    """Each batch `(B, H, W, C)` with one seed per image, int32 `(B, 2)`; the second number counts blocks of draws."""
+    key = np.random.SeedSequence(seed).generate_state(1, np.uint32)[0]
+    done = 0
+    for batch in batches:
+        places = np.arange(done, done + len(batch), dtype=np.uint32)
+        seeds = np.stack([(key + places).view(np.int32), np.zeros(len(batch), np.int32)], axis=1)
+        yield tf.convert_to_tensor(batch), tf.constant(seeds)
+        done += len(batch)

@@ -1,0 +1,127 @@
+"""Named feature spaces in which generated pictures are set beside real ones."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import layers
+
+from vae_tf.data.pipeline import fit_pictures
+from vae_tf.errors import InputError
+
+CLASSIFIER_VERSION = 1
+CLASSIFIER_EPOCHS = 5
+CLASSIFIER_FEATURES = 64
+CLASSIFIER_SEED = 0
+BATCH = 256
+INCEPTION_SIDE = 299
+
+
+class FeatureSpace(NamedTuple):
+    """What a distance is measured in.
+
+    Attributes:
+        name: Part of every score's name, so that no two spaces are confused.
+        size: Number of features D.
+        extract: Pictures float32 `(N, H, W, C)` in [0, 1] -> float32 `(N, D)`.
+    """
+
+    name: str
+    size: int
+    extract: Callable[[np.ndarray], np.ndarray]
+
+
+def classifier_features(images: np.ndarray, labels: np.ndarray, dataset: str) -> FeatureSpace:
+    """Returns the last hidden layer of a small classifier of a labelled dataset.
+
+    It is trained once, with a fixed seed, and kept in the user's cache folder under a hash of the data.
+
+    Args:
+        images: Training pictures `(N, H, W, C)` in [0, 1].
+        labels: Their classes `(N,)`.
+        dataset: Name of the dataset, for the space's name.
+    """
+    path = _cache_folder() / f"classifier_{_fingerprint(images, labels)}.keras"
+    if path.is_file():
+        model = keras.saving.load_model(path)
+    else:
+        model = _trained_classifier(images, labels)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}.keras")
+        model.save(partial)
+        partial.replace(path)
+    hidden = keras.Model(model.inputs, model.layers[-2].output)
+    image_shape = images.shape[1:]
+
+    def extract(pictures: np.ndarray) -> np.ndarray:
+        return np.asarray(hidden.predict(fit_pictures(pictures, image_shape), batch_size=BATCH, verbose=0))
+
+    return FeatureSpace(f"classifier_{dataset}", CLASSIFIER_FEATURES, extract)
+
+
+def inception_features(weights: str | None = "imagenet") -> FeatureSpace:
+    """Returns the pooled features of Keras's InceptionV3.
+
+    These are not the network and weights of the FID convention: never call a distance in them FID.
+
+    Args:
+        weights: `"imagenet"`, downloaded on first use, or `None` for random ones (to test with).
+
+    Raises:
+        InputError: The weights can't be had.
+    """
+    try:
+        network = keras.applications.InceptionV3(include_top=False, weights=weights, pooling="avg")
+    except Exception as error:  # keras raises a bare Exception where the download fails
+        reason = str(error)[:120]
+        raise InputError(
+            f"features=inception needs Keras's InceptionV3 weights, which could not be downloaded ({reason}); "
+            "use --features classifier"
+        ) from None
+
+    def extract(pictures: np.ndarray) -> np.ndarray:
+        parts = []
+        for start in range(0, len(pictures), BATCH):
+            fitted = fit_pictures(pictures[start : start + BATCH], (INCEPTION_SIDE, INCEPTION_SIDE, 3))
+            parts.append(network.predict(2 * fitted - 1, batch_size=32, verbose=0))
+        return np.concatenate(parts)
+
+    return FeatureSpace("keras_inception", int(network.output_shape[-1]), extract)
+
+
+def _trained_classifier(images: np.ndarray, labels: np.ndarray) -> keras.Model:
+    def initializer(number: int) -> keras.initializers.Initializer:
+        return keras.initializers.HeNormal(seed=CLASSIFIER_SEED + number)
+
+    model = keras.Sequential(
+        [
+            keras.Input(images.shape[1:]),
+            layers.Conv2D(32, 3, strides=2, padding="same", activation="relu", kernel_initializer=initializer(0)),
+            layers.Conv2D(64, 3, strides=2, padding="same", activation="relu", kernel_initializer=initializer(1)),
+            layers.Flatten(),
+            layers.Dense(CLASSIFIER_FEATURES, activation="relu", kernel_initializer=initializer(2)),
+            layers.Dense(int(labels.max()) + 1, kernel_initializer=initializer(3)),
+        ]
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-3), loss, jit_compile=False)
+    rng = np.random.default_rng(CLASSIFIER_SEED)
+    for _ in range(CLASSIFIER_EPOCHS):
+        order = rng.permutation(len(images))
+        model.fit(images[order], labels[order], batch_size=128, shuffle=False, verbose=0)
+    return model
+
+
+def _fingerprint(images: np.ndarray, labels: np.ndarray) -> str:
+    digest = hashlib.sha256(f"{CLASSIFIER_VERSION} {images.shape}".encode())
+    digest.update(images.tobytes())
+    digest.update(labels.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _cache_folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vae_tf"

@@ -1,0 +1,73 @@
+"""How near generated pictures are to real ones, in a feature space."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import eigh
+from sklearn.neighbors import NearestNeighbors
+
+NEIGHBOURS = 5
+
+
+def frechet_distance(real: np.ndarray, generated: np.ndarray) -> float:
+    """Returns the Frechet distance of two normal distributions fitted to features (Dowson & Landau 1982).
+
+    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), the distance that Heusel et al. 2017 use; biased upwards for
+    few examples, so compare at equal numbers alone.
+
+    Args:
+        real: Features `(N, D)`.
+        generated: Features `(M, D)`.
+    """
+    real, generated = real.astype(np.float64), generated.astype(np.float64)
+    covariance, other = (np.cov(x, rowvar=False).reshape(x.shape[1], x.shape[1]) for x in (real, generated))
+    # (C1 C2)^(1/2) has the trace of (C1^(1/2) C2 C1^(1/2))^(1/2), which is symmetric.
+    values, vectors = eigh(covariance)
+    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    cross = np.sqrt(np.maximum(eigh(root @ other @ root, eigvals_only=True), 0)).sum()
+    distance = np.sum((real.mean(axis=0) - generated.mean(axis=0)) ** 2)
+    return float(distance + np.trace(covariance) + np.trace(other) - 2 * cross)
+
+
+class Manifold(NamedTuple):
+    """One value per example, whose means are the four scores."""
+
+    precision: np.ndarray  # (M,) whether a generated example lies in the real manifold
+    recall: np.ndarray  # (N,) whether a real example lies in the generated manifold
+    density: np.ndarray  # (M,) real neighbourhoods around a generated example, over NEIGHBOURS
+    coverage: np.ndarray  # (N,) whether a real neighbourhood holds a generated example
+
+
+def manifold_scores(real: np.ndarray, generated: np.ndarray) -> Manifold:
+    """Returns what precision, recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020) average.
+
+    Neighbourhoods are balls to the fifth nearest neighbour.
+
+    Args:
+        real: Features `(N, D)`, more than five.
+        generated: Features `(M, D)`, more than five.
+    """
+    real_radii, generated_radii = _radii(real), _radii(generated)
+    holds_generated = np.zeros(len(real), bool)
+    precision, density, recall = [], [], np.zeros(len(real), bool)
+    for start in range(0, len(generated), 1000):
+        part = slice(start, start + 1000)
+        distances = _distances(real, generated[part])
+        inside_real = distances < real_radii[:, np.newaxis]
+        precision.append(inside_real.any(axis=0))
+        density.append(inside_real.sum(axis=0) / NEIGHBOURS)
+        recall |= (distances < generated_radii[np.newaxis, part]).any(axis=1)
+        holds_generated |= inside_real.any(axis=1)
+    return Manifold(np.concatenate(precision), recall, np.concatenate(density), holds_generated)
+
+
+def _radii(points: np.ndarray) -> np.ndarray:
+    """Distance of each point to its fifth nearest other one."""
+    # The nearest neighbour of a point is the point itself.
+    return NearestNeighbors(n_neighbors=NEIGHBOURS + 1).fit(points).kneighbors(points)[0][:, -1]
+
+
+def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    from sklearn.metrics import pairwise_distances
+
+    return pairwise_distances(a, b)

@@ -1,0 +1,46 @@
+"""The generators a user would try first: what a VAE's samples must beat to be worth its training."""
+
+from collections.abc import Callable
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.mixture import GaussianMixture
+
+MIXTURE_COMPONENTS = 10
+
+Generator = Callable[[int, int], np.ndarray]
+
+
+def noise_generator(image_shape: tuple[int, int, int]) -> Generator:
+    """Returns (n, seed) -> pictures of uniform noise, float32 `(n, H, W, C)` in [0, 1]."""
+    return lambda n, seed: np.random.default_rng(seed).random((n, *image_shape), np.float32)
+
+
+def pca_generators(images: np.ndarray, latent_dim: int, seed: int) -> dict[str, Generator]:
+    """Fits a normal distribution, and a mixture of ten, to principal components of pictures.
+
+    Args:
+        images: Training pictures `(N, H, W, C)` in [0, 1].
+        latent_dim: Components to keep, as many as the VAE has latents; fewer where the data has fewer.
+        seed: Seed of the fits.
+
+    Returns:
+        `pca_gaussian` and `pca_gaussian_mixture`, each (n, seed) -> float32 `(n, H, W, C)` in [0, 1].
+    """
+    flat = images.reshape(len(images), -1)
+    pca = PCA(min(latent_dim, *flat.shape), random_state=seed).fit(flat)
+    codes = pca.transform(flat)
+    components = min(MIXTURE_COMPONENTS, len(codes))
+    mixture = GaussianMixture(components, reg_covar=1e-4, random_state=seed).fit(codes)
+
+    def pictures(drawn: np.ndarray) -> np.ndarray:
+        return np.clip(pca.inverse_transform(drawn), 0, 1).reshape(-1, *images.shape[1:]).astype(np.float32)
+
+    def from_gaussian(n: int, seed: int) -> np.ndarray:
+        noise = np.random.default_rng(seed).standard_normal((n, codes.shape[1]))
+        return pictures(noise * np.sqrt(pca.explained_variance_))
+
+    def from_mixture(n: int, seed: int) -> np.ndarray:
+        return pictures(mixture.set_params(random_state=seed).sample(n)[0])
+
+    return {"pca_gaussian": from_gaussian, "pca_gaussian_mixture": from_mixture}

@@ -1,0 +1,37 @@
+"""How near a reconstruction is to its original, picture by picture."""
+
+import numpy as np
+import tensorflow as tf
+
+SSIM_WINDOW = 11
+BATCH = 256
+
+
+def mean_squared_error(originals: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
+    """Returns the squared error averaged over pixels and channels, float64 `(N,)`.
+
+    Args:
+        originals: `(N, H, W, C)` in [0, 1].
+        reconstructions: The same shape; values outside [0, 1] are clipped, as they would be shown.
+    """
+    error = originals.astype(np.float64) - np.clip(reconstructions, 0, 1)
+    return (error**2).mean(axis=(1, 2, 3))
+
+
+def psnr(originals: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
+    """Returns the peak signal-to-noise ratio 10 log10(1 / MSE) in dB, float64 `(N,)`; arguments as above."""
+    return -10 * np.log10(np.maximum(mean_squared_error(originals, reconstructions), 1e-10))
+
+
+def ssim(originals: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
+    """Returns the structural similarity (Wang et al. 2004), at most 1, float64 `(N,)`; arguments as above.
+
+    The Gaussian window has the paper's 11 pixels a side, and the picture's side where that is smaller.
+    """
+    window = min(SSIM_WINDOW, *originals.shape[1:3])
+    clipped = np.clip(reconstructions, 0, 1).astype(np.float32)
+    parts = [
+        tf.image.ssim(originals[i : i + BATCH], clipped[i : i + BATCH], max_val=1.0, filter_size=window).numpy()
+        for i in range(0, len(originals), BATCH)
+    ]
+    return np.concatenate(parts).astype(np.float64)
