@@ -44,8 +44,9 @@ def workplace(tmp_path_factory):
     for index in range(24):
         (folder / "my_pictures").mkdir(exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (12, 10, 3), np.uint8)).save(folder / "my_pictures" / f"{index}.png")
-    pictures = rng.integers(0, 256, (80, 8, 8), np.uint8)
-    np.savez(folder / "tiny.npz", x_train=pictures[:40], x_test=pictures[40:])
+    pictures = rng.integers(0, 256, (160, 8, 8), np.uint8)
+    labels = np.arange(160) % 2
+    np.savez(folder / "tiny.npz", x_train=pictures[:80], x_test=pictures[80:], y_train=labels[:80], y_test=labels[80:])
     shutil.copytree(folder / "my_pictures", folder / "cats")
     shutil.copytree(ROOT / "configs", folder / "configs")
     run(folder, "python -m vae_tf.train --dataset npz --data-dir tiny.npz --arch dense --epochs 1 --run-dir runs/x")
@@ -92,6 +93,11 @@ def test_sampling_command_runs_as_it_stands(command, workplace):
     assert (workplace / out).stat().st_size > 0
 
 
+@pytest.mark.parametrize("command", module_commands("evaluate"))
+def test_evaluating_command_runs_as_it_stands(command, workplace):
+    assert run(workplace, command).stdout.endswith("metrics.json\n")
+
+
 def test_python_blocks_run_as_they_stand(workplace):
     for number, body in enumerate(blocks("python")):
         (workplace / f"block_{number}.py").write_text(body)
@@ -109,7 +115,8 @@ def test_make_targets_say_what_they_will_do(target, expected):
 
 def test_no_command_is_left_untested():
     elsewhere = {"make train", "make test", "pip install ."}  # the target test above; test_packaging.py
-    assert set(commands()) - set(module_commands("train")) - set(module_commands("sample")) == elsewhere
+    tested = {line for module in ("train", "sample", "evaluate") for line in module_commands(module)}
+    assert set(commands()) - tested == elsewhere
 
 
 def test_every_link_and_picture_is_there():
