@@ -275,3 +275,21 @@ def test_what_a_failing_import_of_tensorflow_wrote_is_shown(tmp_path):
     assert ended.returncode == 1
     assert "no libcuda here" in ended.stderr
     assert "ImportError: broken" in ended.stderr
+
+
+def test_a_reader_of_the_pipe_that_has_gone_ends_the_command_quietly():
+    program = (
+        "from vae_tf import cli; from vae_tf.config import RunConfig; import sys\n"
+        "sys.argv = ['x']\n"
+        "cli.run(lambda options: [print('line', flush=True) for _ in range(100_000)], RunConfig, 'x')"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(Path(vae_tf.__file__).parents[1])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141

@@ -100,6 +100,23 @@ def test_overwrite_keeps_files_that_are_not_of_a_run(run):
     assert (run.path / "notes.txt").read_text() == "mine"
 
 
+def test_overwrite_refuses_a_folder_whose_config_is_of_something_else(tmp_path):
+    (tmp_path / "config.yml").write_text("db: x")
+    (tmp_path / "samples").mkdir()
+    for attempt in (RunDir.check_free, RunDir.create):
+        with pytest.raises(InputError, match=r"config\.yml of a run"):
+            attempt(tmp_path, overwrite=True)
+    assert names(tmp_path) == {"config.yml", "samples"}
+
+
+def test_overwrite_keeps_other_files_among_the_pictures(run):
+    run.write_config(RunConfig())
+    run.save_samples(figure(), 1)
+    (run.path / "samples" / "notes.txt").write_text("mine")
+    RunDir.create(run.path, overwrite=True)
+    assert names(run.path / "samples") == {"notes.txt"}
+
+
 def test_overwrite_of_a_new_folder_makes_it(tmp_path):
     assert RunDir.create(tmp_path / "run", overwrite=True).path.is_dir()
 

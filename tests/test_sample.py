@@ -225,14 +225,18 @@ def test_wrong_options_are_refused(run, monkeypatch, capsys, words, named):
 
 
 @pytest.mark.parametrize(
-    ("words", "asked"), [(["--reconstruct", "--num", NUM_TEST + 1], 13), (["--interpolate", "--num", 7], 14)]
+    ("words", "most"),
+    [(["--reconstruct", "--num", NUM_TEST + 1], NUM_TEST), (["--interpolate", "--num", NUM_TEST], NUM_TEST // 2)],
 )
-def test_more_test_pictures_than_there_are_is_refused(run, monkeypatch, capsys, tmp_path, words, asked):
+def test_more_test_pictures_than_there_are_is_refused(run, monkeypatch, capsys, tmp_path, words, most):
     out = tmp_path / "out.png"
     line = refused(monkeypatch, capsys, "--run", run.path, *words, "--out", out)
-    assert str(asked) in line
-    assert str(NUM_TEST) in line
+    assert f"num must be at most {most}, " in line
     assert not out.exists()
+
+
+def test_default_takes_what_a_small_test_split_has(arrays):
+    assert len(arrays("--interpolate")["interpolations"]) == 10 * min(8, NUM_TEST // 2)
 
 
 def test_run_that_is_not_there_is_refused(monkeypatch, capsys, tmp_path):

@@ -5,6 +5,7 @@ import os
 import re
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from vae_tf.errors import InputError
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
+BROKEN_PIPE = 141
 
 OptionsT = TypeVar("OptionsT", bound=Config)
 
@@ -85,14 +87,20 @@ def _explained(message: str, options: type[Config]) -> str:
 def run(main: Callable[[OptionsT], None], options: type[OptionsT], command: str) -> None:
     """Parses `sys.argv`, calls `main(options)`, and ends the process with the right status.
 
-    The status is 0 on success, 2 with one line on stderr for what the user can mend, 130 after Ctrl-C.
+    The status is 0 on success, 2 with one line on stderr for what the user can mend, 130 after Ctrl-C, 141 where
+    the reader of a pipe has gone.
     """
+    # Pillow warns of odd metadata in pictures that open all the same; those that do not are named elsewhere.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         main(parse(options, command, sys.argv[1:]))
     except InputError as error:
         sys.exit(_fail(str(error), USAGE_ERROR))
     except KeyboardInterrupt:
         sys.exit(_fail("interrupted", INTERRUPTED))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would fail again at its last flush
+        sys.exit(BROKEN_PIPE)
 
 
 def load_tensorflow() -> None:
@@ -118,7 +126,7 @@ def _stderr_set_aside() -> Iterator[None]:
         os.dup2(aside.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             aside.seek(0)
             os.write(stderr, aside.read())
             raise

@@ -28,7 +28,8 @@ RECONSTRUCTIONS = "reconstructions"
 CHECKPOINTS = "checkpoints"
 METRICS = "metrics.json"
 REPORT = "report.html"
-CONTENTS = (CONFIG, HISTORY, MODEL, CURVES, SAMPLES, RECONSTRUCTIONS, CHECKPOINTS, METRICS, REPORT)
+FILES = (CONFIG, HISTORY, MODEL, CURVES, METRICS, REPORT)
+EPOCH_PICTURES = "epoch_*.png"
 
 
 class RunDir:
@@ -58,8 +59,12 @@ class RunDir:
             return
         if not overwrite:
             raise InputError(f"run_dir must be new or empty. Received: {path}; choose another, or add --overwrite")
-        if not (path / CONFIG).is_file():
-            raise InputError(f"--overwrite replaces run folders alone. Received: {path} (no {CONFIG} in it)")
+        try:
+            RunConfig.from_yaml(path / CONFIG)
+        except InputError:
+            raise InputError(
+                f"--overwrite replaces run folders alone. Received: {path} (no {CONFIG} of a run)"
+            ) from None
 
     @classmethod
     def create(cls, path: Path, *, overwrite: bool) -> Self:
@@ -74,10 +79,13 @@ class RunDir:
         """
         try:
             cls.check_free(path, overwrite=overwrite)
-            for name in CONTENTS:
-                _remove(path / name)
-            for folder in (path, path / SAMPLES, path / RECONSTRUCTIONS):
+            for name in FILES:
+                (path / name).unlink(missing_ok=True)
+            shutil.rmtree(path / CHECKPOINTS, ignore_errors=True)
+            for folder in (path / SAMPLES, path / RECONSTRUCTIONS):
                 folder.mkdir(parents=True, exist_ok=True)
+                for picture in folder.glob(EPOCH_PICTURES):
+                    picture.unlink()
         except OSError as error:
             raise InputError(f"run_dir must be a folder that can be written. Received: {path} ({error})") from None
         return cls(path)
@@ -190,13 +198,6 @@ def load_run(folder: str | os.PathLike[str]) -> "VAE":
 
 def _epoch_name(epoch: int) -> str:
     return f"epoch_{epoch:04d}.png"
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -87,38 +87,41 @@ def main(options: SampleOptions) -> None:
 def _drawn(options: SampleOptions, run: "RunDir", model: "VAE") -> tuple[Picture, dict[str, Any]]:
     """What to draw, and the arrays to draw it from."""
     if options.reconstruct:
-        num = options.num or 10
-        picture = Picture("reconstructions", "Originals above, reconstructions below", num)
-        return picture, _reconstructions(run, model, num)
+        arrays = _reconstructions(run, model, options.num)
+        columns = len(arrays["originals"])
+        return Picture("reconstructions", "Originals above, reconstructions below", columns), arrays
     if options.interpolate:
         picture = Picture("interpolations", "From left to right through the latent space", INTERPOLATION_STEPS)
-        return picture, _interpolations(run, model, options.num or 8)
+        return picture, _interpolations(run, model, options.num)
     temperature = 1.0 if options.temperature is None else options.temperature
     samples = model.sample(options.num or 64, options.seed or 0, temperature)
     return Picture("samples", "Prior samples", GRID_COLUMNS), {"samples": samples}
 
 
-def _reconstructions(run: "RunDir", model: "VAE", count: int) -> dict[str, Any]:
-    originals = _test_pictures(run, count)
+def _reconstructions(run: "RunDir", model: "VAE", num: int | None) -> dict[str, Any]:
+    originals = _test_pictures(run, num, default=10)
     return {"originals": originals, "reconstructions": model.reconstruct(originals)}
 
 
-def _interpolations(run: "RunDir", model: "VAE", rows: int) -> dict[str, Any]:
-    latents = model.encode(_test_pictures(run, 2 * rows))
+def _interpolations(run: "RunDir", model: "VAE", num: int | None) -> dict[str, Any]:
+    latents = model.encode(_test_pictures(run, num, default=8, per_row=2))
     first, last = latents[0::2, np.newaxis], latents[1::2, np.newaxis]
     weights = np.linspace(0, 1, INTERPOLATION_STEPS, dtype=np.float32)[np.newaxis, :, np.newaxis]
     between = (1 - weights) * first + weights * last
     return {"interpolations": model.decode(between.reshape(-1, latents.shape[1]))}
 
 
-def _test_pictures(run: "RunDir", count: int) -> np.ndarray:
+def _test_pictures(run: "RunDir", num: int | None, *, default: int, per_row: int = 1) -> np.ndarray:
+    """The first test pictures, `per_row` for each of `num`; by default as many as there are up to `default`."""
     from vae_tf.data.catalog import load_splits
     from vae_tf.data.pipeline import first_pictures
 
     config = run.read_config()
     splits = load_splits(config)
-    if len(splits.test) < count:
-        raise InputError(f"num asks for {count} test pictures. Received: a test split of {len(splits.test)}")
+    there = len(splits.test) // per_row
+    if (num or 1) > there:
+        raise InputError(f"num must be at most {there}, by the test pictures there are. Received: num={num or 1}")
+    count = (num or min(default, there)) * per_row
     return first_pictures(splits.test, config, splits.spec.image_shape, "test", count)
 
 

@@ -70,10 +70,11 @@ def run_training(config: RunConfig, run_dir: Path, *, overwrite: bool = False) -
 def _check_outside_data(run_dir: Path, config: RunConfig) -> None:
     if config.dataset == "folder" and config.data_dir is not None:
         data_dir = Path(config.data_dir).resolve()
-        if run_dir.resolve().is_relative_to(data_dir):
+        place = run_dir.resolve()
+        if place.is_relative_to(data_dir) or data_dir.is_relative_to(place):
             raise InputError(
-                f"run_dir must lie outside data_dir, or its pictures would be trained on. Received: {run_dir}; "
-                "choose another with --run-dir"
+                f"run_dir must lie outside data_dir and the other way round: one holds the pictures to train on, the "
+                f"other those that training draws. Received: run_dir={run_dir}; choose another with --run-dir"
             )
 
 

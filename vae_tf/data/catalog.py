@@ -117,7 +117,10 @@ def _split(examples: Examples, fraction: float, seed: int, purpose: str) -> tupl
 
     count = round(len(examples) * fraction)
     if not 0 < count < len(examples):
-        raise InputError(f"{purpose} needs more pictures than there are. Received: {len(examples)}")
+        raise InputError(
+            f"{purpose} needs more pictures than there are. Received: {len(examples)}; "
+            "add pictures or use --val-fraction 0"
+        )
     kept, drawn = train_test_split(
         np.arange(len(examples)), test_size=count, random_state=seed, stratify=_strata(examples.labels, count)
     )

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -349,3 +351,22 @@ def test_subset_is_of_the_same_shape_in_the_order_asked_for(tmp_path):
     assert len(part) == 2
     assert part.image_shape == (8, 10, 1)
     assert part.read(np.arange(2))[:, 0, 0, 0].tolist() == [30, 20]
+
+
+def test_linked_folders_are_followed_and_circles_end(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "a.png").touch()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data" / "circle").symlink_to(tmp_path / "data")
+
+    assert find_pictures(tmp_path / "data") == [tmp_path / "data" / "link" / "a.png"]
+
+
+def test_a_folder_inside_that_can_not_be_listed_is_refused(tmp_path, monkeypatch):
+    def walk(top, onerror, followlinks):
+        onerror(PermissionError(13, "Permission denied", f"{top}/locked"))
+
+    monkeypatch.setattr(os, "walk", walk)
+    with pytest.raises(InputError, match=r"locked \(Permission denied\)"):
+        find_pictures(tmp_path)

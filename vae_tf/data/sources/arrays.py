@@ -12,7 +12,7 @@ from vae_tf.errors import InputError
 
 IMAGE_RANKS = (3, 4)
 # What numpy and zipfile raise for bytes that are not what they should be.
-DAMAGED_ARRAY = (ValueError, EOFError, SyntaxError, tokenize.TokenError)
+DAMAGED_ARRAY = (ValueError, EOFError, SyntaxError, tokenize.TokenError, MemoryError)
 DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError)
 
 

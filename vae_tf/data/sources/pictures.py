@@ -102,8 +102,14 @@ def find_pictures(folder: Path) -> list[Path]:
         raise InputError(f"data_dir must be a folder of pictures. Received: {folder} (no such folder)")
     if not os.access(folder, os.R_OK | os.X_OK):
         raise InputError(f"data_dir must be a readable folder. Received: {folder} (permission denied)")
-    found = []
-    for parent, folders, names in os.walk(folder):
+    found: list[Path] = []
+    visited: set[str] = set()  # links are followed, and may lead round in a circle
+    for parent, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in visited:
+            folders.clear()
+            continue
+        visited.add(real)
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [
             Path(parent, name) for name in names if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
@@ -111,6 +117,10 @@ def find_pictures(folder: Path) -> list[Path]:
     if not found:
         raise InputError(f"data_dir must hold pictures ({', '.join(EXTENSIONS)}). Received: {folder} (none found)")
     return sorted(found)
+
+
+def _refuse(error: OSError) -> None:
+    raise InputError(f"data_dir must be readable throughout. Received: {error.filename} ({error.strerror})")
 
 
 def readable(paths: list[Path], image_shape: tuple[int, int, int]) -> list[Path]:
