@@ -1,12 +1,10 @@
 """Bad input of the train command: status 2, one line on stderr, no traceback, no run folder."""
 
-import contextlib
 import gzip
 import os
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -338,26 +336,13 @@ def test_data_folder_of_one_picture(refused, tmp_path):
     assert "more pictures than there are" in refused("--dataset=folder", "--data-dir", tmp_path / "cats")
 
 
-@contextlib.contextmanager
-def ordinary_user() -> Iterator[None]:
-    """Root may enter every folder, so it becomes somebody else meanwhile."""
-    is_root = os.geteuid() == 0
-    if is_root:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        if is_root:
-            os.seteuid(0)
-
-
 @pytest.mark.parametrize("dataset", ["folder", "mnist", "npz", "npy"])
 @pytest.mark.parametrize("below", ["", "data"])
-def test_data_that_the_user_may_not_read(tmp_path, dataset, below):
+def test_data_that_the_user_may_not_read(ordinary_user, tmp_path, dataset, below):
     locked = tmp_path / "locked"
     locked.mkdir(mode=0)
     config = RunConfig(dataset=dataset, data_dir=str(locked / below))
-    with ordinary_user(), pytest.raises(InputError, match="locked") as raised:
+    with ordinary_user, pytest.raises(InputError, match="locked") as raised:
         load_splits(config)
     locked.chmod(0o700)
     assert len(str(raised.value).splitlines()) == 1

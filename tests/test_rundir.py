@@ -1,8 +1,5 @@
 """The run folder: who may write where, whole files only, and models that come back as they were."""
 
-import contextlib
-import os
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -141,19 +138,6 @@ def test_folder_below_a_file_is_refused(tmp_path):
         RunDir.create(tmp_path / "file" / "run", overwrite=False)
 
 
-@contextlib.contextmanager
-def ordinary_user() -> Iterator[None]:
-    """Root may enter every folder, so it becomes somebody else meanwhile."""
-    is_root = os.geteuid() == 0
-    if is_root:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        if is_root:
-            os.seteuid(0)
-
-
 @pytest.mark.parametrize("below", ["", "run"])
 @pytest.mark.parametrize(
     "attempt",
@@ -164,10 +148,10 @@ def ordinary_user() -> Iterator[None]:
     ],
     ids=["check_free", "create", "open"],
 )
-def test_folder_that_the_user_may_not_enter_is_an_input_error(tmp_path, attempt, below):
+def test_folder_that_the_user_may_not_enter_is_an_input_error(ordinary_user, tmp_path, attempt, below):
     locked = tmp_path / "locked"
     locked.mkdir(mode=0)
-    with ordinary_user(), pytest.raises(InputError, match="locked"):
+    with ordinary_user, pytest.raises(InputError, match="locked"):
         attempt(locked / below)
     locked.chmod(0o700)
 
