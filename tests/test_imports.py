@@ -29,6 +29,7 @@ ORDER = (
     "score",
     "report",
     "evaluate",
+    "comparison",
     "compare",
     "estimator",
     "azure_check",
@@ -139,7 +140,7 @@ def test_importing_the_package_loads_nothing_heavy():
     assert not loaded & {"tensorflow", "keras", "numpy", "matplotlib", "sklearn", "pydantic"}
 
 
-@pytest.mark.parametrize("module", ["vae_tf.train", "vae_tf.sample"])
+@pytest.mark.parametrize("module", ["vae_tf.train", "vae_tf.sample", "vae_tf.evaluate", "vae_tf.compare"])
 def test_importing_a_command_loads_no_tensorflow(module):
     loaded = loaded_after(f"import {module}")
 

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict, SettingsError
 
@@ -57,12 +57,28 @@ def _given_on_command_line(options: type[Config], command: str, arguments: Seque
     Settings.__doc__ = options.__doc__
     try:
         source: CliSettingsSource[Any] = CliSettingsSource(
-            Settings, cli_parse_args=list(arguments), formatter_class=_HelpFormatter
+            Settings, cli_parse_args=_joined_lists(options, arguments), formatter_class=_HelpFormatter
         )
         given = source()
     except SettingsError as error:
         raise InputError(_explained(str(error), options)) from None
     return dict(given)
+
+
+def _joined_lists(options: type[Config], arguments: Sequence[str]) -> list[str]:
+    """The arguments with `--seeds 0 1 2` as `--seeds 0,1,2`, which the parser takes."""
+    lists = {_option(name) for name, field in options.model_fields.items() if get_origin(field.annotation) is tuple}
+    joined: list[str] = []
+    for word in arguments:
+        if len(joined) > 1 and joined[-2] in lists and not word.startswith("-"):
+            joined[-1] += f",{word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 class _HelpFormatter(argparse.HelpFormatter):
@@ -80,7 +96,7 @@ def _explained(message: str, options: type[Config]) -> str:
     word = unknown.group(1)
     if not word.startswith("-"):
         return f"Options begin with --. Received: {word}"
-    names = ["--" + name.replace("_", "-") for name in options.model_fields]
+    names = [_option(name) for name in options.model_fields]
     return f"Unknown option '{word}'{registry.did_you_mean(word.partition('=')[0], names)}"
 
 

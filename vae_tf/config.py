@@ -81,6 +81,8 @@ def _expanded(value: str) -> str:
 
 Units = Annotated[int, Field(ge=1, le=LARGEST_WIDTH)]
 HiddenSizes = Annotated[tuple[Units, ...], Field(min_length=1), BeforeValidator(_list_of_numbers)]
+Variant = Annotated[str, BeforeValidator(_variant)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 UserPath = Annotated[str, Field(min_length=1), AfterValidator(_expanded)]
 
 
@@ -125,7 +127,7 @@ class DataConfig(Config):
     """Part of the train split that is held out for the val_* columns; 0 for none."""
     batch_size: int = Field(128, ge=1, le=LARGEST_COUNT)
     """Pictures per update."""
-    seed: int = Field(0, ge=0, le=LARGEST_SEED)
+    seed: Seed = 0
     """Seed of splits, order, weights and noise."""
 
 
@@ -134,7 +136,7 @@ class ModelConfig(Config):
 
     arch: Annotated[str, _one_of("arch", registry.BACKBONES)] = "conv"
     """conv or dense."""
-    variant: Annotated[str, BeforeValidator(_variant)] = "bn"
+    variant: Variant = "bn"
     """plain (v1), or bn (v2) with batch normalization."""
     latent_dim: int = Field(128, ge=1, le=LARGEST_WIDTH)
     """Number of latent dimensions."""

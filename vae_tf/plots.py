@@ -1,18 +1,27 @@
 """Every figure. Functions take arrays and return matplotlib figures; nothing is drawn on a screen."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 DPI = 100
 GAP = 2
-TITLE_INCHES = 0.4
-TITLE_CHARACTER_INCHES = 0.08
+TITLE_PIXELS = 40
+TITLE_CHARACTER_PIXELS = 8
+PANEL_GAP = 30
 TILE_SIDE = 72
 LOSSES = (("loss", "loss"), ("reconstruction_loss", "reconstruction loss"), ("kl_loss", "KL loss"))
+COMPARED = {
+    "minus the ELBO": ("reconstruction_loss", "kl_loss"),
+    "reconstruction loss": ("reconstruction_loss",),
+    "KL loss": ("kl_loss",),
+}
 
 
 def picture_grid(images: np.ndarray, columns: int, title: str) -> Figure:
@@ -23,16 +32,26 @@ def picture_grid(images: np.ndarray, columns: int, title: str) -> Figure:
         columns: Pictures in a row.
         title: Line above the pictures.
     """
-    canvas = _tiled(np.clip(images, 0.0, 1.0), columns)
-    zoom = math.ceil(TILE_SIDE / max(images.shape[1:3]))
-    height, width = (side * zoom / DPI for side in canvas.shape[:2])
-    whole_width, whole_height = max(width, len(title) * TITLE_CHARACTER_INCHES), height + TITLE_INCHES
-    figure = Figure((whole_width, whole_height), dpi=DPI)
-    left = round((whole_width - width) / 2 * DPI) / DPI
-    axes = figure.add_axes((left / whole_width, 0, width / whole_width, height / whole_height))
-    axes.imshow(canvas, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
-    axes.set_axis_off()
-    figure.text(0.5, 1 - TITLE_INCHES / 2 / whole_height, title, ha="center", va="center", fontsize=10)
+    return side_by_side({title: images}, columns)
+
+
+def side_by_side(panels: Mapping[str, np.ndarray], columns: int) -> Figure:
+    """Returns a figure of several grids of pictures in a row, each pixel drawn as a whole number of screen pixels.
+
+    Args:
+        panels: Pictures `(N, H, W, C)` of each grid by the line above it; values outside [0, 1] are clipped.
+        columns: Pictures in a row of a grid.
+    """
+    canvases = {title: _zoomed(_tiled(images, columns), images.shape[1:3]) for title, images in panels.items()}
+    widths = [max(canvas.shape[1], len(title) * TITLE_CHARACTER_PIXELS) for title, canvas in canvases.items()]
+    height = max(canvas.shape[0] for canvas in canvases.values()) + TITLE_PIXELS
+    width = sum(widths) + PANEL_GAP * (len(widths) - 1)
+    figure = Figure((width / DPI, height / DPI), dpi=DPI)
+    left = 0
+    for (title, canvas), panel in zip(canvases.items(), widths, strict=True):
+        _draw(figure, canvas, left + (panel - canvas.shape[1]) // 2, TITLE_PIXELS)
+        figure.text((left + panel / 2) / width, 1 - TITLE_PIXELS / 2 / height, title, ha="center", va="center")
+        left += panel + PANEL_GAP
     return figure
 
 
@@ -45,6 +64,24 @@ def reconstruction_grid(originals: np.ndarray, reconstructions: np.ndarray, titl
         title: Line above the pictures.
     """
     return picture_grid(np.concatenate([originals, reconstructions]), len(originals), title)
+
+
+def labelled_rows(rows: Mapping[str, np.ndarray]) -> Figure:
+    """Returns a figure with a row of pictures under each label, pixels drawn as in `side_by_side`.
+
+    Args:
+        rows: Pictures `(N, H, W, C)` of each row by its label; values outside [0, 1] are clipped.
+    """
+    canvases = {label: _zoomed(_tiled(images, len(images)), images.shape[1:3]) for label, images in rows.items()}
+    width = max(max(canvas.shape[1], len(label) * TITLE_CHARACTER_PIXELS) for label, canvas in canvases.items())
+    height = sum(canvas.shape[0] + TITLE_PIXELS for canvas in canvases.values())
+    figure = Figure((width / DPI, height / DPI), dpi=DPI)
+    top = 0
+    for label, canvas in canvases.items():
+        figure.text(0, 1 - (top + TITLE_PIXELS / 2) / height, f" {label}", ha="left", va="center")
+        _draw(figure, canvas, 0, top + TITLE_PIXELS)
+        top += TITLE_PIXELS + canvas.shape[0]
+    return figure
 
 
 def curves(history: Sequence[dict[str, float]]) -> Figure:
@@ -60,17 +97,77 @@ def curves(history: Sequence[dict[str, float]]) -> Figure:
             if key in history[0]:
                 axes.plot(epochs, [row[key] for row in history], label=label, marker="." if len(epochs) < 30 else None)
         axes.set_title(name)
-        axes.set_xlabel("epoch")
-        axes.set_ylabel("nats per image")
-        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-        axes.grid(alpha=0.3)
+        _epochs_and_nats(axes)
         axes.legend()
     return figure
 
 
-def save(figure: Figure, path: Path) -> None:
+def compared_curves(histories: Mapping[str, Sequence[Sequence[dict[str, float]]]]) -> Figure:
+    """Returns the learning curves of several groups of runs: minus the ELBO and its parts, a line for each run.
+
+    Values above those after the first tenth of the epochs are cut off, so that what is left can be told apart.
+
+    Args:
+        histories: The histories of a group's runs by its label; a history has one row per epoch.
+    """
+    figure = Figure((12, 4.0), dpi=DPI, layout="constrained")
+    for axes, (name, parts) in zip(figure.subplots(1, len(COMPARED)), COMPARED.items(), strict=True):
+        for number, (label, runs) in enumerate(histories.items()):
+            for history in runs:
+                _compared_lines(axes, history, parts, label if history is runs[0] else None, f"C{number}")
+        after_the_fall = max(_total(runs[0][len(runs[0]) // 10], parts) for runs in histories.values())
+        axes.set_ylim(top=min(axes.get_ylim()[1], 1.05 * after_the_fall))
+        axes.set_title(name)
+        _epochs_and_nats(axes)
+    axes.legend(fontsize=8)
+    return figure
+
+
+def save(figure: Figure, file: Path | BinaryIO) -> None:
     """Writes a figure as PNG."""
-    figure.savefig(path, format="png", dpi=DPI)
+    figure.savefig(file, format="png", dpi=DPI)
+
+
+def _compared_lines(
+    axes: Axes, history: Sequence[dict[str, float]], parts: Sequence[str], label: str | None, color: str
+) -> None:
+    """One run's training line, dashed, and its validation line where it has one."""
+    for prefix, style, what in (("", "--", "training"), ("val_", "-", "validation")):
+        if prefix + parts[0] in history[0]:
+            values = [_total(row, parts, prefix) for row in history]
+            axes.plot(
+                [row["epoch"] for row in history],
+                values,
+                style,
+                color=color,
+                linewidth=1.2,
+                label=label and f"{label}, {what}",
+            )
+
+
+def _total(row: dict[str, float], parts: Sequence[str], prefix: str = "") -> float:
+    return sum(row[prefix + part] for part in parts)
+
+
+def _epochs_and_nats(axes: Axes) -> None:
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("nats per image")
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
+    axes.grid(alpha=0.3)
+
+
+def _draw(figure: Figure, canvas: np.ndarray, left: int, top: int) -> None:
+    """Puts a canvas on a figure at its own size, its upper left corner at these pixels."""
+    width, height = (round(side * DPI) for side in figure.get_size_inches())
+    place = (left / width, 1 - (top + canvas.shape[0]) / height)
+    axes = figure.add_axes((*place, canvas.shape[1] / width, canvas.shape[0] / height))
+    axes.imshow(canvas, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
+    axes.set_axis_off()
+
+
+def _zoomed(canvas: np.ndarray, picture_sides: tuple[int, ...]) -> np.ndarray:
+    zoom = math.ceil(TILE_SIDE / max(picture_sides))
+    return canvas.repeat(zoom, axis=0).repeat(zoom, axis=1)
 
 
 def _tiled(images: np.ndarray, columns: int) -> np.ndarray:
@@ -78,7 +175,7 @@ def _tiled(images: np.ndarray, columns: int) -> np.ndarray:
     count, height, width, channels = images.shape
     rows = math.ceil(count / columns)
     canvas = np.ones((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, channels), np.float32)
-    for index, image in enumerate(images):
+    for index, image in enumerate(np.clip(images, 0.0, 1.0)):
         top, left = (index // columns) * (height + GAP), (index % columns) * (width + GAP)
         canvas[top : top + height, left : left + width] = image
     return canvas

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from vae_tf import plots
@@ -27,8 +28,9 @@ SAMPLES = "samples"
 RECONSTRUCTIONS = "reconstructions"
 CHECKPOINTS = "checkpoints"
 METRICS = "metrics.json"
+PER_IMAGE = "per_image.npz"
 REPORT = "report.html"
-FILES = (CONFIG, HISTORY, MODEL, CURVES, METRICS, REPORT)
+FILES = (CONFIG, HISTORY, MODEL, CURVES, METRICS, PER_IMAGE, REPORT)
 EPOCH_PICTURES = "epoch_*.png"
 
 
@@ -107,7 +109,7 @@ class RunDir:
 
     def write_config(self, config: RunConfig) -> None:
         """Writes `config.yml`."""
-        with _replacing(self.path / CONFIG) as partial:
+        with replacing(self.path / CONFIG) as partial:
             partial.write_text(config.to_yaml(), encoding="utf-8")
 
     def read_config(self) -> RunConfig:
@@ -120,7 +122,7 @@ class RunDir:
 
     def write_history(self, history: Sequence[dict[str, float]]) -> None:
         """Writes `history.csv`, one row per epoch."""
-        with _replacing(self.path / HISTORY) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        with replacing(self.path / HISTORY) as partial, partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(history[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(history)
@@ -131,12 +133,44 @@ class RunDir:
             rows = csv.DictReader(file)
             return [{key: int(value) if key == "epoch" else float(value) for key, value in row.items()} for row in rows]
 
-    def write_metrics(self, metrics: dict[str, Any]) -> Path:
-        """Writes `metrics.json` and returns where."""
-        target = self.path / METRICS
-        with _replacing(target) as partial:
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether there is a `metrics.json`."""
+        return self.metrics_path.is_file()
+
+    @property
+    def metrics_path(self) -> Path:
+        """Where `metrics.json` is once the run is evaluated."""
+        return self.path / METRICS
+
+    def write_metrics(self, metrics: dict[str, Any], per_image: dict[str, np.ndarray]) -> None:
+        """Writes `metrics.json`, and the values of every picture `(N,)` behind its means to `per_image.npz`."""
+        with replacing(self.path / PER_IMAGE) as partial:
+            arrays: dict[str, Any] = per_image
+            np.savez_compressed(partial, **arrays)
+        with replacing(self.metrics_path) as partial:
             partial.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-        return target
+
+    def read_metrics(self) -> dict[str, Any]:
+        """Returns what `metrics.json` says.
+
+        Raises:
+            InputError: The file is damaged.
+        """
+        try:
+            return dict(json.loads(self.metrics_path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            raise InputError(
+                f"{self.metrics_path} must be what evaluate writes. Received: another file; evaluate the run again"
+            ) from None
+
+    def read_per_image(self) -> dict[str, np.ndarray]:
+        """Returns the values of every picture, by score; empty where there are none."""
+        path = self.path / PER_IMAGE
+        if not path.is_file():
+            return {}
+        with np.load(path) as values:
+            return dict(values)
 
     def save_samples(self, figure: Figure, epoch: int) -> Path:
         """Writes the prior samples of an epoch and returns where."""
@@ -153,9 +187,23 @@ class RunDir:
     def save_model(self, model: "VAE") -> Path:
         """Writes `model.keras` and returns where."""
         target = self.path / MODEL
-        with _replacing(target) as partial:
+        with replacing(target) as partial:
             model.save(partial)
         return target
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether training came to its end."""
+        return (self.path / MODEL).is_file()
+
+    def check_finished(self) -> None:
+        """Raises where training has not come to its end.
+
+        Raises:
+            InputError: There is no model yet.
+        """
+        if not self.is_finished:
+            raise InputError(f"run must be finished. Received: {self.path} (no {MODEL} in it)")
 
     def load_model(self) -> "VAE":
         """Returns the model in `model.keras`, read in safe mode.
@@ -163,9 +211,8 @@ class RunDir:
         Raises:
             InputError: The model is missing (the run has not finished) or damaged.
         """
+        self.check_finished()
         path = self.path / MODEL
-        if not path.is_file():
-            raise InputError(f"run must be finished. Received: {self.path} (no {MODEL} in it)")
 
         import keras
 
@@ -179,7 +226,7 @@ class RunDir:
 
     def _save(self, figure: Figure, name: Path) -> Path:
         target = self.path / name
-        with _replacing(target) as partial:
+        with replacing(target) as partial:
             plots.save(figure, partial)
         return target
 
@@ -201,7 +248,7 @@ def _epoch_name(epoch: int) -> str:
 
 
 @contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
+def replacing(target: Path) -> Iterator[Path]:
     """Yields a path to write; on success it takes the target's place in one step."""
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as folder:
         partial = Path(folder) / target.name

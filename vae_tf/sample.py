@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from vae_tf import cli
-from vae_tf.config import LARGEST_SEED, Config, UserPath
+from vae_tf.config import Config, Seed, UserPath
 from vae_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class SampleOptions(Config):
     """Run folder, as runs/x."""
     num: Annotated[int, Field(ge=1, le=LARGEST_NUM)] | None = None
     """Samples, reconstructions, or rows of interpolations. Default: 64, 10 or 8."""
-    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] | None = None
+    seed: Seed | None = None
     """Seed of the prior samples. Default: 0."""
     out: UserPath | None = None
     """File to write: .png for a picture, .npz for arrays. Default: samples.png (or the other name) here."""

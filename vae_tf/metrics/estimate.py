@@ -1,7 +1,7 @@
 """A number that can be trusted: with its unit, its standard error, and what it was computed from."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ class Estimate:
         seed: Seed of every draw behind it.
         num_samples: Latent samples per example, where there are any.
         note: What a reader must know before setting the number beside another, or an empty text.
+        per_example: What the value is the mean of, float64 `(num_examples,)`, where it is such a mean.
     """
 
     value: float
@@ -28,10 +29,12 @@ class Estimate:
     seed: int
     num_samples: int | None = None
     note: str = ""
+    per_example: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns the fields that say something, for JSON."""
-        return {key: value for key, value in asdict(self).items() if value not in (None, "")}
+        """Returns the fields that say something, for JSON; `per_example` is left out."""
+        told = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "per_example"}
+        return {name: value for name, value in told.items() if value not in (None, "")}
 
 
 def mean_estimate(values: np.ndarray, unit: str, seed: int, **more: Any) -> Estimate:
@@ -45,7 +48,7 @@ def mean_estimate(values: np.ndarray, unit: str, seed: int, **more: Any) -> Esti
     """
     values = np.asarray(values, np.float64)
     error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else float("nan")
-    return Estimate(float(values.mean()), unit, float(error), len(values), seed, **more)
+    return Estimate(float(values.mean()), unit, float(error), len(values), seed, per_example=values, **more)
 
 
 def bootstrap_error(

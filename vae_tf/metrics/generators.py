@@ -27,7 +27,8 @@ def pca_generators(images: np.ndarray, latent_dim: int, seed: int) -> dict[str, 
     Returns:
         `pca_gaussian` and `pca_gaussian_mixture`, each (n, seed) -> float32 `(n, H, W, C)` in [0, 1].
     """
-    flat = images.reshape(len(images), -1)
+    # In float32 the covariances of many components come out indefinite.
+    flat = images.reshape(len(images), -1).astype(np.float64)
     pca = PCA(min(latent_dim, *flat.shape), random_state=seed).fit(flat)
     codes = pca.transform(flat)
     components = min(MIXTURE_COMPONENTS, len(codes))

@@ -1,0 +1,265 @@
+"""What a comparison shows: the same draws and the same pictures side by side, curves overlaid, scores in a table."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from vae_tf import plots, report
+from vae_tf.data.catalog import load_splits
+from vae_tf.data.pipeline import first_pictures
+from vae_tf.metrics.ranking import HIGHER, NEEDED_ERRORS, Evaluation, Group, Pooled, Row, pool, rows
+from vae_tf.report import Cell, Section, Table
+from vae_tf.rundir import RunDir
+
+NUM_SAMPLES, COLUMNS = 32, 8
+NUM_RECONSTRUCTIONS = 10
+SEED = 0
+REFUSED = "not compared"
+ARROWS = {HIGHER: " ↑", 0: "", -HIGHER: " ↓"}
+
+Histories = dict[str, list[list[dict[str, float]]]]
+
+
+class Comparison(NamedTuple):
+    """Groups of runs side by side; dictionaries are by the group's label.
+
+    Attributes:
+        groups: Runs that differ by their seed alone.
+        rows: The scores.
+        samples: Prior samples `(N, H, W, C)` of each group's first run, from the same latent draws.
+        reconstructions: The same test pictures, and below each group's reconstructions of them `(N, H, W, C)`.
+        histories: A list of histories for each group.
+        evaluations: What is known of each run, by the run's name.
+    """
+
+    groups: list[Group]
+    rows: list[Row]
+    samples: dict[str, np.ndarray]
+    reconstructions: dict[str, np.ndarray]
+    histories: Histories
+    evaluations: Mapping[str, Evaluation]
+
+    @property
+    def references(self) -> dict[str, dict[str, Any]]:
+        """The scores that make those of the samples readable, from the first run's `metrics.json`."""
+        return self.evaluations[self.groups[0].runs[0]].metrics["references"]
+
+
+def compared(runs: Mapping[str, RunDir], evaluations: Mapping[str, Evaluation]) -> Comparison:
+    """Returns the comparison of evaluated runs.
+
+    Call `cli.load_tensorflow()` before.
+
+    Args:
+        runs: Finished runs by name.
+        evaluations: What is known of each, by the same names.
+
+    Raises:
+        InputError: Two runs are one, a model is damaged, or the data can't be read.
+    """
+    groups = pool({name: evaluation.config for name, evaluation in evaluations.items()})
+    samples, originals, reconstructions = {}, {}, {}
+    for group in groups:
+        model = runs[group.runs[0]].load_model()
+        originals[group.label] = _originals(evaluations[group.runs[0]])
+        samples[group.label] = model.sample(NUM_SAMPLES, SEED)
+        reconstructions[group.label] = model.reconstruct(originals[group.label])
+    return Comparison(
+        groups,
+        rows(groups, evaluations),
+        samples,
+        _originals_above(originals, reconstructions),
+        {group.label: [runs[name].read_history() for name in group.runs] for group in groups},
+        evaluations,
+    )
+
+
+def samples_figure(comparison: Comparison) -> Figure:
+    """Returns the grids of prior samples next to each other."""
+    return plots.side_by_side(comparison.samples, COLUMNS)
+
+
+def reconstructions_figure(comparison: Comparison) -> Figure:
+    """Returns test pictures and below them each group's reconstructions."""
+    return plots.labelled_rows(comparison.reconstructions)
+
+
+def curves_figure(comparison: Comparison) -> Figure:
+    """Returns the learning curves of all runs in the same axes."""
+    return plots.compared_curves(comparison.histories)
+
+
+def curves_refused(comparison: Comparison) -> str:
+    """Why the learning curves may not share their axes, or an empty text."""
+    return next(row.refused for row in comparison.rows if row.name == "elbo")
+
+
+def score_table(comparison: Comparison) -> Table:
+    """Returns the scores of each group, the winner marked, with the difference where there are two groups."""
+    labels = [_counted(group) for group in comparison.groups]
+    two = len(comparison.groups) == 2
+    header = ["score", *labels, *(["difference"] if two else []), "unit"]
+    return Table(header, [_score_row(row, comparison.groups, two) for row in comparison.rows])
+
+
+def refusals(comparison: Comparison) -> dict[str, list[str]]:
+    """Returns the names of the scores that can't be compared, by the reason."""
+    reasons: dict[str, list[str]] = {}
+    for row in comparison.rows:
+        if row.refused:
+            reasons.setdefault(row.refused, []).append(row.name)
+    return reasons
+
+
+def reference_table(comparison: Comparison) -> Table:
+    """Returns the sample scores of the groups beside those of training pictures, noise and simple generators."""
+    references = comparison.references
+    labels = [group.label for group in comparison.groups]
+    lines = []
+    for row in comparison.rows:
+        if all(row.name in scores for scores in references.values()):
+            ours = [_told(row.groups[label]) if row.groups else REFUSED for label in labels]
+            theirs = [report.number(s[row.name]["value"], s[row.name]["standard_error"]) for s in references.values()]
+            lines.append([Cell(row.name + ARROWS[row.better]), *map(Cell, ours), *map(Cell, theirs)])
+    return Table(["score", *labels, *(name.replace("_", " ") for name in references)], lines)
+
+
+def sections(comparison: Comparison) -> list[Section]:
+    """Returns the parts of the page."""
+    labels = " and ".join(group.label for group in comparison.groups)
+    refused = curves_refused(comparison)
+    curves = report.picture(
+        curves_figure(comparison),
+        f"Learning curves of {labels}: minus the ELBO, reconstruction loss and KL loss by epoch",
+        "Training dashed, validation solid, a line for each run. The first, steep tenth is cut off.",
+        wide=True,
+    )
+    return [
+        Section(
+            "Prior samples",
+            "From the same latent draws, place by place."
+            if _same_latents(comparison)
+            else "From the same seed; the latent spaces differ in size.",
+            [
+                report.picture(
+                    plots.picture_grid(images, COLUMNS, label), f"{len(images)} prior samples of {label}", label
+                )
+                for label, images in comparison.samples.items()
+            ],
+        ),
+        Section(
+            "Reconstructions",
+            pictures=[
+                report.picture(
+                    reconstructions_figure(comparison),
+                    f"Test pictures, and below them their reconstructions by {labels}",
+                    "The first run of each group.",
+                    wide=True,
+                )
+            ],
+        ),
+        Section("Learning curves", f"Not in the same axes: {refused}." if refused else "", [] if refused else [curves]),
+        Section("Scores", _how_to_read(comparison), table=score_table(comparison)),
+        Section(
+            "What the sample scores mean",
+            "The same scores for training pictures, for noise, and for a normal distribution and a mixture of normals "
+            "on principal components of the training pictures, as many as the model has latents.",
+            table=reference_table(comparison),
+        ),
+        Section("Runs", table=_runs_table(comparison)),
+    ]
+
+
+def as_json(comparison: Comparison) -> dict[str, Any]:
+    """Returns groups and scores with every number unrounded."""
+    return {
+        "groups": {group.label: list(group.runs) for group in comparison.groups},
+        "scores": {row.name: _row_as_json(row) for row in comparison.rows},
+        "references": comparison.references,
+    }
+
+
+def _originals(evaluation: Evaluation) -> np.ndarray:
+    config = evaluation.config
+    splits = load_splits(config)
+    return first_pictures(splits.test, config, splits.spec.image_shape, "test", NUM_RECONSTRUCTIONS)
+
+
+def _originals_above(
+    originals: Mapping[str, np.ndarray], reconstructions: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """One row of originals where all groups have the same, else each group's own above its reconstructions."""
+    first = next(iter(originals.values()))
+    if all(np.array_equal(first, each) for each in originals.values()):
+        return {"originals": first, **reconstructions}
+    return {
+        name: images
+        for label in reconstructions
+        for name, images in ((f"originals of {label}", originals[label]), (label, reconstructions[label]))
+    }
+
+
+def _counted(group: Group) -> str:
+    return group.label if len(group.runs) == 1 else f"{group.label} ({len(group.runs)} seeds)"
+
+
+def _told(pooled: Pooled) -> str:
+    return report.number(pooled.mean, pooled.standard_error if pooled.seeds_sd is None else pooled.seeds_sd)
+
+
+def _score_row(row: Row, groups: Sequence[Group], with_difference: bool) -> list[Cell]:
+    if row.refused:
+        values = [Cell(REFUSED)] * (len(groups) + with_difference)
+    else:
+        told = [(group.label, _told(row.groups[group.label])) for group in groups]
+        values = [Cell(text, "best" if label == row.winner else "") for label, text in told]
+        values += [Cell(report.number(*difference)) for difference in row.differences.values() if with_difference]
+    return [Cell(row.name + ARROWS[row.better]), *values, Cell(row.unit)]
+
+
+def _how_to_read(comparison: Comparison) -> str:
+    sentences = [
+        "Arrows show what is better; a score without one describes and ranks nothing.",
+        f"Marked is what is better than every other by more than {NEEDED_ERRORS:.0f} standard errors of the "
+        "difference, which pairs the pictures and counts the spread between seeds.",
+        "± is the standard deviation over seeds where a group has several, else the standard error over pictures.",
+    ]
+    if any(len(group.runs) == 1 for group in comparison.groups):
+        sentences.append("With a single seed, a difference says nothing of other seeds.")
+    notes = dict.fromkeys(f"{row.name}: {row.note}." for row in comparison.rows if row.note)
+    refused = [f"Not compared: {', '.join(names)} ({why})." for why, names in refusals(comparison).items()]
+    return " ".join([*sentences, *notes, *refused])
+
+
+def _same_latents(comparison: Comparison) -> bool:
+    return len({evaluation.config.latent_dim for evaluation in comparison.evaluations.values()}) == 1
+
+
+def _runs_table(comparison: Comparison) -> Table:
+    lines = []
+    for group in comparison.groups:
+        for name in group.runs:
+            evaluation = comparison.evaluations[name]
+            elbo = evaluation.metrics["metrics"]["elbo"]
+            told = report.number(elbo["value"], elbo["standard_error"])
+            cells = (name, group.label, evaluation.config.seed, evaluation.config.epochs, told)
+            lines.append([Cell(str(cell)) for cell in cells])
+    return Table(["run", "group", "seed", "epochs", "ELBO, nats per image"], lines)
+
+
+def _row_as_json(row: Row) -> dict[str, Any]:
+    if row.refused:
+        return {"unit": row.unit, "refused": row.refused}
+    return {
+        "unit": row.unit,
+        "better": {HIGHER: "higher", 0: None, -HIGHER: "lower"}[row.better],
+        "groups": {label: pooled._asdict() for label, pooled in row.groups.items()},
+        "differences": [
+            {"of": pair[0], "and": pair[1], "value": value, "standard_error": error}
+            for pair, (value, error) in row.differences.items()
+        ],
+        "winner": row.winner,
+        **({"note": row.note} if row.note else {}),
+    }

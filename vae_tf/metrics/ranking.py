@@ -1,0 +1,212 @@
+"""Sets evaluated runs side by side: which numbers may be compared, how far apart they are, and how sure that is."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vae_tf.config import RunConfig
+from vae_tf.errors import InputError
+
+# Keys in which runs of one experiment may differ.
+NOT_THE_EXPERIMENT = {"seed", "device", "sample_every"}
+# Keys whose values speak for themselves in a label.
+PLAIN_IN_LABELS = {"arch", "variant", "dataset", "likelihood"}
+NEEDED_ERRORS = 2.0
+
+# What is better, by the beginning of a score's name; a score that is not here describes and ranks nothing.
+LOWER, HIGHER = -1, 1
+BETTER = {
+    "elbo": HIGHER,
+    "nll": LOWER,
+    "bits_per_dim": LOWER,
+    "cross_entropy_bound": LOWER,
+    "reconstruction_mse": LOWER,
+    "reconstruction_psnr": HIGHER,
+    "reconstruction_ssim": HIGHER,
+    "frechet_distance": LOWER,
+    "precision": HIGHER,
+    "recall": HIGHER,
+    "density": HIGHER,
+    "coverage": HIGHER,
+}
+OF_THE_LIKELIHOOD = {"elbo", "reconstruction_loss", "nll", "bits_per_dim", "cross_entropy_bound"}
+
+
+class Evaluation(NamedTuple):
+    """What `evaluate` found out about a run."""
+
+    config: RunConfig
+    metrics: dict[str, Any]
+    per_image: dict[str, np.ndarray]
+
+
+class Group(NamedTuple):
+    """Runs that differ by their seed alone, by name, in the order of their seeds."""
+
+    label: str
+    runs: tuple[str, ...]
+
+
+class Pooled(NamedTuple):
+    """One score of one group."""
+
+    mean: float
+    standard_error: float  # of measuring one run: over pictures and draws
+    seeds_sd: float | None  # between the runs, or None for a single one
+    num_runs: int
+
+
+class Row(NamedTuple):
+    """One score of all groups.
+
+    Attributes:
+        name: Of the score.
+        unit: What it counts.
+        better: 1 where more is better, -1 where less is, 0 where it only describes.
+        groups: The score by the label of the group; empty where it is refused.
+        differences: (label, other label) -> difference of the means and its standard error.
+        winner: Label of the group that is better than every other by more than two standard errors, or None.
+        refused: Why the numbers can't be compared, or an empty text.
+        note: What a reader must know before using the number, or an empty text.
+    """
+
+    name: str
+    unit: str
+    better: int
+    groups: dict[str, Pooled]
+    differences: dict[tuple[str, str], tuple[float, float]]
+    winner: str | None
+    refused: str = ""
+    note: str = ""
+
+
+def pool(configs: Mapping[str, RunConfig]) -> list[Group]:
+    """Returns the runs grouped by everything but their seed, each group labelled by what sets it apart.
+
+    Args:
+        configs: The configuration of each run by the run's name; at least one.
+
+    Raises:
+        InputError: Two runs are the same experiment with the same seed.
+    """
+    pooled: dict[str, list[str]] = {}
+    for name, config in configs.items():
+        members = pooled.setdefault(repr(_experiment(config)), [])
+        for member in members:
+            if configs[member].seed == config.seed:
+                raise InputError(
+                    f"Runs must differ in configuration or seed. Received: {member} and {name}, equal in both; "
+                    "leave one out"
+                )
+        members.append(name)
+    experiments = [_experiment(configs[members[0]]) for members in pooled.values()]
+    telling = [key for key in experiments[0] if len({repr(each[key]) for each in experiments}) > 1]
+    return [
+        Group(_label(each, telling or ["arch", "variant"]), tuple(sorted(members, key=lambda name: configs[name].seed)))
+        for each, members in zip(experiments, pooled.values(), strict=True)
+    ]
+
+
+def rows(groups: Sequence[Group], evaluations: Mapping[str, Evaluation]) -> list[Row]:
+    """Returns every score that any run has, compared between the groups.
+
+    Args:
+        groups: From `pool`.
+        evaluations: By the name of the run.
+    """
+    members = {group.label: [evaluations[name] for name in group.runs] for group in groups}
+    scores = dict.fromkeys(score for name in evaluations for score in evaluations[name].metrics["metrics"])
+    return [_row(score, members) for score in scores]
+
+
+def _experiment(config: RunConfig) -> dict[str, Any]:
+    return {key: value for key, value in config.model_dump().items() if key not in NOT_THE_EXPERIMENT}
+
+
+def _label(experiment: dict[str, Any], keys: Sequence[str]) -> str:
+    def told(key: str) -> str:
+        value = experiment[key]
+        return str(value) if key in PLAIN_IN_LABELS else f"{key}={value}"
+
+    return ", ".join(map(told, keys))
+
+
+def _row(name: str, members: Mapping[str, Sequence[Evaluation]]) -> Row:
+    runs = [run for group in members.values() for run in group]
+    score = next(run.metrics["metrics"][name] for run in runs if name in run.metrics["metrics"])
+    unit = score["unit"]
+    better = next((sign for start, sign in BETTER.items() if name.startswith(start)), 0)
+    refused = _refusal(name, runs)
+    if refused:
+        return Row(name, unit, better, {}, {}, None, refused=refused)
+    pooled = {label: _pooled(name, group) for label, group in members.items()}
+    differences = {
+        (a, b): _difference(name, members[a], members[b], pooled[a], pooled[b]) for a, b in combinations(members, 2)
+    }
+    winner = _winner(better, pooled, differences)
+    return Row(name, unit, better, pooled, differences, winner, note=score.get("note", ""))
+
+
+def _refusal(name: str, runs: Sequence[Evaluation]) -> str:
+    """Why a score of these runs can't be compared, or an empty text."""
+    if not all(name in run.metrics["metrics"] for run in runs):
+        return "not every run has it"
+    conditions: dict[str, Callable[[Evaluation], Any]] = {
+        "data": lambda run: run.metrics["dataset"],
+        "image shapes": lambda run: "x".join(map(str, run.metrics["image_shape"])),
+        "splits": lambda run: run.metrics["settings"]["split"],
+        "binarization": lambda run: run.config.binarize,
+        "pictures": lambda run: "SHA-256 " + run.metrics["pictures_sha256"][:8],
+        "numbers of pictures": lambda run: run.metrics["metrics"][name]["num_examples"],
+        "numbers of samples": lambda run: run.metrics["metrics"][name].get("num_samples"),
+    }
+    if name in OF_THE_LIKELIHOOD:
+        conditions["likelihoods"] = lambda run: run.config.likelihood
+    for what, of in conditions.items():
+        values = dict.fromkeys(str(of(run)) for run in runs)
+        if len(values) > 1:
+            return f"different {what}: {' and '.join(values)}"
+    return ""
+
+
+def _pooled(name: str, group: Sequence[Evaluation]) -> Pooled:
+    scores = [run.metrics["metrics"][name] for run in group]
+    values = [score["value"] for score in scores]
+    return Pooled(
+        float(np.mean(values)),
+        float(np.mean([score["standard_error"] for score in scores])),
+        float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        len(values),
+    )
+
+
+def _difference(
+    name: str, a: Sequence[Evaluation], b: Sequence[Evaluation], pooled_a: Pooled, pooled_b: Pooled
+) -> tuple[float, float]:
+    """Difference of the means, and its standard error over pictures and over seeds.
+
+    Where the score is a mean over the same pictures, the pictures are paired: what makes a picture hard makes it
+    hard for both, and cancels.
+    """
+    if all(name in run.per_image for run in (*a, *b)):
+        by_image = np.mean([run.per_image[name] for run in a], axis=0) - np.mean(
+            [run.per_image[name] for run in b], axis=0
+        )
+        measuring = float(by_image.std(ddof=1) / math.sqrt(len(by_image)))
+    else:
+        measuring = math.hypot(pooled_a.standard_error, pooled_b.standard_error)
+    between_seeds = [(each.seeds_sd or 0.0) / math.sqrt(each.num_runs) for each in (pooled_a, pooled_b)]
+    return pooled_a.mean - pooled_b.mean, math.hypot(measuring, *between_seeds)
+
+
+def _winner(
+    better: int, pooled: dict[str, Pooled], differences: dict[tuple[str, str], tuple[float, float]]
+) -> str | None:
+    if better == 0 or len(pooled) < 2:
+        return None
+    best = max(pooled, key=lambda label: better * pooled[label].mean)
+    against = [difference for pair, difference in differences.items() if best in pair]
+    return best if all(abs(size) > NEEDED_ERRORS * error for size, error in against) else None

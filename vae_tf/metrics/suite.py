@@ -1,0 +1,168 @@
+"""Every score of one run but its likelihood: latents, reconstructions and samples, beside what makes them readable."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+
+from vae_tf.config import RunConfig
+from vae_tf.data.catalog import Splits, load_arrays, load_splits
+from vae_tf.data.pipeline import evaluation_batches, first_pictures
+from vae_tf.errors import InputError
+from vae_tf.metrics import latents, reconstruction
+from vae_tf.metrics.estimate import Estimate, bootstrap_error, mean_estimate
+from vae_tf.metrics.features import FeatureSpace, classifier_features, inception_features
+from vae_tf.metrics.generation import frechet_distance, manifold_scores
+from vae_tf.metrics.generators import Generator, noise_generator, pca_generators
+
+if TYPE_CHECKING:
+    from vae_tf.data.sources import Examples
+    from vae_tf.model.vae import VAE
+
+LARGEST_SAMPLE = 10_000
+BATCH = 256
+
+Scores = dict[str, Estimate]
+
+
+class Subject(NamedTuple):
+    """What is measured, on what."""
+
+    config: RunConfig
+    splits: Splits
+    split: Literal["test", "val"]
+    examples: "Examples"
+    model: "VAE"
+    seed: int
+
+    def batches(self, size: int = BATCH, count: int | None = None) -> Iterator[np.ndarray]:
+        """Yields the pictures of the split, float32 `(B, H, W, C)`, `size` at a time, the first `count` of them."""
+        some = self.examples if count is None else self.examples.subset(np.arange(count))
+        config = self.config.model_copy(update={"batch_size": size})
+        yield from evaluation_batches(some, config, self.splits.spec.image_shape, self.split).as_numpy_iterator()
+
+
+def fingerprint(batches: Iterable[np.ndarray]) -> str:
+    """Returns the SHA-256 of the pictures in batches: equal where two runs are measured on the same ones."""
+    digest = hashlib.sha256()
+    for batch in batches:
+        digest.update(batch.tobytes())
+    return digest.hexdigest()
+
+
+def latent_scores(subject: Subject) -> tuple[Scores, np.ndarray]:
+    """Returns active units and mutual information, and the KL of each latent dimension `(Z,)`."""
+    params = np.concatenate([subject.model.encoder.predict_on_batch(batch) for batch in subject.batches()])
+    means, log_vars = np.split(params, 2, axis=-1)
+    scores = {
+        "active_units": latents.active_units(means, subject.seed),
+        "mutual_information": latents.mutual_information(means, log_vars, subject.seed),
+    }
+    return scores, latents.kl_per_dimension(means, log_vars)
+
+
+def reconstruction_scores(subject: Subject) -> Scores:
+    """Returns MSE, PSNR and SSIM of the mean reconstructions."""
+    measures: dict[str, tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], str]] = {
+        "reconstruction_mse": (reconstruction.mean_squared_error, "squared pixel value"),
+        "reconstruction_psnr": (reconstruction.psnr, "dB"),
+        "reconstruction_ssim": (reconstruction.ssim, "1"),
+    }
+    values: dict[str, list[np.ndarray]] = {name: [] for name in measures}
+    for batch in subject.batches():
+        reconstructed = subject.model.reconstruct(batch)
+        for name, (measure, _) in measures.items():
+            values[name].append(measure(batch, reconstructed))
+    return {
+        name: mean_estimate(np.concatenate(values[name]), unit, subject.seed) for name, (_, unit) in measures.items()
+    }
+
+
+class SampleJudge:
+    """Scores generated pictures against the pictures of the split, in a feature space.
+
+    Args:
+        subject: The run, its model and data.
+        features: `"classifier"` or `"inception"`.
+
+    Raises:
+        InputError: The split is too small, or the features can't be had.
+    """
+
+    def __init__(self, subject: Subject, features: str) -> None:
+        # Runs of several seeds hold out different pictures: what judges them must be the same for all.
+        config = subject.config.model_copy(update={"seed": 0, "val_fraction": 0.0})
+        train, shape = load_splits(config).train, subject.splits.spec.image_shape
+        self._subject = subject
+        self._num_samples = min(LARGEST_SAMPLE, len(train))
+        self._train_pictures = first_pictures(train, config, shape, "train", self._num_samples)
+        self._space = _feature_space(train, config, shape, features)
+        _check_enough(min(self._num_samples, len(subject.examples)), self._space)
+        self._real = np.concatenate([self._space.extract(batch) for batch in subject.batches()])
+
+    def model_scores(self) -> Scores:
+        """Returns the scores of the model's prior samples."""
+        return self._generator_scores(_model_generator(self._subject))
+
+    def reference_scores(self) -> dict[str, Scores]:
+        """Returns the scores that make the model's readable: of training pictures, noise and simple generators."""
+        pictures = self._train_pictures
+        generators = {
+            **pca_generators(pictures, self._subject.config.latent_dim, self._subject.seed),
+            "noise": noise_generator(pictures.shape[1:]),
+        }
+        return {
+            "train_pictures": self._scores(pictures),
+            **{name: self._generator_scores(generate) for name, generate in generators.items()},
+        }
+
+    def _generator_scores(self, generate: Generator) -> Scores:
+        return self._scores(generate(self._num_samples, self._subject.seed))
+
+    def _scores(self, pictures: np.ndarray) -> Scores:
+        """Frechet distance, precision, recall, density and coverage of pictures `(N, H, W, C)`."""
+        generated, seed, name = self._space.extract(pictures), self._subject.seed, self._space.name
+        distance = Estimate(
+            frechet_distance(self._real, generated),
+            "squared feature distance",
+            bootstrap_error(frechet_distance, (self._real, generated), seed),
+            len(self._real),
+            seed,
+            len(generated),
+        )
+        manifold = manifold_scores(self._real, generated)._asdict()
+        return {
+            f"frechet_distance_{name}": distance,
+            **{f"{key}_{name}": mean_estimate(values, "1", seed) for key, values in manifold.items()},
+        }
+
+
+def _feature_space(train: "Examples", config: RunConfig, shape: tuple[int, int, int], features: str) -> FeatureSpace:
+    if features == "inception":
+        return inception_features()
+    if train.labels is None:
+        (images, labels), _ = load_arrays()
+        assert labels is not None
+        return classifier_features(images, labels, "fashion_mnist_sample")
+    images = first_pictures(train, config, shape, "train", len(train))
+    return classifier_features(images, train.labels, config.dataset)
+
+
+def _model_generator(subject: Subject) -> Generator:
+    """(n, seed) -> pictures as the data has them: drawn 0/1 where it is binarized, else means."""
+
+    def generate(n: int, seed: int) -> np.ndarray:
+        means = np.clip(subject.model.sample(n, seed), 0, 1)
+        if subject.config.binarize == "none":
+            return means
+        return (np.random.default_rng(seed).random(means.shape) < means).astype(np.float32)
+
+    return generate
+
+
+def _check_enough(count: int, space: FeatureSpace) -> None:
+    if count <= space.size:
+        raise InputError(
+            f"Sample quality needs more pictures than the {space.size} features of {space.name}. Received: {count}"
+        )
