@@ -9,6 +9,7 @@ import pytest
 from vae_tf import cli
 from vae_tf.config import RunConfig
 from vae_tf.evaluate import COMMAND, EvaluateOptions, main
+from vae_tf.rundir import RunDir
 from vae_tf.train import run_training
 
 SMALL = {"dataset": "npz", "arch": "dense", "hidden_sizes": (16,), "latent_dim": 3, "epochs": 1, "batch_size": 32}
@@ -122,12 +123,34 @@ def test_one_seed_gives_one_result_and_leaves_the_model_as_it_was(evaluated, fol
     assert (folder / "grey" / "model.keras").read_bytes() == before
 
 
-def test_table_names_every_score_and_ends_with_the_file(evaluated, folder, capsys):
+def test_table_names_every_score_and_ends_with_the_files(evaluated, folder, capsys):
     results = evaluated("grey", "--nll-images", 4)
     lines = capsys.readouterr().out.splitlines()
     assert "4 pictures from 100 samples each: about" in lines[0]
     assert [name for name in results["metrics"] if not any(line.startswith(name) for line in lines)] == []
-    assert lines[-1] == str(folder / "grey" / "metrics.json")
+    assert lines[-2:] == [str(folder / "grey" / name) for name in ("metrics.json", "report.html")]
+
+
+def test_page_of_the_run_shows_its_pictures_and_scores(results, folder):
+    page = (folder / "grey" / "report.html").read_text().replace("<wbr>", "")
+    assert page.count("data:image/png;base64,") == 1 + 1 + 3
+    assert [name for name in results["metrics"] if name not in page] == []
+
+
+def test_means_are_over_the_pictures_that_are_kept(results, folder):
+    run = RunDir(folder / "grey")
+    metrics, per_image = run.read_metrics()["metrics"], run.read_per_image()
+    assert {"elbo", "cross_entropy_bound", "reconstruction_ssim"} <= set(per_image)
+    for name, values in per_image.items():
+        assert values.mean() == pytest.approx(metrics[name]["value"])
+        assert len(values) == metrics[name]["num_examples"]
+
+
+def test_seeds_are_judged_on_the_same_pictures_with_the_same_features(results, evaluated, folder):
+    run_training(RunConfig(**{**SMALL, "data_dir": str(folder / "tiny.npz"), "seed": 3}), folder / "other_seed")
+    other = evaluated("other_seed", "--nll-images", 4, "--seed", 5)
+    assert other["pictures_sha256"] == results["pictures_sha256"]
+    assert other["references"] == results["references"]
 
 
 def test_a_split_the_data_does_not_have_is_refused(refused):

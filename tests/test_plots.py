@@ -167,3 +167,44 @@ def test_one_epoch_shows_as_a_point():
 def test_saved_file_is_a_png(tmp_path):
     plots.save(plots.picture_grid(np.zeros((1, 8, 8, 1)), 1, "title"), tmp_path / "grid.png")
     assert Image.open(tmp_path / "grid.png").format == "PNG"
+
+
+def test_grids_stand_side_by_side_with_all_their_pixels():
+    panels = {"one": random_pictures(4, (28, 28, 1)), "a": random_pictures(2, (28, 28, 1))}
+    drawn = pixels(plots.side_by_side(panels, 2))
+    zoom, side = 3, 28 * 2 + plots.GAP
+    first = drawn[plots.TITLE_PIXELS :, : side * zoom : zoom, 0][::zoom]
+    np.testing.assert_allclose(first[:28, :28], np.rint(panels["one"][0, :, :, 0] * 255), atol=1)
+    second = drawn[plots.TITLE_PIXELS :: zoom, side * zoom + plots.PANEL_GAP :: zoom, 0]
+    np.testing.assert_allclose(second[:28, -28:], np.rint(panels["a"][1, :, :, 0] * 255), atol=1)
+    assert drawn.shape[1] == 2 * side * zoom + plots.PANEL_GAP
+
+
+def test_rows_stand_below_their_labels():
+    rows = {"originals": random_pictures(3, (28, 28, 1)), "small": random_pictures(1, (8, 8, 3))}
+    figure = plots.labelled_rows(rows)
+    assert [text.get_text().strip() for text in figure.texts] == list(rows)
+    drawn = pixels(figure)
+    assert drawn.shape[0] == 2 * plots.TITLE_PIXELS + 3 * 28 + 9 * 8
+    last = drawn[-72::9, : 8 * 9 : 9]
+    np.testing.assert_allclose(last, np.rint(rows["small"][0] * 255), atol=1)
+
+
+def compared_axes(**options):
+    history = [{"epoch": e, "reconstruction_loss": 10.0 - e, "kl_loss": 2.0, "loss": 99.0} for e in (1, 2)]
+    return plots.compared_curves({"a": [history, history], "b": [history]}, **options).axes
+
+
+def test_compared_curves_have_a_line_for_every_run_and_a_label_for_every_group():
+    axes = compared_axes()[0]
+    assert len(axes.lines) == 3
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a, training", "b, training"]
+
+
+def test_compared_total_is_minus_the_elbo_whatever_beta_was():
+    np.testing.assert_allclose(compared_axes()[0].lines[0].get_ydata(), [11, 10])
+
+
+def test_one_of_the_compared_curves_can_stand_alone():
+    (axes,) = compared_axes(names=["KL loss"])
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), [2, 2])

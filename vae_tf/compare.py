@@ -1,7 +1,7 @@
 """Set runs side by side: python -m vae_tf.compare runs/v1 runs/v2 --out comparison"""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -44,8 +44,10 @@ class CompareOptions(EvaluateSettings, RunConfig):
             raise InputError(
                 "compare takes run folders or --variants. Received: " + ("both" if self.runs else "neither")
             )
-        of_trainings = [*RunConfig.model_fields, "seeds", "config"]
-        given = [name for name in of_trainings if name in self.model_fields_set]
+        if self.runs and len(self.runs) < 2:
+            raise InputError(f"compare takes two run folders or more. Received: {self.runs[0]}")
+        of_trainings = {*RunConfig.model_fields, "seeds", "config"} - {"device"}
+        given = sorted(of_trainings & self.model_fields_set)
         if self.runs and given:
             raise InputError(f"{given[0]} is for trainings, with --variants. Received: run folders; leave it out")
         return self
@@ -108,7 +110,7 @@ def evaluations(runs: Mapping[str, RunDir], settings: EvaluateSettings) -> "dict
         runs: Finished runs by name.
         settings: What was not given explicitly may differ in a run that is evaluated already.
     """
-    from vae_tf.metrics.ranking import Evaluation
+    from vae_tf.comparison import evaluation_of
 
     found = {}
     asked = settings.model_dump(include=settings.model_fields_set)
@@ -116,8 +118,26 @@ def evaluations(runs: Mapping[str, RunDir], settings: EvaluateSettings) -> "dict
         if not run.is_evaluated or not asked.items() <= run.read_metrics()["settings"].items():
             print(f"Evaluating {run.path}")
             evaluate_run(run, settings)
-        found[name] = Evaluation(run.read_config(), run.read_metrics(), run.read_per_image())
+        found[name] = evaluation_of(run)
     return found
+
+
+def compare_runs(runs: Sequence[RunDir], settings: EvaluateSettings) -> "Comparison":
+    """Evaluates what is not evaluated yet and returns the runs side by side.
+
+    Args:
+        runs: Finished runs, no two of one configuration and seed.
+        settings: Of the evaluation; what is not given explicitly is taken as a run was evaluated.
+
+    Raises:
+        InputError: A run's data, model or files can't be read, or can't be evaluated.
+    """
+    cli.load_tensorflow()
+
+    from vae_tf.comparison import compared
+
+    by_name = {str(run.path): run for run in runs}
+    return compared(by_name, evaluations(by_name, settings))
 
 
 def write(comparison: "Comparison", out: Path) -> dict[str, Path]:
@@ -132,7 +152,7 @@ def write(comparison: "Comparison", out: Path) -> dict[str, Path]:
 
     table = shown.score_table(comparison)
     labels = " against ".join(group.label for group in comparison.groups)
-    page = report.page(labels, "", shown.sections(comparison))
+    page = report.page(labels, shown.lead(comparison), shown.sections(comparison))
     texts = {
         "Report": ("report.html", page),
         "Markdown table": ("compare.md", table.markdown()),
@@ -164,24 +184,32 @@ def _make_folder(out: Path, *, may_hold_runs: bool) -> None:
         raise InputError(f"out must be new or empty. Received: {out}; choose another")
 
 
-def main(options: CompareOptions) -> None:
-    """Runs the command."""
+def _finished(paths: Sequence[str]) -> list[RunDir]:
+    """The runs, once it is sure that they can be compared."""
     from vae_tf.metrics.ranking import pool
 
-    out = Path(options.out)
-    runs = [RunDir.open(Path(run)) for run in options.runs]
+    runs = [RunDir.open(Path(path)) for path in paths]
     for run in runs:
         run.check_finished()
+    configs = [run.read_config() for run in runs]
+    pool([(str(run.path), config) for run, config in zip(runs, configs, strict=True)])
+    return runs
+
+
+def main(options: CompareOptions) -> None:
+    """Runs the command."""
+    out = Path(options.out)
+    runs = _finished(options.runs) if options.runs else []
     _make_folder(out, may_hold_runs=bool(options.variants))
     if options.variants:
         runs = train_missing(options.trainings(), out / RUNS)
-    by_name = {str(run.path): run for run in runs}
-    pool({name: run.read_config() for name, run in by_name.items()})
     cli.load_tensorflow()
 
     from vae_tf import comparison as shown
+    from vae_tf.distribute import use_device
 
-    comparison = shown.compared(by_name, evaluations(by_name, options.settings()))
+    use_device(options.device)
+    comparison = compare_runs(runs, options.settings())
     print(shown.score_table(comparison).text())
     for reason, names in shown.refusals(comparison).items():
         print(f"Not compared ({reason}): {', '.join(names)}")

@@ -47,6 +47,11 @@ class Comparison(NamedTuple):
         return self.evaluations[self.groups[0].runs[0]].metrics["references"]
 
 
+def evaluation_of(run: RunDir) -> Evaluation:
+    """Returns what `evaluate` wrote into a run folder."""
+    return Evaluation(run.read_config(), run.read_metrics(), run.read_per_image())
+
+
 def compared(runs: Mapping[str, RunDir], evaluations: Mapping[str, Evaluation]) -> Comparison:
     """Returns the comparison of evaluated runs.
 
@@ -59,7 +64,7 @@ def compared(runs: Mapping[str, RunDir], evaluations: Mapping[str, Evaluation]) 
     Raises:
         InputError: Two runs are one, a model is damaged, or the data can't be read.
     """
-    groups = pool({name: evaluation.config for name, evaluation in evaluations.items()})
+    groups = pool([(name, evaluation.config) for name, evaluation in evaluations.items()])
     samples, originals, reconstructions = {}, {}, {}
     for group in groups:
         model = runs[group.runs[0]].load_model()
@@ -128,48 +133,30 @@ def reference_table(comparison: Comparison) -> Table:
 
 def sections(comparison: Comparison) -> list[Section]:
     """Returns the parts of the page."""
-    labels = " and ".join(group.label for group in comparison.groups)
-    refused = curves_refused(comparison)
-    curves = report.picture(
-        curves_figure(comparison),
-        f"Learning curves of {labels}: minus the ELBO, reconstruction loss and KL loss by epoch",
-        "Training dashed, validation solid, a line for each run. The first, steep tenth is cut off.",
-        wide=True,
-    )
     return [
-        Section(
-            "Prior samples",
-            "From the same latent draws, place by place."
-            if _same_latents(comparison)
-            else "From the same seed; the latent spaces differ in size.",
-            [
-                report.picture(
-                    plots.picture_grid(images, COLUMNS, label), f"{len(images)} prior samples of {label}", label
-                )
-                for label, images in comparison.samples.items()
-            ],
-        ),
-        Section(
-            "Reconstructions",
-            pictures=[
-                report.picture(
-                    reconstructions_figure(comparison),
-                    f"Test pictures, and below them their reconstructions by {labels}",
-                    "The first run of each group.",
-                    wide=True,
-                )
-            ],
-        ),
-        Section("Learning curves", f"Not in the same axes: {refused}." if refused else "", [] if refused else [curves]),
+        _samples_section(comparison),
+        _reconstructions_section(comparison),
+        _curves_section(comparison),
         Section("Scores", _how_to_read(comparison), table=score_table(comparison)),
         Section(
             "What the sample scores mean",
             "The same scores for training pictures, for noise, and for a normal distribution and a mixture of normals "
-            "on principal components of the training pictures, as many as the model has latents.",
+            "on principal components of the training pictures, as many as the first run has latents.",
             table=reference_table(comparison),
         ),
         Section("Runs", table=_runs_table(comparison)),
     ]
+
+
+def lead(comparison: Comparison) -> str:
+    """Returns the sentence that says what is compared on what."""
+    data = {
+        f"{evaluation.metrics['dataset']}, {'x'.join(map(str, evaluation.metrics['image_shape']))}, "
+        f"{evaluation.metrics['settings']['split']} split of "
+        f"{evaluation.metrics['metrics']['elbo']['num_examples']:,} pictures"
+        for evaluation in comparison.evaluations.values()
+    }
+    return f"{' against '.join(map(_counted, comparison.groups))} on {'; '.join(sorted(data))}."
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
@@ -179,6 +166,38 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "scores": {row.name: _row_as_json(row) for row in comparison.rows},
         "references": comparison.references,
     }
+
+
+def _samples_section(comparison: Comparison) -> Section:
+    same_latents = len({evaluation.config.latent_dim for evaluation in comparison.evaluations.values()}) == 1
+    pictures = [
+        report.picture(plots.picture_grid(images, COLUMNS, label), f"{len(images)} prior samples of {label}")
+        for label, images in comparison.samples.items()
+    ]
+    latents = "the same latent draws, place by place" if same_latents else "one seed; the latent spaces differ in size"
+    return Section("Prior samples", f"The first run of each group, from {latents}.", pictures)
+
+
+def _reconstructions_section(comparison: Comparison) -> Section:
+    alt = f"Test pictures, and below them their reconstructions by {_labels(comparison)}"
+    picture = report.picture(reconstructions_figure(comparison), alt, wide=True)
+    return Section("Reconstructions", "The first run of each group, its posterior means decoded.", [picture])
+
+
+def _curves_section(comparison: Comparison) -> Section:
+    refused = curves_refused(comparison)
+    if refused:
+        return Section("Learning curves", f"Not in the same axes: {refused}.")
+    text = "Training dashed, validation solid, a line for each run. What lies above the first tenth's end is cut off."
+    pictures = [
+        report.picture(plots.compared_curves(comparison.histories, [name]), f"{name} of {_labels(comparison)} by epoch")
+        for name in plots.COMPARED
+    ]
+    return Section("Learning curves", text, pictures)
+
+
+def _labels(comparison: Comparison) -> str:
+    return " and ".join(group.label for group in comparison.groups)
 
 
 def _originals(evaluation: Evaluation) -> np.ndarray:
@@ -216,25 +235,24 @@ def _score_row(row: Row, groups: Sequence[Group], with_difference: bool) -> list
         told = [(group.label, _told(row.groups[group.label])) for group in groups]
         values = [Cell(text, "best" if label == row.winner else "") for label, text in told]
         values += [Cell(report.number(*difference)) for difference in row.differences.values() if with_difference]
-    return [Cell(row.name + ARROWS[row.better]), *values, Cell(row.unit)]
+    return [Cell(row.name + ARROWS[row.better]), *values, Cell("" if row.unit == "1" else row.unit)]
 
 
 def _how_to_read(comparison: Comparison) -> str:
     sentences = [
         "Arrows show what is better; a score without one describes and ranks nothing.",
-        f"Marked is what is better than every other by more than {NEEDED_ERRORS:.0f} standard errors of the "
-        "difference, which pairs the pictures and counts the spread between seeds.",
         "± is the standard deviation over seeds where a group has several, else the standard error over pictures.",
     ]
-    if any(len(group.runs) == 1 for group in comparison.groups):
-        sentences.append("With a single seed, a difference says nothing of other seeds.")
+    if len(comparison.groups) > 1:
+        sentences.append(
+            f"Marked is what is better than every other by more than {NEEDED_ERRORS:.0f} standard errors of the "
+            "difference, which pairs the pictures and counts the spread between seeds."
+        )
+        if any(len(group.runs) == 1 for group in comparison.groups):
+            sentences.append("With a single seed, a difference says nothing of other seeds.")
     notes = dict.fromkeys(f"{row.name}: {row.note}." for row in comparison.rows if row.note)
     refused = [f"Not compared: {', '.join(names)} ({why})." for why, names in refusals(comparison).items()]
     return " ".join([*sentences, *notes, *refused])
-
-
-def _same_latents(comparison: Comparison) -> bool:
-    return len({evaluation.config.latent_dim for evaluation in comparison.evaluations.values()}) == 1
 
 
 def _runs_table(comparison: Comparison) -> Table:

@@ -49,7 +49,7 @@ class EvaluateOptions(EvaluateSettings):
 
 
 def evaluate_run(run: "RunDir", settings: EvaluateSettings, seed: int = 0) -> dict[str, Any]:
-    """Measures a run, writes `metrics.json` and the values of every picture into its folder, and returns the former.
+    """Measures a run, writes `metrics.json`, `per_image.npz` and `report.html` into its folder, returns the first.
 
     Call `cli.load_tensorflow()` before.
 
@@ -77,7 +77,16 @@ def evaluate_run(run: "RunDir", settings: EvaluateSettings, seed: int = 0) -> di
         scores, results = _measured(subject, settings)
     per_image = {name: score.per_example for name, score in scores.items() if score.per_example is not None}
     run.write_metrics(results, per_image)
+    _write_report(run)
     return results
+
+
+def _write_report(run: "RunDir") -> None:
+    from vae_tf import comparison, report
+
+    name = run.path.name
+    alone = comparison.compared({name: run}, {name: comparison.evaluation_of(run)})
+    run.write_report(report.page(name, comparison.lead(alone), comparison.sections(alone)))
 
 
 def _measured(subject: "Subject", settings: EvaluateSettings) -> tuple["Scores", dict[str, Any]]:
@@ -194,6 +203,7 @@ def main(options: EvaluateOptions) -> None:
     use_device(options.device)
     print_table(evaluate_run(run, options.settings(), options.seed))
     print(run.metrics_path)
+    print(run.report_path)
 
 
 if __name__ == "__main__":

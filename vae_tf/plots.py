@@ -102,24 +102,28 @@ def curves(history: Sequence[dict[str, float]]) -> Figure:
     return figure
 
 
-def compared_curves(histories: Mapping[str, Sequence[Sequence[dict[str, float]]]]) -> Figure:
+def compared_curves(
+    histories: Mapping[str, Sequence[Sequence[dict[str, float]]]], names: Sequence[str] = tuple(COMPARED)
+) -> Figure:
     """Returns the learning curves of several groups of runs: minus the ELBO and its parts, a line for each run.
 
     Values above those after the first tenth of the epochs are cut off, so that what is left can be told apart.
 
     Args:
         histories: The histories of a group's runs by its label; a history has one row per epoch.
+        names: Which of the curves, of those in `COMPARED`.
     """
-    figure = Figure((12, 4.0), dpi=DPI, layout="constrained")
-    for axes, (name, parts) in zip(figure.subplots(1, len(COMPARED)), COMPARED.items(), strict=True):
+    figure = Figure((4 * len(names), 4), dpi=DPI, layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        parts = COMPARED[name]
         for number, (label, runs) in enumerate(histories.items()):
-            for history in runs:
-                _compared_lines(axes, history, parts, label if history is runs[0] else None, f"C{number}")
+            for position, history in enumerate(runs):
+                _compared_lines(axes, history, parts, None if position else label, f"C{number}")
         after_the_fall = max(_total(runs[0][len(runs[0]) // 10], parts) for runs in histories.values())
         axes.set_ylim(top=min(axes.get_ylim()[1], 1.05 * after_the_fall))
         axes.set_title(name)
         _epochs_and_nats(axes)
-    axes.legend(fontsize=8)
+        axes.legend(fontsize=8)
     return figure
 
 

@@ -18,13 +18,13 @@ class Picture(NamedTuple):
     Attributes:
         png: The file's bytes.
         alt: What it shows, for who can't see it.
-        caption: The line below.
+        caption: The line below, or an empty text.
         wide: Takes a row of its own.
     """
 
     png: bytes
     alt: str
-    caption: str
+    caption: str = ""
     wide: bool = False
 
 
@@ -65,7 +65,7 @@ class Section(NamedTuple):
     table: Table | None = None
 
 
-def picture(figure: Figure, alt: str, caption: str, *, wide: bool = False) -> Picture:
+def picture(figure: Figure, alt: str, caption: str = "", *, wide: bool = False) -> Picture:
     """Returns a matplotlib figure as a figure of the page."""
     file = io.BytesIO()
     plots.save(figure, file)

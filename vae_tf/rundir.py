@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+from zipfile import BadZipFile
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -31,6 +32,16 @@ METRICS = "metrics.json"
 PER_IMAGE = "per_image.npz"
 REPORT = "report.html"
 FILES = (CONFIG, HISTORY, MODEL, CURVES, METRICS, PER_IMAGE, REPORT)
+METRICS_KEYS = (
+    "dataset",
+    "image_shape",
+    "likelihood",
+    "pictures_sha256",
+    "settings",
+    "metrics",
+    "kl_per_dimension",
+    "references",
+)
 EPOCH_PICTURES = "epoch_*.png"
 
 
@@ -128,10 +139,19 @@ class RunDir:
             writer.writerows(history)
 
     def read_history(self) -> list[dict[str, float]]:
-        """Returns the rows of `history.csv`."""
-        with (self.path / HISTORY).open(newline="", encoding="utf-8") as file:
-            rows = csv.DictReader(file)
-            return [{key: int(value) if key == "epoch" else float(value) for key, value in row.items()} for row in rows]
+        """Returns the rows of `history.csv`.
+
+        Raises:
+            InputError: The file is missing or damaged.
+        """
+        with _readable(self.path / HISTORY, "train") as path, path.open(newline="", encoding="utf-8") as file:
+            rows = [
+                {key: int(value) if key == "epoch" else float(value) for key, value in row.items()}
+                for row in csv.DictReader(file)
+            ]
+            if not rows or "epoch" not in rows[0]:
+                raise ValueError("no row")
+            return rows
 
     @property
     def is_evaluated(self) -> bool:
@@ -151,25 +171,33 @@ class RunDir:
         with replacing(self.metrics_path) as partial:
             partial.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
 
+    @property
+    def report_path(self) -> Path:
+        """Where `report.html` is once the run is evaluated."""
+        return self.path / REPORT
+
+    def write_report(self, page: str) -> None:
+        """Writes `report.html`."""
+        with replacing(self.report_path) as partial:
+            partial.write_text(page, encoding="utf-8")
+
     def read_metrics(self) -> dict[str, Any]:
         """Returns what `metrics.json` says.
 
         Raises:
             InputError: The file is damaged.
         """
-        try:
-            return dict(json.loads(self.metrics_path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            raise InputError(
-                f"{self.metrics_path} must be what evaluate writes. Received: another file; evaluate the run again"
-            ) from None
+        with _readable(self.metrics_path, "evaluate") as path:
+            metrics = json.loads(path.read_text(encoding="utf-8"))
+            return {key: metrics[key] for key in METRICS_KEYS}
 
     def read_per_image(self) -> dict[str, np.ndarray]:
-        """Returns the values of every picture, by score; empty where there are none."""
-        path = self.path / PER_IMAGE
-        if not path.is_file():
-            return {}
-        with np.load(path) as values:
+        """Returns the values of every picture `(N,)` by score.
+
+        Raises:
+            InputError: The file is missing or damaged.
+        """
+        with _readable(self.path / PER_IMAGE, "evaluate") as path, np.load(path) as values:
             return dict(values)
 
     def save_samples(self, figure: Figure, epoch: int) -> Path:
@@ -245,6 +273,17 @@ def load_run(folder: str | os.PathLike[str]) -> "VAE":
 
 def _epoch_name(epoch: int) -> str:
     return f"epoch_{epoch:04d}.png"
+
+
+@contextmanager
+def _readable(path: Path, command: str) -> Iterator[Path]:
+    """Turns what readers raise over a damaged file into an `InputError` that names the command to write it again."""
+    try:
+        yield path
+    except (OSError, ValueError, TypeError, KeyError, BadZipFile):
+        raise InputError(
+            f"{path} must be as {command} wrote it. Received: a missing or damaged file; {command} again"
+        ) from None
 
 
 @contextmanager

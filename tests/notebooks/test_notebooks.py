@@ -3,11 +3,19 @@
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbclient import NotebookClient
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-SMALL = {"quickstart.ipynb": "epochs = 1\nnum_train = 256\nfolder = 'quickstart'"}
+SMALL = {
+    "quickstart.ipynb": "epochs = 1\nnum_train = 256\nfolder = 'quickstart'",
+    "compare_v1_v2.ipynb": (
+        "data = {'dataset': 'npz', 'data_dir': 'tiny.npz'}\nmodel = {'arch': 'dense', 'latent_dim': 3}\n"
+        "epochs = 2\nseeds = [0]\nfolder = 'v1_v2'"
+    ),
+}
+PICTURES = {"quickstart.ipynb": 5, "compare_v1_v2.ipynb": 3}
 
 
 def test_every_notebook_has_a_small_budget_here():
@@ -17,6 +25,12 @@ def test_every_notebook_has_a_small_budget_here():
 @pytest.mark.parametrize("name", SMALL)
 def test_notebook_runs(name, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(NOTEBOOKS.parent))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    pictures = np.random.default_rng(0).integers(0, 256, (160, 8, 8), np.uint8)
+    labels = np.arange(160) % 2
+    np.savez(
+        tmp_path / "tiny.npz", x_train=pictures[:80], x_test=pictures[80:], y_train=labels[:80], y_test=labels[80:]
+    )
     notebook = nbformat.read(NOTEBOOKS / name, as_version=4)
     (parameters,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     parameters.source = SMALL[name]
@@ -24,7 +38,7 @@ def test_notebook_runs(name, tmp_path, monkeypatch):
     NotebookClient(notebook, kernel_name="python3", timeout=300, resources={"metadata": {"path": tmp_path}}).execute()
 
     pictures = [o for c in notebook.cells for o in c.get("outputs", []) if "image/png" in o.get("data", {})]
-    assert len(pictures) == 5
+    assert len(pictures) == PICTURES[name]
 
 
 @pytest.mark.parametrize("name", SMALL)

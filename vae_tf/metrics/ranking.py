@@ -83,30 +83,31 @@ class Row(NamedTuple):
     note: str = ""
 
 
-def pool(configs: Mapping[str, RunConfig]) -> list[Group]:
+def pool(runs: Sequence[tuple[str, RunConfig]]) -> list[Group]:
     """Returns the runs grouped by everything but their seed, each group labelled by what sets it apart.
 
     Args:
-        configs: The configuration of each run by the run's name; at least one.
+        runs: Name and configuration of each; at least one.
 
     Raises:
         InputError: Two runs are the same experiment with the same seed.
     """
-    pooled: dict[str, list[str]] = {}
-    for name, config in configs.items():
-        members = pooled.setdefault(repr(_experiment(config)), [])
-        for member in members:
-            if configs[member].seed == config.seed:
-                raise InputError(
-                    f"Runs must differ in configuration or seed. Received: {member} and {name}, equal in both; "
-                    "leave one out"
-                )
-        members.append(name)
-    experiments = [_experiment(configs[members[0]]) for members in pooled.values()]
-    telling = [key for key in experiments[0] if len({repr(each[key]) for each in experiments}) > 1]
+    pooled: dict[str, dict[int, str]] = {}
+    experiments: dict[str, dict[str, Any]] = {}
+    for name, config in runs:
+        experiment = {key: value for key, value in config.model_dump().items() if key not in NOT_THE_EXPERIMENT}
+        experiments[repr(experiment)] = experiment
+        members = pooled.setdefault(repr(experiment), {})
+        if config.seed in members:
+            raise InputError(
+                f"Runs must differ in configuration or seed. Received: {members[config.seed]} and {name}, equal in "
+                "both; leave one out"
+            )
+        members[config.seed] = name
+    keys = [key for key in experiment if len({repr(each[key]) for each in experiments.values()}) > 1]
     return [
-        Group(_label(each, telling or ["arch", "variant"]), tuple(sorted(members, key=lambda name: configs[name].seed)))
-        for each, members in zip(experiments, pooled.values(), strict=True)
+        Group(_label(experiments[key], keys or ["arch", "variant"]), tuple(members[seed] for seed in sorted(members)))
+        for key, members in pooled.items()
     ]
 
 
@@ -120,10 +121,6 @@ def rows(groups: Sequence[Group], evaluations: Mapping[str, Evaluation]) -> list
     members = {group.label: [evaluations[name] for name in group.runs] for group in groups}
     scores = dict.fromkeys(score for name in evaluations for score in evaluations[name].metrics["metrics"])
     return [_row(score, members) for score in scores]
-
-
-def _experiment(config: RunConfig) -> dict[str, Any]:
-    return {key: value for key, value in config.model_dump().items() if key not in NOT_THE_EXPERIMENT}
 
 
 def _label(experiment: dict[str, Any], keys: Sequence[str]) -> str:
@@ -159,7 +156,7 @@ def _refusal(name: str, runs: Sequence[Evaluation]) -> str:
         "image shapes": lambda run: "x".join(map(str, run.metrics["image_shape"])),
         "splits": lambda run: run.metrics["settings"]["split"],
         "binarization": lambda run: run.config.binarize,
-        "pictures": lambda run: "SHA-256 " + run.metrics["pictures_sha256"][:8],
+        "pictures, by their SHA-256": lambda run: run.metrics["pictures_sha256"][:8],
         "numbers of pictures": lambda run: run.metrics["metrics"][name]["num_examples"],
         "numbers of samples": lambda run: run.metrics["metrics"][name].get("num_samples"),
     }
