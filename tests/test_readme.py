@@ -49,7 +49,9 @@ def workplace(tmp_path_factory):
     np.savez(folder / "tiny.npz", x_train=pictures[:80], x_test=pictures[80:], y_train=labels[:80], y_test=labels[80:])
     shutil.copytree(folder / "my_pictures", folder / "cats")
     shutil.copytree(ROOT / "configs", folder / "configs")
-    run(folder, "python -m vae_tf.train --dataset npz --data-dir tiny.npz --arch dense --epochs 1 --run-dir runs/x")
+    train = "python -m vae_tf.train --dataset npz --data-dir tiny.npz --arch dense --epochs 1"
+    run(folder, f"{train} --run-dir runs/x")
+    run(folder, f"{train} --run-dir runs/y --variant plain")
     return folder
 
 
@@ -98,6 +100,12 @@ def test_evaluating_command_runs_as_it_stands(command, workplace):
     assert run(workplace, command).stdout.endswith("metrics.json\n")
 
 
+@pytest.mark.parametrize("command", module_commands("compare"))
+def test_comparing_command_runs(command, workplace):
+    small = " --dataset npz --data-dir tiny.npz --arch dense --epochs 1" if "--variants" in command else ""
+    assert run(workplace, command + small).stdout.endswith("compare.json\n")
+
+
 def test_python_blocks_run_as_they_stand(workplace):
     for number, body in enumerate(blocks("python")):
         (workplace / f"block_{number}.py").write_text(body)
@@ -115,7 +123,7 @@ def test_make_targets_say_what_they_will_do(target, expected):
 
 def test_no_command_is_left_untested():
     elsewhere = {"make train", "make test", "pip install ."}  # the target test above; test_packaging.py
-    tested = {line for module in ("train", "sample", "evaluate") for line in module_commands(module)}
+    tested = {line for module in ("train", "sample", "evaluate", "compare") for line in module_commands(module)}
     assert set(commands()) - tested == elsewhere
 
 

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import vae_tf
+from vae_tf import rundir
 from vae_tf.config import RunConfig
 from vae_tf.errors import InputError
 from vae_tf.rundir import RunDir
@@ -174,6 +175,29 @@ def test_history_has_a_header_and_a_line_per_epoch(run):
         "1,2.5,0.125",
         "2,0.3333333333333333,0.25",
     ]
+
+
+METRICS = {key: {"split": "test"} for key in rundir.METRICS_KEYS}
+
+
+def test_metrics_come_back_equal(run):
+    run.write_metrics(METRICS, {"elbo": np.arange(3.0)})
+    assert run.read_metrics() == METRICS
+    np.testing.assert_array_equal(run.read_per_image()["elbo"], [0, 1, 2])
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '"text"', '{"metrics": {}}'])
+def test_metrics_that_evaluate_did_not_write_are_an_input_error(run, text):
+    run.metrics_path.write_text(text)
+    with pytest.raises(InputError, match=r"metrics\.json must be as evaluate wrote it"):
+        run.read_metrics()
+
+
+@pytest.mark.parametrize("text", ["", "epoch,loss\n", "epoch,loss\n1\n", "epoch,loss\n1,x\n", "loss\n1\n"])
+def test_a_damaged_history_is_an_input_error(run, text):
+    (run.path / "history.csv").write_text(text)
+    with pytest.raises(InputError, match=r"history\.csv must be as train wrote it"):
+        run.read_history()
 
 
 def test_pictures_are_named_by_epoch(run):
