@@ -144,6 +144,17 @@ def test_what_depends_on_the_likelihood_is_refused_with_the_reason(compare, caps
     assert "Not compared (different likelihoods: bernoulli and gaussian): elbo" in capsys.readouterr().out
 
 
+def test_pictures_that_moved_are_found_by_data_dir(compare, refused, tmp_path):
+    for name in ("plain0", "bn0"):
+        shutil.copytree(name, tmp_path / name)
+        config = RunDir(tmp_path / name).read_config()
+        RunDir(tmp_path / name).write_config(config.model_copy(update={"data_dir": "gone.npz"}))
+    runs = (tmp_path / "plain0", tmp_path / "bn0", "--out", tmp_path / "out")
+    assert "gone.npz" in refused(*runs)
+    compare(*runs, "--data-dir", "tiny.npz")
+    assert numbers(tmp_path / "out")["scores"]["elbo"]["groups"]
+
+
 def test_nothing_is_compared_on_different_pictures_and_each_shows_its_own(compare, tmp_path):
     compare("bn0", "other", "--out", tmp_path / "out")
     assert {"refused"} == {key for score in numbers(tmp_path / "out")["scores"].values() for key in score} - {"unit"}

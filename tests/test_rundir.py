@@ -163,6 +163,13 @@ def test_config_comes_back_equal(run):
     assert run.read_config() == config
 
 
+def test_pictures_that_have_moved_are_found_at_their_new_place(run):
+    config = RunConfig(dataset="folder", data_dir="/there")
+    run.write_config(config)
+    moved = RunDir.open(run.path, "/here").read_config()
+    assert moved == config.model_copy(update={"data_dir": "/here"})
+
+
 def test_history_comes_back_equal(run):
     run.write_history(ROWS)
     assert run.read_history() == ROWS

@@ -46,7 +46,7 @@ class CompareOptions(EvaluateSettings, RunConfig):
             )
         if self.runs and len(self.runs) < 2:
             raise InputError(f"compare takes two run folders or more. Received: {self.runs[0]}")
-        of_trainings = {*RunConfig.model_fields, "seeds", "config"} - {"device"}
+        of_trainings = {*RunConfig.model_fields, "seeds", "config"} - {"device", "data_dir"}
         given = sorted(of_trainings & self.model_fields_set)
         if self.runs and given:
             raise InputError(f"{given[0]} is for trainings, with --variants. Received: run folders; leave it out")
@@ -184,11 +184,11 @@ def _make_folder(out: Path, *, may_hold_runs: bool) -> None:
         raise InputError(f"out must be new or empty. Received: {out}; choose another")
 
 
-def _finished(paths: Sequence[str]) -> list[RunDir]:
+def _finished(paths: Sequence[str], data_dir: str | None) -> list[RunDir]:
     """The runs, once it is sure that they can be compared."""
     from vae_tf.metrics.ranking import pool
 
-    runs = [RunDir.open(Path(path)) for path in paths]
+    runs = [RunDir.open(Path(path), data_dir) for path in paths]
     for run in runs:
         run.check_finished()
     configs = [run.read_config() for run in runs]
@@ -199,7 +199,7 @@ def _finished(paths: Sequence[str]) -> list[RunDir]:
 def main(options: CompareOptions) -> None:
     """Runs the command."""
     out = Path(options.out)
-    runs = _finished(options.runs) if options.runs else []
+    runs = _finished(options.runs, options.data_dir) if options.runs else []
     _make_folder(out, may_hold_runs=bool(options.variants))
     if options.variants:
         runs = train_missing(options.trainings(), out / RUNS)

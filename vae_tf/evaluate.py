@@ -38,6 +38,8 @@ class EvaluateOptions(EvaluateSettings):
 
     run: UserPath
     """Run folder, as runs/x."""
+    data_dir: UserPath | None = None
+    """Where the pictures are now. Default: where the run found them."""
     seed: Seed = 0
     """Seed of every draw."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
@@ -194,7 +196,7 @@ def main(options: EvaluateOptions) -> None:
     """Runs the command."""
     from vae_tf.rundir import RunDir
 
-    run = RunDir.open(Path(options.run))
+    run = RunDir.open(Path(options.run), options.data_dir)
     run.check_finished()
     cli.load_tensorflow()
 

@@ -50,10 +50,12 @@ class RunDir:
 
     Args:
         path: The folder; `create` makes a new one, `open` takes a finished or unfinished one.
+        data_dir: Where the pictures are now, if not where the run found them.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, data_dir: str | None = None) -> None:
         self.path = path
+        self._data_dir = data_dir
 
     @classmethod
     def check_free(cls, path: Path, *, overwrite: bool) -> None:
@@ -104,8 +106,12 @@ class RunDir:
         return cls(path)
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path, data_dir: str | None = None) -> Self:
         """Returns the run folder at `path`.
+
+        Args:
+            path: The folder.
+            data_dir: Where the pictures are now, if not where the run found them.
 
         Raises:
             InputError: There is no run at `path`.
@@ -116,7 +122,7 @@ class RunDir:
             raise InputError(f"run must be a run folder that can be read. Received: {path} ({error})") from None
         if not is_run:
             raise InputError(f"run must be a run folder. Received: {path} (no {CONFIG} in it)")
-        return cls(path)
+        return cls(path, data_dir)
 
     def write_config(self, config: RunConfig) -> None:
         """Writes `config.yml`."""
@@ -124,12 +130,13 @@ class RunDir:
             partial.write_text(config.to_yaml(), encoding="utf-8")
 
     def read_config(self) -> RunConfig:
-        """Returns what `config.yml` says.
+        """Returns what `config.yml` says, with the place where the pictures are now.
 
         Raises:
             InputError: The file is damaged.
         """
-        return RunConfig.from_yaml(self.path / CONFIG)
+        config = RunConfig.from_yaml(self.path / CONFIG)
+        return config if self._data_dir is None else config.model_copy(update={"data_dir": self._data_dir})
 
     def write_history(self, history: Sequence[dict[str, float]]) -> None:
         """Writes `history.csv`, one row per epoch."""

@@ -26,6 +26,8 @@ class SampleOptions(Config):
 
     run: UserPath
     """Run folder, as runs/x."""
+    data_dir: UserPath | None = None
+    """Where the pictures are now. Default: where the run found them."""
     num: Annotated[int, Field(ge=1, le=LARGEST_NUM)] | None = None
     """Samples, reconstructions, or rows of interpolations. Default: 64, 10 or 8."""
     seed: Seed | None = None
@@ -64,7 +66,7 @@ def main(options: SampleOptions) -> None:
     from vae_tf import plots
     from vae_tf.rundir import RunDir
 
-    run = RunDir.open(Path(options.run))
+    run = RunDir.open(Path(options.run), options.data_dir)
     cli.load_tensorflow()
 
     from vae_tf.distribute import errors_in_one_line
