@@ -46,6 +46,30 @@ def test_bernoulli_gradient_is_the_data_minus_the_probability_even_for_extreme_l
     np.testing.assert_allclose(tape.gradient(log_prob, logits), x - special.expit(logits.numpy()), atol=1e-6)
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("shape", [(28, 28, 1), (8, 8, 3), (13, 1, 1)])  # groups of 16, of 16, of 13
+@pytest.mark.parametrize("values", ["binary", "grey"])
+def test_bernoulli_log_prob_of_draws_equals_scipy(shape, values, jit_compile):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(scale=20, size=(5, 2, *shape)).astype("float32")
+    x = rng.random((2, *shape)).astype("float32")
+    x = np.round(x) if values == "binary" else x
+    log_prob = tf.function(Bernoulli().log_prob_of_draws, jit_compile=jit_compile)
+    logits64 = logits.astype("float64")
+    expected = (x * special.log_expit(logits64) + (1 - x) * special.log_expit(-logits64)).sum(axis=EVENT_AXES)
+    np.testing.assert_allclose(log_prob(logits, x), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("logit", "x", "expected"), [(100, 1, 0), (-100, 0, 0), (100, 0, -100), (-100, 1, -100)])
+def test_bernoulli_log_prob_of_draws_is_exact_for_extreme_logits(logit, x, expected):
+    image = np.ones((1, 4, 4, 1), "float32")
+    np.testing.assert_allclose(Bernoulli().log_prob_of_draws(logit * image, x * image), [16 * expected], atol=1e-30)
+
+
+def test_gaussian_log_prob_of_draws_is_its_log_prob():
+    np.testing.assert_array_equal(Gaussian(0.5).log_prob_of_draws(PARAMS, GREY), Gaussian(0.5).log_prob(PARAMS, GREY))
+
+
 def test_bernoulli_mean_is_the_probability():
     mean = Bernoulli().mean(PARAMS)
     np.testing.assert_allclose(mean, special.expit(PARAMS.astype("float64")), rtol=1e-5)

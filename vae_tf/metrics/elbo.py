@@ -63,12 +63,17 @@ def nll_batches(vae: VAE, batches: Iterable[np.ndarray], num_samples: int, seed:
         does not grow with K.
     """
     num_blocks, rest = divmod(num_samples, SAMPLES_PER_BLOCK)
+    # XLA makes one pass of what comes after the decoder. On a CPU its matrix products are slower than TensorFlow's,
+    # so that the networks stay outside; on a GPU it would need the CUDA toolkit.
+    on_cpu = not tf.config.list_logical_devices("GPU")
+    log_likelihood = tf.function(vae.likelihood.log_prob_of_draws, jit_compile=on_cpu)
 
     @tf.function(reduce_retracing=True)
     def log_weight_sum(x: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         def block(index: tf.Tensor, size: int) -> tf.Tensor:
-            terms = vae.elbo_terms(x, num_samples=size, seed=seeds + tf.stack([0, index]))
-            return tf.reduce_logsumexp(terms.log_likelihood + terms.log_prior - terms.log_posterior, axis=0)
+            params, z, decoded = vae.draw(x, num_samples=size, seed=seeds + tf.stack([0, index]))
+            log_ratio = vae.prior.log_prob(z) - vae.posterior.log_prob(params, z)
+            return tf.reduce_logsumexp(log_likelihood(decoded, x) + log_ratio, axis=0)
 
         total = tf.fill(tf.shape(x)[:1], -math.inf)
         for index in tf.range(num_blocks):

@@ -118,20 +118,34 @@ class VAE(keras.Model):
         Returns:
             `Terms` for K draws of B examples, in nats.
         """
+        params, z, decoded = self.draw(inputs, num_samples=num_samples, training=training, seed=seed)
+        return Terms(
+            log_likelihood=self.likelihood.log_prob(decoded, inputs),
+            log_prior=self.prior.log_prob(z),
+            log_posterior=self.posterior.log_prob(params, z),
+            kl=self.prior.kl(self.posterior, params, z),
+            z=z,
+        )
+
+    def draw(
+        self,
+        inputs: keras.KerasTensor,
+        *,
+        num_samples: int = 1,
+        training: bool = False,
+        seed: Seed | None = None,
+    ) -> tuple[keras.KerasTensor, keras.KerasTensor, keras.KerasTensor]:
+        """Returns the posterior's parameters `(B, P)`, draws `(K, B, Z)`, and likelihood parameters `(K, B, H, W, P)`.
+
+        The arguments are those of `elbo_terms`.
+        """
         params = ops.cast(self.encoder(inputs, training=training), "float32")
         batch_size = ops.shape(params)[0]
         repeated = ops.broadcast_to(params, (num_samples, *ops.shape(params)))
         z = self.posterior.sample(repeated, self.seed_generator if seed is None else seed)
         flat = ops.reshape(z, (num_samples * batch_size, self.prior.latent_dim))
         decoded = self.decoder(flat, training=training)
-        decoded = ops.reshape(decoded, (num_samples, batch_size, *decoded.shape[1:]))
-        return Terms(
-            log_likelihood=self.likelihood.log_prob(decoded, inputs),
-            log_prior=self.prior.log_prob(z),
-            log_posterior=self.posterior.log_prob(repeated, z),
-            kl=self.prior.kl(self.posterior, params, z),
-            z=z,
-        )
+        return params, z, ops.reshape(decoded, (num_samples, batch_size, *decoded.shape[1:]))
 
     def call(self, inputs: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
         """Returns the mean reconstruction `(B, H, W, C)` of data, through the posterior mean."""
