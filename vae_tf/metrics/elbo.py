@@ -14,7 +14,8 @@ import tensorflow as tf
 
 from vae_tf.model.vae import VAE
 
-SAMPLES_PER_BLOCK = 50
+SAMPLES_PER_BLOCK = 500  # of a small decoder; fewer of one whose layers fill the memory
+SMALLEST_BLOCK = 50
 MEMORY_BYTES = 256 * 2**20
 LARGEST_STEP = 64
 FLOAT_BYTES = 4
@@ -62,7 +63,8 @@ def nll_batches(vae: VAE, batches: Iterable[np.ndarray], num_samples: int, seed:
         float64 `(B,)`, in nats. The log-sum-exp is float32 and runs over blocks of draws, so that memory
         does not grow with K.
     """
-    num_blocks, rest = divmod(num_samples, SAMPLES_PER_BLOCK)
+    block_size = _samples_per_block(vae)
+    num_blocks, rest = divmod(num_samples, block_size)
     # XLA makes one pass of what comes after the decoder. On a CPU its matrix products are slower than TensorFlow's,
     # so that the networks stay outside; on a GPU it would need the CUDA toolkit.
     on_cpu = not tf.config.list_logical_devices("GPU")
@@ -77,7 +79,7 @@ def nll_batches(vae: VAE, batches: Iterable[np.ndarray], num_samples: int, seed:
 
         total = tf.fill(tf.shape(x)[:1], -math.inf)
         for index in tf.range(num_blocks):
-            total = _log_add(total, block(index, SAMPLES_PER_BLOCK))
+            total = _log_add(total, block(index, block_size))
         return _log_add(total, block(tf.constant(num_blocks), rest)) if rest else total
 
     for x, seeds in _seeded(batches, seed):
@@ -91,9 +93,16 @@ def images_per_step(vae: VAE, num_samples: int) -> int:
         vae: The model; the sizes of what its decoder's layers put out count.
         num_samples: Posterior draws per image.
     """
-    values = sum(math.prod(layer.output.shape[1:]) for layer in _computing_layers(vae.decoder))
-    at_once = min(num_samples, SAMPLES_PER_BLOCK)
-    return int(np.clip(MEMORY_BYTES // (FLOAT_BYTES * values * at_once), 1, LARGEST_STEP))
+    at_once = min(num_samples, _samples_per_block(vae))
+    return int(np.clip(MEMORY_BYTES // (_bytes_per_sample(vae) * at_once), 1, LARGEST_STEP))
+
+
+def _samples_per_block(vae: VAE) -> int:
+    return int(np.clip(MEMORY_BYTES // _bytes_per_sample(vae), SMALLEST_BLOCK, SAMPLES_PER_BLOCK))
+
+
+def _bytes_per_sample(vae: VAE) -> int:
+    return FLOAT_BYTES * sum(math.prod(layer.output.shape[1:]) for layer in _computing_layers(vae.decoder))
 
 
 def _computing_layers(model: keras.Model) -> list[keras.layers.Layer]:
