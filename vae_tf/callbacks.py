@@ -2,6 +2,7 @@
 
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,9 +13,9 @@ from vae_tf import plots
 from vae_tf.config import RunConfig
 from vae_tf.errors import InputError
 from vae_tf.rundir import RunDir
+from vae_tf.tracking import LOSSES, Tracker
 
 GRID_SAMPLES, GRID_COLUMNS = 64, 8
-LOSSES = ("loss", "reconstruction_loss", "kl_loss")
 # Short, so that the bar fits a terminal of 80 columns.
 BAR_LABELS = {"loss": "loss", "reconstruction_loss": "reconstruction", "kl_loss": "kl"}
 
@@ -118,6 +119,7 @@ class Pictures(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Draws where it is time to."""
         done = epoch + 1
+        self.new_paths: list[Path] = []
         if done % self._config.sample_every and done != self._config.epochs:
             return
         samples = self.model.sample(GRID_SAMPLES, seed=self._config.seed)
@@ -131,6 +133,29 @@ class Pictures(keras.callbacks.Callback):
             ),
             done,
         )
+        self.new_paths = [self.samples_path, self.reconstructions_path]
+
+
+class Track(keras.callbacks.Callback):
+    """Hands every epoch's row and new pictures to the tracker.
+
+    Args:
+        tracker: What takes them.
+        history: The callback that has the row, called before this one.
+        pictures: The callback that draws, called before this one.
+    """
+
+    def __init__(self, tracker: Tracker, history: History, pictures: Pictures) -> None:
+        super().__init__()
+        self._tracker = tracker
+        self._history = history
+        self._pictures = pictures
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Hands them over."""
+        self._tracker.log_epoch(self._history.rows[-1])
+        for path in self._pictures.new_paths:
+            self._tracker.log_picture(path)
 
 
 class StopOnDivergence(keras.callbacks.Callback):

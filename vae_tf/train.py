@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vae_tf import cli
+from vae_tf import cli, tracking
 from vae_tf.config import RunConfig, UserPath
 from vae_tf.errors import InputError
 
@@ -28,28 +28,32 @@ class TrainOptions(RunConfig):
     """New or empty folder for the run. Default: runs/ and a name with date and time."""
     overwrite: bool = False
     """Replace the run that is in run_dir."""
+    track: bool = False
+    """Tell MLflow of the run too: parameters, metrics, pictures. On by itself in an Azure ML job."""
 
     def run_config(self) -> RunConfig:
         """Returns the part that decides what is computed."""
         return RunConfig(**{name: getattr(self, name) for name in RunConfig.model_fields})
 
 
-def run_training(config: RunConfig, run_dir: Path, *, overwrite: bool = False) -> "RunDir":
+def run_training(config: RunConfig, run_dir: Path, *, overwrite: bool = False, track: bool = False) -> "RunDir":
     """Trains as `config` says, writes the run folder and returns it.
 
     Args:
         config: What to compute.
         run_dir: New or empty folder.
         overwrite: Replace the run that is in `run_dir`.
+        track: Tell MLflow of it, as is done in any case where `MLFLOW_RUN_ID` names a run.
 
     Raises:
-        InputError: The data or the folder can't be used, or training diverged.
+        InputError: The data or the folder can't be used, MLflow is missing, or training diverged.
     """
     from vae_tf.data.catalog import load_splits
     from vae_tf.rundir import RunDir
 
     _check_outside_data(run_dir, config)
     RunDir.check_free(run_dir, overwrite=overwrite)
+    is_tracked = tracking.is_on(asked=track)
     splits = load_splits(config)
     config = config.resolved(splits.spec.image_shape)
     cli.load_tensorflow()
@@ -63,7 +67,8 @@ def run_training(config: RunConfig, run_dir: Path, *, overwrite: bool = False) -
         run = RunDir.create(run_dir, overwrite=overwrite)
         run.write_config(config)
         _describe(config, splits, model, run, device)
-        _fit(model, config, splits, originals, run)
+        with tracking.Tracker(config, run.path, on=is_tracked) as tracker:
+            _fit(model, config, splits, originals, run, tracker)
     return run
 
 
@@ -108,7 +113,14 @@ def _describe(config: RunConfig, splits: "Splits", model: "VAE", run: "RunDir", 
     print(f"Run     {run.path}", flush=True)
 
 
-def _fit(model: "VAE", config: RunConfig, splits: "Splits", originals: "np.ndarray", run: "RunDir") -> None:
+def _fit(
+    model: "VAE",
+    config: RunConfig,
+    splits: "Splits",
+    originals: "np.ndarray",
+    run: "RunDir",
+    tracker: tracking.Tracker,
+) -> None:
     from vae_tf import callbacks, plots
     from vae_tf.data import pipeline
 
@@ -126,6 +138,7 @@ def _fit(model: "VAE", config: RunConfig, splits: "Splits", originals: "np.ndarr
             history,
             callbacks.Progress(history, config, splits.spec.num_train),
             pictures,
+            callbacks.Track(tracker, history, pictures),
         ],
         verbose=0,
     )
@@ -138,6 +151,8 @@ def _fit(model: "VAE", config: RunConfig, splits: "Splits", originals: "np.ndarr
         "Curves": run.save_curves(plots.curves(history.rows)),
         "Model": run.save_model(model),
     }
+    tracker.log_test(test)
+    tracker.log_picture(results["Curves"])
     print(
         f"Test ELBO {-test['loss']:.2f} nats per image "
         f"(reconstruction_loss {test['reconstruction_loss']:.2f}, kl_loss {test['kl_loss']:.2f}; "
@@ -156,7 +171,7 @@ def main(options: TrainOptions) -> None:
     """Runs the command."""
     config = options.run_config()
     run_dir = Path(options.run_dir) if options.run_dir else default_run_dir(config)
-    run_training(config, run_dir, overwrite=options.overwrite)
+    run_training(config, run_dir, overwrite=options.overwrite, track=options.track)
 
 
 if __name__ == "__main__":
