@@ -105,6 +105,10 @@ def test_unknown_key_that_resembles_none_gets_no_suggestion():
     assert error_of({"qqqq": 1}) == "Unknown config key 'qqqq'"
 
 
+def test_a_key_named_self_is_unknown_as_any_other():
+    assert error_of({"self": 1}).startswith("Unknown config key 'self'")
+
+
 @pytest.mark.parametrize(
     ("key", "value", "requirement"),
     [

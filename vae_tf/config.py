@@ -95,7 +95,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, /, **values: Any) -> None:  # so that even a key "self" is told to be unknown
         try:
             super().__init__(**values)
         except ValidationError as error:
