@@ -27,6 +27,7 @@ ORDER = (
     "sample",
     "encode",
     "score",
+    "serving",
     "report",
     "comparison",
     "evaluate",
@@ -42,6 +43,7 @@ MAY_IMPORT_TENSORFLOW = {
     "vae_tf.cli",
     "vae_tf.metrics.elbo",  # one compiled function
     "vae_tf.metrics.reconstruction",  # structural similarity
+    "vae_tf.serving",  # three compiled functions
 }
 
 

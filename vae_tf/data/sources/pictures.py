@@ -4,7 +4,7 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -56,14 +56,14 @@ class PictureExamples:
         return type(self)([self._paths[index] for index in indices], self.image_shape)
 
 
-def read_picture(path: Path, image_shape: tuple[int, int, int]) -> np.ndarray:
+def read_picture(path: Path | IO[bytes], image_shape: tuple[int, int, int]) -> np.ndarray:
     """Returns the first frame of a picture file as uint8 of `image_shape`.
 
     The picture is turned as its EXIF tag says, laid on white where it is transparent, and resized to the
     full target with an antialiased triangle filter; its aspect ratio is not kept.
 
     Args:
-        path: A file of any format and mode that Pillow reads.
+        path: A file of any format and mode that Pillow reads, or its path.
         image_shape: `(height, width, channels)`, channels 1 or 3.
 
     Raises:

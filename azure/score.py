@@ -1,0 +1,34 @@
+"""The scoring script of the managed online endpoint: a run folder as the model, answers as in vae_tf/serving.py."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from azureml_inference_server_http.api.aml_request import AMLRequest, rawhttp
+from azureml_inference_server_http.api.aml_response import AMLResponse
+
+from vae_tf import cli
+
+if TYPE_CHECKING:
+    from vae_tf.serving import Service
+
+service: "Service"
+
+
+def init() -> None:
+    """Loads the model, once for each worker."""
+    global service
+    cli.load_tensorflow()
+
+    from vae_tf.serving import Service, find_run
+
+    service = Service(find_run(Path(os.environ["AZUREML_MODEL_DIR"])).load_model())
+
+
+@rawhttp
+def run(request: AMLRequest) -> AMLResponse:
+    """Answers a request."""
+    if request.method != "POST":
+        return AMLResponse({"message": "The method must be POST."}, 405, json_str=True)
+    answer = service.answer(request.stream, request.mimetype, request.args)
+    return AMLResponse(answer.body, answer.status, {"Content-Type": answer.content_type})
