@@ -14,7 +14,7 @@ import vae_tf
 from vae_tf.config import RunConfig
 from vae_tf.errors import InputError
 from vae_tf.rundir import RunDir
-from vae_tf.serving import LARGEST_BODY, LARGEST_NUM, Service, find_run
+from vae_tf.serving import LARGEST_BODY, LARGEST_NUM, NUM_DRAWS, Service, find_run
 
 SHAPE = (8, 10, 1)
 HALF_A_GREY_STEP = 0.5 / 255 + 1e-6
@@ -107,7 +107,7 @@ def test_score_is_minus_the_elbo_in_nats(ask, model):
     kl = keras.ops.convert_to_numpy(model.elbo_terms(PICTURES, seed=0).kl)
     draws = keras.ops.convert_to_numpy(draws)
     told = ask("score", pictures=FILES)["negative_elbo_nats"]
-    np.testing.assert_array_less(np.abs(told - draws.mean(0) - kl), 5 * draws.std(0) / np.sqrt(16))
+    np.testing.assert_array_less(np.abs(told - draws.mean(0) - kl), 5 * draws.std(0) / np.sqrt(NUM_DRAWS))
 
 
 def test_score_of_a_picture_does_not_depend_on_the_others(ask):

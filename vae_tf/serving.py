@@ -37,7 +37,7 @@ LARGEST_BODY = 1_500_000  # bytes; a managed online endpoint lets no more throug
 LARGEST_NUM = 64
 LARGEST_PIXELS = 2**24  # a small file can unpack to more than there is memory
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
-NUM_DRAWS = 16
+NUM_DRAWS = 4
 LONGEST_REASON = 300
 
 PNG_TYPE = "image/png"
