@@ -1,6 +1,7 @@
 """What MLflow is told of a run, read back through its client, and what happens where it can't be told."""
 
 import contextlib
+import logging
 import os
 import socket
 import subprocess
@@ -201,6 +202,17 @@ def test_nobody_answering_costs_one_warning(folder, tmp_path):
     assert line.startswith("warning: tracking fails, training goes on (")
     assert "Tracked" not in ended.stdout
     assert {path.name for path in tmp_path.iterdir()} == {"run"}
+
+
+def test_what_libraries_log_meanwhile_is_not_shown(folder, tmp_path, monkeypatch, caplog):
+    def refuse():
+        logging.getLogger("azure.identity").warning("forty lines")
+        raise ConnectionError
+
+    monkeypatch.setattr(mlflow, "MlflowClient", refuse)
+    with Tracker(config(folder), tmp_path, on=True):
+        logging.getLogger("another").warning("still heard")
+    assert caplog.messages == ["still heard"]
 
 
 class Clock:

@@ -9,7 +9,8 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,8 +37,7 @@ DEFAULT_EXPERIMENT = "vae_tf"
 SETTINGS = {
     # Nothing is sent anywhere but to the place of tracking.
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    # Its log, and the links it prints to stdout, would stand among the lines of the epochs.
-    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+    # The links it prints would stand among the lines of the epochs.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     # MLflow's own 7 retries of 120 s would hold training up for minutes where nobody answers.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -94,7 +94,6 @@ class Tracker:
         if self._on:
             for name, value in SETTINGS.items():
                 os.environ.setdefault(name, value)
-            logging.getLogger("urllib3").setLevel(logging.ERROR)  # warns of every retry
         self._attempt(lambda run: None)
         return self
 
@@ -158,7 +157,8 @@ class Tracker:
         if not self._on or began < self._rests_until:
             return
         try:
-            action(self._described_run)
+            with _no_log():
+                action(self._described_run)
         except Exception as error:  # whatever MLflow, its stores and the network raise
             now = time.monotonic()
             self._rests_until = now + REST * (now - began)
@@ -169,6 +169,17 @@ class Tracker:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_REASON]
             print(f"warning: tracking fails, training goes on ({reason})", file=sys.stderr, flush=True)
         self._failed = True
+
+
+@contextmanager
+def _no_log() -> Iterator[None]:
+    """Keeps the logs of MLflow, urllib3 and the Azure SDK, forty lines for one refusal, out of those of the epochs."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _experiment(client: "MlflowClient") -> str:
