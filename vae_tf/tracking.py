@@ -42,7 +42,7 @@ SETTINGS = {
     # MLflow's own 7 retries of 120 s would hold training up for minutes where nobody answers.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
 }
 # After a failure, so many times the time it took are spent without another try: at most 2% of the training is lost.
 REST = 50

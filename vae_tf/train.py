@@ -151,15 +151,15 @@ def _fit(
         "Curves": run.save_curves(plots.curves(history.rows)),
         "Model": run.save_model(model),
     }
-    tracker.log_test(test)
-    tracker.log_picture(results["Curves"])
     print(
         f"Test ELBO {-test['loss']:.2f} nats per image "
         f"(reconstruction_loss {test['reconstruction_loss']:.2f}, kl_loss {test['kl_loss']:.2f}; "
         f"{splits.spec.num_test:,} pictures)"
     )
     for what, path in results.items():
-        print(f"{what:16}{path}")
+        print(f"{what:16}{path}", flush=True)
+    tracker.log_test(test)
+    tracker.log_picture(results["Curves"])
 
 
 def default_run_dir(config: RunConfig) -> Path:
