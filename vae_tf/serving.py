@@ -33,7 +33,7 @@ from vae_tf.metrics.elbo import images_per_step
 from vae_tf.model.vae import VAE
 from vae_tf.rundir import RunDir
 
-LARGEST_BODY = 1_500_000  # bytes; a managed online endpoint lets no more through
+LARGEST_BODY = 1_500_000  # bytes: room for LARGEST_NUM pictures of some 17 kB, in base64
 LARGEST_NUM = 64
 LARGEST_PIXELS = 2**24  # a small file can unpack to more than there is memory
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
