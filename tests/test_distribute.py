@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from vae_tf.distribute import errors_in_one_line, use_device
+from vae_tf.distribute import errors_in_one_line, required_gpus, use_device
 from vae_tf.errors import InputError
 
 
@@ -67,6 +67,19 @@ def test_cpu_after_a_gpu_is_in_use_is_an_input_error(monkeypatch, pretend_gpus):
     monkeypatch.setattr(tf.config, "set_visible_devices", refuse)
     with pytest.raises(InputError, match="device=cpu must be chosen before"):
         use_device("cpu")
+
+
+def test_required_gpus_are_named(monkeypatch, pretend_gpus):
+    names = {"GPU:0": "NVIDIA T4", "GPU:1": "NVIDIA A100"}
+    pretend_gpus(*names)
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: {"device_name": names[gpu]})
+    assert required_gpus() == ["NVIDIA T4", "NVIDIA A100"]
+
+
+def test_required_gpu_that_is_missing_is_an_input_error(pretend_gpus):
+    pretend_gpus()
+    with pytest.raises(InputError, match=r"^require_gpu needs a GPU .* Received: none visible"):
+        required_gpus()
 
 
 def test_too_little_memory_is_told_in_one_line():

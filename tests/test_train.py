@@ -18,6 +18,7 @@ import vae_tf
 from vae_tf import cli
 from vae_tf.config import RunConfig
 from vae_tf.data.catalog import load_arrays
+from vae_tf.errors import InputError
 from vae_tf.rundir import RunDir
 from vae_tf.train import COMMAND, TrainOptions, default_run_dir, main, run_training
 
@@ -298,3 +299,27 @@ def test_divergence_is_one_line_with_status_2_and_leaves_no_model(npz, tmp_path,
     assert len(error.splitlines()) == 1
     assert "learning_rate=1e+30" in error
     assert not (tmp_path / "run" / "model.keras").exists()
+
+
+def test_required_gpu_that_is_missing_stops_before_the_data_is_read(tmp_path):
+    ended = subprocess.run(
+        [sys.executable, "-m", "vae_tf.train", "--dataset=npz", "--data-dir=missing.npz", "--require-gpu"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1"},
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("error: require_gpu needs a GPU")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_required_gpus_are_printed_first(npz, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("vae_tf.distribute.required_gpus", lambda: ["NVIDIA T4"])
+    main(TrainOptions(dataset="npz", data_dir=str(npz), **SMALL, run_dir=str(tmp_path / "run"), require_gpu=True))
+    assert capsys.readouterr().out.startswith("GPUs    NVIDIA T4\n")
+
+
+def test_required_gpu_that_may_not_be_used_is_refused():
+    with pytest.raises(InputError, match=r"^require_gpu needs device auto or gpu\. Received: device=cpu"):
+        TrainOptions(require_gpu=True, device="cpu")

@@ -39,6 +39,22 @@ def use_device(device: Literal["auto", "cpu", "gpu"]) -> str:
     return f"{len(gpus)} GPU{'s' if len(gpus) > 1 else ''}"
 
 
+def required_gpus() -> list[str]:
+    """Returns the names of the GPUs that TensorFlow sees, as `"NVIDIA T4"`.
+
+    Raises:
+        InputError: There is none.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        raise InputError(
+            "require_gpu needs a GPU that TensorFlow can use. Received: none visible; check the driver and "
+            "tensorflow[and-cuda], choose a machine with a GPU, or leave out --require-gpu"
+        )
+    details = map(tf.config.experimental.get_device_details, gpus)
+    return [str(detail.get("device_name", "GPU")) for detail in details]
+
+
 @contextmanager
 def errors_in_one_line() -> Iterator[None]:
     """Turns what TensorFlow raises for too little memory or unreadable data into an `InputError`."""

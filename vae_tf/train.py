@@ -2,7 +2,9 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
+
+from pydantic import model_validator
 
 from vae_tf import cli, tracking
 from vae_tf.config import RunConfig, UserPath
@@ -30,6 +32,14 @@ class TrainOptions(RunConfig):
     """Replace the run that is in run_dir."""
     track: bool = False
     """Tell MLflow of the run too: parameters, metrics, pictures. On by itself in an Azure ML job."""
+    require_gpu: bool = False
+    """Print the GPUs at the start, and stop where there is none."""
+
+    @model_validator(mode="after")
+    def _a_gpu_may_be_used(self) -> Self:
+        if self.require_gpu and self.device == "cpu":
+            raise InputError("require_gpu needs device auto or gpu. Received: device=cpu; leave one of them out")
+        return self
 
     def run_config(self) -> RunConfig:
         """Returns the part that decides what is computed."""
@@ -167,8 +177,19 @@ def default_run_dir(config: RunConfig) -> Path:
     return Path("runs") / f"{config.dataset}-{config.arch}-{config.variant}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
+def _print_gpus() -> None:
+    """Before the data is read, which takes long where it comes over a network."""
+    cli.load_tensorflow()
+
+    from vae_tf.distribute import required_gpus
+
+    print(f"GPUs    {', '.join(required_gpus())}", flush=True)
+
+
 def main(options: TrainOptions) -> None:
     """Runs the command."""
+    if options.require_gpu:
+        _print_gpus()
     config = options.run_config()
     run_dir = Path(options.run_dir) if options.run_dir else default_run_dir(config)
     run_training(config, run_dir, overwrite=options.overwrite, track=options.track)
