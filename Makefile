@@ -37,13 +37,14 @@ define install
 	@touch $@
 endef
 
-# Writes both locks anew from the ranges in pyproject.toml.
+# Writes both locks anew from the ranges in pyproject.toml, and the conda file of Azure ML from the locks.
 lock: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
 		--python-version 3.11 --upgrade pyproject.toml --extra dev --extra track --extra azure --output-file requirements-dev.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
 		--python-version 3.11 --constraint requirements-dev.lock pyproject.toml --output-file requirements.lock
+	$(BIN)/python scripts/make_conda_file.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,41 @@
+"""Scores the pictures of a folder in a batch deployment: a line of `path,minus the ELBO in nats` for each.
+
+The higher the number, the stranger the picture is to the model.
+"""
+
+import os
+from pathlib import Path
+
+from vae_tf import cli
+from vae_tf.data.catalog import requested_size
+from vae_tf.data.sources.pictures import PictureExamples, readable
+from vae_tf.rundir import RunDir
+
+SEED = 0
+
+
+def init() -> None:
+    """Loads the registered run; Azure ML calls this once in each worker."""
+    global config, model
+    cli.load_tensorflow()
+    (found,) = Path(os.environ["AZUREML_MODEL_DIR"]).rglob("config.yml")
+    run = RunDir(found.parent)
+    config, model = run.read_config(), run.load_model()
+
+
+def run(mini_batch: list[str]) -> list[str]:
+    """Returns a line for each file that opens as a picture; the service counts the others as failed.
+
+    Args:
+        mini_batch: Paths of files.
+    """
+    from vae_tf.data.pipeline import evaluation_batches
+    from vae_tf.metrics.elbo import elbo_per_image
+
+    image_shape = (*requested_size(config), config.channels)
+    paths = readable([Path(path) for path in mini_batch], image_shape)
+    if not paths:
+        return []
+    batches = evaluation_batches(PictureExamples(paths, image_shape), config, image_shape, "test")
+    scores = elbo_per_image(model, batches.as_numpy_iterator(), SEED).negative_elbo
+    return [f"{path},{score:.4f}" for path, score in zip(paths, scores, strict=True)]

@@ -1,0 +1,66 @@
+"""Write the conda file of the Azure ML environment from the locks.
+
+    python scripts/make_conda_file.py
+
+It pins what requirements.lock pins, with the CUDA libraries beside TensorFlow, and what a job needs on Azure ML.
+"""
+
+import re
+from pathlib import Path
+
+from packaging.markers import Marker, default_environment
+
+ROOT = Path(__file__).parents[1]
+TARGET = ROOT / "azure" / "conda.yml"
+PYTHON = "3.11"
+# Tracking attaches to the run of the job through these; their versions come from requirements-dev.lock.
+ON_AZURE = ("azureml-mlflow", "mlflow-skinny")
+EXTRAS = {"tensorflow": "[and-cuda]"}
+ON_THE_NODE = {
+    **default_environment(),
+    "implementation_name": "cpython",
+    "os_name": "posix",
+    "platform_machine": "x86_64",
+    "platform_python_implementation": "CPython",
+    "platform_system": "Linux",
+    "python_full_version": f"{PYTHON}.0",
+    "python_version": PYTHON,
+    "sys_platform": "linux",
+}
+PIN = re.compile(r"^(\S+)==(\S+)(?: ; (.*))? \\$", re.MULTILINE)
+
+
+def pins(lock: Path) -> dict[str, str]:
+    """The versions that a lock pins on a node."""
+    found = PIN.findall(lock.read_text(encoding="utf-8"))
+    return {name: version for name, version, marker in found if not marker or Marker(marker).evaluate(ON_THE_NODE)}
+
+
+def conda_file(root: Path) -> str:
+    """The text of the conda file that belongs to the locks in `root`."""
+    developing = pins(root / "requirements-dev.lock")
+    wanted = {**pins(root / "requirements.lock"), **{name: developing[name] for name in ON_AZURE}}
+    lines = [f"      - {name}{EXTRAS.get(name, '')}=={wanted[name]}" for name in sorted(wanted)]
+    return "\n".join(
+        [
+            "# Written by scripts/make_conda_file.py from the locks; `make lock` writes it anew.",
+            "name: vae-tf",
+            "channels:",
+            "  - conda-forge",
+            "dependencies:",
+            f"  - python={PYTHON}",
+            "  - pip",
+            "  - pip:",
+            *lines,
+            "",
+        ]
+    )
+
+
+def main() -> None:
+    TARGET.write_text(conda_file(ROOT), encoding="utf-8")
+    print(TARGET)
+
+
+if __name__ == "__main__":
+    main()

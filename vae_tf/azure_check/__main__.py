@@ -1,0 +1,33 @@
+"""Check the Azure ML files before a submission: python -m vae_tf.azure_check azure/"""
+
+import sys
+from pathlib import Path
+
+from pydantic_settings import CliPositionalArg
+
+from vae_tf import cli
+from vae_tf.azure_check.rules import check
+from vae_tf.config import Config, UserPath
+
+COMMAND = "python -m vae_tf.azure_check"
+FAULTS_FOUND = 1
+
+
+class CheckOptions(Config):
+    """Check that the Azure ML files of a folder fit together and fit the package; status 1 where they do not."""
+
+    folder: CliPositionalArg[UserPath]
+    """Folder of the YAML files, as azure/."""
+
+
+def main(options: CheckOptions) -> None:
+    """Runs the command."""
+    findings = check(Path(options.folder))
+    for finding in findings:
+        print(finding)
+    if findings:
+        sys.exit(FAULTS_FOUND)
+
+
+if __name__ == "__main__":
+    cli.run(main, CheckOptions, COMMAND)

@@ -1,0 +1,92 @@
+"""A YAML file that knows its line numbers, and what can be wrong with it."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+Keys = tuple[Any, ...]
+
+
+class Finding(NamedTuple):
+    """A fault: where it is, what it is, and what mends it."""
+
+    path: Path
+    line: int
+    what: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.what}; {self.mend}"
+
+
+class Document:
+    """A YAML file, each of its values found by the keys that lead to it from the top.
+
+    Args:
+        path: The file.
+
+    Raises:
+        yaml.YAMLError: The file is no valid YAML.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lines = path.read_text(encoding="utf-8").splitlines()
+        text = "\n".join(self._lines)
+        self.data = mapping(yaml.safe_load(text))
+        self._marks = dict(_marks(yaml.compose(text), ()))
+
+    @property
+    def folder(self) -> Path:
+        """What the paths in the file are relative to."""
+        return self.path.parent
+
+    def values(self) -> Iterator[tuple[Keys, Any]]:
+        """Yields every value below the top, mappings and lists too."""
+        yield from ((keys, lookup(self.data, keys)) for keys in self._marks if keys)
+
+    def texts(self) -> Iterator[tuple[Keys, str]]:
+        """Yields every value that is a text."""
+        yield from ((keys, value) for keys, value in self.values() if isinstance(value, str))
+
+    def finding(self, keys: Keys, what: str, mend: str, at: str = "") -> Finding:
+        """Returns a finding at a value, in a longer text at the line that has `at`."""
+        while keys not in self._marks:
+            keys = keys[:-1]
+        first, last = self._marks[keys]
+        line = next((line for line in range(first, last + 1) if at in self._line(line)), first)
+        return Finding(self.path, line + 1, what, mend)
+
+    def _line(self, number: int) -> str:
+        return self._lines[number] if number < len(self._lines) else ""
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """Returns the value where it is a mapping, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def lookup(data: Any, keys: Keys) -> Any:
+    """Returns the value to which a chain of keys leads, `None` where it breaks."""
+    for key in keys:
+        try:
+            data = data[key]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data
+
+
+def _marks(node: yaml.Node | None, keys: Keys) -> Iterator[tuple[Keys, tuple[int, int]]]:
+    """Yields the first and last line of each value, counted from 0."""
+    if node is None:
+        yield keys, (0, 0)
+        return
+    yield keys, (node.start_mark.line, node.end_mark.line)
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield from _marks(value, (*keys, key.value))
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield from _marks(value, (*keys, index))
