@@ -8,7 +8,7 @@ It pins what requirements.lock pins, with the CUDA libraries beside TensorFlow, 
 import re
 from pathlib import Path
 
-from packaging.markers import Marker, default_environment
+from packaging.markers import Marker
 
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "azure" / "conda.yml"
@@ -16,8 +16,7 @@ PYTHON = "3.11"
 # Tracking attaches to the run of the job through these; their versions come from requirements-dev.lock.
 ON_AZURE = ("azureml-mlflow", "mlflow-skinny")
 EXTRAS = {"tensorflow": "[and-cuda]"}
-ON_THE_NODE = {
-    **default_environment(),
+ON_THE_NODE: dict[str, str] = {
     "implementation_name": "cpython",
     "os_name": "posix",
     "platform_machine": "x86_64",

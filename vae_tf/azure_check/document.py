@@ -36,7 +36,7 @@ class Document:
         self._lines = path.read_text(encoding="utf-8").splitlines()
         text = "\n".join(self._lines)
         self.data = mapping(yaml.safe_load(text))
-        self._marks = dict(_marks(yaml.compose(text), ()))
+        self._marks = dict(_marks(yaml.compose(text), (), first=0))
 
     @property
     def folder(self) -> Path:
@@ -78,15 +78,12 @@ def lookup(data: Any, keys: Keys) -> Any:
     return data
 
 
-def _marks(node: yaml.Node | None, keys: Keys) -> Iterator[tuple[Keys, tuple[int, int]]]:
-    """Yields the first and last line of each value, counted from 0."""
-    if node is None:
-        yield keys, (0, 0)
-        return
-    yield keys, (node.start_mark.line, node.end_mark.line)
+def _marks(node: yaml.Node | None, keys: Keys, first: int) -> Iterator[tuple[Keys, tuple[int, int]]]:
+    """Yields the first and last line of each value with its key, counted from 0."""
+    yield keys, (first, node.end_mark.line if node else first)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            yield from _marks(value, (*keys, key.value))
+            yield from _marks(value, (*keys, key.value), key.start_mark.line)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            yield from _marks(value, (*keys, index))
+            yield from _marks(value, (*keys, index), value.start_mark.line)

@@ -69,8 +69,9 @@ def expressions(document: Document) -> Iterator[Finding]:
             if lookup(_scope(document, keys), names) is None:
                 whole = f"${{{{{expression}}}}}"
                 yield document.finding(keys, f"{whole} names nothing", f"declare {names[-1]} or mend it", expression)
-        if "{{" in EXPRESSION.sub("", text):
-            yield document.finding(keys, "an expression that is not whole", "write it as ${{...}}", "{{")
+        broken = re.search(r"\$?\{\{\S*", EXPRESSION.sub("", text))
+        if broken:
+            yield document.finding(keys, "an expression that is not whole", "write it as ${{...}}", broken[0])
 
 
 def _scope(document: Document, keys: Keys) -> Mapping[str, Any]:

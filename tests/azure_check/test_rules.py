@@ -1,0 +1,322 @@
+"""Each rule of the linter against a file that breaks it."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from vae_tf.azure_check.rules import check
+from vae_tf.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+TRAIN = """\
+type: command
+code: ..
+command: >-
+  python -m vae_tf.train
+  --config ${{inputs.config}}
+  --variant ${{inputs.variant}}
+  --data-dir ${{inputs.data}}
+  --run-dir ${{outputs.run}}
+inputs:
+  config: configs/small.yml
+  variant: bn
+  data:
+    type: uri_folder
+    path: azureml:pictures@latest
+outputs:
+  run:
+    type: uri_folder
+    path: azureml://datastores/workspaceblobstore/paths/runs/${{name}}
+environment: file:./environment.yml
+compute: azureml:gpu-cluster
+"""
+DISTRIBUTED = """\
+distribution:
+  type: tensorflow
+  worker_count: 2
+resources:
+  instance_count: 2
+"""
+SWEEP = """\
+type: sweep
+trial:
+  code: ..
+  command: >-
+    python -m vae_tf.train --dataset folder --data-dir ${{inputs.data}}
+    --latent-dim ${{search_space.latent_dim}}
+    --learning-rate ${{search_space.learning_rate}}
+inputs:
+  data:
+    type: uri_folder
+search_space:
+  latent_dim:
+    type: choice
+    values: [2, 4, 8]
+  learning_rate:
+    type: loguniform
+    min_value: -9
+    max_value: -6
+objective:
+  goal: minimize
+  primary_metric: val_loss
+"""
+COMPONENT = """\
+type: command
+name: train
+code: ..
+command: python -m vae_tf.train --variant ${{inputs.variant}} --epochs ${{inputs.epochs}} --run-dir ${{outputs.run}}
+inputs:
+  variant:
+    type: string
+    default: bn
+  epochs:
+    type: integer
+outputs:
+  run:
+    type: uri_folder
+"""
+PIPELINE = """\
+type: pipeline
+inputs:
+  epochs: 3
+outputs:
+  picture:
+    type: uri_folder
+jobs:
+  train:
+    type: command
+    component: ./component.yml
+    inputs:
+      variant: plain
+      epochs: ${{parent.inputs.epochs}}
+  draw:
+    type: command
+    code: ..
+    command: python -m vae_tf.sample --run ${{inputs.run}} --out ${{outputs.picture}}/samples.png
+    inputs:
+      run: ${{parent.jobs.train.outputs.run}}
+    outputs:
+      picture: ${{parent.outputs.picture}}
+"""
+DEPLOYMENT = """\
+name: blue
+code_configuration:
+  code: ..
+  scoring_script: configs/small.yml
+"""
+ENDPOINT = """\
+name: vae
+auth_mode: aad_token
+"""
+FILES = {
+    "train.yml": TRAIN,
+    "distributed.yml": TRAIN + DISTRIBUTED,
+    "sweep.yml": SWEEP,
+    "component.yml": COMPONENT,
+    "pipeline.yml": PIPELINE,
+    "deployment.yml": DEPLOYMENT,
+    "endpoint.yml": ENDPOINT,
+    "environment.yml": "name: vae\nimage: mcr.microsoft.com/azureml/base\nconda_file: conda.yml\n",
+    "conda.yml": "name: vae\n",
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder of files without a fault, with what they name around it."""
+    azure = tmp_path / "azure"
+    azure.mkdir()
+    for name, text in FILES.items():
+        (azure / name).write_text(text)
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "small.yml").write_text("dataset: folder\nepochs: 1\n")
+    return azure
+
+
+def break_(folder, name, old, new):
+    text = (folder / name).read_text()
+    assert text.count(old) == 1
+    (folder / name).write_text(text.replace(old, new))
+
+
+def test_files_without_a_fault_pass(folder):
+    assert check(folder) == []
+
+
+def test_the_files_of_the_project_pass():
+    # These two are changes of their own; the files already name them.
+    absent = [] if importlib.util.find_spec("vae_tf.compare") else ["vae_tf.compare"]
+    absent += [] if (ROOT / "azure" / "score.py").exists() else ["azure/score.py"]
+    findings = map(str, check(ROOT / "azure"))
+    assert [finding for finding in findings if not any(name in finding for name in absent)] == []
+
+
+BROKEN_EXPRESSIONS = {
+    "input": ("train.yml", "${{inputs.variant}}", "${{inputs.varient}}", 6),
+    "output": ("train.yml", "${{outputs.run}}", "${{outputs.runs}}", 8),
+    "name of the service": ("train.yml", "${{name}}", "${{job}}", 18),
+    "search space": ("sweep.yml", "${{search_space.latent_dim}}", "${{search_space.latents}}", 6),
+    "search space of a job without one": ("train.yml", "${{inputs.variant}}", "${{search_space.variant}}", 6),
+    "input of the pipeline": ("pipeline.yml", "${{parent.inputs.epochs}}", "${{parent.inputs.epoch}}", 13),
+    "output of the pipeline": ("pipeline.yml", "${{parent.outputs.picture}}", "${{parent.outputs.pictures}}", 21),
+    "step": ("pipeline.yml", "${{parent.jobs.train.outputs.run}}", "${{parent.jobs.trian.outputs.run}}", 19),
+    "output of a step": ("pipeline.yml", "${{parent.jobs.train.outputs.run}}", "${{parent.jobs.train.outputs.x}}", 19),
+    "input of a step": ("pipeline.yml", "${{inputs.run}}", "${{inputs.model}}", 17),
+    "parent of a job without one": ("train.yml", "${{inputs.variant}}", "${{parent.inputs.variant}}", 6),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN_EXPRESSIONS)
+def test_expression_that_names_nothing_is_found_at_its_line(folder, case):
+    name, old, new, line = BROKEN_EXPRESSIONS[case]
+    break_(folder, name, old, new)
+    found = [str(finding) for finding in check(folder) if "names nothing" in finding.what]
+    assert len(found) == 1
+    assert found[0].startswith(f"{folder / name}:{line}: {new} names nothing; declare ")
+
+
+def test_expression_without_its_dollar_is_found(folder):
+    break_(folder, "train.yml", "${{inputs.variant}}", "{{inputs.variant}}")
+    whole = f"{folder}/train.yml:6: an expression that is not whole; write it as ${{{{...}}}}"
+    assert whole in [str(finding) for finding in check(folder)]
+
+
+def test_input_that_the_component_lacks_is_found(folder):
+    break_(folder, "pipeline.yml", "variant: plain", "varient: plain")
+    (finding,) = check(folder)
+    assert (finding.line, finding.what) == (12, "inputs of the component lack varient")
+
+
+def test_output_that_the_component_lacks_is_found(folder):
+    break_(folder, "pipeline.yml", "epochs: ${{parent.inputs.epochs}}\n", "epochs: 3\n    outputs:\n      report:\n")
+    assert [finding.what for finding in check(folder)] == ["outputs of the component lack report"]
+
+
+def test_input_that_the_component_waits_for_is_found(folder):
+    break_(folder, "pipeline.yml", "      epochs: ${{parent.inputs.epochs}}\n", "")
+    (finding,) = check(folder)
+    assert finding.what == "the component waits for the input epochs"
+
+
+def test_input_with_a_default_need_not_be_given(folder):
+    break_(folder, "pipeline.yml", "      variant: plain\n", "")
+    assert check(folder) == []
+
+
+def test_fewer_nodes_than_workers_are_found(folder):
+    break_(folder, "distributed.yml", "instance_count: 2", "instance_count: 1")
+    (finding,) = check(folder)
+    assert (finding.line, finding.what) == (23, "worker_count is 2 and resources.instance_count 1")
+
+
+def test_workers_without_a_count_of_nodes_are_found(folder):
+    break_(folder, "distributed.yml", "resources:\n  instance_count: 2\n", "")
+    assert [finding.line for finding in check(folder)] == [23]
+
+
+MISSING_PATHS = {
+    "code": ("train.yml", "code: ..", "code: ../src", 2),
+    "environment": ("train.yml", "file:./environment.yml", "file:./environments.yml", 19),
+    "conda file": ("environment.yml", "conda_file: conda.yml", "conda_file: conda.yaml", 3),
+    "component": ("pipeline.yml", "./component.yml", "./components.yml", 10),
+    "data": ("train.yml", "path: azureml:pictures@latest", "path: ../pictures", 14),
+    "scoring script": ("deployment.yml", "configs/small.yml", "small.yml", 4),
+}
+
+
+@pytest.mark.parametrize("case", MISSING_PATHS)
+def test_path_that_is_not_there_is_found(folder, case):
+    name, old, new, line = MISSING_PATHS[case]
+    break_(folder, name, old, new)
+    found = [finding for finding in check(folder) if "which is not there" in finding.what]
+    assert [(finding.path.name, finding.line) for finding in found] == [(name, line)]
+
+
+REFUSED_COMMANDS = {
+    "option": ("train.yml", "--variant", "--varient", "Unknown option '--varient'. Did you mean --variant?"),
+    "value": ("train.yml", "variant: bn", "variant: batchnorm", "variant must be one of plain, bn, v1, v2"),
+    "config": ("train.yml", "configs/small.yml", "configs/smal.yml", "config must be a readable YAML file"),
+    "module": ("train.yml", "vae_tf.train", "vae_tf.trian", "A command must be one of the package"),
+    "quotes": ("train.yml", "--variant ", "--variant '", "A command must be one that a shell can read"),
+    "step of a sweep's choice": ("sweep.yml", "[2, 4, 8]", "[2, 0, 8]", "latent_dim must be at least 1"),
+    "bound of a sweep": ("sweep.yml", "type: loguniform", "type: uniform", "learning_rate must be greater than 0"),
+    "default of a component": ("component.yml", "default: bn", "default: bm", "variant must be one of"),
+    "step with a component": ("pipeline.yml", "variant: plain", "variant: plian", "variant must be one of"),
+    "input of a pipeline": ("pipeline.yml", "epochs: 3", "epochs: 0", "epochs must be at least 1"),
+    "step with a command": ("pipeline.yml", "--out", "--output", "Unknown option '--output'"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_COMMANDS)
+def test_command_that_the_package_refuses_is_found(folder, case):
+    name, old, new, told = REFUSED_COMMANDS[case]
+    break_(folder, name, old, new)
+    found = [finding for finding in check(folder) if finding.path.name == name]
+    assert found
+    assert all(f" refuses: {told}" in finding.what for finding in found)
+
+
+def test_second_command_of_a_line_is_checked_too(folder):
+    break_(
+        folder, "train.yml", "python -m vae_tf.train", "python -m vae_tf.evaluate --runs x && python -m vae_tf.train"
+    )
+    assert "Unknown option '--runs'" in check(folder)[0].what
+
+
+def test_metric_that_no_run_logs_is_found(folder):
+    break_(folder, "sweep.yml", "primary_metric: val_loss", "primary_metric: validation_loss")
+    (finding,) = check(folder)
+    assert (finding.line, finding.what) == (21, "no run logs validation_loss")
+    assert "val_loss" in finding.mend
+
+
+def test_metric_of_held_out_pictures_without_any_is_found(folder):
+    break_(folder, "sweep.yml", "--dataset folder", "--dataset folder --val-fraction 0")
+    (finding,) = check(folder)
+    assert finding.what == "val_loss needs held-out pictures"
+
+
+def test_part_of_the_search_space_that_no_command_takes_is_found(folder):
+    break_(folder, "sweep.yml", "--learning-rate ${{search_space.learning_rate}}", "")
+    (finding,) = check(folder)
+    assert (finding.line, finding.what) == (15, "the command takes no learning_rate")
+
+
+SECRETS = {
+    "signature": ("https://x.blob.core.windows.net/c?sv=2024-01-01&sig=abc", "a shared access signature"),
+    "account key": ("DefaultEndpointsProtocol=https;AccountName=x;AccountKey=abc", "a key or password"),
+    "password": ("admin_password: abc", "a key or password"),
+    "private key": ("-----BEGIN RSA PRIVATE KEY-----", "a private key"),
+    "id": ("subscription: 01234567-89ab-cdef-0123-456789abcdef", "the id of a subscription, tenant or identity"),
+    "keys": ("auth_mode: key", "an endpoint that hands out keys"),
+}
+
+
+@pytest.mark.parametrize("case", SECRETS)
+@pytest.mark.parametrize("name", ["notes.md", "settings.py", "below/job.yml"])
+def test_secret_is_found_and_not_repeated(folder, case, name):
+    line, what = SECRETS[case]
+    (folder / "below").mkdir()
+    (folder / name).write_text(f"# first line\n{line if name.endswith('.md') else '# ' * ('---' in line) + line}\n")
+    found = [finding for finding in check(folder) if finding.what == what]
+    assert [(finding.path, finding.line) for finding in found] == [(folder / name, 2)]
+    assert "abc" not in str(found[0])
+
+
+def test_file_that_is_no_yaml_is_found(folder):
+    (folder / "train.yml").write_text("type: command\ncode: [..\n")
+    (finding,) = check(folder)
+    assert (finding.path.name, finding.line) == ("train.yml", 2)
+    assert finding.what.startswith("no valid YAML")
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "just a text", "jobs: [1]\ninputs: 3\nsearch_space: x\n"])
+def test_yaml_of_another_shape_is_left_to_the_sdk(folder, text):
+    (folder / "odd.yml").write_text(text)
+    assert [finding for finding in check(folder) if finding.path.name != "odd.yml"] == []
+
+
+def test_folder_without_yaml_is_an_input_error(tmp_path):
+    with pytest.raises(InputError, match="folder must hold YAML files"):
+        check(tmp_path)
