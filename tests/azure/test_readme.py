@@ -81,7 +81,8 @@ def test_file_of_a_command_loads_with_the_options_given(command, tmp_path):
     options = dict(zip(words[4::2], words[5::2], strict=False))
     load = LOADERS[" ".join(words[2:4])]
     if "--path" in options:
-        assert load(ROOT / options["--file"], params_override=[{"path": options["--path"]}]).path == options["--path"]
+        loaded = load(ROOT / options["--file"], params_override=[{"path": options["--path"]}])
+        assert str(loaded.path) == options["--path"]
     elif "--set" in options:
         name, value = options["--set"].split("=")
         loaded = load(ROOT / options["--file"], params_override=[{name: value}])

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from vae_tf.azure_check.rules import check
+from vae_tf import callbacks
+from vae_tf.azure_check.rules import METRICS, check
 from vae_tf.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -150,6 +151,10 @@ def test_the_files_of_the_project_pass():
     absent += [] if (ROOT / "azure" / "score.py").exists() else ["azure/score.py"]
     findings = map(str, check(ROOT / "azure"))
     assert [finding for finding in findings if not any(name in finding for name in absent)] == []
+
+
+def test_known_metrics_are_those_of_the_history():
+    assert (*callbacks.LOSSES, *(f"val_{name}" for name in callbacks.LOSSES)) == METRICS
 
 
 BROKEN_EXPRESSIONS = {
