@@ -269,6 +269,20 @@ def test_second_command_of_a_line_is_checked_too(folder):
     assert "Unknown option '--runs'" in check(folder)[0].what
 
 
+def test_command_over_several_lines_is_checked_whole(folder):
+    lines = "command: |\n  python -m vae_tf.train \\\n    --epochs 0\n"
+    (folder / "lines.yml").write_text(f"type: command\n{lines}")
+    (finding,) = check(folder)
+    assert "epochs must be at least 1" in finding.what
+
+
+def test_step_with_a_command_is_checked_with_its_own_inputs(folder):
+    break_(folder, "pipeline.yml", "--run ${{inputs.run}}", "--run x --num ${{inputs.run}}")
+    break_(folder, "pipeline.yml", "run: ${{parent.jobs.train.outputs.run}}", "run: 0")
+    (finding,) = check(folder)
+    assert "num must be at least 1" in finding.what
+
+
 def test_metric_that_no_run_logs_is_found(folder):
     break_(folder, "sweep.yml", "primary_metric: val_loss", "primary_metric: validation_loss")
     (finding,) = check(folder)
@@ -313,6 +327,18 @@ def test_file_that_is_no_yaml_is_found(folder):
     (folder / "train.yml").write_text("type: command\ncode: [..\n")
     (finding,) = check(folder)
     assert (finding.path.name, finding.line) == ("train.yml", 2)
+    assert finding.what.startswith("no valid YAML")
+
+
+def test_component_that_is_no_yaml_is_found(folder):
+    (folder / "component.yml").write_text("type: command\ncode: [..\n")
+    assert [finding.line for finding in check(folder) if finding.path.name == "component.yml"] == [2]
+
+
+def test_file_that_is_no_text_is_found(folder):
+    (folder / "train.yml").write_bytes(b"\xff\x00\x01")
+    (finding,) = check(folder)
+    assert (finding.path.name, finding.line) == ("train.yml", 1)
     assert finding.what.startswith("no valid YAML")
 
 

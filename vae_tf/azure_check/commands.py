@@ -10,13 +10,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
+import yaml
+
 from vae_tf import cli
 from vae_tf.azure_check.document import Document, Keys, lookup, mapping
 from vae_tf.config import Config
 from vae_tf.errors import InputError
 
 EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
-CALL = re.compile(r"\s*python -m (vae_tf\.\w+)(.*)")
+CALL = re.compile(r"\bpython3?\s+-m\s+(vae_tf\.\w+)(.*)")
 # What stands in for an input of a declared type that has no value yet; for a folder it is the input's name.
 STAND_INS = {"integer": "1", "number": "1", "boolean": "true"}
 
@@ -58,23 +60,27 @@ class Call(NamedTuple):
 def calls(document: Document) -> Iterator[Call]:
     """Yields every call of the package that the jobs of a file make, for each value that a sweep may draw."""
     job = document.data
+    of_pipeline = {f"parent.{name}": value for name, value in inputs(job).items()}
+
+    def given(step: Any) -> dict[str, str]:
+        return {name: filled(value, of_pipeline) for name, value in inputs(step).items()}
+
     for keys, text in document.texts():
         if keys[-1] == "command":
-            folder = code_folder(document, lookup(job, keys[:-1]))
+            owner = lookup(job, keys[:-1])
             for drawn in draws(job):
-                yield from _calls(keys, filled(text, {**inputs(job), **drawn}), folder)
-    of_pipeline = {f"parent.{name}": value for name, value in inputs(job).items()}
+                values = {**inputs(job), **given(owner), **drawn}
+                yield from _calls(keys, filled(text, values), code_folder(document, owner))
     for name, step in mapping(job.get("jobs")).items():
         component = component_of(document, step)
         if component is not None:
-            given = {key: filled(value, of_pipeline) for key, value in inputs(step).items()}
-            command = filled(str(component.data.get("command")), {**inputs(component.data), **given})
+            command = filled(str(component.data.get("command")), {**inputs(component.data), **given(step)})
             yield from _calls(("jobs", name), command, code_folder(component, component.data))
 
 
 def _calls(keys: Keys, text: str, folder: Path) -> Iterator[Call]:
-    for line in re.split(r"&&|;|\n", text):
-        called = CALL.match(line)
+    for line in re.split(r"&&|;|\n", text.replace("\\\n", " ")):
+        called = CALL.search(line)
         if called and folder.is_dir():
             yield Call(keys, called[1], called[2], folder)
 
@@ -90,10 +96,12 @@ def code_folder(document: Document, owner: Any) -> Path:
 
 
 def component_of(document: Document, step: Any) -> Document | None:
-    """Returns the component file that a step of a pipeline names, `None` where it is not on disk."""
+    """Returns the component file that a step of a pipeline names, `None` where it can't be read."""
     named = mapping(step).get("component")
-    path = document.folder / str(named).removeprefix("file:")
-    return Document(path) if isinstance(named, str) and path.is_file() else None
+    try:
+        return Document(document.folder / str(named).removeprefix("file:"))
+    except (OSError, yaml.YAMLError):  # no file at all, or one with findings of its own
+        return None
 
 
 def inputs(job: Any) -> dict[str, str]:

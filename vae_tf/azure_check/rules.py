@@ -53,9 +53,10 @@ def check(folder: Path) -> list[Finding]:
 def _of_document(path: Path) -> Iterator[Finding]:
     try:
         document = Document(path)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        yield Finding(path, line, f"no valid YAML ({error.problem})", "mend the syntax")
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        what = f"no valid YAML ({getattr(error, 'problem', error)})"
+        yield Finding(path, mark.line + 1 if mark else 1, " ".join(what.split()), "mend the syntax")
         return
     for rule in (expressions, steps, worker_counts, local_paths, commands, sweep):
         yield from rule(document)
