@@ -41,7 +41,7 @@ endef
 lock: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
-		--python-version 3.11 --upgrade pyproject.toml --extra dev --extra track --extra azure --output-file requirements-dev.lock
+		--python-version 3.11 --upgrade pyproject.toml --extra dev --output-file requirements-dev.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
 		--python-version 3.11 --constraint requirements-dev.lock pyproject.toml --output-file requirements.lock
 	$(BIN)/python scripts/make_conda_file.py

@@ -13,8 +13,8 @@ from packaging.markers import Marker
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "azure" / "conda.yml"
 PYTHON = "3.11"
-# Tracking attaches to the run of the job through these; their versions come from requirements-dev.lock.
-ON_AZURE = ("azureml-mlflow", "mlflow-skinny")
+# Through these the endpoint answers and tracking attaches to the job's run; requirements-dev.lock has their versions.
+ON_AZURE = ("azureml-inference-server-http", "azureml-mlflow", "mlflow-skinny")
 EXTRAS = {"tensorflow": "[and-cuda]"}
 ON_THE_NODE: dict[str, str] = {
     "implementation_name": "cpython",

@@ -7,14 +7,12 @@ from typing import Any
 
 import yaml
 
-from vae_tf import plots
 from vae_tf.azure_check.commands import EXPRESSION, calls, code_folder, component_of
 from vae_tf.azure_check.document import Document, Finding, Keys, lookup, mapping
 from vae_tf.config import DataConfig
 from vae_tf.errors import InputError
+from vae_tf.tracking import EPOCH_METRICS
 
-LOSSES = tuple(column for column, _ in plots.LOSSES)
-METRICS = (*LOSSES, *(f"val_{name}" for name in LOSSES))
 # What the service knows by itself.
 OF_THE_SERVICE = {"name": "of the job", "output_name": "of the output", "default_datastore": "of the workspace"}
 DECLARATIONS = ("inputs", "outputs", "search_space")
@@ -149,13 +147,13 @@ def commands(document: Document) -> Iterator[Finding]:
 
 
 def sweep(document: Document) -> Iterator[Finding]:
-    """Yields what makes a sweep steer by a metric that no run logs, or draw values that no command takes."""
+    """Yields what makes a sweep steer by a metric that no epoch logs, or draw values that no command takes."""
     job, objective = document.data, ("objective", "primary_metric")
     if "search_space" not in job:
         return
     metric = lookup(job, objective)
-    if metric not in METRICS:
-        yield document.finding(objective, f"no run logs {metric}", f"choose one of {', '.join(METRICS)}")
+    if metric not in EPOCH_METRICS:
+        yield document.finding(objective, f"no epoch logs {metric}", f"choose one of {', '.join(EPOCH_METRICS)}")
     elif metric.startswith("val_") and not _holds_pictures_out(document):
         yield document.finding(objective, f"{metric} needs held-out pictures", "add --val-fraction 0.1 to the command")
     for name in mapping(job["search_space"]):
