@@ -65,7 +65,7 @@ def test_check_of_the_folder_finds_nothing(workplace):
 
 def test_every_command_of_azure_is_marked():
     assert [line for line in commands(subscription=False) if not line.startswith("python -m vae_tf.")] == []
-    assert all(re.match(r"(\w+=\$\()?az ", line) for line in commands(subscription=True))
+    assert all(re.match(r"(\w+=\$\()?az |curl ", line) for line in commands(subscription=True))
 
 
 @pytest.mark.parametrize("command", [line for line in commands(subscription=True) if "--file" in line])
