@@ -208,3 +208,18 @@ def test_compared_total_is_minus_the_elbo_whatever_beta_was():
 def test_one_of_the_compared_curves_can_stand_alone():
     (axes,) = compared_axes(names=["KL loss"])
     np.testing.assert_allclose(axes.lines[0].get_ydata(), [2, 2])
+
+
+def test_compared_curves_show_every_end_and_cut_the_beginning_off():
+    def history(start, end):
+        losses = np.linspace(end + 10, end, 20)
+        rows = [{"epoch": e, "reconstruction_loss": loss, "kl_loss": 0.0} for e, loss in enumerate(losses, 1)]
+        rows[0]["reconstruction_loss"] = start
+        return [
+            {**row, "val_reconstruction_loss": start if e < 9 else end, "val_kl_loss": 0} for e, row in enumerate(rows)
+        ]
+
+    axes = plots.compared_curves({"low": [history(900, 100)], "high": [history(5000, 300)]}).axes[0]
+    bottom, top = axes.get_ylim()
+    assert 80 < bottom < 100
+    assert 310 < top < 330

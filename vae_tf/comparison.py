@@ -188,7 +188,10 @@ def _curves_section(comparison: Comparison) -> Section:
     refused = curves_refused(comparison)
     if refused:
         return Section("Learning curves", f"Not in the same axes: {refused}.")
-    text = "Training dashed, validation solid, a line for each run. What lies above the first tenth's end is cut off."
+    text = (
+        "Training dashed, validation solid, a line for each run. What lies above training after its first tenth is cut "
+        "off."
+    )
     pictures = [
         report.picture(plots.compared_curves(comparison.histories, [name]), f"{name} of {_labels(comparison)} by epoch")
         for name in plots.COMPARED

@@ -17,6 +17,7 @@ TITLE_CHARACTER_PIXELS = 8
 PANEL_GAP = 30
 TILE_SIDE = 72
 LOSSES = (("loss", "loss"), ("reconstruction_loss", "reconstruction loss"), ("kl_loss", "KL loss"))
+TRAINING_STYLE = "--"
 COMPARED = {
     "minus the ELBO": ("reconstruction_loss", "kl_loss"),
     "reconstruction loss": ("reconstruction_loss",),
@@ -107,7 +108,7 @@ def compared_curves(
 ) -> Figure:
     """Returns the learning curves of several groups of runs: minus the ELBO and its parts, a line for each run.
 
-    Values above those after the first tenth of the epochs are cut off, so that what is left can be told apart.
+    What lies above the training lines after their first tenth is cut off, so that the rest can be told apart.
 
     Args:
         histories: The histories of a group's runs by its label; a history has one row per epoch.
@@ -119,8 +120,7 @@ def compared_curves(
         for number, (label, runs) in enumerate(histories.items()):
             for position, history in enumerate(runs):
                 _compared_lines(axes, history, parts, None if position else label, f"C{number}")
-        after_the_fall = max(_total(runs[0][len(runs[0]) // 10], parts) for runs in histories.values())
-        axes.set_ylim(top=min(axes.get_ylim()[1], 1.05 * after_the_fall))
+        _leave_out_the_fall(axes)
         axes.set_title(name)
         _epochs_and_nats(axes)
         axes.legend(fontsize=8)
@@ -136,7 +136,7 @@ def _compared_lines(
     axes: Axes, history: Sequence[dict[str, float]], parts: Sequence[str], label: str | None, color: str
 ) -> None:
     """One run's training line, dashed, and its validation line where it has one."""
-    for prefix, style, what in (("", "--", "training"), ("val_", "-", "validation")):
+    for prefix, style, what in (("", TRAINING_STYLE, "training"), ("val_", "-", "validation")):
         if prefix + parts[0] in history[0]:
             values = [_total(row, parts, prefix) for row in history]
             axes.plot(
@@ -147,6 +147,16 @@ def _compared_lines(
                 linewidth=1.2,
                 label=label and f"{label}, {what}",
             )
+
+
+def _leave_out_the_fall(axes: Axes) -> None:
+    """Sets the vertical limits around all values but the highest of the beginning, and of early validations."""
+    values = [np.asarray(line.get_ydata(), float) for line in axes.lines]
+    training = [y for y, line in zip(values, axes.lines, strict=True) if line.get_linestyle() == TRAINING_STYLE]
+    top = max([*(y[len(y) // 10 :].max() for y in training), *(y[-1] for y in values)])
+    bottom = min(y.min() for y in values)
+    margin = 0.05 * (top - bottom) or 1.0
+    axes.set_ylim(bottom - margin, top + margin)
 
 
 def _total(row: dict[str, float], parts: Sequence[str], prefix: str = "") -> float:
