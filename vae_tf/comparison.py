@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from vae_tf import plots, report
 from vae_tf.data.catalog import load_splits
 from vae_tf.data.pipeline import first_pictures
-from vae_tf.metrics.ranking import HIGHER, NEEDED_ERRORS, Evaluation, Group, Pooled, Row, pool, rows
+from vae_tf.metrics.ranking import CONFIDENCE, HIGHER, Evaluation, Group, Pooled, Row, pool, rows
 from vae_tf.report import Cell, Section, Table
 from vae_tf.rundir import RunDir
 
@@ -105,7 +105,7 @@ def score_table(comparison: Comparison) -> Table:
     """Returns the scores of each group, the winner marked, with the difference where there are two groups."""
     labels = [_counted(group) for group in comparison.groups]
     two = len(comparison.groups) == 2
-    header = ["score", *labels, *(["difference"] if two else []), "unit"]
+    header = ["score", *labels, *([f"difference ({CONFIDENCE:.0%})"] if two else []), "unit"]
     return Table(header, [_score_row(row, comparison.groups, two) for row in comparison.rows])
 
 
@@ -237,7 +237,7 @@ def _score_row(row: Row, groups: Sequence[Group], with_difference: bool) -> list
     else:
         told = [(group.label, _told(row.groups[group.label])) for group in groups]
         values = [Cell(text, "best" if label == row.winner else "") for label, text in told]
-        values += [Cell(report.number(*difference)) for difference in row.differences.values() if with_difference]
+        values += [Cell(report.number(d.value, d.margin)) for d in row.differences.values() if with_difference]
     return [Cell(row.name + ARROWS[row.better]), *values, Cell("" if row.unit == "1" else row.unit)]
 
 
@@ -248,8 +248,8 @@ def _how_to_read(comparison: Comparison) -> str:
     ]
     if len(comparison.groups) > 1:
         sentences.append(
-            f"Marked is what is better than every other by more than {NEEDED_ERRORS:.0f} standard errors of the "
-            "difference, which pairs the pictures and counts the spread between seeds."
+            f"Marked is what is better than every other beyond the {CONFIDENCE:.0%} interval of the difference, which "
+            "pairs the pictures and counts the spread between seeds."
         )
         if any(len(group.runs) == 1 for group in comparison.groups):
             sentences.append("With a single seed, a difference says nothing of other seeds.")
@@ -278,8 +278,7 @@ def _row_as_json(row: Row) -> dict[str, Any]:
         "better": {HIGHER: "higher", 0: None, -HIGHER: "lower"}[row.better],
         "groups": {label: pooled._asdict() for label, pooled in row.groups.items()},
         "differences": [
-            {"of": pair[0], "and": pair[1], "value": value, "standard_error": error}
-            for pair, (value, error) in row.differences.items()
+            {"of": pair[0], "minus": pair[1], **difference._asdict()} for pair, difference in row.differences.items()
         ],
         "winner": row.winner,
         **({"note": row.note} if row.note else {}),

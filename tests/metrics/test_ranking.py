@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.stats import sem
+from scipy.stats import norm, sem, ttest_ind
 
 from vae_tf.config import RunConfig
 from vae_tf.errors import InputError
@@ -76,7 +76,7 @@ def test_group_has_mean_and_standard_deviation_over_seeds():
 
 def test_difference_pairs_the_pictures():
     row = compared(plain(shift=1, noise=0.5, seed=0), bn(noise=0.5, seed=1))
-    size, error = row.differences[("plain", "bn")]
+    size, error, _ = row.differences[("plain", "bn")]
     noises = [0.5 * np.random.default_rng(seed + 1).standard_normal(NUM_PICTURES) for seed in (0, 1)]
     assert size == pytest.approx(1 + noises[0].mean() - noises[1].mean())
     assert error == pytest.approx(sem(noises[0] - noises[1]))
@@ -85,14 +85,28 @@ def test_difference_pairs_the_pictures():
 
 def test_difference_without_pairs_adds_both_errors():
     row = compared(plain(paired=False), bn(paired=False))
-    assert row.differences[("plain", "bn")][1] == pytest.approx(np.sqrt(2) * sem(HARDNESS))
+    assert row.differences[("plain", "bn")].standard_error == pytest.approx(np.sqrt(2) * sem(HARDNESS))
 
 
 def test_difference_counts_the_spread_between_seeds():
     seeds = [plain(shift=shift, seed=seed) for seed, shift in enumerate((0, 2))]
     others = [bn(shift=shift, seed=seed) for seed, shift in enumerate((0, 4))]
-    error = compared(*seeds, *others).differences[("plain", "bn")][1]
+    error = compared(*seeds, *others).differences[("plain", "bn")].standard_error
     assert error == pytest.approx(np.sqrt(2 / 2 + 8 / 2))
+
+
+def test_margin_of_a_few_seeds_is_that_of_welch():
+    shifts, other_shifts = (0.0, 2.0, 3.0), (1.0, 5.0, 6.0, 9.0)
+    seeds = [plain(shift=shift, seed=seed) for seed, shift in enumerate(shifts)]
+    others = [bn(shift=shift, seed=seed) for seed, shift in enumerate(other_shifts)]
+    difference = compared(*seeds, *others).differences[("plain", "bn")]
+    interval = ttest_ind(shifts, other_shifts, equal_var=False).confidence_interval(0.95)
+    assert (difference.value - difference.margin, difference.value + difference.margin) == pytest.approx(interval)
+
+
+def test_margin_of_single_runs_is_that_of_the_normal_distribution():
+    difference = compared(plain(noise=1), bn(noise=1, seed=1)).differences[("plain", "bn")]
+    assert difference.margin == pytest.approx(norm.ppf(0.975) * difference.standard_error)
 
 
 @pytest.mark.parametrize(("score", "winner"), [("elbo", "bn"), ("nll", "plain"), ("kl_loss", None)])
@@ -101,10 +115,10 @@ def test_winner_depends_on_what_is_better(score, winner):
 
 
 @pytest.mark.parametrize(("noise", "winner"), [(0.1, "bn"), (100, None)])
-def test_there_is_a_winner_only_beyond_two_standard_errors(noise, winner):
+def test_there_is_a_winner_only_beyond_the_margin(noise, winner):
     row = compared(plain(), bn(shift=1, noise=noise, seed=0))
-    size, error = row.differences[("plain", "bn")]
-    assert (abs(size) > 2 * error) == (winner is not None)
+    difference = row.differences[("plain", "bn")]
+    assert (abs(difference.value) > difference.margin) == (winner is not None)
     assert row.winner == winner
 
 

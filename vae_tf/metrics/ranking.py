@@ -6,6 +6,7 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import stats
 
 from vae_tf.config import RunConfig
 from vae_tf.errors import InputError
@@ -14,7 +15,7 @@ from vae_tf.errors import InputError
 NOT_THE_EXPERIMENT = {"seed", "device", "sample_every"}
 # Keys whose values speak for themselves in a label.
 PLAIN_IN_LABELS = {"arch", "variant", "dataset", "likelihood"}
-NEEDED_ERRORS = 2.0
+CONFIDENCE = 0.95
 
 # What is better, by the beginning of a score's name; a score that is not here describes and ranks nothing.
 LOWER, HIGHER = -1, 1
@@ -59,6 +60,14 @@ class Pooled(NamedTuple):
     num_runs: int
 
 
+class Difference(NamedTuple):
+    """How far one group is from another in a score."""
+
+    value: float  # of the first group minus that of the second
+    standard_error: float  # over pictures and over seeds
+    margin: float  # half the width of the confidence interval
+
+
 class Row(NamedTuple):
     """One score of all groups.
 
@@ -67,8 +76,8 @@ class Row(NamedTuple):
         unit: What it counts.
         better: 1 where more is better, -1 where less is, 0 where it only describes.
         groups: The score by the label of the group; empty where it is refused.
-        differences: (label, other label) -> difference of the means and its standard error.
-        winner: Label of the group that is better than every other by more than two standard errors, or None.
+        differences: (label, other label) -> difference of the means.
+        winner: Label of the group that is better than every other by more than the margin, or None.
         refused: Why the numbers can't be compared, or an empty text.
         note: What a reader must know before using the number, or an empty text.
     """
@@ -77,7 +86,7 @@ class Row(NamedTuple):
     unit: str
     better: int
     groups: dict[str, Pooled]
-    differences: dict[tuple[str, str], tuple[float, float]]
+    differences: dict[tuple[str, str], Difference]
     winner: str | None
     refused: str = ""
     note: str = ""
@@ -182,11 +191,12 @@ def _pooled(name: str, group: Sequence[Evaluation]) -> Pooled:
 
 def _difference(
     name: str, a: Sequence[Evaluation], b: Sequence[Evaluation], pooled_a: Pooled, pooled_b: Pooled
-) -> tuple[float, float]:
-    """Difference of the means, and its standard error over pictures and over seeds.
+) -> Difference:
+    """Difference of the means, its standard error over pictures and over seeds, and its 95 % margin.
 
     Where the score is a mean over the same pictures, the pictures are paired: what makes a picture hard makes it
-    hard for both, and cancels.
+    hard for both, and cancels. The margin is Student's: three seeds say little about their own spread (Welch 1947;
+    the error over pictures counts as known).
     """
     if all(name in run.per_image for run in (*a, *b)):
         by_image = np.mean([run.per_image[name] for run in a], axis=0) - np.mean(
@@ -195,15 +205,21 @@ def _difference(
         measuring = float(by_image.std(ddof=1) / math.sqrt(len(by_image)))
     else:
         measuring = math.hypot(pooled_a.standard_error, pooled_b.standard_error)
-    between_seeds = [(each.seeds_sd or 0.0) / math.sqrt(each.num_runs) for each in (pooled_a, pooled_b)]
-    return pooled_a.mean - pooled_b.mean, math.hypot(measuring, *between_seeds)
+    of_seeds = [
+        (each.seeds_sd**2 / each.num_runs, each.num_runs - 1)
+        for each in (pooled_a, pooled_b)
+        if each.seeds_sd is not None
+    ]
+    variance = measuring**2 + sum(square for square, _ in of_seeds)
+    uncertainty = sum(square**2 / freedom for square, freedom in of_seeds)
+    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, variance**2 / uncertainty if uncertainty else math.inf)
+    error = math.sqrt(variance)
+    return Difference(pooled_a.mean - pooled_b.mean, error, float(quantile) * error)
 
 
-def _winner(
-    better: int, pooled: dict[str, Pooled], differences: dict[tuple[str, str], tuple[float, float]]
-) -> str | None:
+def _winner(better: int, pooled: Mapping[str, Pooled], differences: Mapping[tuple[str, str], Difference]) -> str | None:
     if better == 0 or len(pooled) < 2:
         return None
     best = max(pooled, key=lambda label: better * pooled[label].mean)
     against = [difference for pair, difference in differences.items() if best in pair]
-    return best if all(abs(size) > NEEDED_ERRORS * error for size, error in against) else None
+    return best if all(abs(difference.value) > difference.margin for difference in against) else None
