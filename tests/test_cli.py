@@ -61,6 +61,11 @@ def yaml_file(folder: Path, text: str) -> Path:
     return path
 
 
+def test_an_option_like_no_other_gets_no_hint():
+    with pytest.raises(InputError, match=r"Unknown option '--out'$"):
+        parse("--out", "x")
+
+
 def test_without_options_the_defaults_hold():
     options = parse()
     assert (options.dataset, options.arch, options.variant) == ("fashion_mnist_sample", "conv", "bn")

@@ -141,7 +141,9 @@ def test_what_depends_on_the_likelihood_is_refused_with_the_reason(compare, caps
     assert scores["elbo"] == {"unit": "nats per image", "refused": "different likelihoods: bernoulli and gaussian"}
     assert "winner" in scores["reconstruction_mse"]
     assert not (tmp_path / "out" / "curves.png").exists()
-    assert "Not compared (different likelihoods: bernoulli and gaussian): elbo" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Not compared: elbo, reconstruction_loss" in printed
+    assert "(different likelihoods: bernoulli and gaussian)." in printed
 
 
 def test_pictures_that_moved_are_found_by_data_dir(compare, refused, tmp_path):

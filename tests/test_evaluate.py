@@ -1,6 +1,7 @@
 """python -m vae_tf.evaluate, on a run of a second."""
 
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -172,9 +173,31 @@ def test_an_unfinished_run_is_refused(refused, folder):
     assert "must be finished" in refused("unfinished")
 
 
+def test_a_config_that_is_not_that_of_the_run_is_refused(refused, folder):
+    shutil.copytree(folder / "grey", folder / "emptied")
+    (folder / "emptied" / "config.yml").write_text("")
+    assert "config.yml must be as train wrote it" in refused("emptied")
+    text = (folder / "grey" / "config.yml").read_text()
+    (folder / "emptied" / "config.yml").write_text(text.replace("image_size: 8x8", "image_size: 9x8"))
+    assert "pictures of (9, 8, 1) and a model for (8, 8, 1)" in refused("emptied")
+
+
+def test_metrics_are_written_last(evaluated, folder, monkeypatch):
+    """An evaluation that is interrupted in its report is none."""
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    shutil.copytree(folder / "binary", folder / "broken_off", ignore=shutil.ignore_patterns("metrics.json"))
+    monkeypatch.setattr(RunDir, "write_report", interrupted)
+    with pytest.raises(SystemExit):
+        evaluated("broken_off", "--nll-images", 4)
+    assert not RunDir(folder / "broken_off").is_evaluated
+
+
 def test_a_damaged_model_is_refused(refused, folder):
     (folder / "damaged").mkdir()
     (folder / "damaged" / "config.yml").write_text((folder / "grey" / "config.yml").read_text())
     (folder / "damaged" / "model.keras").write_bytes((folder / "grey" / "model.keras").read_bytes()[:500])
-    assert "undamaged model" in refused("damaged")
+    assert "undamaged model of this package (it is cut off" in refused("damaged")
     assert not (folder / "damaged" / "metrics.json").exists()

@@ -158,13 +158,15 @@ def test_folder_that_the_user_may_not_enter_is_an_input_error(ordinary_user, tmp
 
 
 def test_config_comes_back_equal(run):
-    config = RunConfig(arch="dense", hidden_sizes=(30, 20), likelihood="gaussian", sigma=0.5, image_size="64x48")
+    config = RunConfig(
+        arch="dense", hidden_sizes=(30, 20), likelihood="gaussian", sigma=0.5, image_size="64x48", channels=1
+    )
     run.write_config(config)
     assert run.read_config() == config
 
 
 def test_pictures_that_have_moved_are_found_at_their_new_place(run):
-    config = RunConfig(dataset="folder", data_dir="/there")
+    config = RunConfig(dataset="folder", data_dir="/there", image_size="8x8", channels=1)
     run.write_config(config)
     moved = RunDir.open(run.path, "/here").read_config()
     assert moved == config.model_copy(update={"data_dir": "/here"})

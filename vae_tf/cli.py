@@ -82,10 +82,13 @@ def _option(name: str) -> str:
 
 
 class _HelpFormatter(argparse.HelpFormatter):
-    """Leaves out "(default: None)": the help text says what happens then."""
+    """Leaves out empty defaults, where the help text says what happens, and the types of Python."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help and action.help.removesuffix("(default: None)").rstrip()
+        return action.help and re.sub(r"\s*\(default: (None|\(\))\)$", "", action.help)
+
+    def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
+        return re.sub(r"tuple\[(\w+),\.\.\.\]", r"\1,\1,...", super()._format_args(action, default_metavar))
 
 
 def _explained(message: str, options: type[Config]) -> str:
@@ -96,8 +99,9 @@ def _explained(message: str, options: type[Config]) -> str:
     word = unknown.group(1)
     if not word.startswith("-"):
         return f"Options begin with --. Received: {word}"
-    names = [_option(name) for name in options.model_fields]
-    return f"Unknown option '{word}'{registry.did_you_mean(word.partition('=')[0], names)}"
+    names = [name.replace("_", "-") for name in options.model_fields]
+    hint = registry.did_you_mean(word.partition("=")[0].lstrip("-"), names)
+    return f"Unknown option '{word}'{hint.replace('mean ', 'mean --')}"
 
 
 def run(main: Callable[[OptionsT], None], options: type[OptionsT], command: str) -> None:

@@ -155,7 +155,7 @@ def write(comparison: "Comparison", out: Path) -> dict[str, Path]:
     page = report.page(labels, shown.lead(comparison), shown.sections(comparison))
     texts = {
         "Report": ("report.html", page),
-        "Markdown table": ("compare.md", table.markdown()),
+        "Markdown table": ("compare.md", f"{table.markdown()}\n{' '.join(shown.how_to_read(comparison))}\n"),
         "Numbers": ("compare.json", json.dumps(shown.as_json(comparison), indent=2) + "\n"),
     }
     figures = {
@@ -211,8 +211,7 @@ def main(options: CompareOptions) -> None:
     use_device(options.device)
     comparison = compare_runs(runs, options.settings())
     print(shown.score_table(comparison).text())
-    for reason, names in shown.refusals(comparison).items():
-        print(f"Not compared ({reason}): {', '.join(names)}")
+    print("\n".join(shown.how_to_read(comparison)))
     for what, path in write(comparison, out).items():
         print(f"{what:16}{path}")
 

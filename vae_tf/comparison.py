@@ -109,13 +109,22 @@ def score_table(comparison: Comparison) -> Table:
     return Table(header, [_score_row(row, comparison.groups, two) for row in comparison.rows])
 
 
-def refusals(comparison: Comparison) -> dict[str, list[str]]:
-    """Returns the names of the scores that can't be compared, by the reason."""
-    reasons: dict[str, list[str]] = {}
-    for row in comparison.rows:
-        if row.refused:
-            reasons.setdefault(row.refused, []).append(row.name)
-    return reasons
+def how_to_read(comparison: Comparison) -> list[str]:
+    """Returns the sentences that explain the score table, with what could not be compared and why."""
+    sentences = [
+        "Arrows show what is better; a score without one describes and ranks nothing.",
+        "± is the standard deviation over seeds where a group has several, else the standard error over pictures.",
+    ]
+    if len(comparison.groups) > 1:
+        sentences.append(
+            f"Marked is what is better than every other beyond the {CONFIDENCE:.0%} interval of the difference, which "
+            "pairs the pictures and counts the spread between seeds."
+        )
+        if any(len(group.runs) == 1 for group in comparison.groups):
+            sentences.append("With a single seed, a difference says nothing of other seeds.")
+    notes = dict.fromkeys(f"{row.name}: {row.note}." for row in comparison.rows if row.note)
+    refused = [f"Not compared: {', '.join(names)} ({why})." for why, names in _refusals(comparison).items()]
+    return [*sentences, *notes, *refused]
 
 
 def reference_table(comparison: Comparison) -> Table:
@@ -137,7 +146,7 @@ def sections(comparison: Comparison) -> list[Section]:
         _samples_section(comparison),
         _reconstructions_section(comparison),
         _curves_section(comparison),
-        Section("Scores", _how_to_read(comparison), table=score_table(comparison)),
+        Section("Scores", " ".join(how_to_read(comparison)), table=score_table(comparison)),
         Section(
             "What the sample scores mean",
             "The same scores for training pictures, for noise, and for a normal distribution and a mixture of normals "
@@ -188,10 +197,7 @@ def _curves_section(comparison: Comparison) -> Section:
     refused = curves_refused(comparison)
     if refused:
         return Section("Learning curves", f"Not in the same axes: {refused}.")
-    text = (
-        "Training dashed, validation solid, a line for each run. What lies above training after its first tenth is cut "
-        "off."
-    )
+    text = "Training dashed, validation solid, a line for each run. The steep beginning is cut off."
     pictures = [
         report.picture(plots.compared_curves(comparison.histories, [name]), f"{name} of {_labels(comparison)} by epoch")
         for name in plots.COMPARED
@@ -241,21 +247,13 @@ def _score_row(row: Row, groups: Sequence[Group], with_difference: bool) -> list
     return [Cell(row.name + ARROWS[row.better]), *values, Cell("" if row.unit == "1" else row.unit)]
 
 
-def _how_to_read(comparison: Comparison) -> str:
-    sentences = [
-        "Arrows show what is better; a score without one describes and ranks nothing.",
-        "± is the standard deviation over seeds where a group has several, else the standard error over pictures.",
-    ]
-    if len(comparison.groups) > 1:
-        sentences.append(
-            f"Marked is what is better than every other beyond the {CONFIDENCE:.0%} interval of the difference, which "
-            "pairs the pictures and counts the spread between seeds."
-        )
-        if any(len(group.runs) == 1 for group in comparison.groups):
-            sentences.append("With a single seed, a difference says nothing of other seeds.")
-    notes = dict.fromkeys(f"{row.name}: {row.note}." for row in comparison.rows if row.note)
-    refused = [f"Not compared: {', '.join(names)} ({why})." for why, names in refusals(comparison).items()]
-    return " ".join([*sentences, *notes, *refused])
+def _refusals(comparison: Comparison) -> dict[str, list[str]]:
+    """The names of the scores that can't be compared, by the reason."""
+    reasons: dict[str, list[str]] = {}
+    for row in comparison.rows:
+        if row.refused:
+            reasons.setdefault(row.refused, []).append(row.name)
+    return reasons
 
 
 def _runs_table(comparison: Comparison) -> Table:

@@ -14,7 +14,9 @@ from vae_tf.config import LARGEST_COUNT, Config, Seed, UserPath
 from vae_tf.errors import InputError
 
 if TYPE_CHECKING:
+    from vae_tf.metrics.ranking import Evaluation
     from vae_tf.metrics.suite import Scores, Subject
+    from vae_tf.model.vae import VAE
     from vae_tf.rundir import RunDir
 
 COMMAND = "python -m vae_tf.evaluate"
@@ -66,6 +68,7 @@ def evaluate_run(run: "RunDir", settings: EvaluateSettings, seed: int = 0) -> di
     """
     from vae_tf.data.catalog import load_splits
     from vae_tf.distribute import errors_in_one_line
+    from vae_tf.metrics.ranking import Evaluation
     from vae_tf.metrics.suite import Subject
 
     config = run.read_config()
@@ -74,20 +77,30 @@ def evaluate_run(run: "RunDir", settings: EvaluateSettings, seed: int = 0) -> di
     if examples is None:
         raise InputError("split=val needs a run that held a part out. Received: val_fraction=0; use --split test")
     model = run.load_model()
+    _check_fits(model, splits.spec.image_shape, run)
     with errors_in_one_line():
         subject = Subject(config, splits, settings.split, examples, model, seed)
         scores, results = _measured(subject, settings)
     per_image = {name: score.per_example for name, score in scores.items() if score.per_example is not None}
-    run.write_metrics(results, per_image)
-    _write_report(run)
+    _write_report(run, Evaluation(config, results, per_image))
+    run.write_metrics(results, per_image)  # last: a run that has its metrics has been evaluated to the end
     return results
 
 
-def _write_report(run: "RunDir") -> None:
+def _check_fits(model: "VAE", image_shape: tuple[int, int, int], run: "RunDir") -> None:
+    expected = tuple(model.encoder.input_shape[1:])
+    if expected != image_shape:
+        raise InputError(
+            f"The model and config.yml of a run must agree. Received: {run.path} with pictures of {image_shape} and a "
+            f"model for {expected}; train it again"
+        )
+
+
+def _write_report(run: "RunDir", evaluation: "Evaluation") -> None:
     from vae_tf import comparison, report
 
     name = run.path.name
-    alone = comparison.compared({name: run}, {name: comparison.evaluation_of(run)})
+    alone = comparison.compared({name: run}, {name: evaluation})
     run.write_report(report.page(name, comparison.lead(alone), comparison.sections(alone)))
 
 
@@ -186,7 +199,8 @@ def print_table(results: dict[str, Any]) -> None:
 
 
 def _line(name: str, score: dict[str, Any]) -> str:
-    samples = f", {score['num_samples']:,} samples" if "num_samples" in score else ""
+    count = score.get("num_samples")
+    samples = f", {count:,} sample{'s' * (count > 1)}" if count else ""
     note = f"; {score['note']}" if "note" in score else ""
     value = f"{score['value']:>12.4f} +- {score['standard_error']:<10.4f}"
     return f"{name:48} {value} {score['unit']} ({score['num_examples']:,} pictures{samples}{note})"

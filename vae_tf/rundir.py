@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -117,11 +117,12 @@ class RunDir:
             InputError: There is no run at `path`.
         """
         try:
-            is_run = (path / CONFIG).is_file()
+            there, is_run = path.exists(), (path / CONFIG).is_file()
         except OSError as error:
             raise InputError(f"run must be a run folder that can be read. Received: {path} ({error})") from None
         if not is_run:
-            raise InputError(f"run must be a run folder. Received: {path} (no {CONFIG} in it)")
+            reason = f"no {CONFIG} in it" if there else "there is no such folder"
+            raise InputError(f"run must be a run folder, as train writes it. Received: {path} ({reason})")
         return cls(path, data_dir)
 
     def write_config(self, config: RunConfig) -> None:
@@ -136,6 +137,8 @@ class RunDir:
             InputError: The file is damaged.
         """
         config = RunConfig.from_yaml(self.path / CONFIG)
+        if config.image_size is None or config.channels is None:
+            raise InputError(f"{self.path / CONFIG} must be as train wrote it. Received: a file without image_size")
         return config if self._data_dir is None else config.model_copy(update={"data_dir": self._data_dir})
 
     def write_history(self, history: Sequence[dict[str, float]]) -> None:
@@ -238,7 +241,7 @@ class RunDir:
             InputError: There is no model yet.
         """
         if not self.is_finished:
-            raise InputError(f"run must be finished. Received: {self.path} (no {MODEL} in it)")
+            raise InputError(f"run must be finished. Received: {self.path} (no {MODEL} in it); let its training end")
 
     def load_model(self) -> "VAE":
         """Returns the model in `model.keras`, read in safe mode.
@@ -256,7 +259,8 @@ class RunDir:
         try:
             return keras.saving.load_model(path, safe_mode=True)
         except Exception as error:  # Keras raises whatever the zip, json and h5 readers raise
-            reason = " ".join(str(error).split())[:120]
+            # Keras calls a file that is no zip one that is not there.
+            reason = " ".join(str(error).split())[:120] if is_zipfile(path) else "it is cut off, or another file"
             raise InputError(f"{path} must be an undamaged model of this package ({reason})") from error
 
     def _save(self, figure: Figure, name: Path) -> Path:
