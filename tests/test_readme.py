@@ -97,7 +97,7 @@ def test_sampling_command_runs_as_it_stands(command, workplace):
 
 @pytest.mark.parametrize("command", module_commands("evaluate"))
 def test_evaluating_command_runs_as_it_stands(command, workplace):
-    assert run(workplace, command).stdout.endswith("metrics.json\n")
+    assert run(workplace, command).stdout.endswith("report.html\n")
 
 
 @pytest.mark.parametrize("command", module_commands("compare"))
