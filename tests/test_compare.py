@@ -231,7 +231,7 @@ def test_what_makes_no_comparison_is_refused(words, told):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("bn0", "absent"), "run must be a run folder. Received: absent"),
+        (("bn0", "absent"), "as train writes it. Received: absent (there is no such folder)"),
         (("bn0", "unfinished"), "run must be finished. Received: unfinished"),
         (("bn0", "../{}/bn0"), "equal in both; leave one out"),
     ],
