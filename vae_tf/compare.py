@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import model_validator
 from pydantic_settings import CliPositionalArg, CliSuppress
@@ -122,20 +122,25 @@ def evaluations(runs: Mapping[str, RunDir], settings: EvaluateSettings) -> "dict
     return found
 
 
-def compare_runs(runs: Sequence[RunDir], settings: EvaluateSettings) -> "Comparison":
+def compare_runs(
+    runs: Sequence[RunDir], settings: EvaluateSettings, device: Literal["auto", "cpu", "gpu"] = "auto"
+) -> "Comparison":
     """Evaluates what is not evaluated yet and returns the runs side by side.
 
     Args:
         runs: Finished runs, no two of one configuration and seed.
         settings: Of the evaluation; what is not given explicitly is taken as a run was evaluated.
+        device: Where to compute.
 
     Raises:
-        InputError: A run's data, model or files can't be read, or can't be evaluated.
+        InputError: The device is not there. A run's data, model or files can't be read, or can't be evaluated.
     """
     cli.load_tensorflow()
 
     from vae_tf.comparison import compared
+    from vae_tf.distribute import use_device
 
+    use_device(device)
     by_name = {str(run.path): run for run in runs}
     return compared(by_name, evaluations(by_name, settings))
 
@@ -203,13 +208,10 @@ def main(options: CompareOptions) -> None:
     _make_folder(out, may_hold_runs=bool(options.variants))
     if options.variants:
         runs = train_missing(options.trainings(), out / RUNS)
-    cli.load_tensorflow()
+    comparison = compare_runs(runs, options.settings(), options.device)
 
     from vae_tf import comparison as shown
-    from vae_tf.distribute import use_device
 
-    use_device(options.device)
-    comparison = compare_runs(runs, options.settings())
     print(shown.score_table(comparison).text())
     print("\n".join(shown.how_to_read(comparison)))
     for what, path in write(comparison, out).items():
