@@ -145,7 +145,7 @@ class ModelConfig(Config):
     activation: Annotated[str, _one_of("activation", registry.ACTIVATIONS)] | None = None
     """Activation of the dense hidden layers. Default: relu."""
     likelihood: Annotated[str, _one_of("likelihood", registry.LIKELIHOODS)] = "bernoulli"
-    """bernoulli or gaussian."""
+    """bernoulli, gaussian, learned_gaussian, continuous_bernoulli or logistic_mixture (8-bit pixels)."""
     sigma: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Standard deviation of the gaussian likelihood. Default: 1."""
     beta: float = Field(1.0, ge=0, le=1e6, allow_inf_nan=False)

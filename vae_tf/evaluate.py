@@ -142,16 +142,15 @@ def likelihood_scores(subject: "Subject", settings: EvaluateSettings) -> "Scores
         "kl_loss": mean_estimate(terms.kl_loss, nats, seed, num_samples=1),
     }
     values = _importance_sampled(subject, settings)
-    is_likelihood = subject.config.likelihood != "bernoulli" or all(
-        np.isin(batch, (0, 1)).all() for batch in subject.batches()
-    )
+    support = model.likelihood.support
+    is_likelihood = support != "binary" or all(np.isin(batch, (0, 1)).all() for batch in subject.batches())
     if not is_likelihood:
         note = "a Bernoulli likelihood on grey values: a bound to compare runs with, not an NLL"
         bound = mean_estimate(values, nats, seed, num_samples=settings.nll_samples, note=note)
         return {**scores, "cross_entropy_bound": bound}
     nll = mean_estimate(values, nats, seed, num_samples=settings.nll_samples)
     per_dim = 1 / (math.prod(subject.splits.spec.image_shape) * math.log(2))
-    note = "" if subject.config.likelihood == "bernoulli" else "of a density over [0, 1], not of 8-bit values"
+    note = "of a density over [0, 1], not of 8-bit values" if support == "continuous" else ""
     bits = mean_estimate(values * per_dim, "bits per dimension", seed, num_samples=settings.nll_samples, note=note)
     return {**scores, "nll": nll, "bits_per_dim": bits}
 

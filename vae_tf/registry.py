@@ -27,6 +27,9 @@ BACKBONES = {
 LIKELIHOODS = {
     "bernoulli": "vae_tf.model.likelihood:Bernoulli",
     "gaussian": "vae_tf.model.likelihood:Gaussian",
+    "learned_gaussian": "vae_tf.model.likelihood:LearnedGaussian",
+    "continuous_bernoulli": "vae_tf.model.likelihood:ContinuousBernoulli",
+    "logistic_mixture": "vae_tf.model.likelihood:LogisticMixture",
 }
 VARIANTS = ("plain", "bn")
 VARIANT_ALIASES = {"v1": "plain", "v2": "bn"}

@@ -8,7 +8,14 @@ import keras
 from vae_tf.model.backbones.conv import ConvBackbone
 from vae_tf.model.backbones.dense import DenseBackbone
 from vae_tf.model.build import build_vae
-from vae_tf.model.likelihood import Bernoulli, Gaussian, Likelihood
+from vae_tf.model.likelihood import (
+    Bernoulli,
+    ContinuousBernoulli,
+    Gaussian,
+    LearnedGaussian,
+    Likelihood,
+    LogisticMixture,
+)
 from vae_tf.model.objective import BetaELBO, Objective, Terms
 from vae_tf.model.posterior import DiagonalNormal, Posterior
 from vae_tf.model.prior import Prior, StandardNormal
@@ -18,11 +25,14 @@ __all__ = [
     "VAE",
     "Bernoulli",
     "BetaELBO",
+    "ContinuousBernoulli",
     "ConvBackbone",
     "DenseBackbone",
     "DiagonalNormal",
     "Gaussian",
+    "LearnedGaussian",
     "Likelihood",
+    "LogisticMixture",
     "Objective",
     "Posterior",
     "Prior",

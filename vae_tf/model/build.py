@@ -34,7 +34,8 @@ def build_vae(
         latent_dim: Number of latent dimensions.
         arch: `"conv"` or `"dense"`.
         variant: `"plain"` (alias `"v1"`) or `"bn"` (`"v2"`), with batch normalization.
-        likelihood: `"bernoulli"` or `"gaussian"`.
+        likelihood: `"bernoulli"`, `"gaussian"`, `"learned_gaussian"`, `"continuous_bernoulli"` or
+            `"logistic_mixture"`.
         hidden_sizes: Units of the dense encoder's hidden layers; default `(512, 256)`.
         activation: Activation of the dense hidden layers; default `"relu"`.
         sigma: Standard deviation of the gaussian likelihood; default 1.

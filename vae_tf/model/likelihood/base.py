@@ -1,0 +1,53 @@
+"""What every likelihood offers."""
+
+from typing import Literal
+
+import keras
+from keras import ops
+
+from vae_tf.model.posterior import Seed
+
+
+class Likelihood(keras.layers.Layer):
+    """A family of distributions over data, one member per example, given by raw parameters.
+
+    Attributes:
+        support: What it is a probability of: 0/1 pixels (`"binary"`), the 256 values of an 8-bit pixel
+            (`"8-bit"`), or, as a density, any number (`"continuous"`).
+    """
+
+    support: Literal["binary", "8-bit", "continuous"]
+
+    def params_size(self, channels: int) -> int:
+        """Returns how many channels of raw parameters data of `channels` channels needs."""
+        raise NotImplementedError
+
+    def log_prob(self, params: keras.KerasTensor, x: keras.KerasTensor) -> keras.KerasTensor:
+        """Returns log p(x | z) in nats.
+
+        Args:
+            params: Raw parameters `(..., B, H, W, P)`; the leading axes broadcast.
+            x: Data `(B, H, W, C)`.
+
+        Returns:
+            float32 `(..., B)`, summed over pixels and channels.
+        """
+        event_axes = tuple(range(1 - len(x.shape), 0))
+        params, x = ops.cast(params, "float32"), ops.cast(x, "float32")
+        return ops.sum(self._log_prob_per_value(params, x), axis=event_axes)
+
+    def log_prob_of_draws(self, params: keras.KerasTensor, x: keras.KerasTensor) -> keras.KerasTensor:
+        """Returns `log_prob` in the form that is quickest to evaluate, not to differentiate, compiled by XLA."""
+        return self.log_prob(params, x)
+
+    def _log_prob_per_value(self, params: keras.KerasTensor, x: keras.KerasTensor) -> keras.KerasTensor:
+        """Terms `(..., B, H, W, C or 1)` that add up to the log-probability, for float32 arguments."""
+        raise NotImplementedError
+
+    def mean(self, params: keras.KerasTensor) -> keras.KerasTensor:
+        """Returns E[x | z] in data units, `(..., H, W, C)`, for raw parameters `(..., H, W, P)`."""
+        raise NotImplementedError
+
+    def sample(self, params: keras.KerasTensor, seed: Seed) -> keras.KerasTensor:
+        """Returns one draw `(..., H, W, C)` for each row of raw parameters `(..., H, W, P)`."""
+        raise NotImplementedError

@@ -1,0 +1,93 @@
+"""Normal likelihoods: with a given standard deviation, or one that is learned."""
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from vae_tf.model.likelihood.base import Likelihood
+from vae_tf.model.posterior import Seed
+
+LOG_SQRT_2_PI = 0.5 * math.log(2 * math.pi)
+SMALLEST_LOG_SIGMA = -6.0
+
+
+@keras.saving.register_keras_serializable(package="vae_tf")
+class Gaussian(Likelihood):
+    """Independent normal pixels with one fixed standard deviation; raw parameters are means.
+
+    With `sigma = sqrt(1/2)` the negative log-likelihood is the plain squared error of many notebooks, up to
+    a constant; with `sigma = 1`, half of it. Means are not bounded: they can leave [0, 1].
+
+    Args:
+        sigma: Standard deviation in data units, greater than 0.
+        **kwargs: As of `keras.layers.Layer`.
+    """
+
+    support = "continuous"
+
+    def __init__(self, sigma: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not 0 < sigma < math.inf:
+            raise ValueError(f"sigma must be a finite number greater than 0. Received: sigma={sigma}")
+        self.sigma = sigma
+
+    def params_size(self, channels: int) -> int:
+        """Returns `channels`."""
+        return channels
+
+    def _log_prob_per_value(self, params: keras.KerasTensor, x: keras.KerasTensor) -> keras.KerasTensor:
+        return -0.5 * ops.square((x - params) / self.sigma) - math.log(self.sigma) - LOG_SQRT_2_PI
+
+    def mean(self, params: keras.KerasTensor) -> keras.KerasTensor:
+        """Returns the means as they are."""
+        return params
+
+    def sample(self, params: keras.KerasTensor, seed: Seed) -> keras.KerasTensor:
+        """Returns means + sigma * noise, float32, in the shape of the means."""
+        noise = keras.random.normal(ops.shape(params), dtype="float32", seed=seed)
+        return ops.cast(params, "float32") + self.sigma * noise
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "sigma": self.sigma}
+
+
+@keras.saving.register_keras_serializable(package="vae_tf")
+class LearnedGaussian(Likelihood):
+    """Independent normal pixels with one standard deviation, which is learned; raw parameters are means.
+
+    The model finds by itself how much of the data is noise, so that no sigma and no beta need tuning (sigma-VAE,
+    Rybkin et al. 2021). Sigma begins at 1 and stays above e^-6, less than an 8-bit step, by a soft bound.
+    """
+
+    support = "continuous"
+
+    def build(self, input_shape: Any = None) -> None:
+        """Creates the weight."""
+        self.raw_log_sigma = self.add_weight(shape=(), initializer="zeros", dtype="float32", name="raw_log_sigma")
+        self.built = True
+
+    @property
+    def log_sigma(self) -> keras.KerasTensor:
+        """Logarithm of the standard deviation, a scalar."""
+        offset = math.log(math.expm1(-SMALLEST_LOG_SIGMA))  # so that a raw 0 is a log sigma of 0
+        return SMALLEST_LOG_SIGMA + ops.softplus(self.raw_log_sigma + offset)
+
+    def params_size(self, channels: int) -> int:
+        """Returns `channels`."""
+        return channels
+
+    def _log_prob_per_value(self, params: keras.KerasTensor, x: keras.KerasTensor) -> keras.KerasTensor:
+        log_sigma = self.log_sigma
+        return -0.5 * ops.square((x - params) * ops.exp(-log_sigma)) - log_sigma - LOG_SQRT_2_PI
+
+    def mean(self, params: keras.KerasTensor) -> keras.KerasTensor:
+        """Returns the means as they are."""
+        return params
+
+    def sample(self, params: keras.KerasTensor, seed: Seed) -> keras.KerasTensor:
+        """Returns means + sigma * noise, float32, in the shape of the means."""
+        noise = keras.random.normal(ops.shape(params), dtype="float32", seed=seed)
+        return ops.cast(params, "float32") + ops.exp(self.log_sigma) * noise

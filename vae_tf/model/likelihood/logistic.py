@@ -1,0 +1,86 @@
+"""A likelihood of 8-bit pixels, whose bits per dimension can stand beside the literature's."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from vae_tf.model.likelihood.base import Likelihood
+from vae_tf.model.posterior import Seed
+
+LEVELS = 255
+SMALLEST_LOG_SCALE = -7.0
+
+
+@keras.saving.register_keras_serializable(package="vae_tf")
+class LogisticMixture(Likelihood):
+    """8-bit pixels from a mixture of discretized logistic distributions (Salimans et al. 2017, section 2.1).
+
+    A pixel chooses a component for all its channels, which are then independent. Values lie at k / 255, k = 0..255;
+    data in between are rounded to the nearest. Raw parameters are, for each component, one logit, and for each
+    channel a mean in units of [-1, 1] and the logarithm of a scale.
+
+    Args:
+        num_components: Components of the mixture, at least 1.
+        **kwargs: As of `keras.layers.Layer`.
+    """
+
+    support = "8-bit"
+
+    def __init__(self, num_components: int = 5, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if num_components < 1:
+            raise ValueError(f"num_components must be at least 1. Received: num_components={num_components}")
+        self.num_components = num_components
+
+    def params_size(self, channels: int) -> int:
+        """Returns `num_components * (1 + 2 * channels)`."""
+        return self.num_components * (1 + 2 * channels)
+
+    def _log_prob_per_value(self, params: keras.KerasTensor, x: keras.KerasTensor) -> keras.KerasTensor:
+        logits, means, log_scales = self._split(params)
+        levels = ops.expand_dims(ops.round(x * LEVELS), -2)  # (B, H, W, 1, C)
+        centred, inverse = levels * (2 / LEVELS) - 1 - means, ops.exp(-log_scales)
+        upper, lower = inverse * (centred + 1 / LEVELS), inverse * (centred - 1 / LEVELS)
+        # P(lower < logit < upper) = (1 - e^(lower - upper)) * sigmoid(upper) * sigmoid(-lower); the outermost levels
+        # take the tails.
+        inside = ops.log(-ops.expm1(-2 / LEVELS * inverse)) + ops.log_sigmoid(upper) + ops.log_sigmoid(-lower)
+        log_probs = ops.where(
+            levels < 0.5, ops.log_sigmoid(upper), ops.where(levels > LEVELS - 0.5, ops.log_sigmoid(-lower), inside)
+        )
+        of_components = ops.log_softmax(logits, axis=-1) + ops.sum(log_probs, axis=-1)
+        return ops.logsumexp(of_components, axis=-1, keepdims=True)
+
+    def mean(self, params: keras.KerasTensor) -> keras.KerasTensor:
+        """Returns the components' means, each clipped to [0, 1], weighted by their probabilities."""
+        logits, means, _ = self._split(ops.cast(params, "float32"))
+        weights = ops.expand_dims(ops.softmax(logits, axis=-1), -1)
+        return ops.sum(weights * ops.clip(0.5 * (means + 1), 0, 1), axis=-2)
+
+    def sample(self, params: keras.KerasTensor, seed: Seed) -> keras.KerasTensor:
+        """Returns one draw of 8-bit values k / 255 for each pixel, float32 `(..., H, W, C)`."""
+        logits, means, log_scales = self._split(ops.cast(params, "float32"))
+        generator = seed if isinstance(seed, keras.random.SeedGenerator) else keras.random.SeedGenerator(seed)
+        gumbel = -ops.log(-ops.log(_uniform(ops.shape(logits), generator)))
+        chosen = ops.one_hot(ops.argmax(logits + gumbel, axis=-1), self.num_components, dtype="float32")
+        means, log_scales = (ops.sum(ops.expand_dims(chosen, -1) * p, axis=-2) for p in (means, log_scales))
+        uniform = _uniform(ops.shape(means), generator)
+        drawn = means + ops.exp(log_scales) * (ops.log(uniform) - ops.log1p(-uniform))
+        return ops.clip(ops.round((drawn + 1) * (LEVELS / 2)), 0, LEVELS) / LEVELS
+
+    def _split(self, params: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor, keras.KerasTensor]:
+        """Logits `(..., M)`, means and log-scales `(..., M, C)` of M components."""
+        parts = ops.reshape(params, (*ops.shape(params)[:-1], self.num_components, -1))
+        channels = (parts.shape[-1] - 1) // 2
+        # Without a spread at the start, all components would learn the same.
+        start = ops.reshape(ops.linspace(-1.0, 1.0, self.num_components + 2)[1:-1], (self.num_components, 1))
+        means = parts[..., 1 : 1 + channels] + ops.cast(start, "float32")
+        return parts[..., 0], means, ops.maximum(parts[..., 1 + channels :] - 2, SMALLEST_LOG_SCALE)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "num_components": self.num_components}
+
+
+def _uniform(shape: Any, generator: keras.random.SeedGenerator) -> keras.KerasTensor:
+    return keras.random.uniform(shape, minval=1e-6, maxval=1 - 1e-6, dtype="float32", seed=generator)
