@@ -32,10 +32,10 @@ def run(mini_batch: list[str]) -> list[str]:
     from vae_tf.data.pipeline import evaluation_batches
     from vae_tf.metrics.elbo import elbo_per_image
 
-    image_shape = (*requested_size(config), config.channels)
-    paths = readable([Path(path) for path in mini_batch], image_shape)
+    example_shape = (*requested_size(config), config.channels)
+    paths = readable([Path(path) for path in mini_batch], example_shape)
     if not paths:
         return []
-    batches = evaluation_batches(PictureExamples(paths, image_shape), config, image_shape, "test")
+    batches = evaluation_batches(PictureExamples(paths, example_shape), config, example_shape, "test")
     scores = elbo_per_image(model, batches.as_numpy_iterator(), SEED).negative_elbo
     return [f"{path},{score:.4f}" for path, score in zip(paths, scores, strict=True)]

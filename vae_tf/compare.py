@@ -79,7 +79,7 @@ def train_missing(trainings: Mapping[str, RunConfig], folder: Path) -> list[RunD
     """
     from vae_tf.data.catalog import load_splits
 
-    shape = load_splits(next(iter(trainings.values()))).spec.image_shape
+    shape = load_splits(next(iter(trainings.values()))).spec.example_shape
     for name, config in trainings.items():
         if (folder / name).exists():
             _check_same(RunDir.open(folder / name), config.resolved(shape))

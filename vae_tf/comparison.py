@@ -160,7 +160,7 @@ def sections(comparison: Comparison) -> list[Section]:
 def lead(comparison: Comparison) -> str:
     """Returns the sentence that says what is compared on what."""
     data = {
-        f"{evaluation.metrics['dataset']}, {'x'.join(map(str, evaluation.metrics['image_shape']))}, "
+        f"{evaluation.metrics['dataset']}, {'x'.join(map(str, evaluation.metrics['example_shape']))}, "
         f"{evaluation.metrics['settings']['split']} split of "
         f"{evaluation.metrics['metrics']['elbo']['num_examples']:,} pictures"
         for evaluation in comparison.evaluations.values()
@@ -212,7 +212,7 @@ def _labels(comparison: Comparison) -> str:
 def _originals(evaluation: Evaluation) -> np.ndarray:
     config = evaluation.config
     splits = load_splits(config)
-    return first_pictures(splits.test, config, splits.spec.image_shape, "test", NUM_RECONSTRUCTIONS)
+    return first_pictures(splits.test, config, splits.spec.example_shape, "test", NUM_RECONSTRUCTIONS)
 
 
 def _originals_above(

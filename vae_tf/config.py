@@ -189,13 +189,13 @@ class RunConfig(DataConfig, ModelConfig):
         """Returns YAML text from which `from_yaml` makes an equal config."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
-    def resolved(self, image_shape: tuple[int, int, int]) -> Self:
+    def resolved(self, example_shape: tuple[int, int, int]) -> Self:
         """Returns the config with every default that depends on the data or on another key spelled out.
 
         Args:
-            image_shape: `(height, width, channels)` that the pipeline delivers.
+            example_shape: `(height, width, channels)` that the pipeline delivers.
         """
-        height, width, channels = image_shape
+        height, width, channels = example_shape
         update: dict[str, Any] = {"image_size": f"{height}x{width}", "channels": channels}
         if self.data_dir is not None:
             update["data_dir"] = str(Path(self.data_dir).resolve())
@@ -213,13 +213,13 @@ class DatasetSpec:
 
     Attributes:
         name: The name in the registry.
-        image_shape: `(height, width, channels)` of every picture the pipeline delivers.
+        example_shape: `(height, width, channels)` of every picture the pipeline delivers.
         num_train, num_val, num_test: Pictures in each split.
         num_classes: Number of classes, or `None` for unlabelled data.
     """
 
     name: str
-    image_shape: tuple[int, int, int]
+    example_shape: tuple[int, int, int]
     num_train: int
     num_val: int
     num_test: int

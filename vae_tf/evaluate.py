@@ -77,7 +77,7 @@ def evaluate_run(run: "RunDir", settings: EvaluateSettings, seed: int = 0) -> di
     if examples is None:
         raise InputError("split=val needs a run that held a part out. Received: val_fraction=0; use --split test")
     model = run.load_model()
-    _check_fits(model, splits.spec.image_shape, run)
+    _check_fits(model, splits.spec.example_shape, run)
     with errors_in_one_line():
         subject = Subject(config, splits, settings.split, examples, model, seed)
         scores, results = _measured(subject, settings)
@@ -87,11 +87,11 @@ def evaluate_run(run: "RunDir", settings: EvaluateSettings, seed: int = 0) -> di
     return results
 
 
-def _check_fits(model: "VAE", image_shape: tuple[int, int, int], run: "RunDir") -> None:
+def _check_fits(model: "VAE", example_shape: tuple[int, int, int], run: "RunDir") -> None:
     expected = tuple(model.encoder.input_shape[1:])
-    if expected != image_shape:
+    if expected != example_shape:
         raise InputError(
-            f"The model and config.yml of a run must agree. Received: {run.path} with pictures of {image_shape} and a "
+            f"The model and config.yml of a run must agree. Received: {run.path} with pictures of {example_shape} and a "
             f"model for {expected}; train it again"
         )
 
@@ -119,7 +119,7 @@ def _measured(subject: "Subject", settings: EvaluateSettings) -> tuple["Scores",
     references = judge.reference_scores()
     return scores, {
         "dataset": subject.config.dataset,
-        "image_shape": list(subject.splits.spec.image_shape),
+        "example_shape": list(subject.splits.spec.example_shape),
         "likelihood": subject.config.likelihood,
         "pictures_sha256": suite.fingerprint(subject.batches()),
         "settings": {**settings.model_dump(), "seed": subject.seed},
@@ -149,7 +149,7 @@ def likelihood_scores(subject: "Subject", settings: EvaluateSettings) -> "Scores
         bound = mean_estimate(values, nats, seed, num_samples=settings.nll_samples, note=note)
         return {**scores, "cross_entropy_bound": bound}
     nll = mean_estimate(values, nats, seed, num_samples=settings.nll_samples)
-    per_dim = 1 / (math.prod(subject.splits.spec.image_shape) * math.log(2))
+    per_dim = 1 / (math.prod(subject.splits.spec.example_shape) * math.log(2))
     note = "of a density over [0, 1], not of 8-bit values" if support == "continuous" else ""
     bits = mean_estimate(values * per_dim, "bits per dimension", seed, num_samples=settings.nll_samples, note=note)
     return {**scores, "nll": nll, "bits_per_dim": bits}

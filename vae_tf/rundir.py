@@ -34,7 +34,7 @@ REPORT = "report.html"
 FILES = (CONFIG, HISTORY, MODEL, CURVES, METRICS, PER_IMAGE, REPORT)
 METRICS_KEYS = (
     "dataset",
-    "image_shape",
+    "example_shape",
     "likelihood",
     "pictures_sha256",
     "settings",

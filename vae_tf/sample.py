@@ -124,7 +124,7 @@ def _test_pictures(run: "RunDir", num: int | None, *, default: int, per_row: int
     if (num or 1) > there:
         raise InputError(f"num must be at most {there}, by the test pictures there are. Received: num={num or 1}")
     count = (num or min(default, there)) * per_row
-    return first_pictures(splits.test, config, splits.spec.image_shape, "test", count)
+    return first_pictures(splits.test, config, splits.spec.example_shape, "test", count)
 
 
 if __name__ == "__main__":

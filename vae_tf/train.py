@@ -65,7 +65,7 @@ def run_training(config: RunConfig, run_dir: Path, *, overwrite: bool = False, t
     RunDir.check_free(run_dir, overwrite=overwrite)
     is_tracked = tracking.is_on(asked=track)
     splits = load_splits(config)
-    config = config.resolved(splits.spec.image_shape)
+    config = config.resolved(splits.spec.example_shape)
     cli.load_tensorflow()
 
     from vae_tf.distribute import errors_in_one_line, use_device
@@ -99,7 +99,7 @@ def _compiled_model(config: RunConfig, splits: "Splits") -> "VAE":
     from vae_tf.model.build import build_from_config
 
     keras.utils.set_random_seed(config.seed)
-    model = build_from_config(config, splits.spec.image_shape, config.seed)
+    model = build_from_config(config, splits.spec.example_shape, config.seed)
     # XLA doubles the time to the first step and makes none of the later ones faster on a CPU.
     model.compile(keras.optimizers.Adam(config.learning_rate), jit_compile=False)
     return model
@@ -108,12 +108,12 @@ def _compiled_model(config: RunConfig, splits: "Splits") -> "VAE":
 def _originals(config: RunConfig, splits: "Splits") -> "np.ndarray":
     from vae_tf.data.pipeline import first_pictures
 
-    return first_pictures(splits.test, config, splits.spec.image_shape, "test", NUM_RECONSTRUCTIONS)
+    return first_pictures(splits.test, config, splits.spec.example_shape, "test", NUM_RECONSTRUCTIONS)
 
 
 def _describe(config: RunConfig, splits: "Splits", model: "VAE", run: "RunDir", device: str) -> None:
     spec = splits.spec
-    shape = "x".join(map(str, spec.image_shape))
+    shape = "x".join(map(str, spec.example_shape))
     parameters = f"{model.encoder.count_params():,} + {model.decoder.count_params():,} parameters"
     print(
         f"Data    {spec.name}, {shape}: {spec.num_train:,} train, {spec.num_val:,} val, {spec.num_test:,} test pictures"
@@ -134,7 +134,7 @@ def _fit(
     from vae_tf import callbacks, plots
     from vae_tf.data import pipeline
 
-    shape = splits.spec.image_shape
+    shape = splits.spec.example_shape
     history = callbacks.History(run, splits.spec.num_train)
     pictures = callbacks.Pictures(run, config, originals)
     model.fit(

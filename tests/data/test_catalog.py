@@ -89,7 +89,7 @@ def sample():
 
 def test_the_sample_has_10000_and_2500_pictures_of_28x28x1(sample):
     assert (sample.spec.num_train, sample.spec.num_val, sample.spec.num_test) == (10_000, 0, 2_500)
-    assert sample.spec.image_shape == (28, 28, 1)
+    assert sample.spec.example_shape == (28, 28, 1)
     assert sample.train.read(np.arange(2)).shape == (2, 28, 28, 1)
 
 
@@ -206,8 +206,8 @@ def test_a_class_of_one_picture_does_not_stop_the_split(tmp_path):
 def test_spec_states_the_shape_that_was_asked_for(tmp_path):
     values = {"dataset": "npz", "data_dir": npz(tmp_path / "a.npz")}
 
-    assert load_splits(config(**values)).spec.image_shape == (8, 8, 1)
-    assert load_splits(config(**values, image_size="32x20", channels=3)).spec.image_shape == (32, 20, 3)
+    assert load_splits(config(**values)).spec.example_shape == (8, 8, 1)
+    assert load_splits(config(**values, image_size="32x20", channels=3)).spec.example_shape == (32, 20, 3)
 
 
 def test_pictures_below_8_pixels_are_refused_unless_resized(tmp_path):
@@ -215,7 +215,7 @@ def test_pictures_below_8_pixels_are_refused_unless_resized(tmp_path):
     values = {"dataset": "npz", "data_dir": str(tmp_path / "a.npz")}
 
     assert "at least 8 pixels a side. Received: 7x7" in error_of(**values)
-    assert load_splits(config(**values, image_size=8)).spec.image_shape == (8, 8, 1)
+    assert load_splits(config(**values, image_size=8)).spec.example_shape == (8, 8, 1)
 
 
 # npz and npy
@@ -401,7 +401,7 @@ def test_labels_of_cifar10_come_as_a_column(monkeypatch):
 
     splits = load_splits(config(dataset="cifar10", val_fraction=0))
 
-    assert splits.spec.image_shape == (32, 32, 3)
+    assert splits.spec.example_shape == (32, 32, 3)
     assert splits.train.labels.tolist() == labels.ravel().tolist()
 
 
@@ -439,9 +439,9 @@ def test_a_train_folder_alone_is_no_split(tmp_path):
 def test_folder_pictures_come_at_64x64x3_by_default_and_as_asked(tmp_path):
     folder = picture_folder(tmp_path / "cats", range(10))
 
-    assert load_splits(config(dataset="folder", data_dir=folder)).spec.image_shape == (64, 64, 3)
+    assert load_splits(config(dataset="folder", data_dir=folder)).spec.example_shape == (64, 64, 3)
     asked = load_splits(config(dataset="folder", data_dir=folder, image_size="20x30", channels=1))
-    assert asked.spec.image_shape == (20, 30, 1)
+    assert asked.spec.example_shape == (20, 30, 1)
     assert asked.train.read(np.array([0])).shape == (1, 20, 30, 1)
 
 

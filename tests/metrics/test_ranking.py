@@ -17,7 +17,7 @@ def evaluation(score="elbo", shift=0.0, noise=0.0, seed=0, paired=True, value=No
     entry = {"value": float(values.mean()), "unit": "nats", "standard_error": sem(values), "num_examples": NUM_PICTURES}
     metrics = {
         "dataset": config.dataset,
-        "image_shape": changes.get("image_shape", [28, 28, 1]),
+        "example_shape": changes.get("example_shape", [28, 28, 1]),
         "pictures_sha256": changes.get("sha256", "0" * 64),
         "settings": {"split": changes.get("split", "test")},
         "metrics": {score: {**entry, **({} if value is None else {"value": value}), **(settings or {})}},
@@ -132,7 +132,7 @@ def test_winner_is_ahead_of_every_other_group():
     ("changes", "reason"),
     [
         ({"dataset": "mnist"}, "different data: fashion_mnist_sample and mnist"),
-        ({"image_shape": [50, 50, 1]}, "different image shapes: 28x28x1 and 50x50x1"),
+        ({"example_shape": [50, 50, 1]}, "different image shapes: 28x28x1 and 50x50x1"),
         ({"split": "val"}, "different splits: test and val"),
         ({"binarize": "static"}, "different binarization: none and static"),
         ({"sha256": "f" * 64}, "different pictures, by their SHA-256: 00000000 and ffffffff"),

@@ -10,8 +10,8 @@ from vae_tf.errors import InputError
 DENSE = {"arch": "dense", "hidden_sizes": (4,)}
 
 
-def shapes_through(vae, image_shape):
-    x = np.zeros((2, *image_shape), "float32")
+def shapes_through(vae, example_shape):
+    x = np.zeros((2, *example_shape), "float32")
     return vae(x).shape, vae.elbo_terms(x).log_likelihood.shape
 
 
@@ -20,7 +20,7 @@ def shapes_through(vae, image_shape):
     [("plain", 3_501_568, 10_740_609, 0), ("bn", 3_502_464, 10_742_401, 3)],
 )
 def test_parameters_are_the_originals_to_the_unit(variant, encoder, decoder, normalized):
-    vae = vae_tf.build_vae(image_shape=(50, 50, 1), latent_dim=128, arch="conv", variant=variant)
+    vae = vae_tf.build_vae(example_shape=(50, 50, 1), latent_dim=128, arch="conv", variant=variant)
     assert vae.encoder.count_params() == encoder
     assert vae.decoder.count_params() == decoder
     for network in (vae.encoder, vae.decoder):
@@ -43,17 +43,17 @@ def test_defaults_are_conv_bn_bernoulli_with_128_latents_and_beta_1():
     assert float(vae.objective.beta) == 1.0
 
 
-@pytest.mark.parametrize("image_shape", [(8, 8, 1), (9, 8, 3), (11, 15, 1), (13, 16, 3)])
-def test_conv_output_has_the_input_shape(image_shape):
-    vae = vae_tf.build_vae(image_shape, 2, arch="conv", variant="bn")
-    assert shapes_through(vae, image_shape) == ((2, *image_shape), (1, 2))
+@pytest.mark.parametrize("example_shape", [(8, 8, 1), (9, 8, 3), (11, 15, 1), (13, 16, 3)])
+def test_conv_output_has_the_input_shape(example_shape):
+    vae = vae_tf.build_vae(example_shape, 2, arch="conv", variant="bn")
+    assert shapes_through(vae, example_shape) == ((2, *example_shape), (1, 2))
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
-@pytest.mark.parametrize("image_shape", [(8, 8, 1), (9, 8, 3), (11, 15, 1), (13, 16, 3)])
-def test_dense_output_has_the_input_shape(image_shape, likelihood):
-    vae = vae_tf.build_vae(image_shape, 2, variant="plain", likelihood=likelihood, **DENSE)
-    assert shapes_through(vae, image_shape) == ((2, *image_shape), (1, 2))
+@pytest.mark.parametrize("example_shape", [(8, 8, 1), (9, 8, 3), (11, 15, 1), (13, 16, 3)])
+def test_dense_output_has_the_input_shape(example_shape, likelihood):
+    vae = vae_tf.build_vae(example_shape, 2, variant="plain", likelihood=likelihood, **DENSE)
+    assert shapes_through(vae, example_shape) == ((2, *example_shape), (1, 2))
 
 
 def test_every_option_reaches_its_part():
@@ -69,13 +69,13 @@ def test_every_option_reaches_its_part():
 
 
 @pytest.mark.parametrize(
-    "image_shape",
+    "example_shape",
     [(7, 8, 1), (8, 7, 1), (8, 8, 2), (8, 8, 4), (8, 8, 0), (8, 8), (1, 8, 8, 1), (8.5, 8, 1), (-8, 8, 1), 50],
     ids=str,
 )
-def test_image_shape_out_of_range_is_refused(image_shape):
-    with pytest.raises(InputError, match="image_shape must be"):
-        vae_tf.build_vae(image_shape, 2, **DENSE)
+def test_example_shape_out_of_range_is_refused(example_shape):
+    with pytest.raises(InputError, match="example_shape must be"):
+        vae_tf.build_vae(example_shape, 2, **DENSE)
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def load_splits(config: DataConfig) -> Splits:
         train, val = _split(train, config.val_fraction, config.seed, f"val_fraction={config.val_fraction}")
     spec = DatasetSpec(
         name=config.dataset,
-        image_shape=_image_shape(config, train.image_shape),
+        example_shape=_example_shape(config, train.example_shape),
         num_train=len(train),
         num_val=0 if val is None else len(val),
         num_test=len(test),
@@ -136,7 +136,7 @@ def _strata(labels: np.ndarray | None, count: int) -> np.ndarray | None:
     return labels if enough else None
 
 
-def _image_shape(config: DataConfig, native: tuple[int, int, int]) -> tuple[int, int, int]:
+def _example_shape(config: DataConfig, native: tuple[int, int, int]) -> tuple[int, int, int]:
     """The shape the pipeline delivers: the data's own where the config is silent."""
     height, width = requested_size(config) or native[:2]
     if min(height, width) < SMALLEST_SIDE:
@@ -186,10 +186,10 @@ def _load_named(name: str, config: DataConfig) -> RawSplits:
         return _from_arrays(_download(name), f"{name}: ")
     place = Path(config.data_dir)
     splits = _read_named(name, place)
-    if splits.train.image_shape != NAMED_SHAPES[name]:
+    if splits.train.example_shape != NAMED_SHAPES[name]:
         raise InputError(
             f"data_dir must hold the pictures of {name}, of shape {NAMED_SHAPES[name]}. "
-            f"Received: {place} with {splits.train.image_shape}; for other data choose --dataset npz or folder"
+            f"Received: {place} with {splits.train.example_shape}; for other data choose --dataset npz or folder"
         )
     return splits
 
@@ -235,22 +235,22 @@ def load_folder(config: DataConfig) -> RawSplits:
     """A tree of picture files; its `train/` and `test/` subfolders are the splits where both exist."""
     folder = _required_data_dir(config, "a folder of pictures")
     height, width = requested_size(config) or (FOLDER_SIDE, FOLDER_SIDE)
-    image_shape = (height, width, config.channels or FOLDER_CHANNELS)
+    example_shape = (height, width, config.channels or FOLDER_CHANNELS)
     parts = [folder / "train", folder / "test"]
     if all(part.is_dir() for part in parts):
-        train, test = (_pictures(part, image_shape) for part in parts)
+        train, test = (_pictures(part, example_shape) for part in parts)
         return RawSplits(train, test)
-    return RawSplits(_pictures(folder, image_shape), None)
+    return RawSplits(_pictures(folder, example_shape), None)
 
 
-def _pictures(folder: Path, image_shape: tuple[int, int, int]) -> PictureExamples:
+def _pictures(folder: Path, example_shape: tuple[int, int, int]) -> PictureExamples:
     found = find_pictures(folder)
-    good = readable(found, image_shape)
+    good = readable(found, example_shape)
     if not good:
         raise InputError(
             f"data_dir must hold pictures that open. Received: {folder} (none of {len(found)} files opens)"
         )
-    return PictureExamples(good, image_shape)
+    return PictureExamples(good, example_shape)
 
 
 def load_npz(config: DataConfig) -> RawSplits:

@@ -28,18 +28,18 @@ def num_batches(examples: Examples, batch_size: int) -> int:
     return math.ceil(len(examples) / batch_size)
 
 
-def training_batches(examples: Examples, config: DataConfig, image_shape: tuple[int, int, int]) -> tf.data.Dataset:
+def training_batches(examples: Examples, config: DataConfig, example_shape: tuple[int, int, int]) -> tf.data.Dataset:
     """Returns endless epochs of shuffled batches.
 
     Args:
         examples: The train split.
         config: `batch_size`, `seed` and `binarize` are used.
-        image_shape: `(height, width, channels)` of the pictures to deliver.
+        example_shape: `(height, width, channels)` of the pictures to deliver.
 
     Returns:
         A dataset of float32 `(B, H, W, C)` in [0, 1]; each `num_batches` of them are one epoch.
     """
-    prepare = _preparation(examples, config, image_shape, "train")
+    prepare = _preparation(examples, config, example_shape, "train")
 
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
         order = epoch_order(len(examples), config.seed, epoch)
@@ -51,20 +51,20 @@ def training_batches(examples: Examples, config: DataConfig, image_shape: tuple[
 
 
 def evaluation_batches(
-    examples: Examples, config: DataConfig, image_shape: tuple[int, int, int], split: Split
+    examples: Examples, config: DataConfig, example_shape: tuple[int, int, int], split: Split
 ) -> tf.data.Dataset:
     """Returns one pass over a split in its own order; a binarization draw is the same in every pass.
 
     Args:
         examples: The split.
         config: `batch_size`, `seed` and `binarize` are used.
-        image_shape: `(height, width, channels)` of the pictures to deliver.
+        example_shape: `(height, width, channels)` of the pictures to deliver.
         split: Which split it is; each has its own draws.
 
     Returns:
         A dataset of float32 `(B, H, W, C)` in [0, 1], `num_batches` long.
     """
-    prepare = _preparation(examples, config, image_shape, split)
+    prepare = _preparation(examples, config, example_shape, split)
     batches = tf.data.Dataset.range(len(examples)).batch(config.batch_size)
     epoch = tf.constant(FIXED_EPOCH, tf.int64)
     return batches.map(lambda indices: prepare(indices, epoch), tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
@@ -73,7 +73,7 @@ def evaluation_batches(
 def first_pictures(
     examples: Examples,
     config: DataConfig,
-    image_shape: tuple[int, int, int],
+    example_shape: tuple[int, int, int],
     split: Split,
     count: int,
 ) -> np.ndarray:
@@ -83,7 +83,7 @@ def first_pictures(
         float32 `(min(count, N), H, W, C)` in [0, 1].
     """
     some = examples.subset(np.arange(min(count, len(examples))))
-    return np.concatenate(list(evaluation_batches(some, config, image_shape, split).as_numpy_iterator()))
+    return np.concatenate(list(evaluation_batches(some, config, example_shape, split).as_numpy_iterator()))
 
 
 def epoch_order(num_examples: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
@@ -94,14 +94,14 @@ def epoch_order(num_examples: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
 
 
 def _preparation(
-    examples: Examples, config: DataConfig, image_shape: tuple[int, int, int], split: Split
+    examples: Examples, config: DataConfig, example_shape: tuple[int, int, int], split: Split
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """The function (indices `(B,)`, epoch) -> pictures `(B, H, W, C)` in [0, 1]."""
 
     def prepare(indices: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
         pixels = tf.numpy_function(examples.read, [indices], examples.dtype, stateful=False)
-        pixels.set_shape((None, *examples.image_shape))
-        pictures = fit_pictures(tf.cast(pixels, tf.float32) / examples.scale, image_shape)
+        pixels.set_shape((None, *examples.example_shape))
+        pictures = fit_pictures(tf.cast(pixels, tf.float32) / examples.scale, example_shape)
         if config.binarize == "none":
             return pictures
         drawn_in = epoch if config.binarize == "dynamic" and split == "train" else tf.constant(FIXED_EPOCH, tf.int64)
@@ -110,9 +110,9 @@ def _preparation(
     return prepare
 
 
-def fit_pictures(pictures: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
-    """Returns pictures `(B, h, w, c)` in [0, 1] brought to `image_shape`: float32 `(B, H, W, C)` in [0, 1]."""
-    height, width, channels = image_shape
+def fit_pictures(pictures: tf.Tensor, example_shape: tuple[int, int, int]) -> tf.Tensor:
+    """Returns pictures `(B, h, w, c)` in [0, 1] brought to `example_shape`: float32 `(B, H, W, C)` in [0, 1]."""
+    height, width, channels = example_shape
     if pictures.shape[-1] == RGB_CHANNELS and channels == 1:
         pictures = tf.reduce_sum(pictures * GREY_WEIGHTS, axis=-1, keepdims=True)
     if tuple(pictures.shape[1:3]) != (height, width):

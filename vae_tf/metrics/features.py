@@ -55,10 +55,10 @@ def classifier_features(images: np.ndarray, labels: np.ndarray, dataset: str) ->
         model.save(partial)
         partial.replace(path)
     hidden = keras.Model(model.inputs, model.layers[-2].output)
-    image_shape = images.shape[1:]
+    example_shape = images.shape[1:]
 
     def extract(pictures: np.ndarray) -> np.ndarray:
-        return np.asarray(hidden.predict(fit_pictures(pictures, image_shape), batch_size=BATCH, verbose=0))
+        return np.asarray(hidden.predict(fit_pictures(pictures, example_shape), batch_size=BATCH, verbose=0))
 
     return FeatureSpace(f"classifier_{dataset}", CLASSIFIER_FEATURES, extract)
 

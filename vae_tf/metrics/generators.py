@@ -11,9 +11,9 @@ MIXTURE_COMPONENTS = 10
 Generator = Callable[[int, int], np.ndarray]
 
 
-def noise_generator(image_shape: tuple[int, int, int]) -> Generator:
+def noise_generator(example_shape: tuple[int, int, int]) -> Generator:
     """Returns (n, seed) -> pictures of uniform noise, float32 `(n, H, W, C)` in [0, 1]."""
-    return lambda n, seed: np.random.default_rng(seed).random((n, *image_shape), np.float32)
+    return lambda n, seed: np.random.default_rng(seed).random((n, *example_shape), np.float32)
 
 
 def pca_generators(images: np.ndarray, latent_dim: int, seed: int) -> dict[str, Generator]:

@@ -162,7 +162,7 @@ def _refusal(name: str, runs: Sequence[Evaluation]) -> str:
         return "not every run has it"
     conditions: dict[str, Callable[[Evaluation], Any]] = {
         "data": lambda run: run.metrics["dataset"],
-        "image shapes": lambda run: "x".join(map(str, run.metrics["image_shape"])),
+        "image shapes": lambda run: "x".join(map(str, run.metrics["example_shape"])),
         "splits": lambda run: run.metrics["settings"]["split"],
         "binarization": lambda run: run.config.binarize,
         "pictures, by their SHA-256": lambda run: run.metrics["pictures_sha256"][:8],

@@ -40,7 +40,7 @@ class Subject(NamedTuple):
         """Yields the pictures of the split, float32 `(B, H, W, C)`, `size` at a time, the first `count` of them."""
         some = self.examples if count is None else self.examples.subset(np.arange(count))
         config = self.config.model_copy(update={"batch_size": size})
-        yield from evaluation_batches(some, config, self.splits.spec.image_shape, self.split).as_numpy_iterator()
+        yield from evaluation_batches(some, config, self.splits.spec.example_shape, self.split).as_numpy_iterator()
 
 
 def fingerprint(batches: Iterable[np.ndarray]) -> str:
@@ -93,7 +93,7 @@ class SampleJudge:
     def __init__(self, subject: Subject, features: str) -> None:
         # Runs of several seeds hold out different pictures: what judges them must be the same for all.
         config = subject.config.model_copy(update={"seed": 0, "val_fraction": 0.0})
-        train, shape = load_splits(config).train, subject.splits.spec.image_shape
+        train, shape = load_splits(config).train, subject.splits.spec.example_shape
         self._subject = subject
         self._num_samples = min(LARGEST_SAMPLE, len(train))
         self._train_pictures = first_pictures(train, config, shape, "train", self._num_samples)

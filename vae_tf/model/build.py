@@ -15,7 +15,7 @@ from vae_tf.model.vae import VAE
 
 
 def build_vae(
-    image_shape: tuple[int, int, int],
+    example_shape: tuple[int, int, int],
     latent_dim: int = 128,
     arch: str = "conv",
     variant: str = "bn",
@@ -30,7 +30,7 @@ def build_vae(
     """Returns a built VAE with fresh weights; call `keras.utils.set_random_seed` first to fix them.
 
     Args:
-        image_shape: `(height, width, channels)`, at least 8x8 pixels, 1 or 3 channels.
+        example_shape: `(height, width, channels)`, at least 8x8 pixels, 1 or 3 channels.
         latent_dim: Number of latent dimensions.
         arch: `"conv"` or `"dense"`.
         variant: `"plain"` (alias `"v1"`) or `"bn"` (`"v2"`), with batch normalization.
@@ -55,22 +55,22 @@ def build_vae(
         sigma=sigma,
         beta=beta,
     )
-    return build_from_config(config, image_shape, seed)
+    return build_from_config(config, example_shape, seed)
 
 
-def build_from_config(config: ModelConfig, image_shape: tuple[int, int, int], seed: int) -> VAE:
-    """Returns a built VAE with fresh weights for pictures of `image_shape`.
+def build_from_config(config: ModelConfig, example_shape: tuple[int, int, int], seed: int) -> VAE:
+    """Returns a built VAE with fresh weights for pictures of `example_shape`.
 
     Raises:
-        InputError: `image_shape` is not `(height, width, channels)` of at least 8x8 pixels and 1 or 3 channels.
+        InputError: `example_shape` is not `(height, width, channels)` of at least 8x8 pixels and 1 or 3 channels.
     """
-    image_shape = _checked_image_shape(image_shape)
+    example_shape = _checked_example_shape(example_shape)
     posterior = DiagonalNormal(name="posterior")
     likelihood = _likelihood(config)
-    backbone = _backbone(config, image_shape)
+    backbone = _backbone(config, example_shape)
     vae = VAE(
         encoder=backbone.encoder(posterior.params_size(config.latent_dim)),
-        decoder=backbone.decoder(config.latent_dim, likelihood.params_size(image_shape[-1])),
+        decoder=backbone.decoder(config.latent_dim, likelihood.params_size(example_shape[-1])),
         posterior=posterior,
         prior=StandardNormal(config.latent_dim, name="prior"),
         likelihood=likelihood,
@@ -78,7 +78,7 @@ def build_from_config(config: ModelConfig, image_shape: tuple[int, int, int], se
         seed=seed,
         name="vae",
     )
-    vae.build((None, *image_shape))
+    vae.build((None, *example_shape))
     return vae
 
 
@@ -87,23 +87,23 @@ def _likelihood(config: ModelConfig) -> Likelihood:
     return registry.resolve(registry.LIKELIHOODS[config.likelihood])(**options, name="likelihood")
 
 
-def _backbone(config: ModelConfig, image_shape: tuple[int, int, int]) -> Backbone:
+def _backbone(config: ModelConfig, example_shape: tuple[int, int, int]) -> Backbone:
     options = {"hidden_sizes": config.hidden_sizes, "activation": config.activation}
     given = {name: value for name, value in options.items() if value is not None}
     backbone = registry.resolve(registry.BACKBONES[config.arch])
-    made: Backbone = backbone(image_shape, batch_norm=config.variant == "bn", **given)
+    made: Backbone = backbone(example_shape, batch_norm=config.variant == "bn", **given)
     return made
 
 
-def _checked_image_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
+def _checked_example_shape(example_shape: Sequence[int]) -> tuple[int, int, int]:
     try:
-        height, width, channels = map(operator.index, image_shape)
+        height, width, channels = map(operator.index, example_shape)
         fits = min(height, width) >= SMALLEST_SIDE and channels in (1, 3)
     except (TypeError, ValueError):
         fits = False
     if not fits:
         raise InputError(
-            f"image_shape must be (height, width, channels), at least {SMALLEST_SIDE} pixels a side "
-            f"and 1 or 3 channels. Received: image_shape={image_shape}"
+            f"example_shape must be (height, width, channels), at least {SMALLEST_SIDE} pixels a side "
+            f"and 1 or 3 channels. Received: example_shape={example_shape}"
         )
     return height, width, channels

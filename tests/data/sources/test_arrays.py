@@ -155,7 +155,7 @@ def test_read_returns_the_chosen_pictures_with_a_channel_axis():
 def test_colour_keeps_its_channels():
     examples = ArrayExamples(np.zeros((2, 8, 9, 3), np.uint8), None, 255.0)
 
-    assert examples.image_shape == (8, 9, 3)
+    assert examples.example_shape == (8, 9, 3)
     assert examples.read(np.array([1])).shape == (1, 8, 9, 3)
 
 

@@ -349,7 +349,7 @@ def test_subset_is_of_the_same_shape_in_the_order_asked_for(tmp_path):
     part = PictureExamples(paths, (8, 10, 1)).subset(np.array([2, 1]))
 
     assert len(part) == 2
-    assert part.image_shape == (8, 10, 1)
+    assert part.example_shape == (8, 10, 1)
     assert part.read(np.arange(2))[:, 0, 0, 0].tolist() == [30, 20]
 
 

@@ -13,13 +13,13 @@ class Examples(Protocol):
     """An indexed collection of pictures.
 
     Attributes:
-        image_shape: `(height, width, channels)` of what `read` returns.
+        example_shape: `(height, width, channels)` of what `read` returns.
         scale: The number that stands for white: pixels divided by it lie in [0, 1].
         dtype: Type of the pixels that `read` returns.
         labels: Class of each picture, int64 of shape `(N,)`, or `None`.
     """
 
-    image_shape: tuple[int, int, int]
+    example_shape: tuple[int, int, int]
     scale: float
     dtype: np.dtype
     labels: np.ndarray | None

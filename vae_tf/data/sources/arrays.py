@@ -37,7 +37,7 @@ class ArrayExamples:
         self.scale = scale
         self.dtype = np.dtype(np.uint8 if pixels.dtype == np.uint8 else np.float32)
         height, width, channels = self._pixels.shape[1:]
-        self.image_shape = (height, width, channels)
+        self.example_shape = (height, width, channels)
 
     def __len__(self) -> int:
         return len(self._chosen)

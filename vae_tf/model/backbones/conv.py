@@ -23,17 +23,17 @@ class ConvBackbone:
     their ReLU. An odd side is reached by cropping the doubled half.
 
     Args:
-        image_shape: `(height, width, channels)`.
+        example_shape: `(height, width, channels)`.
         batch_norm: Whether to normalize (Version 2) or not (Version 1).
     """
 
-    def __init__(self, image_shape: tuple[int, int, int], *, batch_norm: bool) -> None:
-        self.image_shape = image_shape
+    def __init__(self, example_shape: tuple[int, int, int], *, batch_norm: bool) -> None:
+        self.example_shape = example_shape
         self.batch_norm = batch_norm
 
     def encoder(self, params_size: int) -> keras.Model:
         """Returns the network from pictures `(B, H, W, C)` to float32 `(B, params_size)`."""
-        stack: list[keras.layers.Layer] = [keras.Input(self.image_shape)]
+        stack: list[keras.layers.Layer] = [keras.Input(self.example_shape)]
         for filters in ENCODER_FILTERS:
             stack.append(layers.Conv2D(filters, 3, strides=2, padding="same", activation="relu"))
             if self.batch_norm:
@@ -45,7 +45,7 @@ class ConvBackbone:
 
     def decoder(self, latent_dim: int, params_channels: int) -> keras.Model:
         """Returns the network from latents `(B, Z)` to float32 `(B, H, W, params_channels)`."""
-        height, width, _ = self.image_shape
+        height, width, _ = self.example_shape
         base = (math.ceil(height / 2), math.ceil(width / 2), DECODER_BASE_FILTERS)
         stack: list[keras.layers.Layer] = [
             keras.Input((latent_dim,)),

@@ -13,7 +13,7 @@ class DenseBackbone:
     """Hidden layers of the given sizes, mirrored in the decoder.
 
     Args:
-        image_shape: `(height, width, channels)`.
+        example_shape: `(height, width, channels)`.
         batch_norm: Whether each hidden layer's activation is followed by batch normalization.
         hidden_sizes: Units of the encoder's hidden layers, first to last.
         activation: Name of the hidden layers' activation.
@@ -21,26 +21,26 @@ class DenseBackbone:
 
     def __init__(
         self,
-        image_shape: tuple[int, int, int],
+        example_shape: tuple[int, int, int],
         *,
         batch_norm: bool,
         hidden_sizes: Sequence[int] = DEFAULT_HIDDEN_SIZES,
         activation: str = "relu",
     ) -> None:
-        self.image_shape = image_shape
+        self.example_shape = example_shape
         self.batch_norm = batch_norm
         self.hidden_sizes = tuple(hidden_sizes)
         self.activation = activation
 
     def encoder(self, params_size: int) -> keras.Model:
         """Returns the network from pictures `(B, H, W, C)` to float32 `(B, params_size)`."""
-        stack = [keras.Input(self.image_shape), layers.Flatten(), *self._hidden(self.hidden_sizes)]
+        stack = [keras.Input(self.example_shape), layers.Flatten(), *self._hidden(self.hidden_sizes)]
         stack.append(layers.Dense(params_size, dtype="float32", name="posterior_params"))
         return keras.Sequential(stack, name="encoder")
 
     def decoder(self, latent_dim: int, params_channels: int) -> keras.Model:
         """Returns the network from latents `(B, Z)` to float32 `(B, H, W, params_channels)`."""
-        output_shape = (*self.image_shape[:2], params_channels)
+        output_shape = (*self.example_shape[:2], params_channels)
         stack = [keras.Input((latent_dim,)), *self._hidden(self.hidden_sizes[::-1])]
         stack.append(layers.Dense(math.prod(output_shape), dtype="float32", name="likelihood_params"))
         stack.append(layers.Reshape(output_shape, dtype="float32"))
