@@ -179,7 +179,7 @@ def test_a_config_that_is_not_that_of_the_run_is_refused(refused, folder):
     assert "config.yml must be as train wrote it" in refused("emptied")
     text = (folder / "grey" / "config.yml").read_text()
     (folder / "emptied" / "config.yml").write_text(text.replace("image_size: 8x8", "image_size: 9x8"))
-    assert "pictures of (9, 8, 1) and a model for (8, 8, 1)" in refused("emptied")
+    assert "examples of (9, 8, 1) and a model for (8, 8, 1)" in refused("emptied")
 
 
 def test_metrics_are_written_last(evaluated, folder, monkeypatch):

@@ -4,6 +4,7 @@ A `RunConfig` is flat, so that a key in a YAML file and an option of the command
 Its three parts are base classes, so that a function names the part it needs: `def load(config: DataConfig)`.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,19 @@ LARGEST_SIDE = 4096
 LARGEST_WIDTH = 2**16
 LARGEST_COUNT = 2**20
 LARGEST_SEED = 2**31 - 1
+LARGEST_NOISE = 10.0
 DEFAULT_HIDDEN_SIZES = (512, 256)
+# Points of a plane are not pictures: what a user gets who names a toy set and nothing else.
+TOY_DEFAULTS: dict[str, Any] = {
+    "arch": "dense",
+    "variant": "plain",
+    "latent_dim": 2,
+    "hidden_sizes": (128, 128),
+    "activation": "leaky_relu",
+    "likelihood": "learned_gaussian",
+    "epochs": 100,
+    "sample_every": 100,
+}
 
 
 def _one_of(kind: str, known: Any) -> BeforeValidator:
@@ -79,6 +92,24 @@ def _expanded(value: str) -> str:
         raise InputError(f"A path must name a place that can be found. Received: {value} ({error})") from None
 
 
+def _corruption(value: object) -> object:
+    """`"gaussian:0.3"` if kind and amount are ones there are."""
+    if value == "none":
+        return value
+    kind, _, amount = str(value).partition(":")
+    registry.check_name("corrupt", kind, ("none", *registry.CORRUPTIONS))
+    try:
+        number = float(amount)
+    except ValueError:
+        number = math.nan
+    largest = LARGEST_NOISE if kind == "gaussian" else 1.0
+    if not 0 < number <= largest:
+        raise InputError(
+            f"corrupt must name a kind and an amount in (0, {largest:g}], as {kind}:0.3. Received: corrupt={value}"
+        )
+    return f"{kind}:{number:g}"
+
+
 Units = Annotated[int, Field(ge=1, le=LARGEST_WIDTH)]
 HiddenSizes = Annotated[tuple[Units, ...], Field(min_length=1), BeforeValidator(_list_of_numbers)]
 Variant = Annotated[str, BeforeValidator(_variant)]
@@ -114,7 +145,7 @@ class DataConfig(Config):
     """Which pictures, in which shape, split how."""
 
     dataset: Annotated[str, _one_of("dataset", registry.DATASETS)] = "fashion_mnist_sample"
-    """fashion_mnist_sample (embedded), fashion_mnist, mnist, cifar10, folder, npz or npy."""
+    """fashion_mnist_sample (embedded), fashion_mnist, mnist, cifar10, folder, npz or npy; moons, circles or blobs."""
     data_dir: UserPath | None = None
     """Where the data is: a folder (folder, or a named set on disk) or the file (npz, npy)."""
     image_size: Annotated[str, BeforeValidator(_image_size)] | None = None
@@ -123,12 +154,26 @@ class DataConfig(Config):
     """1 for grey, 3 for colour. Default: as the data is; 3 for a folder."""
     binarize: Literal["none", "static", "dynamic"] = "none"
     """Draw 0/1 pixels with the grey value as probability: once (static) or afresh every epoch (dynamic)."""
+    conditional: bool = False
+    """Condition encoder and decoder on the class of each picture, in labelled data."""
+    corrupt: Annotated[str, BeforeValidator(_corruption)] = "none"
+    """Learn to restore what noise has corrupted: gaussian:0.3, salt-pepper:0.1 or mask:0.5."""
     val_fraction: float = Field(0.1, ge=0, lt=1, allow_inf_nan=False)
     """Part of the train split that is held out for the val_* columns; 0 for none."""
     batch_size: int = Field(128, ge=1, le=LARGEST_COUNT)
     """Pictures per update."""
     seed: Seed = 0
     """Seed of splits, order, weights and noise."""
+
+    @model_validator(mode="after")
+    def _picture_options_for_pictures(self) -> Self:
+        if self.dataset in registry.TOY_DATASETS:
+            for name in ("data_dir", "image_size", "channels", "corrupt", "binarize"):
+                if getattr(self, name) not in (None, "none"):
+                    raise InputError(
+                        f"{name} needs pictures. Received: dataset={self.dataset}, {name}={getattr(self, name)}"
+                    )
+        return self
 
 
 class ModelConfig(Config):
@@ -165,7 +210,7 @@ class ModelConfig(Config):
 
 
 class RunConfig(DataConfig, ModelConfig):
-    """Everything that decides what a training run computes."""
+    """Everything that decides what a training run computes. The toy sets have defaults of their own."""
 
     epochs: int = Field(10, ge=1, le=LARGEST_COUNT)
     """Passes over the training pictures."""
@@ -175,6 +220,24 @@ class RunConfig(DataConfig, ModelConfig):
     """Draw the two pictures every so many epochs, and at the end."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where to compute."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _toy_defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if values.get("dataset") not in registry.TOY_DATASETS:
+            return values
+        if values.get("arch", "dense") != "dense":
+            raise InputError(f"dataset={values['dataset']} needs arch=dense. Received: arch={values['arch']}")
+        return {**TOY_DEFAULTS, **values}
+
+    @model_validator(mode="after")
+    def _values_the_likelihood_has(self) -> Self:
+        if self.dataset in registry.TOY_DATASETS and not self.likelihood.endswith("gaussian"):
+            raise InputError(
+                f"dataset={self.dataset} has values of any size and needs likelihood gaussian or learned_gaussian. "
+                f"Received: likelihood={self.likelihood}"
+            )
+        return self
 
     @classmethod
     def from_yaml(cls, path: Path) -> Self:
@@ -189,14 +252,16 @@ class RunConfig(DataConfig, ModelConfig):
         """Returns YAML text from which `from_yaml` makes an equal config."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
-    def resolved(self, example_shape: tuple[int, int, int]) -> Self:
+    def resolved(self, example_shape: tuple[int, ...]) -> Self:
         """Returns the config with every default that depends on the data or on another key spelled out.
 
         Args:
-            example_shape: `(height, width, channels)` that the pipeline delivers.
+            example_shape: `(height, width, channels)` or `(features,)` that the pipeline delivers.
         """
-        height, width, channels = example_shape
-        update: dict[str, Any] = {"image_size": f"{height}x{width}", "channels": channels}
+        update: dict[str, Any] = {}
+        if len(example_shape) > 1:
+            height, width, channels = example_shape
+            update = {"image_size": f"{height}x{width}", "channels": channels}
         if self.data_dir is not None:
             update["data_dir"] = str(Path(self.data_dir).resolve())
         if self.arch == "dense":
@@ -213,17 +278,22 @@ class DatasetSpec:
 
     Attributes:
         name: The name in the registry.
-        example_shape: `(height, width, channels)` of every picture the pipeline delivers.
-        num_train, num_val, num_test: Pictures in each split.
+        example_shape: What the pipeline delivers: pictures `(height, width, channels)`, or rows `(features,)`.
+        num_train, num_val, num_test: Examples in each split.
         num_classes: Number of classes, or `None` for unlabelled data.
     """
 
     name: str
-    example_shape: tuple[int, int, int]
+    example_shape: tuple[int, ...]
     num_train: int
     num_val: int
     num_test: int
     num_classes: int | None
+
+    @property
+    def noun(self) -> str:
+        """What an example is: `"image"` or `"row"`."""
+        return "image" if len(self.example_shape) > 1 else "row"
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

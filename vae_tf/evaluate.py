@@ -16,7 +16,6 @@ from vae_tf.errors import InputError
 if TYPE_CHECKING:
     from vae_tf.metrics.ranking import Evaluation
     from vae_tf.metrics.suite import Scores, Subject
-    from vae_tf.model.vae import VAE
     from vae_tf.rundir import RunDir
 
 COMMAND = "python -m vae_tf.evaluate"
@@ -77,7 +76,7 @@ def evaluate_run(run: "RunDir", settings: EvaluateSettings, seed: int = 0) -> di
     if examples is None:
         raise InputError("split=val needs a run that held a part out. Received: val_fraction=0; use --split test")
     model = run.load_model()
-    _check_fits(model, splits.spec.example_shape, run)
+    run.check_fits(model, splits.spec)
     with errors_in_one_line():
         subject = Subject(config, splits, settings.split, examples, model, seed)
         scores, results = _measured(subject, settings)
@@ -85,15 +84,6 @@ def evaluate_run(run: "RunDir", settings: EvaluateSettings, seed: int = 0) -> di
     _write_report(run, Evaluation(config, results, per_image))
     run.write_metrics(results, per_image)  # last: a run that has its metrics has been evaluated to the end
     return results
-
-
-def _check_fits(model: "VAE", example_shape: tuple[int, int, int], run: "RunDir") -> None:
-    expected = tuple(model.encoder.input_shape[1:])
-    if expected != example_shape:
-        raise InputError(
-            f"The model and config.yml of a run must agree. Received: {run.path} with pictures of {example_shape} and a "
-            f"model for {expected}; train it again"
-        )
 
 
 def _write_report(run: "RunDir", evaluation: "Evaluation") -> None:
@@ -121,7 +111,7 @@ def _measured(subject: "Subject", settings: EvaluateSettings) -> tuple["Scores",
         "dataset": subject.config.dataset,
         "example_shape": list(subject.splits.spec.example_shape),
         "likelihood": subject.config.likelihood,
-        "pictures_sha256": suite.fingerprint(subject.batches()),
+        "pictures_sha256": suite.fingerprint(subject.pictures()),
         "settings": {**settings.model_dump(), "seed": subject.seed},
         "metrics": {name: score.as_dict() for name, score in scores.items()},
         "kl_per_dimension": {"values": [round(float(v), 6) for v in per_dimension], "unit": "nats"},
@@ -143,7 +133,7 @@ def likelihood_scores(subject: "Subject", settings: EvaluateSettings) -> "Scores
     }
     values = _importance_sampled(subject, settings)
     support = model.likelihood.support
-    is_likelihood = support != "binary" or all(np.isin(batch, (0, 1)).all() for batch in subject.batches())
+    is_likelihood = support != "binary" or all(np.isin(batch, (0, 1)).all() for batch in subject.pictures())
     if not is_likelihood:
         note = "a Bernoulli likelihood on grey values: a bound to compare runs with, not an NLL"
         bound = mean_estimate(values, nats, seed, num_samples=settings.nll_samples, note=note)
@@ -181,7 +171,7 @@ def _announce(subject: "Subject", count: int, step: int, num_samples: int) -> No
     next(runs)  # compiles
     began = time.perf_counter()
     next(runs)
-    seconds = (time.perf_counter() - began) * (num_samples / pilot) * (count / len(batches[0]))
+    seconds = (time.perf_counter() - began) * (num_samples / pilot) * (count / min(step, count))
     print(
         f"Likelihood of {count:,} pictures from {num_samples:,} samples each: about {max(1, round(seconds)):,} s",
         flush=True,

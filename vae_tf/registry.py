@@ -19,7 +19,11 @@ DATASETS = {
     "folder": "vae_tf.data.catalog:load_folder",
     "npz": "vae_tf.data.catalog:load_npz",
     "npy": "vae_tf.data.catalog:load_npy",
+    "moons": "vae_tf.data.catalog:load_moons",
+    "circles": "vae_tf.data.catalog:load_circles",
+    "blobs": "vae_tf.data.catalog:load_blobs",
 }
+TOY_DATASETS = ("moons", "circles", "blobs")
 BACKBONES = {
     "conv": "vae_tf.model.backbones.conv:ConvBackbone",
     "dense": "vae_tf.model.backbones.dense:DenseBackbone",
@@ -31,6 +35,7 @@ LIKELIHOODS = {
     "continuous_bernoulli": "vae_tf.model.likelihood:ContinuousBernoulli",
     "logistic_mixture": "vae_tf.model.likelihood:LogisticMixture",
 }
+CORRUPTIONS = ("gaussian", "salt-pepper", "mask")
 VARIANTS = ("plain", "bn")
 VARIANT_ALIASES = {"v1": "plain", "v2": "bn"}
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh")

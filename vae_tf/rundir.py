@@ -15,8 +15,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from vae_tf import plots
-from vae_tf.config import RunConfig
+from vae_tf.config import DatasetSpec, RunConfig
 from vae_tf.errors import InputError
+from vae_tf.registry import TOY_DATASETS
 
 if TYPE_CHECKING:
     from vae_tf.model.vae import VAE
@@ -137,9 +138,27 @@ class RunDir:
             InputError: The file is damaged.
         """
         config = RunConfig.from_yaml(self.path / CONFIG)
-        if config.image_size is None or config.channels is None:
+        is_of_pictures = config.dataset not in TOY_DATASETS
+        if is_of_pictures and (config.image_size is None or config.channels is None):
             raise InputError(f"{self.path / CONFIG} must be as train wrote it. Received: a file without image_size")
         return config if self._data_dir is None else config.model_copy(update={"data_dir": self._data_dir})
+
+    def check_fits(self, model: "VAE", spec: DatasetSpec) -> None:
+        """Raises where the model of the run was trained on other data than there is now.
+
+        Raises:
+            InputError: The examples have another shape, or a conditional model knows another number of classes.
+        """
+        if model.example_shape != spec.example_shape:
+            raise InputError(
+                f"The model and config.yml of a run must agree. Received: {self.path} with examples of "
+                f"{spec.example_shape} and a model for {model.example_shape}; train it again"
+            )
+        if model.num_classes not in (None, spec.num_classes):
+            raise InputError(
+                f"The data must have the {model.num_classes} classes that the run was trained with. "
+                f"Received: {spec.num_classes} classes; train it again, or name the old data with --data-dir"
+            )
 
     def write_history(self, history: Sequence[dict[str, float]]) -> None:
         """Writes `history.csv`, one row per epoch."""

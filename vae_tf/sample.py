@@ -96,7 +96,7 @@ def _drawn(options: SampleOptions, run: "RunDir", model: "VAE") -> tuple[Picture
         picture = Picture("interpolations", "From left to right through the latent space", INTERPOLATION_STEPS)
         return picture, _interpolations(run, model, options.num)
     temperature = 1.0 if options.temperature is None else options.temperature
-    samples = model.sample(options.num or 64, options.seed or 0, temperature)
+    samples = model.sample(options.num or 64, options.seed or 0, temperature=temperature)
     return Picture("samples", "Prior samples", GRID_COLUMNS), {"samples": samples}
 
 

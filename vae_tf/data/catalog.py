@@ -17,6 +17,7 @@ from vae_tf.data.sources import Examples
 from vae_tf.data.sources.arrays import ArrayExamples, checked_labels, checked_pixels, read_npy, read_npz, white_of
 from vae_tf.data.sources.idx import read_idx
 from vae_tf.data.sources.pictures import PictureExamples, find_pictures, readable
+from vae_tf.data.sources.toy import draw
 from vae_tf.errors import InputError
 from vae_tf.registry import DATASETS, resolve
 
@@ -30,6 +31,9 @@ IDX_STEMS = {
 NAMED_SHAPES = {"fashion_mnist": (28, 28, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 TEST_FRACTION, TEST_SPLIT_SEED = 0.2, 0
 FOLDER_SIDE, FOLDER_CHANNELS = 64, 3
+TOY_SIZES = (10_000, 2_000)
+TOY_SEEDS = (0, 1)
+LARGEST_NUM_CLASSES = 10_000
 
 
 class RawSplits(NamedTuple):
@@ -56,7 +60,7 @@ def load_splits(config: DataConfig) -> Splits:
     share of each class where the data is labelled.
 
     Raises:
-        InputError: The data is missing, damaged, empty or too small.
+        InputError: The data is missing, damaged, empty or too small, or has no classes for a conditional model.
     """
     train, test = _raw_splits(config)
     if test is None:
@@ -64,15 +68,32 @@ def load_splits(config: DataConfig) -> Splits:
     val = None
     if config.val_fraction > 0:
         train, val = _split(train, config.val_fraction, config.seed, f"val_fraction={config.val_fraction}")
+    labels = [part.labels for part in (train, val, test) if part is not None]
+    num_classes = _num_classes(labels)
+    if config.conditional:
+        _check_classes(config, labels)
     spec = DatasetSpec(
         name=config.dataset,
         example_shape=_example_shape(config, train.example_shape),
         num_train=len(train),
         num_val=0 if val is None else len(val),
         num_test=len(test),
-        num_classes=_num_classes([part.labels for part in (train, val, test) if part is not None]),
+        num_classes=num_classes,
     )
     return Splits(spec, train, val, test)
+
+
+def _check_classes(config: DataConfig, labels: list[np.ndarray | None]) -> None:
+    if any(part is None for part in labels):
+        raise InputError(
+            f"conditional needs data with a class for each picture. Received: dataset={config.dataset} without labels"
+        )
+    largest = max(part.max() for part in labels if part is not None)
+    if largest >= LARGEST_NUM_CLASSES:
+        raise InputError(
+            f"conditional needs classes numbered from 0, at most {LARGEST_NUM_CLASSES:,} of them. "
+            f"Received: a label of {largest}"
+        )
 
 
 def _num_classes(labels: list[np.ndarray | None]) -> int | None:
@@ -94,7 +115,7 @@ def load_arrays(
     """Returns a dataset as arrays, in the way of `keras.datasets` but ready for the model.
 
     Args:
-        dataset: A name in the registry; pictures of a folder come at 64x64x3.
+        dataset: A name in the registry; pictures of a folder come at 64x64x3, the points of toy sets as `(N, 2)`.
         data_dir: Where the data is; see the command line's `--data-dir`.
 
     Returns:
@@ -136,8 +157,10 @@ def _strata(labels: np.ndarray | None, count: int) -> np.ndarray | None:
     return labels if enough else None
 
 
-def _example_shape(config: DataConfig, native: tuple[int, int, int]) -> tuple[int, int, int]:
+def _example_shape(config: DataConfig, native: tuple[int, ...]) -> tuple[int, ...]:
     """The shape the pipeline delivers: the data's own where the config is silent."""
+    if len(native) == 1:
+        return native
     height, width = requested_size(config) or native[:2]
     if min(height, width) < SMALLEST_SIDE:
         raise InputError(
@@ -263,6 +286,27 @@ def load_npy(config: DataConfig) -> RawSplits:
     path = _required_data_dir(config, "the npy file")
     pixels = checked_pixels(read_npy(path), str(path))
     return RawSplits(ArrayExamples(pixels, None, white_of(pixels)), None)
+
+
+def load_moons(config: DataConfig) -> RawSplits:
+    """Two half circles that interlock: 10,000 + 2,000 points, two classes."""
+    return _load_toy(config)
+
+
+def load_circles(config: DataConfig) -> RawSplits:
+    """A circle in a circle: 10,000 + 2,000 points, two classes."""
+    return _load_toy(config)
+
+
+def load_blobs(config: DataConfig) -> RawSplits:
+    """Three round clouds: 10,000 + 2,000 points, three classes."""
+    return _load_toy(config)
+
+
+def _load_toy(config: DataConfig) -> RawSplits:
+    parts = [draw(config.dataset, size, seed) for size, seed in zip(TOY_SIZES, TOY_SEEDS, strict=True)]
+    train, test = (ArrayExamples(points, classes, 1.0) for points, classes in parts)
+    return RawSplits(train, test)
 
 
 def _required_data_dir(config: DataConfig, what: str) -> Path:

@@ -1,22 +1,27 @@
-"""From an indexed collection of pictures to batches: order, reading, resizing, binarization.
+"""From an indexed collection of examples to batches: order, reading, resizing, binarization, corruption, classes.
 
-Everything random here is a pure function of (seed, epoch, example): the order of an epoch, and the draw
-that makes a grey pixel 0 or 1. So any position of any epoch can be reached without replaying what came
+A batch is what `VAE.fit` takes: the data x, float32 `(B, H, W, C)` in [0, 1] or rows `(B, F)`; for a conditional
+model `((x, classes),)`; and with `corrupt` the pair of corrupted data, classes beside them, and x.
+
+Everything random here is a pure function of (seed, epoch, example): the order of an epoch, the draw that makes a grey
+pixel 0 or 1, the noise that corrupts it. So any position of any epoch can be reached without replaying what came
 before it.
 """
 
 import math
-import zlib
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import tensorflow as tf
 
 from vae_tf.config import DataConfig
+from vae_tf.data.noise import Draws, binarized, corrupted
 from vae_tf.data.sources import Examples
 
 Split = Literal["train", "val", "test"]
+
+ConfigT = TypeVar("ConfigT", bound=DataConfig)
 
 FIXED_EPOCH = 0
 RGB_CHANNELS = 3
@@ -28,16 +33,16 @@ def num_batches(examples: Examples, batch_size: int) -> int:
     return math.ceil(len(examples) / batch_size)
 
 
-def training_batches(examples: Examples, config: DataConfig, example_shape: tuple[int, int, int]) -> tf.data.Dataset:
+def training_batches(examples: Examples, config: DataConfig, example_shape: tuple[int, ...]) -> tf.data.Dataset:
     """Returns endless epochs of shuffled batches.
 
     Args:
         examples: The train split.
-        config: `batch_size`, `seed` and `binarize` are used.
-        example_shape: `(height, width, channels)` of the pictures to deliver.
+        config: `batch_size`, `seed`, `binarize`, `corrupt` and `conditional` are used.
+        example_shape: `(height, width, channels)` of the pictures to deliver, or `(features,)`.
 
     Returns:
-        A dataset of float32 `(B, H, W, C)` in [0, 1]; each `num_batches` of them are one epoch.
+        A dataset of batches; each `num_batches` of them are one epoch.
     """
     prepare = _preparation(examples, config, example_shape, "train")
 
@@ -51,18 +56,18 @@ def training_batches(examples: Examples, config: DataConfig, example_shape: tupl
 
 
 def evaluation_batches(
-    examples: Examples, config: DataConfig, example_shape: tuple[int, int, int], split: Split
+    examples: Examples, config: DataConfig, example_shape: tuple[int, ...], split: Split
 ) -> tf.data.Dataset:
-    """Returns one pass over a split in its own order; a binarization draw is the same in every pass.
+    """Returns one pass over a split in its own order; draws are the same in every pass.
 
     Args:
         examples: The split.
-        config: `batch_size`, `seed` and `binarize` are used.
-        example_shape: `(height, width, channels)` of the pictures to deliver.
+        config: `batch_size`, `seed`, `binarize`, `corrupt` and `conditional` are used.
+        example_shape: `(height, width, channels)` of the pictures to deliver, or `(features,)`.
         split: Which split it is; each has its own draws.
 
     Returns:
-        A dataset of float32 `(B, H, W, C)` in [0, 1], `num_batches` long.
+        A dataset of batches, `num_batches` long.
     """
     prepare = _preparation(examples, config, example_shape, split)
     batches = tf.data.Dataset.range(len(examples)).batch(config.batch_size)
@@ -70,20 +75,26 @@ def evaluation_batches(
     return batches.map(lambda indices: prepare(indices, epoch), tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
-def first_pictures(
-    examples: Examples,
-    config: DataConfig,
-    example_shape: tuple[int, int, int],
-    split: Split,
-    count: int,
-) -> np.ndarray:
-    """Returns the first `count` pictures of a split as `evaluation_batches` delivers them.
-
-    Returns:
-        float32 `(min(count, N), H, W, C)` in [0, 1].
-    """
+def first_batch(
+    examples: Examples, config: DataConfig, example_shape: tuple[int, ...], split: Split, count: int
+) -> Any:
+    """Returns the first `count` examples of a split in one batch, as `evaluation_batches` delivers it, in numpy."""
     some = examples.subset(np.arange(min(count, len(examples))))
-    return np.concatenate(list(evaluation_batches(some, config, example_shape, split).as_numpy_iterator()))
+    whole = config.model_copy(update={"batch_size": max(1, len(some))})
+    return next(evaluation_batches(some, whole, example_shape, split).as_numpy_iterator())
+
+
+def clean(config: ConfigT) -> ConfigT:
+    """Returns the config under which batches are the data alone: neither corrupted nor with classes."""
+    return config.model_copy(update={"corrupt": "none", "conditional": False})
+
+
+def first_pictures(
+    examples: Examples, config: DataConfig, example_shape: tuple[int, ...], split: Split, count: int
+) -> np.ndarray:
+    """Returns the first `count` pictures of a split, not corrupted, float32 `(min(count, N), H, W, C)` in [0, 1]."""
+    pictures: np.ndarray = first_batch(examples, clean(config), example_shape, split, count)
+    return pictures
 
 
 def epoch_order(num_examples: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
@@ -94,23 +105,36 @@ def epoch_order(num_examples: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
 
 
 def _preparation(
-    examples: Examples, config: DataConfig, example_shape: tuple[int, int, int], split: Split
-) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """The function (indices `(B,)`, epoch) -> pictures `(B, H, W, C)` in [0, 1]."""
+    examples: Examples, config: DataConfig, example_shape: tuple[int, ...], split: Split
+) -> Callable[[tf.Tensor, tf.Tensor], Any]:
+    """The function (indices `(B,)`, epoch) -> batch."""
+    fixed = tf.constant(FIXED_EPOCH, tf.int64)
 
-    def prepare(indices: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
-        pixels = tf.numpy_function(examples.read, [indices], examples.dtype, stateful=False)
-        pixels.set_shape((None, *examples.example_shape))
-        pictures = fit_pictures(tf.cast(pixels, tf.float32) / examples.scale, example_shape)
-        if config.binarize == "none":
-            return pictures
-        drawn_in = epoch if config.binarize == "dynamic" and split == "train" else tf.constant(FIXED_EPOCH, tf.int64)
-        return _binarized(pictures, indices, drawn_in, config.seed, split)
+    def prepare(indices: tf.Tensor, epoch: tf.Tensor) -> Any:
+        drawn_in = epoch if split == "train" else fixed
+        x = _read(examples, indices, example_shape)
+        if config.binarize != "none":
+            x = binarized(x, Draws(indices, drawn_in if config.binarize == "dynamic" else fixed, config.seed, split))
+        if config.corrupt == "none":
+            return ((x, _classes(examples, indices)),) if config.conditional else x
+        inputs = corrupted(x, config.corrupt, Draws(indices, drawn_in, config.seed, split))
+        return ((inputs, _classes(examples, indices)) if config.conditional else inputs), x
 
     return prepare
 
 
-def fit_pictures(pictures: tf.Tensor, example_shape: tuple[int, int, int]) -> tf.Tensor:
+def _read(examples: Examples, indices: tf.Tensor, example_shape: tuple[int, ...]) -> tf.Tensor:
+    values = tf.numpy_function(examples.read, [indices], examples.dtype, stateful=False)
+    values.set_shape((None, *examples.example_shape))
+    values = tf.cast(values, tf.float32) / examples.scale
+    return values if len(example_shape) == 1 else fit_pictures(values, example_shape)
+
+
+def _classes(examples: Examples, indices: tf.Tensor) -> tf.Tensor:
+    return tf.gather(tf.constant(examples.labels), indices)
+
+
+def fit_pictures(pictures: tf.Tensor, example_shape: tuple[int, ...]) -> tf.Tensor:
     """Returns pictures `(B, h, w, c)` in [0, 1] brought to `example_shape`: float32 `(B, H, W, C)` in [0, 1]."""
     height, width, channels = example_shape
     if pictures.shape[-1] == RGB_CHANNELS and channels == 1:
@@ -121,15 +145,3 @@ def fit_pictures(pictures: tf.Tensor, example_shape: tuple[int, int, int]) -> tf
     if pictures.shape[-1] == 1 and channels == RGB_CHANNELS:
         pictures = tf.image.grayscale_to_rgb(pictures)
     return pictures
-
-
-def _binarized(pictures: tf.Tensor, indices: tf.Tensor, epoch: tf.Tensor, seed: int, split: str) -> tf.Tensor:
-    """Pictures of 0 and 1, each pixel 1 with its grey value as probability; of the test split the same for any seed."""
-    split_key = zlib.crc32(b"test" if split == "test" else f"{seed}/{split}".encode())
-
-    def uniform(index: tf.Tensor) -> tf.Tensor:
-        key = tf.random.experimental.stateless_fold_in(tf.stack([tf.constant(split_key, tf.int64), index]), epoch)
-        return tf.random.stateless_uniform(pictures.shape[1:], seed=key)
-
-    draws = tf.map_fn(uniform, indices, fn_output_signature=tf.float32)
-    return tf.cast(draws < pictures, tf.float32)

@@ -6,13 +6,13 @@ on how images and samples are batched.
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from vae_tf.model.vae import VAE
+from vae_tf.model.vae import VAE, Observed
 
 SAMPLES_PER_BLOCK = 500  # of a small decoder; fewer of one whose layers fill the memory
 SMALLEST_BLOCK = 50
@@ -29,25 +29,25 @@ class ElboTerms(NamedTuple):
     kl_loss: np.ndarray
 
 
-def elbo_per_image(vae: VAE, batches: Iterable[np.ndarray], seed: int) -> ElboTerms:
+def elbo_per_image(vae: VAE, batches: Iterable[Any], seed: int) -> ElboTerms:
     """Returns minus the ELBO and its two parts for each image, from one posterior draw each.
 
     Args:
         vae: The model.
-        batches: Images `(B, H, W, C)` in data units, in the order of the split.
+        batches: As `fit` takes them, in the order of the split.
         seed: Seed of the draws.
     """
 
     @tf.function(reduce_retracing=True)
-    def terms_of(x: tf.Tensor, seeds: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        terms = vae.elbo_terms(x, seed=seeds)
+    def terms_of(seen: Observed, seeds: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        terms = vae.elbo_terms(seen.inputs, target=seen.target, labels=seen.labels, seed=seeds)
         return terms.negative_elbo(), terms.reconstruction_loss(), terms.kl
 
-    parts = [terms_of(x, seeds) for x, seeds in _seeded(batches, seed)]
+    parts = [terms_of(seen, seeds) for seen, seeds in _seeded(vae, batches, seed)]
     return ElboTerms(*(np.concatenate(part).astype(np.float64) for part in zip(*parts, strict=True)))
 
 
-def nll_batches(vae: VAE, batches: Iterable[np.ndarray], num_samples: int, seed: int) -> Iterator[np.ndarray]:
+def nll_batches(vae: VAE, batches: Iterable[Any], num_samples: int, seed: int) -> Iterator[np.ndarray]:
     """Yields -log p(x) of the images of each batch, estimated by importance sampling.
 
     The estimate is -log(1/K sum_k p(x, z_k) / q(z_k | x)), z_k ~ q(z | x) (Burda et al. 2016, eq. 8): in
@@ -55,7 +55,7 @@ def nll_batches(vae: VAE, batches: Iterable[np.ndarray], num_samples: int, seed:
 
     Args:
         vae: The model.
-        batches: Images `(B, H, W, C)` in data units, in the order of the split.
+        batches: As `fit` takes them, in the order of the split.
         num_samples: Posterior draws K per image.
         seed: Seed of the draws.
 
@@ -71,9 +71,13 @@ def nll_batches(vae: VAE, batches: Iterable[np.ndarray], num_samples: int, seed:
     log_likelihood = tf.function(vae.likelihood.log_prob_of_draws, jit_compile=on_cpu)
 
     @tf.function(reduce_retracing=True)
-    def log_weight_sum(x: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+    def log_weight_sum(seen: Observed, seeds: tf.Tensor) -> tf.Tensor:
+        x = seen.target
+
         def block(index: tf.Tensor, size: int) -> tf.Tensor:
-            params, z, decoded = vae.draw(x, num_samples=size, seed=seeds + tf.stack([0, index]))
+            params, z, decoded = vae.draw(
+                seen.inputs, labels=seen.labels, num_samples=size, seed=seeds + tf.stack([0, index])
+            )
             log_ratio = vae.prior.log_prob(z) - vae.posterior.log_prob(params, z)
             return tf.reduce_logsumexp(log_likelihood(decoded, x) + log_ratio, axis=0)
 
@@ -82,8 +86,8 @@ def nll_batches(vae: VAE, batches: Iterable[np.ndarray], num_samples: int, seed:
             total = _log_add(total, block(index, block_size))
         return _log_add(total, block(tf.constant(num_blocks), rest)) if rest else total
 
-    for x, seeds in _seeded(batches, seed):
-        yield math.log(num_samples) - log_weight_sum(x, seeds).numpy().astype(np.float64)
+    for seen, seeds in _seeded(vae, batches, seed):
+        yield math.log(num_samples) - log_weight_sum(seen, seeds).numpy().astype(np.float64)
 
 
 def images_per_step(vae: VAE, num_samples: int) -> int:
@@ -115,12 +119,15 @@ def _log_add(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     return high + tf.math.log1p(tf.exp(low - high))
 
 
-def _seeded(batches: Iterable[np.ndarray], seed: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-    """Each batch `(B, H, W, C)` with one seed per image, int32 `(B, 2)`; the second number counts blocks of draws."""
+def _seeded(vae: VAE, batches: Iterable[Any], seed: int) -> Iterator[tuple[Observed, tf.Tensor]]:
+    """Each batch with one seed per example, int32 `(B, 2)`; the second number counts blocks of draws."""
     key = np.random.SeedSequence(seed).generate_state(1, np.uint32)[0]
     done = 0
     for batch in batches:
-        places = np.arange(done, done + len(batch), dtype=np.uint32)
-        seeds = np.stack([(key + places).view(np.int32), np.zeros(len(batch), np.int32)], axis=1)
-        yield tf.convert_to_tensor(batch), tf.constant(seeds)
-        done += len(batch)
+        seen = vae.observed(batch)
+        count = len(seen.inputs)
+        places = np.arange(done, done + count, dtype=np.uint32)
+        seeds = np.stack([(key + places).view(np.int32), np.zeros(count, np.int32)], axis=1)
+        tensors = [None if part is None else tf.convert_to_tensor(part) for part in seen]
+        yield Observed(*tensors), tf.constant(seeds)
+        done += count

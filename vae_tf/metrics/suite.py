@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from vae_tf.config import RunConfig
 from vae_tf.data.catalog import Splits, load_arrays, load_splits
-from vae_tf.data.pipeline import evaluation_batches, first_pictures
+from vae_tf.data.pipeline import clean, evaluation_batches, first_pictures
 from vae_tf.errors import InputError
 from vae_tf.metrics import latents, reconstruction
 from vae_tf.metrics.estimate import Estimate, bootstrap_error, mean_estimate
@@ -37,10 +37,17 @@ class Subject(NamedTuple):
     seed: int
 
     def batches(self, size: int = BATCH, count: int | None = None) -> Iterator[np.ndarray]:
-        """Yields the pictures of the split, float32 `(B, H, W, C)`, `size` at a time, the first `count` of them."""
+        """Yields the split in batches as the model takes them, `size` at a time, the first `count` examples."""
         some = self.examples if count is None else self.examples.subset(np.arange(count))
-        config = self.config.model_copy(update={"batch_size": size})
-        yield from evaluation_batches(some, config, self.splits.spec.example_shape, self.split).as_numpy_iterator()
+        yield from self._batches(some, self.config.model_copy(update={"batch_size": size}))
+
+    def pictures(self) -> Iterator[np.ndarray]:
+        """Yields the examples of the split as they should be, float32 `(B, H, W, C)`."""
+        yield from self._batches(self.examples, clean(self.config).model_copy(update={"batch_size": BATCH}))
+
+    def _batches(self, examples: "Examples", config: RunConfig) -> Iterator[Any]:
+        shape = self.splits.spec.example_shape
+        yield from evaluation_batches(examples, config, shape, self.split).as_numpy_iterator()
 
 
 def fingerprint(batches: Iterable[np.ndarray]) -> str:
@@ -53,7 +60,8 @@ def fingerprint(batches: Iterable[np.ndarray]) -> str:
 
 def latent_scores(subject: Subject) -> tuple[Scores, np.ndarray]:
     """Returns active units and mutual information, and the KL of each latent dimension `(Z,)`."""
-    params = np.concatenate([subject.model.encoder.predict_on_batch(batch) for batch in subject.batches()])
+    observed = map(subject.model.observed, subject.batches())
+    params = np.concatenate([subject.model.encode_params(seen.inputs, seen.labels) for seen in observed])
     means, log_vars = np.split(params, 2, axis=-1)
     scores = {
         "active_units": latents.active_units(means, subject.seed),
@@ -70,10 +78,10 @@ def reconstruction_scores(subject: Subject) -> Scores:
         "reconstruction_ssim": (reconstruction.ssim, "1"),
     }
     values: dict[str, list[np.ndarray]] = {name: [] for name in measures}
-    for batch in subject.batches():
-        reconstructed = subject.model.reconstruct(batch)
+    for seen in map(subject.model.observed, subject.batches()):
+        reconstructed = subject.model.reconstruct(seen.inputs, seen.labels)
         for name, (measure, _) in measures.items():
-            values[name].append(measure(batch, reconstructed))
+            values[name].append(measure(seen.target, reconstructed))
     return {
         name: mean_estimate(np.concatenate(values[name]), unit, subject.seed) for name, (_, unit) in measures.items()
     }
@@ -99,7 +107,7 @@ class SampleJudge:
         self._train_pictures = first_pictures(train, config, shape, "train", self._num_samples)
         self._space = _feature_space(train, config, shape, features)
         _check_enough(min(self._num_samples, len(subject.examples)), self._space)
-        self._real = np.concatenate([self._space.extract(batch) for batch in subject.batches()])
+        self._real = np.concatenate([self._space.extract(batch) for batch in subject.pictures()])
 
     def model_scores(self) -> Scores:
         """Returns the scores of the model's prior samples."""
@@ -138,7 +146,7 @@ class SampleJudge:
         }
 
 
-def _feature_space(train: "Examples", config: RunConfig, shape: tuple[int, int, int], features: str) -> FeatureSpace:
+def _feature_space(train: "Examples", config: RunConfig, shape: tuple[int, ...], features: str) -> FeatureSpace:
     if features == "inception":
         return inception_features()
     if train.labels is None:

@@ -15,7 +15,7 @@ from vae_tf.model.vae import VAE
 
 
 def build_vae(
-    example_shape: tuple[int, int, int],
+    example_shape: tuple[int, ...],
     latent_dim: int = 128,
     arch: str = "conv",
     variant: str = "bn",
@@ -25,12 +25,14 @@ def build_vae(
     activation: str | None = None,
     sigma: float | None = None,
     beta: float = 1.0,
+    num_classes: int | None = None,
     seed: int = 0,
 ) -> VAE:
     """Returns a built VAE with fresh weights; call `keras.utils.set_random_seed` first to fix them.
 
     Args:
-        example_shape: `(height, width, channels)`, at least 8x8 pixels, 1 or 3 channels.
+        example_shape: Of pictures, `(height, width, channels)`, at least 8x8 pixels, 1 or 3 channels; of rows,
+            `(features,)`, with `arch="dense"`.
         latent_dim: Number of latent dimensions.
         arch: `"conv"` or `"dense"`.
         variant: `"plain"` (alias `"v1"`) or `"bn"` (`"v2"`), with batch normalization.
@@ -40,6 +42,7 @@ def build_vae(
         activation: Activation of the dense hidden layers; default `"relu"`.
         sigma: Standard deviation of the gaussian likelihood; default 1.
         beta: Weight of the KL term in the training loss.
+        num_classes: Number of classes of a conditional model.
         seed: Seed of the posterior noise.
 
     Raises:
@@ -55,19 +58,23 @@ def build_vae(
         sigma=sigma,
         beta=beta,
     )
-    return build_from_config(config, example_shape, seed)
+    return build_from_config(config, example_shape, seed, num_classes)
 
 
-def build_from_config(config: ModelConfig, example_shape: tuple[int, int, int], seed: int) -> VAE:
-    """Returns a built VAE with fresh weights for pictures of `example_shape`.
+def build_from_config(
+    config: ModelConfig, example_shape: tuple[int, ...], seed: int, num_classes: int | None = None
+) -> VAE:
+    """Returns a built VAE with fresh weights for examples of `example_shape`; see `build_vae`.
 
     Raises:
-        InputError: `example_shape` is not `(height, width, channels)` of at least 8x8 pixels and 1 or 3 channels.
+        InputError: `example_shape` or `num_classes` is none that a VAE can have.
     """
-    example_shape = _checked_example_shape(example_shape)
+    example_shape = _checked_example_shape(example_shape, config.arch)
+    if num_classes is not None and num_classes < 1:
+        raise InputError(f"num_classes must be at least 1. Received: num_classes={num_classes}")
     posterior = DiagonalNormal(name="posterior")
     likelihood = _likelihood(config)
-    backbone = _backbone(config, example_shape)
+    backbone = _backbone(config, example_shape, num_classes)
     vae = VAE(
         encoder=backbone.encoder(posterior.params_size(config.latent_dim)),
         decoder=backbone.decoder(config.latent_dim, likelihood.params_size(example_shape[-1])),
@@ -76,6 +83,7 @@ def build_from_config(config: ModelConfig, example_shape: tuple[int, int, int], 
         likelihood=likelihood,
         objective=BetaELBO(config.beta, name="objective"),
         seed=seed,
+        num_classes=num_classes,
         name="vae",
     )
     vae.build((None, *example_shape))
@@ -87,23 +95,26 @@ def _likelihood(config: ModelConfig) -> Likelihood:
     return registry.resolve(registry.LIKELIHOODS[config.likelihood])(**options, name="likelihood")
 
 
-def _backbone(config: ModelConfig, example_shape: tuple[int, int, int]) -> Backbone:
+def _backbone(config: ModelConfig, example_shape: tuple[int, ...], num_classes: int | None) -> Backbone:
     options = {"hidden_sizes": config.hidden_sizes, "activation": config.activation}
     given = {name: value for name, value in options.items() if value is not None}
     backbone = registry.resolve(registry.BACKBONES[config.arch])
-    made: Backbone = backbone(example_shape, batch_norm=config.variant == "bn", **given)
+    made: Backbone = backbone(example_shape, batch_norm=config.variant == "bn", num_classes=num_classes, **given)
     return made
 
 
-def _checked_example_shape(example_shape: Sequence[int]) -> tuple[int, int, int]:
+def _checked_example_shape(example_shape: Sequence[int], arch: str) -> tuple[int, ...]:
     try:
-        height, width, channels = map(operator.index, example_shape)
-        fits = min(height, width) >= SMALLEST_SIDE and channels in (1, 3)
-    except (TypeError, ValueError):
-        fits = False
-    if not fits:
+        shape = tuple(map(operator.index, example_shape))
+    except TypeError:
+        shape = ()
+    is_picture = len(shape) == 3 and min(shape[:2]) >= SMALLEST_SIDE and shape[2] in (1, 3)
+    is_row = len(shape) == 1 and shape[0] >= 1
+    if not (is_picture or is_row):
         raise InputError(
             f"example_shape must be (height, width, channels), at least {SMALLEST_SIDE} pixels a side "
-            f"and 1 or 3 channels. Received: example_shape={example_shape}"
+            f"and 1 or 3 channels, or (features,). Received: example_shape={example_shape}"
         )
-    return height, width, channels
+    if is_row and arch == "conv":
+        raise InputError(f"arch=conv needs pictures. Received: example_shape={shape}; use dense")
+    return shape

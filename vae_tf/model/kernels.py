@@ -26,3 +26,16 @@ def normal_per_example(shape: tuple[int, int, int], seeds: tf.Tensor) -> tf.Tens
     radii = tf.sqrt(-2 * tf.math.log(1 - radii))  # the uniforms lie in [0, 1)
     angles *= 2 * math.pi
     return tf.concat([radii * tf.cos(angles), radii * tf.sin(angles)], axis=-1)[..., :latent_dim]
+
+
+def one_hot(labels: tf.Tensor, num_classes: int) -> tf.Tensor:
+    """Returns float32 `(B, num_classes)` for whole numbers `(B,)`; where TensorFlow alone puts zeros, it stops.
+
+    Raises:
+        tf.errors.InvalidArgumentError: A label is below 0 or not below `num_classes`.
+    """
+    labels = tf.cast(labels, tf.int32)
+    message = f"labels must lie in 0..{num_classes - 1}"
+    checks = [tf.debugging.assert_non_negative(labels, message), tf.debugging.assert_less(labels, num_classes, message)]
+    with tf.control_dependencies([check for check in checks if check is not None]):  # None where it ran at once
+        return tf.one_hot(labels, num_classes)

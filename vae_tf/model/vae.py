@@ -1,12 +1,13 @@
 """The variational autoencoder: encoder + posterior + prior + likelihood + decoder + objective."""
 
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from vae_tf.model.arrays import ArrayMethods
+from vae_tf.model.kernels import one_hot
 from vae_tf.model.likelihood import Likelihood
 from vae_tf.model.objective import Objective, Terms
 from vae_tf.model.posterior import Posterior, Seed
@@ -16,24 +17,45 @@ NOISE_STATE = "seed_generator_state"
 PARTS = ("encoder", "decoder", "posterior", "prior", "likelihood", "objective")
 
 
+class Observed(NamedTuple):
+    """The parts of a batch.
+
+    Attributes:
+        inputs: What the encoder sees `(B, H, W, C)`.
+        target: What the likelihood is of: the inputs, or what they were before they were corrupted.
+        labels: Classes `(B,)`, of a conditional model.
+    """
+
+    inputs: Any
+    target: Any
+    labels: Any
+
+
 @keras.saving.register_keras_serializable(package="vae_tf")
-class VAE(keras.Model):
+class VAE(ArrayMethods, keras.Model):
     """A variational autoencoder (Kingma & Welling 2014) composed of interchangeable parts.
 
-    `compile(optimizer)` without a loss, then `fit(x)` with pictures alone. Training reports `loss` (the
-    objective, and the layers' own regularizers where there are any), `reconstruction_loss` and `kl_loss`;
-    `evaluate` and `val_*` report minus the ELBO as `loss`, and its two parts. All in nats per example.
+    `compile(optimizer)` without a loss, then `fit(x)` with the data alone, `fit(corrupted, x)` to learn to restore it
+    (Im et al. 2017), or `fit([x, labels])` where the model is conditional. Training reports `loss` (the objective,
+    and the layers' own regularizers where there are any), `reconstruction_loss` and `kl_loss`; `evaluate` and `val_*`
+    report minus the ELBO as `loss`, and its two parts. All in nats per example.
+
+    Shapes are those of pictures, `(B, H, W, C)`; rows of features are `(B, F)` throughout. With `num_classes` the model
+    is conditional, p(x | class) (Sohn et al. 2015): wherever there are `labels`, they are needed; else they may not
+    be given. They are whole numbers `(B,)` in [0, num_classes).
 
     Args:
-        encoder: Model from data `(B, H, W, C)` to raw posterior parameters `(B, posterior.params_size(Z))`.
+        encoder: Model from data `(B, H, W, C)` to raw posterior parameters `(B, posterior.params_size(Z))`. A
+            conditional one takes the list of the data and one-hot labels `(B, num_classes)`.
         decoder: Model from latents `(B, Z)` to raw likelihood parameters
-            `(B, H, W, likelihood.params_size(C))`.
+            `(B, H, W, likelihood.params_size(C))`. A conditional one takes the list of latents and one-hot labels.
         posterior: What the encoder's numbers mean.
         prior: Distribution of the latents; it knows Z.
         likelihood: What the decoder's numbers mean.
         objective: What training minimizes.
         seed: Seed of the posterior noise. Training draws it from one generator; every `evaluate` begins a
             second one anew, so that evaluation is repeatable and leaves training as it was.
+        num_classes: Number of classes of a conditional model.
         **kwargs: As of `keras.Model`.
     """
 
@@ -46,9 +68,13 @@ class VAE(keras.Model):
         likelihood: Likelihood,
         objective: Objective,
         seed: int = 0,
+        num_classes: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if num_classes is not None and num_classes < 1:
+            raise ValueError(f"num_classes must be at least 1. Received: num_classes={num_classes}")
+        self.num_classes = num_classes
         self.encoder = encoder
         self.decoder = decoder
         self.posterior = posterior
@@ -72,7 +98,7 @@ class VAE(keras.Model):
         """Builds every part.
 
         Args:
-            input_shape: `(None, height, width, channels)`.
+            input_shape: Of the data, `(None, height, width, channels)` or `(None, features)`.
 
         Raises:
             ValueError: The encoder or decoder does not put out what the posterior or likelihood needs.
@@ -81,8 +107,8 @@ class VAE(keras.Model):
         latent_shape = (None, self.prior.latent_dim)
         likelihood_shape = (*input_shape[1:-1], self.likelihood.params_size(input_shape[-1]))
         for part, shape in (
-            (self.encoder, input_shape),
-            (self.decoder, latent_shape),
+            (self.encoder, self._network_shape(input_shape)),
+            (self.decoder, self._network_shape(latent_shape)),
             (self.posterior, (None, params_size)),
             (self.prior, latent_shape),
             (self.likelihood, input_shape),
@@ -90,8 +116,9 @@ class VAE(keras.Model):
         ):
             if not part.built:
                 part.build(shape)
-        _check_output("encoder", self.encoder, input_shape, (params_size,))
-        _check_output("decoder", self.decoder, latent_shape, likelihood_shape)
+        _check_output("encoder", self.encoder, self._network_shape(input_shape), (params_size,))
+        _check_output("decoder", self.decoder, self._network_shape(latent_shape), likelihood_shape)
+        self.example_shape = tuple(input_shape[1:])
         self.built = True
 
     @property
@@ -103,6 +130,8 @@ class VAE(keras.Model):
         self,
         inputs: keras.KerasTensor,
         *,
+        target: keras.KerasTensor | None = None,
+        labels: keras.KerasTensor | None = None,
         num_samples: int = 1,
         training: bool = False,
         seed: Seed | None = None,
@@ -110,7 +139,9 @@ class VAE(keras.Model):
         """Returns the terms of the ELBO; training, testing and evaluation all go through here.
 
         Args:
-            inputs: Data `(B, H, W, C)`.
+            inputs: What the encoder sees `(B, H, W, C)`.
+            target: What the likelihood is of, in the same shape; by default the inputs.
+            labels: Classes `(B,)`, for a conditional model.
             num_samples: Posterior draws K per example.
             training: Whether batch normalization uses the batch and updates its averages.
             seed: Source of the noise; by default the model's own generator, which moves on.
@@ -118,9 +149,9 @@ class VAE(keras.Model):
         Returns:
             `Terms` for K draws of B examples, in nats.
         """
-        params, z, decoded = self.draw(inputs, num_samples=num_samples, training=training, seed=seed)
+        params, z, decoded = self.draw(inputs, labels=labels, num_samples=num_samples, training=training, seed=seed)
         return Terms(
-            log_likelihood=self.likelihood.log_prob(decoded, inputs),
+            log_likelihood=self.likelihood.log_prob(decoded, inputs if target is None else target),
             log_prior=self.prior.log_prob(z),
             log_posterior=self.posterior.log_prob(params, z),
             kl=self.prior.kl(self.posterior, params, z),
@@ -131,6 +162,7 @@ class VAE(keras.Model):
         self,
         inputs: keras.KerasTensor,
         *,
+        labels: keras.KerasTensor | None = None,
         num_samples: int = 1,
         training: bool = False,
         seed: Seed | None = None,
@@ -139,24 +171,37 @@ class VAE(keras.Model):
 
         The arguments are those of `elbo_terms`.
         """
-        params = ops.cast(self.encoder(inputs, training=training), "float32")
+        params = self.posterior_params(inputs, labels, training=training)
         batch_size = ops.shape(params)[0]
         repeated = ops.broadcast_to(params, (num_samples, *ops.shape(params)))
         z = self.posterior.sample(repeated, self.seed_generator if seed is None else seed)
         flat = ops.reshape(z, (num_samples * batch_size, self.prior.latent_dim))
-        decoded = self.decoder(flat, training=training)
+        decoded = self.likelihood_params(flat, None if labels is None else ops.tile(labels, [num_samples]), training)
         return params, z, ops.reshape(decoded, (num_samples, batch_size, *decoded.shape[1:]))
 
-    def call(self, inputs: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
-        """Returns the mean reconstruction `(B, H, W, C)` of data, through the posterior mean."""
-        params = ops.cast(self.encoder(inputs, training=training), "float32")
-        return self.likelihood.mean(self.decoder(self.posterior.mean(params), training=training))
+    def posterior_params(
+        self, inputs: keras.KerasTensor, labels: keras.KerasTensor | None = None, training: bool = False
+    ) -> keras.KerasTensor:
+        """Returns the raw posterior parameters, float32 `(B, P)`, of data `(B, H, W, C)`."""
+        return ops.cast(self.encoder(self._network_input(inputs, labels), training=training), "float32")
+
+    def likelihood_params(
+        self, z: keras.KerasTensor, labels: keras.KerasTensor | None = None, training: bool = False
+    ) -> keras.KerasTensor:
+        """Returns the raw likelihood parameters `(B, H, W, P)` of latents `(B, Z)`."""
+        return self.decoder(self._network_input(z, labels), training=training)
+
+    def call(self, inputs: Any, training: bool = False) -> keras.KerasTensor:
+        """Returns the reconstruction `(B, H, W, C)` of data, or of `[data, labels]`, through the posterior mean."""
+        x, labels = self._data_and_labels(inputs)
+        z = self.posterior.mean(self.posterior_params(x, labels, training))
+        return self.likelihood.mean(self.likelihood_params(z, labels, training))
 
     def train_step(self, data: Any) -> dict[str, keras.KerasTensor]:
         """Makes one update of the weights on a batch and returns the running means of the epoch."""
-        inputs = _pictures_alone(data)
         with tf.GradientTape() as tape:
-            terms = self.elbo_terms(inputs, training=True)
+            seen = self.observed(data)
+            terms = self.elbo_terms(seen.inputs, target=seen.target, labels=seen.labels, training=True)
             per_example = self.objective(terms) + ops.sum(self.losses)  # plus the layers' own regularizers
             loss = ops.mean(per_example)
             scaled_loss = self.optimizer.scale_loss(loss)
@@ -166,7 +211,8 @@ class VAE(keras.Model):
 
     def test_step(self, data: Any) -> dict[str, keras.KerasTensor]:
         """Measures a batch, with beta 1 and batch normalization at its averages."""
-        terms = self.elbo_terms(_pictures_alone(data), training=False, seed=self.evaluation_seed_generator)
+        seen, noise = self.observed(data), self.evaluation_seed_generator
+        terms = self.elbo_terms(seen.inputs, target=seen.target, labels=seen.labels, seed=noise)
         return self._track(terms.negative_elbo(), terms)
 
     def _track(self, loss: keras.KerasTensor, terms: Terms) -> dict[str, keras.KerasTensor]:
@@ -176,39 +222,45 @@ class VAE(keras.Model):
         self.kl_loss_tracker.update_state(terms.kl)
         return {metric.name: metric.result() for metric in self.metrics}
 
-    def encode(self, x: np.ndarray, batch_size: int = 128) -> np.ndarray:
-        """Returns the posterior means, float32 `(N, Z)`, of data `(N, H, W, C)`."""
-        params = self.encoder.predict(x, batch_size=batch_size, verbose=0)
-        return ops.convert_to_numpy(self.posterior.mean(ops.convert_to_tensor(params, "float32")))
-
-    def decode(self, z: np.ndarray, batch_size: int = 128) -> np.ndarray:
-        """Returns the mean data E[x | z], float32 `(N, H, W, C)`, for latents `(N, Z)`."""
-        params = self.decoder.predict(z, batch_size=batch_size, verbose=0)
-        return ops.convert_to_numpy(self.likelihood.mean(ops.convert_to_tensor(params, "float32")))
-
-    def sample(self, n: int, seed: Seed, temperature: float = 1.0) -> np.ndarray:
-        """Returns the mean data for `n` draws of the latents from the prior.
+    def observed(self, data: Any) -> Observed:
+        """Returns the parts of a batch as `fit` hands it on.
 
         Args:
-            n: Number of draws, at least 1.
-            seed: An integer gives the same draws every time.
-            temperature: Factor on the latents, at least 0; below 1 stays nearer to the prior's centre.
-
-        Returns:
-            float32 `(n, H, W, C)` in data units.
+            data: `x`, `(x,)` or `(x, target)`, where x is `[x, labels]` for a conditional model.
 
         Raises:
-            ValueError: `n` is below 1, or `temperature` is negative or not a number.
+            ValueError: There are sample weights, or the target is no match of the data.
+            TypeError: The labels of a conditional model are missing.
         """
-        if n < 1:
-            raise ValueError(f"n must be at least 1. Received: n={n}")
-        if not temperature >= 0:
-            raise ValueError(f"temperature must be at least 0. Received: temperature={temperature}")
-        return self.decode(temperature * ops.convert_to_numpy(self.prior.sample(n, seed)))
+        inputs, target, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if sample_weight is not None:
+            raise ValueError("A VAE takes no sample weights. Received: some; call fit(x)")
+        x, labels = self._data_and_labels(inputs)
+        if target is not None and tuple(target.shape[1:]) != tuple(x.shape[1:]):
+            raise ValueError(
+                "The target of a VAE is data of the same shape; classes go beside the data, in fit([x, labels]). "
+                f"Received: {tuple(target.shape)} for {tuple(x.shape)}"
+            )
+        return Observed(x, x if target is None else target, labels)
 
-    def reconstruct(self, x: np.ndarray) -> np.ndarray:
-        """Returns the mean reconstructions, float32 `(N, H, W, C)`, of data `(N, H, W, C)`."""
-        return self.decode(self.encode(x))
+    def _data_and_labels(self, inputs: Any) -> tuple[keras.KerasTensor, keras.KerasTensor | None]:
+        if self.num_classes is None:
+            return inputs, None
+        if not isinstance(inputs, (list, tuple)):
+            raise TypeError("A conditional VAE needs [x, labels]. Received: x alone; call fit([x, labels])")
+        x, labels = inputs
+        return x, labels
+
+    def _network_input(self, values: keras.KerasTensor, labels: keras.KerasTensor | None) -> Any:
+        """What encoder and decoder take: the values, beside one-hot labels where the model is conditional."""
+        if (labels is None) != (self.num_classes is None):
+            needs = "needs labels" if labels is None else "takes no labels: it is not conditional"
+            raise ValueError(f"This VAE {needs}. Received: labels={labels}")
+        return values if self.num_classes is None else [values, one_hot(labels, self.num_classes)]
+
+    def _network_shape(self, shape: tuple[Any, ...]) -> Any:
+        """The shape, or shapes, of `_network_input`."""
+        return shape if self.num_classes is None else [shape, (None, self.num_classes)]
 
     def save_own_variables(self, store: Any) -> None:
         """Stores the state of the noise, which Keras leaves out, so that training goes on where it was."""
@@ -223,7 +275,7 @@ class VAE(keras.Model):
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, parts serialized."""
         parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in PARTS}
-        return {**super().get_config(), **parts, "seed": self.seed}
+        return {**super().get_config(), **parts, "seed": self.seed, "num_classes": self.num_classes}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Self:
@@ -232,14 +284,7 @@ class VAE(keras.Model):
         return cls(**{**config, **parts})
 
 
-def _check_output(name: str, network: keras.Model, input_shape: tuple[Any, ...], needed: tuple[Any, ...]) -> None:
+def _check_output(name: str, network: keras.Model, input_shape: Any, needed: tuple[Any, ...]) -> None:
     given = tuple(network.compute_output_shape(input_shape))[1:]
     if given != needed:
         raise ValueError(f"The {name} must put out {needed} for each example. Received: {given}")
-
-
-def _pictures_alone(data: Any) -> keras.KerasTensor:
-    inputs, targets, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-    if targets is not None or sample_weight is not None:
-        raise ValueError("A VAE is fitted to data alone. Received: targets or sample weights; call fit(x)")
-    return inputs

@@ -10,16 +10,16 @@ import numpy as np
 
 
 class Examples(Protocol):
-    """An indexed collection of pictures.
+    """An indexed collection of pictures, or of rows of features `(B, F)`.
 
     Attributes:
-        example_shape: `(height, width, channels)` of what `read` returns.
+        example_shape: `(height, width, channels)`, or `(features,)`, of what `read` returns.
         scale: The number that stands for white: pixels divided by it lie in [0, 1].
         dtype: Type of the pixels that `read` returns.
         labels: Class of each picture, int64 of shape `(N,)`, or `None`.
     """
 
-    example_shape: tuple[int, int, int]
+    example_shape: tuple[int, ...]
     scale: float
     dtype: np.dtype
     labels: np.ndarray | None

@@ -1,4 +1,4 @@
-"""Pictures held in an array: from npz and npy files, IDX files, keras.datasets, or the caller."""
+"""Examples held in an array: from npz and npy files, IDX files, keras.datasets, scikit-learn."""
 
 import tokenize
 import zipfile
@@ -17,10 +17,10 @@ DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError)
 
 
 class ArrayExamples:
-    """An array of pictures as an indexed collection; see `Examples`.
+    """An array of pictures, or of rows of features, as an indexed collection; see `Examples`.
 
     Args:
-        pixels: `(N, H, W)` or `(N, H, W, C)` with C 1 or 3, of any real dtype.
+        pixels: `(N, H, W)` or `(N, H, W, C)` with C 1 or 3, or rows `(N, F)`, of any real dtype.
         labels: `(N,)` class numbers, or `None`.
         scale: The number that stands for white.
         chosen: `(M,)` rows of `pixels` and `labels` that belong to the collection; default: all. The arrays
@@ -36,14 +36,13 @@ class ArrayExamples:
         self.labels = None if labels is None else labels[self._chosen]
         self.scale = scale
         self.dtype = np.dtype(np.uint8 if pixels.dtype == np.uint8 else np.float32)
-        height, width, channels = self._pixels.shape[1:]
-        self.example_shape = (height, width, channels)
+        self.example_shape = self._pixels.shape[1:]
 
     def __len__(self) -> int:
         return len(self._chosen)
 
     def read(self, indices: np.ndarray) -> np.ndarray:
-        """Returns the pictures at `indices` `(B,)` as `(B, H, W, C)`, in [0, `scale`]."""
+        """Returns the pictures at `indices` `(B,)` as `(B, H, W, C)`, in [0, `scale`]; rows as `(B, F)`."""
         return self._pixels[self._chosen[indices]].astype(self.dtype, copy=False)
 
     def subset(self, indices: np.ndarray) -> Self:

@@ -23,16 +23,17 @@ class PictureExamples:
 
     Args:
         paths: The files; each must open (see `readable`).
-        example_shape: `(height, width, channels)` to which each picture is brought.
+        image_shape: `(height, width, channels)` to which each picture is brought.
     """
 
     scale = 255.0
     dtype = np.dtype(np.uint8)
     labels: np.ndarray | None = None
 
-    def __init__(self, paths: list[Path], example_shape: tuple[int, int, int]) -> None:
+    def __init__(self, paths: list[Path], image_shape: tuple[int, int, int]) -> None:
         self._paths = paths
-        self.example_shape = example_shape
+        self._image_shape = image_shape
+        self.example_shape: tuple[int, ...] = image_shape
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -47,29 +48,29 @@ class PictureExamples:
 
     def _picture(self, path: Path) -> np.ndarray:
         try:
-            return read_picture(path, self.example_shape)
+            return read_picture(path, self._image_shape)
         except UNREADABLE as error:
             raise InputError(f"{path} could be read at the start and now can't ({error}); restore it") from None
 
     def subset(self, indices: np.ndarray) -> Self:
         """Returns the collection of the pictures at `indices` `(B,)`, in that order."""
-        return type(self)([self._paths[index] for index in indices], self.example_shape)
+        return type(self)([self._paths[index] for index in indices], self._image_shape)
 
 
-def read_picture(path: Path | IO[bytes], example_shape: tuple[int, int, int]) -> np.ndarray:
-    """Returns the first frame of a picture file as uint8 of `example_shape`.
+def read_picture(path: Path | IO[bytes], image_shape: tuple[int, int, int]) -> np.ndarray:
+    """Returns the first frame of a picture file as uint8 of `image_shape`.
 
     The picture is turned as its EXIF tag says, laid on white where it is transparent, and resized to the
     full target with an antialiased triangle filter; its aspect ratio is not kept.
 
     Args:
         path: A file of any format and mode that Pillow reads, or its path.
-        example_shape: `(height, width, channels)`, channels 1 or 3.
+        image_shape: `(height, width, channels)`, channels 1 or 3.
 
     Raises:
         OSError, SyntaxError, ValueError, Image.DecompressionBombError: Pillow can't read the file.
     """
-    height, width, channels = example_shape
+    height, width, channels = image_shape
     mode = "L" if channels == 1 else "RGB"
     with Image.open(path) as image:
         if image.getexif().get(ORIENTATION_TAG) not in TURNED_ON_ITS_SIDE:
@@ -77,7 +78,7 @@ def read_picture(path: Path | IO[bytes], example_shape: tuple[int, int, int]) ->
             image.draft(mode, (width, height))
         upright = _flat(ImageOps.exif_transpose(image)).convert(mode)
         pixels = np.asarray(upright.resize((width, height), Image.Resampling.BILINEAR))
-    return pixels.reshape(example_shape)
+    return pixels.reshape(image_shape)
 
 
 def _flat(image: Image.Image) -> Image.Image:
@@ -123,13 +124,13 @@ def _refuse(error: OSError) -> None:
     raise InputError(f"data_dir must be readable throughout. Received: {error.filename} ({error.strerror})")
 
 
-def readable(paths: list[Path], example_shape: tuple[int, int, int]) -> list[Path]:
+def readable(paths: list[Path], image_shape: tuple[int, int, int]) -> list[Path]:
     """Returns the files that open as pictures, after one warning that names and counts the others.
 
     Every file is decoded once, as training will do it: a truncated picture shows only then.
     """
     with ThreadPoolExecutor() as pool:
-        opens = list(pool.map(lambda path: _opens(path, example_shape), paths))
+        opens = list(pool.map(lambda path: _opens(path, image_shape), paths))
     bad = [path for path, good in zip(paths, opens, strict=True) if not good]
     if bad and len(bad) < len(paths):
         names = ", ".join(str(path) for path in bad[:NAMED_IN_WARNING])
@@ -138,9 +139,9 @@ def readable(paths: list[Path], example_shape: tuple[int, int, int]) -> list[Pat
     return [path for path, good in zip(paths, opens, strict=True) if good]
 
 
-def _opens(path: Path, example_shape: tuple[int, int, int]) -> bool:
+def _opens(path: Path, image_shape: tuple[int, int, int]) -> bool:
     try:
-        read_picture(path, example_shape)
+        read_picture(path, image_shape)
     except UNREADABLE:
         return False
     return True

@@ -9,6 +9,8 @@ import math
 import keras
 from keras import layers
 
+from vae_tf.model.backbones import network
+
 ENCODER_FILTERS = (32, 64, 128)
 ENCODER_UNITS = (512, 256)
 # (filters, kernel size, strides, normalized in bn) of the transposed convolutions between Dense and output.
@@ -25,30 +27,33 @@ class ConvBackbone:
     Args:
         example_shape: `(height, width, channels)`.
         batch_norm: Whether to normalize (Version 2) or not (Version 1).
+        num_classes: Classes of a conditional model; labels join where the encoder is flat, and the latents.
     """
 
-    def __init__(self, example_shape: tuple[int, int, int], *, batch_norm: bool) -> None:
+    def __init__(
+        self, example_shape: tuple[int, int, int], *, batch_norm: bool, num_classes: int | None = None
+    ) -> None:
         self.example_shape = example_shape
         self.batch_norm = batch_norm
+        self.num_classes = num_classes
 
     def encoder(self, params_size: int) -> keras.Model:
         """Returns the network from pictures `(B, H, W, C)` to float32 `(B, params_size)`."""
-        stack: list[keras.layers.Layer] = [keras.Input(self.example_shape)]
+        stack: list[keras.layers.Layer] = []
         for filters in ENCODER_FILTERS:
             stack.append(layers.Conv2D(filters, 3, strides=2, padding="same", activation="relu"))
             if self.batch_norm:
                 stack.append(layers.BatchNormalization())
         stack.append(layers.Flatten())
-        stack.extend(layers.Dense(units, activation="relu") for units in ENCODER_UNITS)
-        stack.append(layers.Dense(params_size, dtype="float32", name="posterior_params"))
-        return keras.Sequential(stack, name="encoder")
+        rest = [layers.Dense(units, activation="relu") for units in ENCODER_UNITS]
+        rest.append(layers.Dense(params_size, dtype="float32", name="posterior_params"))
+        return network("encoder", self.example_shape, self.num_classes, stack, rest)
 
     def decoder(self, latent_dim: int, params_channels: int) -> keras.Model:
         """Returns the network from latents `(B, Z)` to float32 `(B, H, W, params_channels)`."""
         height, width, _ = self.example_shape
         base = (math.ceil(height / 2), math.ceil(width / 2), DECODER_BASE_FILTERS)
         stack: list[keras.layers.Layer] = [
-            keras.Input((latent_dim,)),
             layers.Dense(math.prod(base), activation="relu"),
             layers.Reshape(base),
         ]
@@ -63,4 +68,4 @@ class ConvBackbone:
         stack.append(
             layers.Conv2DTranspose(params_channels, 3, padding="same", dtype="float32", name="likelihood_params")
         )
-        return keras.Sequential(stack, name="decoder")
+        return network("decoder", (latent_dim,), self.num_classes, stack)

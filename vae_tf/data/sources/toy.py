@@ -1,0 +1,33 @@
+"""Points of a plane in classes, from scikit-learn: what a model is tried on first."""
+
+import numpy as np
+
+NOISE = 0.05
+CIRCLES_RATIO = 0.5
+BLOB_CENTRES = ((-1.0, -1.0), (1.0, -1.0), (0.0, 1.0))
+BLOB_DEVIATION = 0.25
+
+
+def draw(name: str, num_points: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns points of `moons`, `circles` (two classes each) or `blobs` (three), near the unit square around 0.
+
+    Args:
+        name: Which set.
+        num_points: How many.
+        seed: Of the draw.
+
+    Returns:
+        float32 `(N, 2)`, and the classes, int64 `(N,)`.
+    """
+    from sklearn import datasets  # a second of import that --help need not pay
+
+    if name == "moons":
+        points, classes = datasets.make_moons(num_points, noise=NOISE, random_state=seed)
+        points -= (0.5, 0.25)
+    elif name == "circles":
+        points, classes = datasets.make_circles(num_points, noise=NOISE, factor=CIRCLES_RATIO, random_state=seed)
+    else:
+        points, classes = datasets.make_blobs(
+            num_points, centers=np.array(BLOB_CENTRES), cluster_std=BLOB_DEVIATION, random_state=seed
+        )
+    return points.astype(np.float32), classes.astype(np.int64)
