@@ -297,7 +297,7 @@ def test_folder_without_the_files_of_a_named_dataset(refused, tmp_path):
     assert str(tmp_path) in line
 
 
-@pytest.mark.parametrize("dataset", ["folder", "mnist"])
+@pytest.mark.parametrize("dataset", ["folder", "mnist", "stl10"])
 def test_data_folder_that_is_missing(refused, tmp_path, dataset):
     line = refused(f"--dataset={dataset}", "--data-dir", tmp_path / "nowhere")
     assert "data_dir must be a folder" in line
@@ -314,6 +314,18 @@ def test_data_folder_that_is_empty(refused, tmp_path):
 def test_data_folder_that_is_a_file(refused, tmp_path):
     (tmp_path / "file.jpg").write_text("no picture")
     assert "must be a folder" in refused("--dataset=folder", "--data-dir", tmp_path / "file.jpg")
+
+
+def test_list_of_pictures_that_is_missing(refused, tmp_path):
+    line = refused("--dataset=folder", "--data-dir", tmp_path / "list.txt")
+    assert f"data_dir must be a list that can be read. Received: {tmp_path / 'list.txt'}" in line
+
+
+def test_list_of_pictures_that_is_empty(refused, tmp_path):
+    (tmp_path / "list.txt").write_text("# nothing\n")
+    assert "data_dir must be a list of at least one picture" in refused(
+        "--dataset=folder", "--data-dir", tmp_path / "list.txt"
+    )
 
 
 def test_data_folder_where_no_picture_opens(refused, tmp_path):
@@ -336,8 +348,8 @@ def test_data_folder_of_one_picture(refused, tmp_path):
     assert "more pictures than there are" in refused("--dataset=folder", "--data-dir", tmp_path / "cats")
 
 
-@pytest.mark.parametrize("dataset", ["folder", "mnist", "npz", "npy"])
-@pytest.mark.parametrize("below", ["", "data"])
+@pytest.mark.parametrize("dataset", ["folder", "mnist", "stl10", "npz", "npy"])
+@pytest.mark.parametrize("below", ["", "data", "data.txt"])
 def test_data_that_the_user_may_not_read(ordinary_user, tmp_path, dataset, below):
     locked = tmp_path / "locked"
     locked.mkdir(mode=0)

@@ -149,7 +149,11 @@ def test_a_key_named_self_is_unknown_as_any_other():
         ("data_dir", 5, "a text"),
         ("binarize", "always", "one of 'none', 'static' or 'dynamic'"),
         ("device", "tpu", "one of 'auto', 'cpu' or 'gpu'"),
-        ("dataset", "imagenet", "one of fashion_mnist_sample, fashion_mnist, mnist, cifar10, folder, npz, npy"),
+        (
+            "dataset",
+            "imagenet",
+            "one of fashion_mnist_sample, fashion_mnist, mnist, cifar10, stl10, stl10_unlabeled, folder,",
+        ),
         ("arch", "transformer", "one of conv, dense"),
         ("variant", "v9", "one of plain, bn, v1, v2"),
         ("likelihood", "poisson", "one of bernoulli, gaussian"),
@@ -337,7 +341,7 @@ def test_every_config_of_the_repository_is_valid(path):
     assert config.model_fields_set == set(given)
 
 
-@pytest.mark.parametrize("name", ["fashion_mnist_sample", "fashion_mnist", "mnist", "cifar10"])
+@pytest.mark.parametrize("name", ["fashion_mnist_sample", "fashion_mnist", "mnist", "cifar10", "stl10"])
 def test_every_built_in_dataset_has_a_config(name):
     assert RunConfig.from_yaml(CONFIGS / f"{name}.yml").dataset == name
 
@@ -363,6 +367,15 @@ def test_the_configs_of_the_original_hold_its_values(version, variant, latent_di
         learning_rate=1e-3,
     )
     assert all(epoch % config.sample_every == 0 for epoch in (10, 25, 50, 100))
+
+
+def test_the_config_of_the_stl10_notebook_holds_its_values():
+    config = RunConfig.from_yaml(CONFIGS / "stl10.yml")
+
+    assert (config.latent_dim, config.batch_size, config.learning_rate, config.epochs) == (10, 128, 1e-3, 300)
+    assert config.val_fraction == 0
+    # Of a normal density, 1 / (2 sigma^2) is the weight of the squared error.
+    assert 0.5 / config.sigma**2 == pytest.approx(1, abs=1e-7)
 
 
 def test_a_config_made_in_python_tells_its_fault_in_one_line():

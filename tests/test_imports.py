@@ -37,6 +37,7 @@ ORDER = (
 )
 MAY_IMPORT_TENSORFLOW = {
     "vae_tf.data.pipeline",
+    "vae_tf.data.noise",
     "vae_tf.model.vae",
     "vae_tf.model.kernels",
     "vae_tf.distribute",

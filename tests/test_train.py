@@ -16,7 +16,7 @@ from PIL import Image
 
 import vae_tf
 from vae_tf import cli
-from vae_tf.config import RunConfig
+from vae_tf.config import RunConfig, read_yaml
 from vae_tf.data.catalog import load_arrays
 from vae_tf.errors import InputError
 from vae_tf.rundir import RunDir
@@ -239,6 +239,23 @@ def test_folder_of_pictures_trains(tmp_path):
         Image.fromarray(generator.integers(0, 256, (side, 12, 3), dtype=np.uint8)).save(folder / f"{index}.png")
     run = small_run(tmp_path / "cats", tmp_path / "run", dataset="folder", image_size="10x8", channels=1)
     assert run.load_model().decoder.output_shape == (None, 10, 8, 1)
+
+
+def test_list_of_pictures_trains_into_a_folder_beside_it(tmp_path):
+    generator = np.random.default_rng(0)
+    for index in range(20):
+        Image.fromarray(generator.integers(0, 256, (9, 12, 3), dtype=np.uint8)).save(tmp_path / f"{index}.png")
+    (tmp_path / "list.txt").write_text("\n".join(f"{index}.png" for index in range(20)))
+    run = small_run(tmp_path / "list.txt", tmp_path / "run", dataset="folder", image_size="10x8", channels=1)
+    assert run.read_config().data_dir == str(tmp_path / "list.txt")
+
+
+@pytest.mark.parametrize("name", ["stl10", "stl10_modern"])
+def test_configs_of_stl10_train(stl10, tmp_path, name):
+    values = read_yaml(Path(__file__).parents[1] / "configs" / f"{name}.yml")
+    small = {"image_size": 8, "epochs": 1, "batch_size": 16, "data_dir": str(stl10)}
+    run = run_training(RunConfig(**{**values, **small}), tmp_path / "run")
+    assert np.isfinite(run.read_history()[-1]["loss"])
 
 
 def test_overwrite_replaces_the_old_run(npz, small, tmp_path):

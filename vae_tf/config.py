@@ -145,9 +145,10 @@ class DataConfig(Config):
     """Which pictures, in which shape, split how."""
 
     dataset: Annotated[str, _one_of("dataset", registry.DATASETS)] = "fashion_mnist_sample"
-    """fashion_mnist_sample (embedded), fashion_mnist, mnist, cifar10, folder, npz or npy; moons, circles or blobs."""
+    """fashion_mnist_sample (embedded), fashion_mnist, mnist, cifar10, stl10, stl10_unlabeled, folder, npz or npy; or
+    points of a plane: moons, circles, blobs."""
     data_dir: UserPath | None = None
-    """Where the data is: a folder (folder, or a named set on disk) or the file (npz, npy)."""
+    """Where the data is: a folder (folder, or a named set on disk) or a file (npz, npy, .txt list for folder)."""
     image_size: Annotated[str, BeforeValidator(_image_size)] | None = None
     """Resize to this side, or HEIGHTxWIDTH, in pixels. Default: as the data is; 64 for a folder."""
     channels: Annotated[Literal[1, 3], BeforeValidator(_whole)] | None = None
@@ -280,7 +281,8 @@ class DatasetSpec:
         name: The name in the registry.
         example_shape: What the pipeline delivers: pictures `(height, width, channels)`, or rows `(features,)`.
         num_train, num_val, num_test: Examples in each split.
-        num_classes: Number of classes, or `None` for unlabelled data.
+        num_classes: Number of classes, or `None` where no split is labelled.
+        class_names: The folders that gave the classes, in the order of the labels; else `None`.
     """
 
     name: str
@@ -289,6 +291,7 @@ class DatasetSpec:
     num_val: int
     num_test: int
     num_classes: int | None
+    class_names: tuple[str, ...] | None = None
 
     @property
     def noun(self) -> str:

@@ -16,7 +16,9 @@ DATASETS = {
     "fashion_mnist": "vae_tf.data.catalog:load_fashion_mnist",
     "mnist": "vae_tf.data.catalog:load_mnist",
     "cifar10": "vae_tf.data.catalog:load_cifar10",
-    "folder": "vae_tf.data.catalog:load_folder",
+    "stl10": "vae_tf.data.catalog:load_stl10",
+    "stl10_unlabeled": "vae_tf.data.catalog:load_stl10_unlabeled",
+    "folder": "vae_tf.data.folders:load_folder",
     "npz": "vae_tf.data.catalog:load_npz",
     "npy": "vae_tf.data.catalog:load_npy",
     "moons": "vae_tf.data.catalog:load_moons",
@@ -29,11 +31,11 @@ BACKBONES = {
     "dense": "vae_tf.model.backbones.dense:DenseBackbone",
 }
 LIKELIHOODS = {
-    "bernoulli": "vae_tf.model.likelihood:Bernoulli",
-    "gaussian": "vae_tf.model.likelihood:Gaussian",
-    "learned_gaussian": "vae_tf.model.likelihood:LearnedGaussian",
-    "continuous_bernoulli": "vae_tf.model.likelihood:ContinuousBernoulli",
-    "logistic_mixture": "vae_tf.model.likelihood:LogisticMixture",
+    "bernoulli": "vae_tf.model.likelihood.bernoulli:Bernoulli",
+    "gaussian": "vae_tf.model.likelihood.gaussian:Gaussian",
+    "learned_gaussian": "vae_tf.model.likelihood.gaussian:LearnedGaussian",
+    "continuous_bernoulli": "vae_tf.model.likelihood.bernoulli:ContinuousBernoulli",
+    "logistic_mixture": "vae_tf.model.likelihood.logistic:LogisticMixture",
 }
 CORRUPTIONS = ("gaussian", "salt-pepper", "mask")
 VARIANTS = ("plain", "bn")

@@ -1,14 +1,16 @@
 import gzip
+import hashlib
 import struct
+import tarfile
 from importlib import resources
 
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 
 from vae_tf.config import DataConfig
-from vae_tf.data.catalog import load_arrays, load_splits
+from vae_tf.data import catalog
+from vae_tf.data.catalog import load_arrays, load_splits, official_folds
 from vae_tf.errors import InputError
 
 EMBEDDED = resources.files("vae_tf.data") / "embedded"
@@ -65,18 +67,6 @@ def idx_folder(folder, pack=lambda content: content, suffix="", labelled=True):
     for name, array in files.items():
         (folder / f"{name}{suffix}").write_bytes(pack(idx(array)))
     return str(folder)
-
-
-def picture_folder(folder, levels):
-    """A picture of one grey level for each of `levels`, named by it."""
-    folder.mkdir(parents=True)
-    for level in levels:
-        Image.new("L", (10, 9), level).save(folder / f"{level:03}.png")
-    return str(folder)
-
-
-def levels(examples):
-    return sorted(examples.read(np.arange(len(examples)))[:, 0, 0, 0].tolist())
 
 
 # The embedded sample
@@ -405,80 +395,131 @@ def test_labels_of_cifar10_come_as_a_column(monkeypatch):
     assert splits.train.labels.tolist() == labels.ravel().tolist()
 
 
-# Folders of pictures
+# STL-10
 
 
-def test_train_and_test_subfolders_are_the_splits(tmp_path):
-    picture_folder(tmp_path / "train" / "cats", range(10))
-    picture_folder(tmp_path / "test", range(100, 105))
-
-    splits = load_splits(config(dataset="folder", data_dir=str(tmp_path), val_fraction=0))
-
-    assert levels(splits.train) == list(range(10))
-    assert levels(splits.test) == list(range(100, 105))
+def first_bytes(examples):
+    return examples.read(np.arange(len(examples)))[:, 0, 0, 0].tolist()
 
 
-def test_folder_without_those_is_split_80_to_20_the_same_for_every_seed(tmp_path):
-    folder = picture_folder(tmp_path / "cats", range(50))
-    first, again, other = (
-        load_splits(config(dataset="folder", data_dir=folder, val_fraction=0, seed=seed)) for seed in (0, 0, 1)
+@pytest.mark.parametrize("place", ["stl10_binary", "."])
+def test_stl10_is_read_from_its_files(stl10, tmp_path, place):
+    splits = load_splits(config(dataset="stl10", data_dir=str(tmp_path / place), val_fraction=0))
+
+    assert splits.spec.example_shape == (96, 96, 3)
+    assert splits.spec.num_classes == 10
+    assert splits.spec.class_names is None
+    assert first_bytes(splits.train) == list(range(40))
+    assert splits.train.labels.tolist() == [number % 10 for number in range(40)]
+    assert first_bytes(splits.test) == list(range(100, 120))
+    assert splits.test.labels.tolist() == [number % 10 for number in range(20)]
+
+
+def test_stl10_unlabeled_has_the_unlabelled_pictures_to_train_on(stl10):
+    splits = load_splits(config(dataset="stl10_unlabeled", data_dir=str(stl10), val_fraction=0.25))
+
+    assert (splits.spec.num_train, splits.spec.num_val, splits.spec.num_test) == (45, 15, 20)
+    assert sorted(first_bytes(splits.train) + first_bytes(splits.val)) == list(range(150, 210))
+    assert splits.train.labels is None
+    assert splits.test.labels.tolist() == [number % 10 for number in range(20)]
+
+
+def test_stl10_unlabeled_needs_no_labels_of_the_train_part(stl10):
+    for name in ("train_X.bin", "train_y.bin", "fold_indices.txt"):
+        (stl10 / name).unlink()
+
+    assert load_splits(config(dataset="stl10_unlabeled", data_dir=str(stl10))).spec.num_test == 20
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name"),
+    [("stl10", "train_X.bin"), ("stl10", "test_y.bin"), ("stl10_unlabeled", "unlabeled_X.bin")],
+)
+@pytest.mark.parametrize("damaged", [False, True], ids=["missing", "short"])
+def test_missing_or_short_file_of_stl10_is_named(stl10, dataset, name, damaged):
+    content = (stl10 / name).read_bytes()
+    (stl10 / name).unlink()
+    if damaged:
+        (stl10 / name).write_bytes(content[:-1])
+
+    assert error_of(dataset=dataset, data_dir=str(stl10)).startswith(f"{stl10 / name} must ")
+
+
+def test_missing_folder_of_stl10_is_named(tmp_path):
+    place = tmp_path / "absent"
+
+    assert f"data_dir must be a folder with the files of stl10. Received: {place}" in error_of(
+        dataset="stl10", data_dir=str(place)
     )
 
-    assert (first.spec.num_train, first.spec.num_test) == (40, 10)
-    assert sorted(levels(first.train) + levels(first.test)) == list(range(50))
-    assert levels(first.test) == levels(again.test) == levels(other.test)
-    assert levels(first.test) != list(range(40, 50))
+
+def test_official_folds_of_stl10_are_rows_of_its_train_split(stl10):
+    folds = official_folds(config(dataset="stl10", data_dir=str(stl10)))
+
+    assert [fold.tolist() for fold in folds] == [list(range(fold % 4, 40, 4)) for fold in range(10)]
 
 
-def test_a_train_folder_alone_is_no_split(tmp_path):
-    picture_folder(tmp_path / "train", range(10))
+def test_official_folds_beyond_the_train_split_are_refused(stl10):
+    (stl10 / "fold_indices.txt").write_text("39 40\n" * 10)
 
-    assert load_splits(config(dataset="folder", data_dir=str(tmp_path), val_fraction=0)).spec.num_test == 2
-
-
-def test_folder_pictures_come_at_64x64x3_by_default_and_as_asked(tmp_path):
-    folder = picture_folder(tmp_path / "cats", range(10))
-
-    assert load_splits(config(dataset="folder", data_dir=folder)).spec.example_shape == (64, 64, 3)
-    asked = load_splits(config(dataset="folder", data_dir=folder, image_size="20x30", channels=1))
-    assert asked.spec.example_shape == (20, 30, 1)
-    assert asked.train.read(np.array([0])).shape == (1, 20, 30, 1)
+    with pytest.raises(InputError, match="rows from 0 to 39"):
+        official_folds(config(dataset="stl10", data_dir=str(stl10)))
 
 
-def test_unreadable_pictures_are_left_out_of_the_splits(tmp_path, capsys):
-    folder = picture_folder(tmp_path / "cats", range(10))
-    (tmp_path / "cats" / "broken.jpg").write_bytes(b"no picture")
-
-    splits = load_splits(config(dataset="folder", data_dir=folder, val_fraction=0))
-
-    assert sorted(levels(splits.train) + levels(splits.test)) == list(range(10))
-    assert capsys.readouterr().err.count("skipped 1 of 11 files") == 1
+@pytest.mark.parametrize("dataset", ["stl10_unlabeled", "npz", "fashion_mnist_sample"])
+def test_other_datasets_have_no_official_folds(stl10, dataset):
+    assert official_folds(config(dataset=dataset, data_dir=str(stl10))) is None
 
 
-def test_folder_where_no_picture_opens_is_refused_without_a_warning(tmp_path, capsys):
-    for name in ("a.jpg", "b.png"):
-        (tmp_path / name).write_bytes(b"no picture")
+def test_stl10_without_a_fold_file_has_no_official_folds(stl10):
+    (stl10 / "fold_indices.txt").unlink()
 
-    message = error_of(dataset="folder", data_dir=str(tmp_path))
-
-    assert message.endswith(f"must hold pictures that open. Received: {tmp_path} (none of 2 files opens)")
-    assert capsys.readouterr().err == ""
+    assert official_folds(config(dataset="stl10", data_dir=str(stl10))) is None
 
 
-@pytest.mark.parametrize("make", [False, True], ids=["missing", "empty"])
-def test_missing_or_empty_folder_is_named(tmp_path, make):
-    folder = tmp_path / "cats"
-    if make:
-        folder.mkdir()
+@pytest.fixture
+def stl10_archive(stl10, tmp_path, monkeypatch):
+    """A stand-in for the archive on the network, with its own hash, and Keras's cache in an empty folder."""
+    path = tmp_path / "server" / "stl10_binary.tar.gz"
+    path.parent.mkdir()
+    with tarfile.open(path, "w:gz", compresslevel=1) as file:
+        file.add(stl10, "stl10_binary")
+    (tmp_path / "cache").mkdir()
+    get_file = keras.utils.get_file
+    monkeypatch.setattr(
+        keras.utils, "get_file", lambda **options: get_file(**options, cache_dir=str(tmp_path / "cache"))
+    )
+    monkeypatch.setattr(catalog, "STL10_ARCHIVE", path.as_uri())
+    monkeypatch.setattr(catalog, "STL10_MD5", hashlib.md5(path.read_bytes()).hexdigest())
+    return path
 
-    assert f"Received: {folder} (" in error_of(dataset="folder", data_dir=str(folder))
+
+def test_stl10_is_downloaded_once_where_no_data_dir_is_given(stl10_archive):
+    first = load_splits(config(dataset="stl10", val_fraction=0))
+    stl10_archive.unlink()
+    second = load_splits(config(dataset="stl10_unlabeled", val_fraction=0))
+
+    assert first_bytes(first.train) == list(range(40))
+    assert first_bytes(second.train) == list(range(150, 210))
 
 
-def test_empty_test_subfolder_is_named(tmp_path):
-    picture_folder(tmp_path / "train", range(10))
-    (tmp_path / "test").mkdir()
+def test_archive_of_stl10_with_another_hash_is_not_unpacked(stl10_archive, tmp_path, monkeypatch):
+    monkeypatch.setattr(catalog, "STL10_MD5", "0" * 32)
 
-    assert f"Received: {tmp_path / 'test'} (none found)" in error_of(dataset="folder", data_dir=str(tmp_path))
+    message = error_of(dataset="stl10")
+
+    assert message.startswith("stl10 could not be downloaded (Incomplete or corrupted file")
+    assert "--data-dir" in message
+    assert list(tmp_path.glob("cache/**/*.bin")) == []
+
+
+def test_failed_download_of_stl10_names_the_way_out(stl10_archive):
+    stl10_archive.unlink()
+
+    message = error_of(dataset="stl10_unlabeled")
+
+    assert message.startswith("stl10 could not be downloaded (URL fetch failure")
+    assert "--data-dir" in message
 
 
 # Arrays for Python use

@@ -1,10 +1,12 @@
 """Every dataset by name: which pictures form the train, validation and test splits.
 
-A dataset is one `load_*` function here, listed in `vae_tf.registry.DATASETS`. It returns `RawSplits`;
-what all datasets share (the split where there is none, the validation part, the checks) is done once, in
-`load_splits`.
+A dataset is one `load_*` function, here or in `folders`, listed in `vae_tf.registry.DATASETS`. It returns
+`RawSplits`; what all datasets share (the split where there is none, the validation part, the checks) is done
+once, in `load_splits`.
 """
 
+import contextlib
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +18,7 @@ from vae_tf.config import SMALLEST_SIDE, DataConfig, DatasetSpec
 from vae_tf.data.sources import Examples
 from vae_tf.data.sources.arrays import ArrayExamples, checked_labels, checked_pixels, read_npy, read_npz, white_of
 from vae_tf.data.sources.idx import read_idx
-from vae_tf.data.sources.pictures import PictureExamples, find_pictures, readable
+from vae_tf.data.sources.stl10 import find_folder, read_folds, read_part, read_pictures, unpack
 from vae_tf.data.sources.toy import draw
 from vae_tf.errors import InputError
 from vae_tf.registry import DATASETS, resolve
@@ -29,18 +31,23 @@ IDX_STEMS = {
     "y_test": "t10k-labels-idx1-ubyte",
 }
 NAMED_SHAPES = {"fashion_mnist": (28, 28, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
+STL10_ARCHIVE = "http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz"
+STL10_MD5 = "91f7769df0f17e558f3565bffb0c7dfb"
 TEST_FRACTION, TEST_SPLIT_SEED = 0.2, 0
-FOLDER_SIDE, FOLDER_CHANNELS = 64, 3
 TOY_SIZES = (10_000, 2_000)
 TOY_SEEDS = (0, 1)
 LARGEST_NUM_CLASSES = 10_000
 
 
 class RawSplits(NamedTuple):
-    """The splits as the data comes; `test` is `None` where the data does not say which part is for testing."""
+    """The splits as the data comes.
+
+    `test` is `None` where the data does not say which part is for testing, `class_names` where it names no classes.
+    """
 
     train: Examples
     test: Examples | None
+    class_names: tuple[str, ...] | None = None
 
 
 class Splits(NamedTuple):
@@ -62,7 +69,7 @@ def load_splits(config: DataConfig) -> Splits:
     Raises:
         InputError: The data is missing, damaged, empty or too small, or has no classes for a conditional model.
     """
-    train, test = _raw_splits(config)
+    train, test, class_names = _raw_splits(config)
     if test is None:
         train, test = _split(train, TEST_FRACTION, TEST_SPLIT_SEED, "a test split")
     val = None
@@ -79,6 +86,7 @@ def load_splits(config: DataConfig) -> Splits:
         num_val=0 if val is None else len(val),
         num_test=len(test),
         num_classes=num_classes,
+        class_names=class_names,
     )
     return Splits(spec, train, val, test)
 
@@ -244,46 +252,76 @@ def _download(name: str) -> dict[str, np.ndarray]:
 
     import keras
 
-    try:
+    with _download_in_one_line(name):
         (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
+    return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+
+
+@contextlib.contextmanager
+def _download_in_one_line(name: str) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:  # keras raises a bare Exception where the download fails
         reason = " ".join(str(error).split())[:160]
         raise InputError(
             f"{name} could not be downloaded ({reason}); name a folder that holds it with --data-dir"
         ) from None
-    return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
 
 
-def load_folder(config: DataConfig) -> RawSplits:
-    """A tree of picture files; its `train/` and `test/` subfolders are the splits where both exist."""
-    folder = _required_data_dir(config, "a folder of pictures")
-    height, width = requested_size(config) or (FOLDER_SIDE, FOLDER_SIDE)
-    example_shape = (height, width, config.channels or FOLDER_CHANNELS)
-    parts = [folder / "train", folder / "test"]
-    if all(part.is_dir() for part in parts):
-        train, test = (_pictures(part, example_shape) for part in parts)
-        return RawSplits(train, test)
-    return RawSplits(_pictures(folder, example_shape), None)
+def load_stl10(config: DataConfig) -> RawSplits:
+    """STL-10 (Coates et al. 2011): 5,000 + 8,000 pictures, 96x96x3, ten classes."""
+    return _load_stl10("train", config)
 
 
-def _pictures(folder: Path, example_shape: tuple[int, int, int]) -> PictureExamples:
-    found = find_pictures(folder)
-    good = readable(found, example_shape)
-    if not good:
-        raise InputError(
-            f"data_dir must hold pictures that open. Received: {folder} (none of {len(found)} files opens)"
-        )
-    return PictureExamples(good, example_shape)
+def load_stl10_unlabeled(config: DataConfig) -> RawSplits:
+    """STL-10 with its 100,000 unlabelled pictures as the train split; the test split has labels."""
+    return _load_stl10("unlabeled", config)
+
+
+def _load_stl10(part: str, config: DataConfig) -> RawSplits:
+    folder = _stl10_folder(config)
+    return RawSplits(read_part(folder, part), read_part(folder, "test"))
+
+
+def official_folds(config: DataConfig) -> list[np.ndarray] | None:
+    """Returns the sets of training pictures on which a dataset's protocol trains a classifier, one after the other.
+
+    Returns:
+        For `stl10` ten arrays int64 `(1000,)` of rows of the train split as it is with `val_fraction=0`. `None`
+        for other datasets, and where `fold_indices.txt` is not beside the pictures.
+
+    Raises:
+        InputError: The data is missing or damaged.
+    """
+    if config.dataset != "stl10":
+        return None
+    folder = _stl10_folder(config)
+    path = folder / "fold_indices.txt"
+    return read_folds(path, len(read_pictures(folder / "train_X.bin"))) if path.is_file() else None
+
+
+def _stl10_folder(config: DataConfig) -> Path:
+    return _download_stl10() if config.data_dir is None else find_folder(Path(config.data_dir))
+
+
+def _download_stl10() -> Path:
+    load_tensorflow()
+
+    import keras
+
+    with _download_in_one_line("stl10"):
+        archive = keras.utils.get_file(origin=STL10_ARCHIVE, file_hash=STL10_MD5, hash_algorithm="md5")
+        return unpack(Path(archive))
 
 
 def load_npz(config: DataConfig) -> RawSplits:
     """An npz file in the `keras.datasets` convention: `x_train`, `x_test`, optionally `y_train`, `y_test`."""
-    return _from_npz(_required_data_dir(config, "the npz file"))
+    return _from_npz(required_data_dir(config, "the npz file"))
 
 
 def load_npy(config: DataConfig) -> RawSplits:
     """One array of pictures in an npy file; the test split is drawn from it."""
-    path = _required_data_dir(config, "the npy file")
+    path = required_data_dir(config, "the npy file")
     pixels = checked_pixels(read_npy(path), str(path))
     return RawSplits(ArrayExamples(pixels, None, white_of(pixels)), None)
 
@@ -309,7 +347,16 @@ def _load_toy(config: DataConfig) -> RawSplits:
     return RawSplits(train, test)
 
 
-def _required_data_dir(config: DataConfig, what: str) -> Path:
+def required_data_dir(config: DataConfig, what: str) -> Path:
+    """Returns `data_dir` of a dataset that is the user's own.
+
+    Args:
+        config: The config.
+        what: What `data_dir` must name, for the message.
+
+    Raises:
+        InputError: There is no `data_dir`.
+    """
     if config.data_dir is None:
         raise InputError(f"dataset={config.dataset} needs data_dir: {what}. Received: no --data-dir")
     return Path(config.data_dir)

@@ -1,11 +1,12 @@
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from vae_tf.data.sources import pictures
-from vae_tf.data.sources.pictures import PictureExamples, find_pictures, read_picture, readable
+from vae_tf.data.sources.pictures import PictureExamples, find_pictures, read_list, read_picture, readable
 from vae_tf.errors import InputError
 
 ORIENTATION = 0x0112
@@ -245,8 +246,15 @@ def test_pictures_below_a_hidden_folder_that_was_named_are_found(tmp_path):
     assert find_pictures(tmp_path / ".cache") == [tmp_path / ".cache" / "cat.jpg"]
 
 
+def test_a_list_gives_its_paths_sorted_and_each_once(tmp_path):
+    names = [f"{number:02}.png" for number in range(20)]
+    (tmp_path / "list.txt").write_text("\n".join([*reversed(names), "/there/cat.png", *names[:5]]))
+
+    assert read_list(tmp_path / "list.txt") == sorted([Path("/there/cat.png"), *(tmp_path / name for name in names)])
+
+
 def test_missing_folder_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"must be a folder of pictures\. Received: .*absent \(no such folder\)"):
+    with pytest.raises(InputError, match=r"must be a folder of pictures or .*\. Received: .*absent \(no such folder\)"):
         find_pictures(tmp_path / "absent")
 
 

@@ -1,4 +1,4 @@
-"""A tree of picture files, decoded as they are needed."""
+"""A tree or a list of picture files, decoded as they are needed."""
 
 import os
 import sys
@@ -24,16 +24,17 @@ class PictureExamples:
     Args:
         paths: The files; each must open (see `readable`).
         image_shape: `(height, width, channels)` to which each picture is brought.
+        labels: `(N,)` class numbers, or `None`.
     """
 
     scale = 255.0
     dtype = np.dtype(np.uint8)
-    labels: np.ndarray | None = None
 
-    def __init__(self, paths: list[Path], image_shape: tuple[int, int, int]) -> None:
+    def __init__(self, paths: list[Path], image_shape: tuple[int, int, int], labels: np.ndarray | None = None) -> None:
         self._paths = paths
         self._image_shape = image_shape
         self.example_shape: tuple[int, ...] = image_shape
+        self.labels = labels
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -54,7 +55,8 @@ class PictureExamples:
 
     def subset(self, indices: np.ndarray) -> Self:
         """Returns the collection of the pictures at `indices` `(B,)`, in that order."""
-        return type(self)([self._paths[index] for index in indices], self._image_shape)
+        labels = None if self.labels is None else self.labels[indices]
+        return type(self)([self._paths[index] for index in indices], self._image_shape, labels)
 
 
 def read_picture(path: Path | IO[bytes], image_shape: tuple[int, int, int]) -> np.ndarray:
@@ -100,7 +102,9 @@ def find_pictures(folder: Path) -> list[Path]:
         InputError: The folder does not exist or can't be read, or holds no file with a picture's extension.
     """
     if not folder.is_dir():
-        raise InputError(f"data_dir must be a folder of pictures. Received: {folder} (no such folder)")
+        raise InputError(
+            f"data_dir must be a folder of pictures or a .txt file that lists them. Received: {folder} (no such folder)"
+        )
     if not os.access(folder, os.R_OK | os.X_OK):
         raise InputError(f"data_dir must be a readable folder. Received: {folder} (permission denied)")
     found: list[Path] = []
@@ -122,6 +126,31 @@ def find_pictures(folder: Path) -> list[Path]:
 
 def _refuse(error: OSError) -> None:
     raise InputError(f"data_dir must be readable throughout. Received: {error.filename} ({error.strerror})")
+
+
+def read_list(path: Path) -> list[Path]:
+    """Returns the files that a text file names, sorted, each once; they need not be there.
+
+    Args:
+        path: The file: a path a line, absolute or relative to the file's folder. Blank lines and those that
+            begin with `#` are left out.
+
+    Raises:
+        InputError: The file can't be read, is no UTF-8 text, or names nothing.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # Windows editors begin a file with the mark
+    except OSError as error:
+        raise InputError(f"data_dir must be a list that can be read. Received: {path} ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"data_dir must be a list in UTF-8. Received: {path} ({error})") from None
+    if "\0" in text:
+        raise InputError(f"data_dir must be a list of paths. Received: {path} (no text: it holds zero bytes)")
+    lines = [line.strip() for line in text.split("\n")]
+    named = {path.absolute().parent / line for line in lines if line and not line.startswith("#")}
+    if not named:
+        raise InputError(f"data_dir must be a list of at least one picture. Received: {path} (none named)")
+    return sorted(named)
 
 
 def readable(paths: list[Path], image_shape: tuple[int, int, int]) -> list[Path]:
