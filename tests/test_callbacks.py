@@ -120,8 +120,8 @@ def test_pictures_are_drawn_at_their_epochs_and_at_the_end(run, every, epochs, e
 
 def test_pictures_name_the_last_files(run):
     pictures = draw(run, new_model(), RunConfig(epochs=2), range(2))
-    assert pictures.samples_path == run.path / "samples" / "epoch_0002.png"
-    assert pictures.reconstructions_path == run.path / "reconstructions" / "epoch_0002.png"
+    assert pictures.paths["Samples"] == run.path / "samples" / "epoch_0002.png"
+    assert pictures.paths["Reconstructions"] == run.path / "reconstructions" / "epoch_0002.png"
 
 
 def below_title(path) -> np.ndarray:
@@ -150,8 +150,11 @@ def test_seed_of_the_run_chooses_the_latents_of_the_samples(run, tmp_path):
     model = new_model()
     first = draw(run, model, RunConfig(seed=0), [0])
     second = draw(other, model, RunConfig(seed=1), [0])
-    assert (below_title(first.samples_path) != below_title(second.samples_path)).any()
-    np.testing.assert_array_equal(below_title(first.reconstructions_path), below_title(second.reconstructions_path))
+    samples, reconstructions = (
+        [below_title(pictures.paths[what]) for pictures in (first, second)] for what in ("Samples", "Reconstructions")
+    )
+    assert (samples[0] != samples[1]).any()
+    np.testing.assert_array_equal(*reconstructions)
 
 
 def test_drawing_does_not_change_what_training_computes(run):

@@ -19,6 +19,7 @@ ORDER = (
     "model",
     "metrics",
     "plots",
+    "drawing",
     "rundir",
     "tracking",
     "distribute",

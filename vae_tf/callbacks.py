@@ -9,13 +9,12 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from vae_tf import plots
+from vae_tf import drawing
 from vae_tf.config import RunConfig
 from vae_tf.errors import InputError
 from vae_tf.rundir import RunDir
 from vae_tf.tracking import LOSSES, Tracker
 
-GRID_SAMPLES, GRID_COLUMNS = 64, 8
 # Short, so that the bar fits a terminal of 80 columns.
 BAR_LABELS = {"loss": "loss", "reconstruction_loss": "reconstruction", "kl_loss": "kl"}
 
@@ -104,17 +103,21 @@ class Progress(keras.callbacks.Callback):
 class Pictures(keras.callbacks.Callback):
     """Draws prior samples and reconstructions every `sample_every` epochs and after the last.
 
+    `paths` are those of the last ones, by what they show; `new_paths` is empty after an epoch without any.
+
     Args:
         run_dir: Where to write.
         config: The run; its seed fixes the latents, the same at every epoch.
-        originals: The pictures to reconstruct `(N, H, W, C)`.
+        batch: What to reconstruct, in arrays as `fit` takes it.
+        classes: The class of each example, where there are any.
     """
 
-    def __init__(self, run_dir: RunDir, config: RunConfig, originals: np.ndarray) -> None:
+    def __init__(self, run_dir: RunDir, config: RunConfig, batch: Any, classes: np.ndarray | None = None) -> None:
         super().__init__()
         self._run_dir = run_dir
         self._config = config
-        self._originals = originals
+        self._batch = batch
+        self._classes = classes
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Draws where it is time to."""
@@ -122,18 +125,19 @@ class Pictures(keras.callbacks.Callback):
         self.new_paths: list[Path] = []
         if done % self._config.sample_every and done != self._config.epochs:
             return
-        samples = self.model.sample(GRID_SAMPLES, seed=self._config.seed)
-        self.samples_path = self._run_dir.save_samples(
-            plots.picture_grid(samples, GRID_COLUMNS, f"Prior samples, epoch {done}"), done
-        )
-        reconstructions = self.model.reconstruct(self._originals)
-        self.reconstructions_path = self._run_dir.save_reconstructions(
-            plots.reconstruction_grid(
-                self._originals, reconstructions, f"Originals above, reconstructions below, epoch {done}"
-            ),
-            done,
-        )
-        self.new_paths = [self.samples_path, self.reconstructions_path]
+        model, seed, when = self.model, self._config.seed, f", epoch {done}"
+        seen = model.observed(self._batch)
+        if drawing.is_of_points(model):
+            figure = drawing.overview_figure(model, seen, self._classes, seed, when)
+            self.paths = {"Samples": self._run_dir.save_samples(figure, done)}
+        else:
+            self.paths = {
+                "Samples": self._run_dir.save_samples(drawing.sample_figure(model, seed, when), done),
+                "Reconstructions": self._run_dir.save_reconstructions(
+                    drawing.reconstruction_figure(model, seen, when), done
+                ),
+            }
+        self.new_paths = list(self.paths.values())
 
 
 class Track(keras.callbacks.Callback):

@@ -3,8 +3,10 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from types import MappingProxyType
+from typing import BinaryIO, NamedTuple
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,6 +18,9 @@ TITLE_PIXELS = 40
 TITLE_CHARACTER_PIXELS = 8
 PANEL_GAP = 30
 TILE_SIDE = 72
+PANEL_INCHES = 4
+POINT_SIZE = 6
+CLASS_COLOURS = matplotlib.colormaps["tab10"]
 LOSSES = (("loss", "loss"), ("reconstruction_loss", "reconstruction loss"), ("kl_loss", "KL loss"))
 TRAINING_STYLE = "--"
 COMPARED = {
@@ -23,6 +28,13 @@ COMPARED = {
     "reconstruction loss": ("reconstruction_loss",),
     "KL loss": ("kl_loss",),
 }
+
+
+class Points(NamedTuple):
+    """Points `(N, 2)`, or the first two of more columns, and the class of each `(N,)` where they have any."""
+
+    xy: np.ndarray
+    classes: np.ndarray | None = None
 
 
 def picture_grid(images: np.ndarray, columns: int, title: str) -> Figure:
@@ -64,7 +76,12 @@ def reconstruction_grid(originals: np.ndarray, reconstructions: np.ndarray, titl
         reconstructions: The same shape.
         title: Line above the pictures.
     """
-    return picture_grid(np.concatenate([originals, reconstructions]), len(originals), title)
+    return picture_rows([originals, reconstructions], title)
+
+
+def picture_rows(rows: Sequence[np.ndarray], title: str) -> Figure:
+    """Returns a figure with rows of equally many pictures `(N, H, W, C)`, below one line."""
+    return picture_grid(np.concatenate(rows), len(rows[0]), title)
 
 
 def labelled_rows(rows: Mapping[str, np.ndarray]) -> Figure:
@@ -82,6 +99,25 @@ def labelled_rows(rows: Mapping[str, np.ndarray]) -> Figure:
         figure.text(0, 1 - (top + TITLE_PIXELS / 2) / height, f" {label}", ha="left", va="center")
         _draw(figure, canvas, 0, top + TITLE_PIXELS)
         top += TITLE_PIXELS + canvas.shape[0]
+    return figure
+
+
+def point_panels(panels: Mapping[str, Points], others: Mapping[str, Points] = MappingProxyType({})) -> Figure:
+    """Returns a figure of points next to each other, coloured by class.
+
+    Args:
+        panels: Points by the line above them, in axes with the same limits.
+        others: Points in axes of their own.
+    """
+    both = {**panels, **others}
+    figure = Figure((PANEL_INCHES * len(both), PANEL_INCHES), dpi=DPI, layout="constrained")
+    limits = _limits(np.concatenate([points.xy[:, :2] for points in panels.values()]))
+    for axes, (title, points) in zip(figure.subplots(1, len(both), squeeze=False)[0], both.items(), strict=True):
+        x, y = points.xy[:, 0], points.xy[:, 1] if points.xy.shape[1] > 1 else np.zeros(len(points.xy))
+        colours = "tab:gray" if points.classes is None else CLASS_COLOURS(points.classes % CLASS_COLOURS.N)
+        axes.scatter(x, y, POINT_SIZE, colours, linewidths=0, alpha=0.7)
+        low, high = limits if title in panels else _limits(np.stack([x, y], axis=1))
+        axes.set(title=title, xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
     return figure
 
 
@@ -177,6 +213,13 @@ def _draw(figure: Figure, canvas: np.ndarray, left: int, top: int) -> None:
     axes = figure.add_axes((*place, canvas.shape[1] / width, canvas.shape[0] / height))
     axes.imshow(canvas, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
     axes.set_axis_off()
+
+
+def _limits(xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper corner of a square around points `(N, 2)`."""
+    low, high = xy.min(axis=0), xy.max(axis=0)
+    half = 0.55 * (float((high - low).max()) or 1.0)
+    return (low + high) / 2 - half, (low + high) / 2 + half
 
 
 def _zoomed(canvas: np.ndarray, picture_sides: tuple[int, ...]) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Draw pictures from a trained run: python -m vae_tf.sample --run runs/x --out grid.png"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -11,12 +11,17 @@ from vae_tf.config import Config, Seed, UserPath
 from vae_tf.errors import InputError
 
 if TYPE_CHECKING:
-    from vae_tf.model.vae import VAE
+    from matplotlib.figure import Figure
+
+    from vae_tf.config import RunConfig
+    from vae_tf.data.sources import Examples
+    from vae_tf.model.vae import VAE, Observed
     from vae_tf.rundir import RunDir
 
 COMMAND = "python -m vae_tf.sample"
-GRID_COLUMNS = 8
+NUM_RECONSTRUCTIONS, NUM_INTERPOLATIONS = 10, 8
 INTERPOLATION_STEPS = 10
+ALL = "all"
 LARGEST_NUM = 100_000
 FORMATS = (".png", ".npz")
 
@@ -29,7 +34,9 @@ class SampleOptions(Config):
     data_dir: UserPath | None = None
     """Where the pictures are now. Default: where the run found them."""
     num: Annotated[int, Field(ge=1, le=LARGEST_NUM)] | None = None
-    """Samples, reconstructions, or rows of interpolations. Default: 64, 10 or 8."""
+    """Samples (of each class with --label all), reconstructions, or rows of interpolations. Default: 64, 8, 10 or 8."""
+    label: str | None = None
+    """Class of the samples of a conditional run, as 3, or all for a row of each. Default: the classes in turn."""
     seed: Seed | None = None
     """Seed of the prior samples. Default: 0."""
     out: UserPath | None = None
@@ -45,7 +52,7 @@ class SampleOptions(Config):
     def _one_picture(self) -> Self:
         if self.reconstruct and self.interpolate:
             raise InputError("One picture at a time. Received: --reconstruct and --interpolate; choose one")
-        for name in ("seed", "temperature"):
+        for name in ("seed", "temperature", "label"):
             if getattr(self, name) is not None and (self.reconstruct or self.interpolate):
                 raise InputError(f"{name} applies to prior samples. Received: another picture; leave it out")
         if self.out is not None and Path(self.out).suffix not in FORMATS:
@@ -53,12 +60,18 @@ class SampleOptions(Config):
         return self
 
 
-class Picture(NamedTuple):
-    """How arrays are drawn: the default name of the file, the line above, and the pictures in a row."""
+class Drawn(NamedTuple):
+    """What was drawn.
+
+    Attributes:
+        name: Default name of the file.
+        arrays: What goes into an npz file.
+        figure: What goes into a png file.
+    """
 
     name: str
-    title: str
-    columns: int
+    arrays: dict[str, np.ndarray]
+    figure: "Figure"
 
 
 def main(options: SampleOptions) -> None:
@@ -72,59 +85,129 @@ def main(options: SampleOptions) -> None:
     from vae_tf.distribute import errors_in_one_line
 
     with errors_in_one_line():
-        picture, arrays = _drawn(options, run, run.load_model())
-    out = Path(options.out or f"{picture.name}.png")
+        drawn = _drawn(options, run, run.load_model())
+    out = Path(options.out or f"{drawn.name}.png")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.suffix == ".npz":
-            np.savez_compressed(out, **arrays)
+            np.savez_compressed(out, allow_pickle=False, **drawn.arrays)
         else:
-            pictures = np.concatenate(list(arrays.values()))
-            plots.save(plots.picture_grid(pictures, min(picture.columns, len(pictures)), picture.title), out)
+            plots.save(drawn.figure, out)
     except OSError as error:
         raise InputError(f"out must be a file that can be written. Received: {out} ({error.strerror})") from None
     print(out)
 
 
-def _drawn(options: SampleOptions, run: "RunDir", model: "VAE") -> tuple[Picture, dict[str, Any]]:
-    """What to draw, and the arrays to draw it from."""
+def _drawn(options: SampleOptions, run: "RunDir", model: "VAE") -> Drawn:
     if options.reconstruct:
-        arrays = _reconstructions(run, model, options.num)
-        columns = len(arrays["originals"])
-        return Picture("reconstructions", "Originals above, reconstructions below", columns), arrays
+        return _reconstructions(run, model, options.num)
     if options.interpolate:
-        picture = Picture("interpolations", "From left to right through the latent space", INTERPOLATION_STEPS)
-        return picture, _interpolations(run, model, options.num)
+        return _interpolations(run, model, options.num)
+    return _samples(options, model)
+
+
+def _samples(options: SampleOptions, model: "VAE") -> Drawn:
+    from vae_tf import drawing, plots
+
+    classes, columns = _classes(options, model)
+    count = (options.num or drawing.SAMPLES) if classes is None else len(classes)
     temperature = 1.0 if options.temperature is None else options.temperature
-    samples = model.sample(options.num or 64, options.seed or 0, temperature=temperature)
-    return Picture("samples", "Prior samples", GRID_COLUMNS), {"samples": samples}
+    of_points = drawing.is_of_points(model)
+    samples = model.sample(count, options.seed or 0, classes, temperature=temperature, mean=not of_points)
+    arrays = {"samples": samples} if classes is None else {"samples": samples, "labels": classes}
+    if of_points:
+        return Drawn("samples", arrays, plots.point_panels({"Prior samples": plots.Points(samples, classes)}))
+    title = "Prior samples, a row for each class" if options.label == ALL else "Prior samples"
+    return Drawn("samples", arrays, plots.picture_grid(samples, min(columns, count), title))
 
 
-def _reconstructions(run: "RunDir", model: "VAE", num: int | None) -> dict[str, Any]:
-    originals = _test_pictures(run, num, default=10)
-    return {"originals": originals, "reconstructions": model.reconstruct(originals)}
+def _classes(options: SampleOptions, model: "VAE") -> tuple[np.ndarray | None, int]:
+    """The class of each sample, `None` where there are none, and how many samples fill a row."""
+    from vae_tf.drawing import COLUMNS, SAMPLES
+
+    if model.num_classes is None:
+        if options.label is not None:
+            raise InputError(f"label needs a run trained with --conditional. Received: label={options.label}")
+        return None, COLUMNS
+    if options.label == ALL:
+        columns = options.num or COLUMNS
+        return np.repeat(np.arange(model.num_classes), columns), columns
+    count = options.num or SAMPLES
+    if options.label is None:
+        return np.arange(count) % model.num_classes, COLUMNS
+    if not options.label.isdecimal() or int(options.label) >= model.num_classes:
+        raise InputError(
+            f"label must be a class of the run, 0 to {model.num_classes - 1}, or all. Received: label={options.label}"
+        )
+    return np.full(count, int(options.label)), COLUMNS
 
 
-def _interpolations(run: "RunDir", model: "VAE", num: int | None) -> dict[str, Any]:
-    latents = model.encode(_test_pictures(run, num, default=8, per_row=2))
-    first, last = latents[0::2, np.newaxis], latents[1::2, np.newaxis]
-    weights = np.linspace(0, 1, INTERPOLATION_STEPS, dtype=np.float32)[np.newaxis, :, np.newaxis]
-    between = (1 - weights) * first + weights * last
-    return {"interpolations": model.decode(between.reshape(-1, latents.shape[1]))}
+def _reconstructions(run: "RunDir", model: "VAE", num: int | None) -> Drawn:
+    from vae_tf import drawing, plots
+
+    examples, config, shape = _test_split(run, model)
+    of_points = drawing.is_of_points(model)
+    count = _count(num, len(examples), drawing.POINTS if of_points else NUM_RECONSTRUCTIONS)
+    seen = _observed(examples, config, shape, model, np.arange(count))
+    arrays = {"originals": seen.target, "reconstructions": model.reconstruct(seen.inputs, seen.labels)}
+    if seen.inputs is not seen.target:
+        arrays["corrupted"] = seen.inputs
+    if of_points:
+        panels = {name.capitalize(): plots.Points(xy, seen.labels) for name, xy in arrays.items()}
+        return Drawn("reconstructions", arrays, plots.point_panels(panels))
+    return Drawn("reconstructions", arrays, drawing.reconstruction_figure(model, seen))
 
 
-def _test_pictures(run: "RunDir", num: int | None, *, default: int, per_row: int = 1) -> np.ndarray:
-    """The first test pictures, `per_row` for each of `num`; by default as many as there are up to `default`."""
+def _interpolations(run: "RunDir", model: "VAE", num: int | None) -> Drawn:
+    from vae_tf import drawing, plots
+
+    examples, config, shape = _test_split(run, model)
+    pairs = _pairs(len(examples), examples.labels if config.conditional else None)
+    pairs = pairs[: _count(num, len(pairs), NUM_INTERPOLATIONS)]
+    seen = _observed(examples, config, shape, model, pairs.ravel())
+    labels = None if seen.labels is None else seen.labels[0::2]
+    ways = model.interpolate(seen.inputs[0::2], seen.inputs[1::2], INTERPOLATION_STEPS, labels)
+    flat = ways.reshape(-1, *ways.shape[2:])
+    if drawing.is_of_points(model):
+        points = plots.Points(flat, np.repeat(np.arange(len(ways)), INTERPOLATION_STEPS))
+        figure = plots.point_panels({"Ways through the latent space": points})
+    else:
+        figure = plots.picture_grid(flat, INTERPOLATION_STEPS, "From left to right through the latent space")
+    return Drawn("interpolations", {"interpolations": flat}, figure)
+
+
+def _pairs(count: int, classes: np.ndarray | None) -> np.ndarray:
+    """Neighbours among the examples `(P, 2)`; where classes `(count,)` are given, neighbours of a class."""
+    if classes is None:
+        return np.arange(count // 2 * 2).reshape(-1, 2)
+    of_class = [np.flatnonzero(classes == label) for label in np.unique(classes)]
+    pairs = [members[: len(members) // 2 * 2].reshape(-1, 2) for members in of_class]
+    longest = max(map(len, pairs))
+    return np.array([part[place] for place in range(longest) for part in pairs if place < len(part)]).reshape(-1, 2)
+
+
+def _test_split(run: "RunDir", model: "VAE") -> "tuple[Examples, RunConfig, tuple[int, ...]]":
     from vae_tf.data.catalog import load_splits
-    from vae_tf.data.pipeline import first_pictures
 
     config = run.read_config()
     splits = load_splits(config)
-    there = len(splits.test) // per_row
+    run.check_fits(model, splits.spec)
+    return splits.test, config, splits.spec.example_shape
+
+
+def _count(num: int | None, there: int, default: int) -> int:
+    """How many of those `there` are: `num`, by default as many as there are up to `default`."""
     if (num or 1) > there:
         raise InputError(f"num must be at most {there}, by the test pictures there are. Received: num={num or 1}")
-    count = (num or min(default, there)) * per_row
-    return first_pictures(splits.test, config, splits.spec.example_shape, "test", count)
+    return num or min(default, there)
+
+
+def _observed(
+    examples: "Examples", config: "RunConfig", shape: tuple[int, ...], model: "VAE", indices: np.ndarray
+) -> "Observed":
+    from vae_tf.data.pipeline import first_batch
+
+    return model.observed(first_batch(examples.subset(indices), config, shape, "test", len(indices)))
 
 
 if __name__ == "__main__":

@@ -2,12 +2,12 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import model_validator
 
 from vae_tf import cli, tracking
-from vae_tf.config import RunConfig, UserPath
+from vae_tf.config import DatasetSpec, RunConfig, UserPath
 from vae_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -73,12 +73,12 @@ def run_training(config: RunConfig, run_dir: Path, *, overwrite: bool = False, t
     device = use_device(config.device)
     with errors_in_one_line():
         model = _compiled_model(config, splits)
-        originals = _originals(config, splits)
+        shown = _shown(config, splits)
         run = RunDir.create(run_dir, overwrite=overwrite)
         run.write_config(config)
         _describe(config, splits, model, run, device)
         with tracking.Tracker(config, run.path, on=is_tracked) as tracker:
-            _fit(model, config, splits, originals, run, tracker)
+            _fit(model, config, splits, shown, run, tracker)
     return run
 
 
@@ -106,29 +106,42 @@ def _compiled_model(config: RunConfig, splits: "Splits") -> "VAE":
     return model
 
 
-def _originals(config: RunConfig, splits: "Splits") -> "np.ndarray":
-    from vae_tf.data.pipeline import first_pictures
+def _shown(config: RunConfig, splits: "Splits") -> "tuple[Any, np.ndarray | None]":
+    """The first of the test split in one batch, and their classes, for the pictures."""
+    from vae_tf.data.pipeline import first_batch
+    from vae_tf.drawing import POINTS
 
-    return first_pictures(splits.test, config, splits.spec.example_shape, "test", NUM_RECONSTRUCTIONS)
+    count = min(NUM_RECONSTRUCTIONS if splits.spec.noun == "image" else POINTS, len(splits.test))
+    batch = first_batch(splits.test, config, splits.spec.example_shape, "test", count)
+    return batch, None if splits.test.labels is None else splits.test.labels[:count]
 
 
 def _describe(config: RunConfig, splits: "Splits", model: "VAE", run: "RunDir", device: str) -> None:
     spec = splits.spec
     shape = "x".join(map(str, spec.example_shape))
+    noun = "pictures" if spec.noun == "image" else "rows"
     parameters = f"{model.encoder.count_params():,} + {model.decoder.count_params():,} parameters"
     print(
-        f"Data    {spec.name}, {shape}: {spec.num_train:,} train, {spec.num_val:,} val, {spec.num_test:,} test pictures"
+        f"Data    {spec.name}, {shape}: {spec.num_train:,} train, {spec.num_val:,} val, {spec.num_test:,} test {noun}"
     )
+    if config.conditional:
+        print(f"Classes {_classes(spec)}")
     print(f"Model   {config.arch} {config.variant}, {config.latent_dim} latent dimensions, {parameters}")
     print(f"Device  {device}")
     print(f"Run     {run.path}", flush=True)
+
+
+def _classes(spec: DatasetSpec) -> str:
+    if spec.class_names is None:
+        return str(spec.num_classes)
+    return f"{spec.num_classes}: " + ", ".join(f"{number} {name}" for number, name in enumerate(spec.class_names))
 
 
 def _fit(
     model: "VAE",
     config: RunConfig,
     splits: "Splits",
-    originals: "np.ndarray",
+    shown: "tuple[Any, np.ndarray | None]",
     run: "RunDir",
     tracker: tracking.Tracker,
 ) -> None:
@@ -137,7 +150,7 @@ def _fit(
 
     shape = splits.spec.example_shape
     history = callbacks.History(run, splits.spec.num_train)
-    pictures = callbacks.Pictures(run, config, originals)
+    pictures = callbacks.Pictures(run, config, *shown)
     model.fit(
         pipeline.training_batches(splits.train, config, shape),
         epochs=config.epochs,
@@ -157,15 +170,14 @@ def _fit(
     # The last update can break what no training loss has shown yet.
     callbacks.check_finite(test["loss"], config.epochs, config)
     results = {
-        "Samples": pictures.samples_path,
-        "Reconstructions": pictures.reconstructions_path,
+        **pictures.paths,
         "Curves": run.save_curves(plots.curves(history.rows)),
         "Model": run.save_model(model),
     }
     print(
-        f"Test ELBO {-test['loss']:.2f} nats per image "
+        f"Test ELBO {-test['loss']:.2f} nats per {splits.spec.noun} "
         f"(reconstruction_loss {test['reconstruction_loss']:.2f}, kl_loss {test['kl_loss']:.2f}; "
-        f"{splits.spec.num_test:,} pictures)"
+        f"{splits.spec.num_test:,} {'pictures' if splits.spec.noun == 'image' else 'rows'})"
     )
     for what, path in results.items():
         print(f"{what:16}{path}", flush=True)

@@ -42,19 +42,25 @@ class ArrayMethods:
 
     def decode(self, z: np.ndarray, labels: np.ndarray | None = None, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
         """Returns the mean data E[x | z], float32 `(N, H, W, C)`, for latents `(N, Z)`."""
-        params = self.decoder.predict(self._checked_input(z, labels), batch_size=batch_size, verbose=0)
-        return ops.convert_to_numpy(self.likelihood.mean(ops.convert_to_tensor(params, "float32")))
+        return ops.convert_to_numpy(self.likelihood.mean(self._decode_params(z, labels, batch_size)))
 
     def sample(
-        self, n: int, seed: Seed | None = None, labels: np.ndarray | int | None = None, *, temperature: float = 1.0
+        self,
+        n: int,
+        seed: Seed | None = None,
+        labels: np.ndarray | int | None = None,
+        *,
+        temperature: float = 1.0,
+        mean: bool = True,
     ) -> np.ndarray:
-        """Returns the mean data for `n` draws of the latents from the prior.
+        """Returns data for `n` draws of the latents from the prior.
 
         Args:
             n: Number of draws, at least 1.
             seed: An integer gives the same draws every time; by default every call gives others.
             labels: Classes `(n,)`, or one for all, of a conditional model; by default its classes in turn.
             temperature: Factor on the latents, at least 0; below 1 stays nearer to the prior's centre.
+            mean: Return the mean data E[x | z], as is done for pictures; else draws from the likelihood p(x | z).
 
         Returns:
             float32 `(n, H, W, C)` in data units.
@@ -66,10 +72,15 @@ class ArrayMethods:
             raise ValueError(f"n must be at least 1. Received: n={n}")
         if not temperature >= 0:
             raise ValueError(f"temperature must be at least 0. Received: temperature={temperature}")
-        z = temperature * ops.convert_to_numpy(self.prior.sample(n, seed))
         if labels is None:
-            return self.decode(z, None if self.num_classes is None else np.arange(n) % self.num_classes)
-        return self.decode(z, np.full(n, labels) if np.ndim(labels) == 0 else np.asarray(labels))
+            classes = None if self.num_classes is None else np.arange(n) % self.num_classes
+        else:
+            classes = np.full(n, labels) if np.ndim(labels) == 0 else np.asarray(labels)
+        noise = keras.random.SeedGenerator(seed) if isinstance(seed, int) else seed
+        z = temperature * ops.convert_to_numpy(self.prior.sample(n, noise))
+        if mean:
+            return self.decode(z, classes)
+        return ops.convert_to_numpy(self.likelihood.sample(self._decode_params(z, classes), noise))
 
     def reconstruct(self, x: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         """Returns the mean reconstructions, float32 `(N, H, W, C)`, of data `(N, H, W, C)`."""
@@ -99,6 +110,12 @@ class ArrayMethods:
         between = ((1 - weights) * first + weights * last).reshape(-1, self.prior.latent_dim)
         decoded = self.decode(between, None if labels is None else np.repeat(labels, steps))
         return decoded.reshape(len(a), steps, *decoded.shape[1:])
+
+    def _decode_params(
+        self, z: np.ndarray, labels: np.ndarray | None, batch_size: int = BATCH_SIZE
+    ) -> keras.KerasTensor:
+        given = self._checked_input(z, labels)
+        return ops.convert_to_tensor(self.decoder.predict(given, batch_size=batch_size, verbose=0), "float32")
 
     def _checked_input(self, values: np.ndarray, labels: np.ndarray | None) -> Any:
         """What a network takes, for arrays."""
