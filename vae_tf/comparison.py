@@ -1,17 +1,20 @@
 """What a comparison shows: the same draws and the same pictures side by side, curves overlaid, scores in a table."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from vae_tf import plots, report
+from vae_tf import drawing, plots, report
 from vae_tf.data.catalog import load_splits
-from vae_tf.data.pipeline import first_pictures
+from vae_tf.data.pipeline import first_batch
 from vae_tf.metrics.ranking import CONFIDENCE, HIGHER, Evaluation, Group, Pooled, Row, pool, rows
 from vae_tf.report import Cell, Section, Table
 from vae_tf.rundir import RunDir
+
+if TYPE_CHECKING:
+    from vae_tf.model.vae import VAE, Observed
 
 NUM_SAMPLES, COLUMNS = 32, 8
 NUM_RECONSTRUCTIONS = 10
@@ -68,9 +71,11 @@ def compared(runs: Mapping[str, RunDir], evaluations: Mapping[str, Evaluation]) 
     samples, originals, reconstructions = {}, {}, {}
     for group in groups:
         model = runs[group.runs[0]].load_model()
-        originals[group.label] = _originals(evaluations[group.runs[0]])
-        samples[group.label] = model.sample(NUM_SAMPLES, SEED)
-        reconstructions[group.label] = model.reconstruct(originals[group.label])
+        of_points = drawing.is_of_points(model)
+        seen = _shown(evaluations[group.runs[0]], model)
+        originals[group.label] = seen.inputs
+        samples[group.label] = model.sample(drawing.POINTS if of_points else NUM_SAMPLES, SEED, mean=not of_points)
+        reconstructions[group.label] = model.reconstruct(seen.inputs, seen.labels)
     return Comparison(
         groups,
         rows(groups, evaluations),
@@ -180,7 +185,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 def _samples_section(comparison: Comparison) -> Section:
     same_latents = len({evaluation.config.latent_dim for evaluation in comparison.evaluations.values()}) == 1
     pictures = [
-        report.picture(plots.picture_grid(images, COLUMNS, label), f"{len(images)} prior samples of {label}")
+        report.picture(plots.side_by_side({label: images}, COLUMNS), f"{len(images)} prior samples of {label}")
         for label, images in comparison.samples.items()
     ]
     latents = "the same latent draws, place by place" if same_latents else "one seed; the latent spaces differ in size"
@@ -209,10 +214,12 @@ def _labels(comparison: Comparison) -> str:
     return " and ".join(group.label for group in comparison.groups)
 
 
-def _originals(evaluation: Evaluation) -> np.ndarray:
+def _shown(evaluation: Evaluation, model: "VAE") -> "Observed":
+    """The first test examples, as the model sees them."""
     config = evaluation.config
     splits = load_splits(config)
-    return first_pictures(splits.test, config, splits.spec.example_shape, "test", NUM_RECONSTRUCTIONS)
+    count = drawing.POINTS if drawing.is_of_points(model) else NUM_RECONSTRUCTIONS
+    return model.observed(first_batch(splits.test, config, splits.spec.example_shape, "test", count))
 
 
 def _originals_above(

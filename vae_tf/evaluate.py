@@ -97,8 +97,9 @@ def _write_report(run: "RunDir", evaluation: "Evaluation") -> None:
 def _measured(subject: "Subject", settings: EvaluateSettings) -> tuple["Scores", dict[str, Any]]:
     """The scores, and everything that `metrics.json` says."""
     from vae_tf.metrics import suite
+    from vae_tf.metrics.rows import RowJudge
 
-    judge = suite.SampleJudge(subject, settings.features)
+    judge = (suite.SampleJudge if subject.is_of_pictures else RowJudge)(subject, settings.features)
     latents, per_dimension = suite.latent_scores(subject)
     scores = {
         **likelihood_scores(subject, settings),
@@ -124,7 +125,7 @@ def likelihood_scores(subject: "Subject", settings: EvaluateSettings) -> "Scores
     from vae_tf.metrics.elbo import elbo_per_image, images_per_step
     from vae_tf.metrics.estimate import mean_estimate
 
-    nats, seed, model = "nats per image", subject.seed, subject.model
+    nats, seed, model = f"nats per {subject.splits.spec.noun}", subject.seed, subject.model
     terms = elbo_per_image(model, subject.batches(images_per_step(model, 1)), seed)
     scores = {
         "elbo": mean_estimate(-terms.negative_elbo, nats, seed, num_samples=1),
@@ -140,7 +141,7 @@ def likelihood_scores(subject: "Subject", settings: EvaluateSettings) -> "Scores
         return {**scores, "cross_entropy_bound": bound}
     nll = mean_estimate(values, nats, seed, num_samples=settings.nll_samples)
     per_dim = 1 / (math.prod(subject.splits.spec.example_shape) * math.log(2))
-    note = "of a density over [0, 1], not of 8-bit values" if support == "continuous" else ""
+    note = "of a density, not of 8-bit values" if support == "continuous" else ""
     bits = mean_estimate(values * per_dim, "bits per dimension", seed, num_samples=settings.nll_samples, note=note)
     return {**scores, "nll": nll, "bits_per_dim": bits}
 

@@ -18,6 +18,7 @@ TITLE_PIXELS = 40
 TITLE_CHARACTER_PIXELS = 8
 PANEL_GAP = 30
 TILE_SIDE = 72
+ROW_RANK = 2
 PANEL_INCHES = 4
 POINT_SIZE = 6
 CLASS_COLOURS = matplotlib.colormaps["tab10"]
@@ -52,9 +53,12 @@ def side_by_side(panels: Mapping[str, np.ndarray], columns: int) -> Figure:
     """Returns a figure of several grids of pictures in a row, each pixel drawn as a whole number of screen pixels.
 
     Args:
-        panels: Pictures `(N, H, W, C)` of each grid by the line above it; values outside [0, 1] are clipped.
+        panels: Pictures `(N, H, W, C)` of each grid by the line above it; values outside [0, 1] are clipped. Rows
+            `(N, F)` are drawn as points.
         columns: Pictures in a row of a grid.
     """
+    if next(iter(panels.values())).ndim == ROW_RANK:
+        return point_panels({title: Points(rows) for title, rows in panels.items()})
     canvases = {title: _zoomed(_tiled(images, columns), images.shape[1:3]) for title, images in panels.items()}
     widths = [max(canvas.shape[1], len(title) * TITLE_CHARACTER_PIXELS) for title, canvas in canvases.items()]
     height = max(canvas.shape[0] for canvas in canvases.values()) + TITLE_PIXELS
@@ -88,8 +92,11 @@ def labelled_rows(rows: Mapping[str, np.ndarray]) -> Figure:
     """Returns a figure with a row of pictures under each label, pixels drawn as in `side_by_side`.
 
     Args:
-        rows: Pictures `(N, H, W, C)` of each row by its label; values outside [0, 1] are clipped.
+        rows: Pictures `(N, H, W, C)` of each row by its label; values outside [0, 1] are clipped. Rows `(N, F)` are
+            drawn as points, next to each other.
     """
+    if next(iter(rows.values())).ndim == ROW_RANK:
+        return point_panels({label: Points(xy) for label, xy in rows.items()})
     canvases = {label: _zoomed(_tiled(images, len(images)), images.shape[1:3]) for label, images in rows.items()}
     width = max(max(canvas.shape[1], len(label) * TITLE_CHARACTER_PIXELS) for label, canvas in canvases.items())
     height = sum(canvas.shape[0] + TITLE_PIXELS for canvas in canvases.values())

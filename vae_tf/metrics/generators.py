@@ -16,16 +16,20 @@ def noise_generator(example_shape: tuple[int, int, int]) -> Generator:
     return lambda n, seed: np.random.default_rng(seed).random((n, *example_shape), np.float32)
 
 
-def pca_generators(images: np.ndarray, latent_dim: int, seed: int) -> dict[str, Generator]:
+def pca_generators(
+    images: np.ndarray, latent_dim: int, seed: int, *, lowest: float | None = 0.0, highest: float | None = 1.0
+) -> dict[str, Generator]:
     """Fits a normal distribution, and a mixture of ten, to principal components of pictures.
 
     Args:
-        images: Training pictures `(N, H, W, C)` in [0, 1].
+        images: Training pictures `(N, H, W, C)`, or rows `(N, F)`.
         latent_dim: Components to keep, as many as the VAE has latents; fewer where the data has fewer.
         seed: Seed of the fits.
+        lowest: Where values are cut off below, `None` for nowhere.
+        highest: Where values are cut off above.
 
     Returns:
-        `pca_gaussian` and `pca_gaussian_mixture`, each (n, seed) -> float32 `(n, H, W, C)` in [0, 1].
+        `pca_gaussian` and `pca_gaussian_mixture`, each (n, seed) -> float32 `(n, H, W, C)`.
     """
     # In float32 the covariances of many components come out indefinite.
     flat = images.reshape(len(images), -1).astype(np.float64)
@@ -35,7 +39,8 @@ def pca_generators(images: np.ndarray, latent_dim: int, seed: int) -> dict[str, 
     mixture = GaussianMixture(components, reg_covar=1e-4, random_state=seed).fit(codes)
 
     def pictures(drawn: np.ndarray) -> np.ndarray:
-        return np.clip(pca.inverse_transform(drawn), 0, 1).reshape(-1, *images.shape[1:]).astype(np.float32)
+        values = np.clip(pca.inverse_transform(drawn), lowest, highest)
+        return values.reshape(-1, *images.shape[1:]).astype(np.float32)
 
     def from_gaussian(n: int, seed: int) -> np.ndarray:
         noise = np.random.default_rng(seed).standard_normal((n, codes.shape[1]))

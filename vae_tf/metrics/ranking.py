@@ -32,8 +32,13 @@ BETTER = {
     "recall": HIGHER,
     "density": HIGHER,
     "coverage": HIGHER,
+    "sliced_wasserstein": LOWER,
+    "psnr_gain": HIGHER,
 }
 OF_THE_LIKELIHOOD = {"elbo", "reconstruction_loss", "nll", "bits_per_dim", "cross_entropy_bound"}
+OF_THE_INPUT = OF_THE_LIKELIHOOD | {"reconstruction_mse", "reconstruction_psnr", "reconstruction_ssim", "psnr_gain"}
+# Likelihoods that are densities of the same values: their logarithms may stand side by side.
+DENSITIES = {"gaussian", "learned_gaussian", "continuous_bernoulli"}
 
 
 class Evaluation(NamedTuple):
@@ -170,12 +175,19 @@ def _refusal(name: str, runs: Sequence[Evaluation]) -> str:
         "numbers of samples": lambda run: run.metrics["metrics"][name].get("num_samples"),
     }
     if name in OF_THE_LIKELIHOOD:
-        conditions["likelihoods"] = lambda run: run.config.likelihood
+        conditions["likelihoods"] = _kind_of_probability
+        conditions["conditioning"] = lambda run: "on the class" if run.config.conditional else "none"
+    if name in OF_THE_INPUT:
+        conditions["corruption"] = lambda run: run.config.corrupt
     for what, of in conditions.items():
         values = dict.fromkeys(str(of(run)) for run in runs)
         if len(values) > 1:
             return f"different {what}: {' and '.join(values)}"
     return ""
+
+
+def _kind_of_probability(run: Evaluation) -> str:
+    return "density" if run.config.likelihood in DENSITIES else run.config.likelihood
 
 
 def _pooled(name: str, group: Sequence[Evaluation]) -> Pooled:

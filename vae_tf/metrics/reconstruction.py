@@ -18,6 +18,11 @@ def mean_squared_error(originals: np.ndarray, reconstructions: np.ndarray) -> np
     return (error**2).mean(axis=(1, 2, 3))
 
 
+def row_squared_error(originals: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
+    """Returns the squared error averaged over features, float64 `(N,)`, for rows `(N, F)`."""
+    return ((originals.astype(np.float64) - reconstructions) ** 2).mean(axis=1)
+
+
 def psnr(originals: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
     """Returns the peak signal-to-noise ratio 10 log10(1 / MSE) in dB, float64 `(N,)`; arguments as above."""
     return -10 * np.log10(np.maximum(mean_squared_error(originals, reconstructions), 1e-10))

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from vae_tf.model.vae import VAE
 
 LARGEST_SAMPLE = 10_000
+PSNR_GAIN = "psnr_gain"
 BATCH = 256
 
 Scores = dict[str, Estimate]
+Measure = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class Subject(NamedTuple):
@@ -35,6 +37,11 @@ class Subject(NamedTuple):
     examples: "Examples"
     model: "VAE"
     seed: int
+
+    @property
+    def is_of_pictures(self) -> bool:
+        """Whether the examples are pictures and not rows."""
+        return self.splits.spec.noun == "image"
 
     def batches(self, size: int = BATCH, count: int | None = None) -> Iterator[np.ndarray]:
         """Yields the split in batches as the model takes them, `size` at a time, the first `count` examples."""
@@ -71,20 +78,27 @@ def latent_scores(subject: Subject) -> tuple[Scores, np.ndarray]:
 
 
 def reconstruction_scores(subject: Subject) -> Scores:
-    """Returns MSE, PSNR and SSIM of the mean reconstructions."""
-    measures: dict[str, tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], str]] = {
-        "reconstruction_mse": (reconstruction.mean_squared_error, "squared pixel value"),
-        "reconstruction_psnr": (reconstruction.psnr, "dB"),
-        "reconstruction_ssim": (reconstruction.ssim, "1"),
-    }
-    values: dict[str, list[np.ndarray]] = {name: [] for name in measures}
+    """Returns MSE, PSNR and SSIM of the mean reconstructions, and what a restoring model gains; of rows MSE alone."""
+    measures: dict[str, tuple[Measure, str]] = (
+        {
+            "reconstruction_mse": (reconstruction.mean_squared_error, "squared pixel value"),
+            "reconstruction_psnr": (reconstruction.psnr, "dB"),
+            "reconstruction_ssim": (reconstruction.ssim, "1"),
+        }
+        if subject.is_of_pictures
+        else {"reconstruction_mse": (reconstruction.row_squared_error, "squared data unit")}
+    )
+    restores = subject.config.corrupt != "none"
+    values: dict[str, list[np.ndarray]] = {name: [] for name in (*measures, *([PSNR_GAIN] if restores else []))}
     for seen in map(subject.model.observed, subject.batches()):
         reconstructed = subject.model.reconstruct(seen.inputs, seen.labels)
         for name, (measure, _) in measures.items():
             values[name].append(measure(seen.target, reconstructed))
-    return {
-        name: mean_estimate(np.concatenate(values[name]), unit, subject.seed) for name, (_, unit) in measures.items()
-    }
+        if restores:
+            before, after = reconstruction.psnr(seen.target, seen.inputs), values["reconstruction_psnr"][-1]
+            values[PSNR_GAIN].append(after - before)
+    units = {**{name: unit for name, (_, unit) in measures.items()}, PSNR_GAIN: "dB over the corrupted picture"}
+    return {name: mean_estimate(np.concatenate(parts), units[name], subject.seed) for name, parts in values.items()}
 
 
 class SampleJudge:
@@ -100,7 +114,7 @@ class SampleJudge:
 
     def __init__(self, subject: Subject, features: str) -> None:
         # Runs of several seeds hold out different pictures: what judges them must be the same for all.
-        config = subject.config.model_copy(update={"seed": 0, "val_fraction": 0.0})
+        config = clean(subject.config).model_copy(update={"seed": 0, "val_fraction": 0.0})
         train, shape = load_splits(config).train, subject.splits.spec.example_shape
         self._subject = subject
         self._num_samples = min(LARGEST_SAMPLE, len(train))
@@ -157,11 +171,20 @@ def _feature_space(train: "Examples", config: RunConfig, shape: tuple[int, ...],
     return classifier_features(images, train.labels, config.dataset)
 
 
+def drawn_classes(subject: Subject, count: int, seed: int) -> np.ndarray | None:
+    """Returns classes `(count,)` as often as the train split has them, for a conditional model, else `None`."""
+    if subject.model.num_classes is None:
+        return None
+    labels = subject.splits.train.labels
+    assert labels is not None  # or the data would have been refused
+    return np.random.default_rng(seed).choice(labels, count)
+
+
 def _model_generator(subject: Subject) -> Generator:
     """(n, seed) -> pictures as the data has them: drawn 0/1 where it is binarized, else means."""
 
     def generate(n: int, seed: int) -> np.ndarray:
-        means = np.clip(subject.model.sample(n, seed), 0, 1)
+        means = np.clip(subject.model.sample(n, seed, drawn_classes(subject, n, seed)), 0, 1)
         if subject.config.binarize == "none":
             return means
         return (np.random.default_rng(seed).random(means.shape) < means).astype(np.float32)

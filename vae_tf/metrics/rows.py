@@ -1,0 +1,58 @@
+"""How near generated rows are to real ones: what stands in for sample quality where there are no pictures."""
+
+import numpy as np
+
+from vae_tf.data.catalog import load_splits
+from vae_tf.data.pipeline import clean, first_pictures
+from vae_tf.errors import InputError
+from vae_tf.metrics.estimate import Estimate, bootstrap_error
+from vae_tf.metrics.generation import sliced_wasserstein
+from vae_tf.metrics.generators import pca_generators
+from vae_tf.metrics.suite import Scores, Subject, drawn_classes
+
+
+class RowJudge:
+    """Scores generated rows against the rows of the split, as many of each.
+
+    Args:
+        subject: The run, its model and data.
+        features: `"classifier"`, which rows do without.
+
+    Raises:
+        InputError: `features` asks for a space of pictures.
+    """
+
+    def __init__(self, subject: Subject, features: str) -> None:
+        if features != "classifier":
+            raise InputError(f"features={features} needs pictures. Received: dataset={subject.config.dataset}")
+        config = clean(subject.config).model_copy(update={"seed": 0, "val_fraction": 0.0})
+        train = load_splits(config).train
+        self._subject = subject
+        self._real = np.concatenate(list(subject.pictures()))
+        self._train_rows = first_pictures(train, config, train.example_shape, "train", len(train))
+
+    def model_scores(self) -> Scores:
+        """Returns the scores of draws from the model: latents from the prior, rows from the likelihood."""
+        model, seed, count = self._subject.model, self._subject.seed, len(self._real)
+        return self._scores(model.sample(count, seed, drawn_classes(self._subject, count, seed), mean=False))
+
+    def reference_scores(self) -> dict[str, Scores]:
+        """Returns the scores of training rows, below which no model can be trusted to be, and of simple generators."""
+        count, seed = len(self._real), self._subject.seed
+        generators = pca_generators(self._train_rows, self._real.shape[1], seed, lowest=None, highest=None)
+        return {
+            "train_rows": self._scores(self._train_rows[:count]),
+            **{name.removeprefix("pca_"): self._scores(draw(count, seed)) for name, draw in generators.items()},
+        }
+
+    def _scores(self, rows: np.ndarray) -> Scores:
+        seed = self._subject.seed
+
+        def distance(real: np.ndarray, generated: np.ndarray) -> float:
+            return sliced_wasserstein(real, generated, seed)
+
+        error = bootstrap_error(distance, (self._real, rows), seed)
+        unit = "data units"
+        return {
+            "sliced_wasserstein": Estimate(distance(self._real, rows), unit, error, len(self._real), seed, len(rows))
+        }
