@@ -135,7 +135,7 @@ def test_curves_label_the_splits_there_are(validation, labels):
 def test_curves_show_total_reconstruction_and_kl():
     figure = plots.curves(history(3, validation=True))
     assert [axes.get_title() for axes in figure.axes] == ["loss", "reconstruction loss", "KL loss"]
-    assert {axes.get_ylabel() for axes in figure.axes} == {"nats per image"}
+    assert {axes.get_ylabel() for axes in figure.axes} == {"nats per example"}
 
 
 def test_curves_draw_the_numbers_of_the_history():

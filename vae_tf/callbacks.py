@@ -12,6 +12,7 @@ from tqdm import tqdm
 from vae_tf import drawing
 from vae_tf.config import RunConfig
 from vae_tf.errors import InputError
+from vae_tf.registry import TOY_DATASETS
 from vae_tf.rundir import RunDir
 from vae_tf.tracking import LOSSES, Tracker
 
@@ -66,6 +67,7 @@ class Progress(keras.callbacks.Callback):
         self._history = history
         self._config = config
         self._num_images = num_images
+        self._noun = "rows" if config.dataset in TOY_DATASETS else "images"
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Opens the epoch's bar."""
@@ -73,7 +75,7 @@ class Progress(keras.callbacks.Callback):
         self._bar = tqdm(
             total=self._num_images,
             desc=self._name(epoch),
-            unit=" images",
+            unit=f" {self._noun}",
             leave=False,
             bar_format="{desc} {percentage:3.0f}%{bar} {rate_noinv_fmt}",
             file=sys.stdout,
@@ -93,7 +95,7 @@ class Progress(keras.callbacks.Callback):
         self._bar.close()
         row = self._history.rows[-1]
         losses = "  ".join(f"{name} {row[name]:.2f}" for name in (*LOSSES, "val_loss") if name in row)
-        print(f"{self._name(epoch)}  {losses}  {row['images_per_second']:,.0f} images/s", flush=True)
+        print(f"{self._name(epoch)}  {losses}  {row['images_per_second']:,.0f} {self._noun}/s", flush=True)
 
     def _name(self, epoch: int) -> str:
         total = str(self._config.epochs)

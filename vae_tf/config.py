@@ -38,9 +38,10 @@ TOY_DEFAULTS: dict[str, Any] = {
     "arch": "dense",
     "variant": "plain",
     "latent_dim": 2,
-    "hidden_sizes": (128, 128),
+    "hidden_sizes": (64, 64, 64),
     "activation": "leaky_relu",
     "likelihood": "learned_gaussian",
+    "sigma": 0.1,  # from 1, all of `circles` but its radius of 0.56 is called noise, and stays it
     "epochs": 100,
     "sample_every": 100,
 }
@@ -193,7 +194,7 @@ class ModelConfig(Config):
     likelihood: Annotated[str, _one_of("likelihood", registry.LIKELIHOODS)] = "bernoulli"
     """bernoulli, gaussian, learned_gaussian, continuous_bernoulli or logistic_mixture (8-bit pixels)."""
     sigma: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """Standard deviation of the gaussian likelihood. Default: 1."""
+    """Standard deviation of the gaussian likelihood, where that of learned_gaussian begins. Default: 1."""
     beta: float = Field(1.0, ge=0, le=1e6, allow_inf_nan=False)
     """Weight of the KL term in the training loss."""
 
@@ -202,10 +203,10 @@ class ModelConfig(Config):
         for name, value, owner in (
             ("hidden_sizes", self.hidden_sizes, "arch=dense"),
             ("activation", self.activation, "arch=dense"),
-            ("sigma", self.sigma, "likelihood=gaussian"),
+            ("sigma", self.sigma, "likelihood=gaussian or learned_gaussian"),
         ):
             key, _, wanted = owner.partition("=")
-            if value is not None and getattr(self, key) != wanted:
+            if value is not None and getattr(self, key) not in wanted.split(" or "):
                 raise InputError(f"{name} needs {owner}. Received: {key}={getattr(self, key)}, {name}={value}")
         return self
 
@@ -268,7 +269,7 @@ class RunConfig(DataConfig, ModelConfig):
         if self.arch == "dense":
             update["hidden_sizes"] = self.hidden_sizes or DEFAULT_HIDDEN_SIZES
             update["activation"] = self.activation or "relu"
-        if self.likelihood == "gaussian":
+        if self.likelihood in ("gaussian", "learned_gaussian"):
             update["sigma"] = self.sigma or 1.0
         return self.model_copy(update=update)
 

@@ -173,27 +173,26 @@ def _announce(subject: "Subject", count: int, step: int, num_samples: int) -> No
     began = time.perf_counter()
     next(runs)
     seconds = (time.perf_counter() - began) * (num_samples / pilot) * (count / min(step, count))
-    print(
-        f"Likelihood of {count:,} pictures from {num_samples:,} samples each: about {max(1, round(seconds)):,} s",
-        flush=True,
-    )
+    what = f"{count:,} {subject.splits.spec.noun}s from {num_samples:,} samples each"
+    print(f"Likelihood of {what}: about {max(1, round(seconds)):,} s", flush=True)
 
 
 def print_table(results: dict[str, Any]) -> None:
     """Prints the scores with their errors, and the reference rows under those they stand beside."""
+    noun = "pictures" if len(results["example_shape"]) > 1 else "rows"
     for name, score in results["metrics"].items():
-        print(_line(name, score))
+        print(_line(name, score, noun))
         for row, references in results["references"].items():
             if name in references:
-                print(_line(f"  {row}", references[name]))
+                print(_line(f"  {row}", references[name], noun))
 
 
-def _line(name: str, score: dict[str, Any]) -> str:
+def _line(name: str, score: dict[str, Any], noun: str) -> str:
     count = score.get("num_samples")
     samples = f", {count:,} sample{'s' * (count > 1)}" if count else ""
     note = f"; {score['note']}" if "note" in score else ""
     value = f"{score['value']:>12.4f} +- {score['standard_error']:<10.4f}"
-    return f"{name:48} {value} {score['unit']} ({score['num_examples']:,} pictures{samples}{note})"
+    return f"{name:48} {value} {score['unit']} ({score['num_examples']:,} {noun}{samples}{note})"
 
 
 def main(options: EvaluateOptions) -> None:

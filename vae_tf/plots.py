@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 DPI = 100
@@ -19,7 +20,7 @@ TITLE_CHARACTER_PIXELS = 8
 PANEL_GAP = 30
 TILE_SIDE = 72
 ROW_RANK = 2
-PANEL_INCHES = 4
+PANEL_INCHES, PANEL_PAD = 4, 0.1
 POINT_SIZE = 6
 CLASS_COLOURS = matplotlib.colormaps["tab10"]
 LOSSES = (("loss", "loss"), ("reconstruction_loss", "reconstruction loss"), ("kl_loss", "KL loss"))
@@ -117,7 +118,8 @@ def point_panels(panels: Mapping[str, Points], others: Mapping[str, Points] = Ma
         others: Points in axes of their own.
     """
     both = {**panels, **others}
-    figure = Figure((PANEL_INCHES * len(both), PANEL_INCHES), dpi=DPI, layout="constrained")
+    layout = ConstrainedLayoutEngine(w_pad=PANEL_PAD, h_pad=PANEL_PAD)
+    figure = Figure((PANEL_INCHES * len(both), PANEL_INCHES), dpi=DPI, layout=layout)
     limits = _limits(np.concatenate([points.xy[:, :2] for points in panels.values()]))
     for axes, (title, points) in zip(figure.subplots(1, len(both), squeeze=False)[0], both.items(), strict=True):
         x, y = points.xy[:, 0], points.xy[:, 1] if points.xy.shape[1] > 1 else np.zeros(len(points.xy))
@@ -208,7 +210,7 @@ def _total(row: dict[str, float], parts: Sequence[str], prefix: str = "") -> flo
 
 def _epochs_and_nats(axes: Axes) -> None:
     axes.set_xlabel("epoch")
-    axes.set_ylabel("nats per image")
+    axes.set_ylabel("nats per example")
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
 

@@ -40,7 +40,7 @@ def build_vae(
             `"logistic_mixture"`.
         hidden_sizes: Units of the dense encoder's hidden layers; default `(512, 256)`.
         activation: Activation of the dense hidden layers; default `"relu"`.
-        sigma: Standard deviation of the gaussian likelihood; default 1.
+        sigma: Standard deviation of the gaussian likelihood, where that of learned_gaussian begins; default 1.
         beta: Weight of the KL term in the training loss.
         num_classes: Number of classes of a conditional model.
         seed: Seed of the posterior noise.

@@ -59,21 +59,35 @@ class LearnedGaussian(Likelihood):
     """Independent normal pixels with one standard deviation, which is learned; raw parameters are means.
 
     The model finds by itself how much of the data is noise, so that no sigma and no beta need tuning (sigma-VAE,
-    Rybkin et al. 2021). Sigma begins at 1 and stays above e^-6, less than an 8-bit step, by a soft bound.
+    Rybkin et al. 2021). Sigma stays above e^-6, less than an 8-bit step, by a soft bound. Where it begins matters: a
+    large one can call all of the data noise before the latents are used, and stay there.
+
+    Args:
+        sigma: Standard deviation to begin with, in data units, greater than e^-6.
+        **kwargs: As of `keras.layers.Layer`.
     """
 
     support = "continuous"
 
+    def __init__(self, sigma: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        smallest = math.exp(SMALLEST_LOG_SIGMA)
+        if not smallest < sigma < math.inf:
+            raise ValueError(f"sigma must be a finite number greater than {smallest:.4f}. Received: sigma={sigma}")
+        self.sigma = sigma
+
     def build(self, input_shape: Any = None) -> None:
         """Creates the weight."""
-        self.raw_log_sigma = self.add_weight(shape=(), initializer="zeros", dtype="float32", name="raw_log_sigma")
+        # The inverse of the softplus below.
+        start = math.log(math.expm1(math.log(self.sigma) - SMALLEST_LOG_SIGMA))
+        initializer = keras.initializers.Constant(start)
+        self.raw_log_sigma = self.add_weight(shape=(), initializer=initializer, dtype="float32", name="raw_log_sigma")
         self.built = True
 
     @property
     def log_sigma(self) -> keras.KerasTensor:
         """Logarithm of the standard deviation, a scalar."""
-        offset = math.log(math.expm1(-SMALLEST_LOG_SIGMA))  # so that a raw 0 is a log sigma of 0
-        return SMALLEST_LOG_SIGMA + ops.softplus(self.raw_log_sigma + offset)
+        return SMALLEST_LOG_SIGMA + ops.softplus(self.raw_log_sigma)
 
     def params_size(self, channels: int) -> int:
         """Returns `channels`."""
@@ -91,3 +105,7 @@ class LearnedGaussian(Likelihood):
         """Returns means + sigma * noise, float32, in the shape of the means."""
         noise = keras.random.normal(ops.shape(params), dtype="float32", seed=seed)
         return ops.cast(params, "float32") + ops.exp(self.log_sigma) * noise
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "sigma": self.sigma}
