@@ -381,3 +381,58 @@ def test_the_config_of_the_stl10_notebook_holds_its_values():
 def test_a_config_made_in_python_tells_its_fault_in_one_line():
     with pytest.raises(InputError, match=r"^latent_dim must be at least 1\. Received: latent_dim=0$"):
         RunConfig(latent_dim=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("none", "none"), ("gaussian:0.30", "gaussian:0.3"), ("salt-pepper:1", "salt-pepper:1"), ("mask:.5", "mask:0.5")],
+)
+def test_a_corruption_is_a_kind_and_an_amount(given, kept):
+    assert DataConfig(corrupt=given).corrupt == kept
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ("gauss:0.3", "corrupt must be one of none, gaussian, salt-pepper, mask. Received: corrupt=gauss"),
+        ("gaussian", "corrupt must name a kind and an amount in (0, 10], as gaussian:0.3. Received: corrupt=gaussian"),
+        ("gaussian:nan", "an amount in (0, 10]"),
+        ("gaussian:0", "an amount in (0, 10]"),
+        ("mask:1.5", "an amount in (0, 1]"),
+        ("salt-pepper:-1", "an amount in (0, 1]"),
+        (0.3, "corrupt must be one of"),
+    ],
+)
+def test_what_is_no_corruption_is_told(given, reason):
+    assert reason in error_of({"corrupt": given})
+
+
+def test_toy_sets_have_defaults_of_their_own():
+    config = RunConfig(dataset="moons", beta=2)
+    assert (config.arch, config.variant, config.activation) == ("dense", "plain", "leaky_relu")
+    assert (config.likelihood, config.latent_dim, config.beta) == ("learned_gaussian", 2, 2)
+
+
+def test_what_is_said_wins_over_the_defaults_of_a_toy_set():
+    config = RunConfig(dataset="moons", likelihood="gaussian", sigma=0.2, variant="bn", epochs=3)
+    assert (config.likelihood, config.sigma, config.variant, config.epochs) == ("gaussian", 0.2, "bn", 3)
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"arch": "conv"}, "dataset=moons needs arch=dense. Received: arch=conv"),
+        ({"image_size": 28}, "image_size needs pictures. Received: dataset=moons, image_size=28x28"),
+        ({"data_dir": "x"}, "data_dir needs pictures"),
+        ({"binarize": "static"}, "binarize needs pictures"),
+        ({"corrupt": "mask:0.5"}, "corrupt needs pictures"),
+        ({"likelihood": "bernoulli", "sigma": None}, "needs likelihood gaussian or learned_gaussian"),
+    ],
+)
+def test_what_a_toy_set_can_not_do_is_told(values, reason):
+    assert reason in error_of({"dataset": "moons", **values})
+
+
+def test_a_toy_run_resolves_without_a_picture_size():
+    config = RunConfig(dataset="moons").resolved((2,))
+    assert (config.image_size, config.channels) == (None, None)

@@ -177,7 +177,7 @@ BOMB = png(np.zeros((5000, 5000), np.uint8))
         (b"{}", "action must be one of sample, reconstruct, encode, score"),
         (document(action="smaple"), "Did you mean sample?"),
         (document(action=["sample"]), "action must be one of"),
-        (document(n=1), "takes action, pictures. Received: n"),
+        (document(n=1), "takes action, pictures, labels. Received: n"),
         (document(self=1), "Received: self"),
         (json.dumps({"action": "sample", "n": 0}).encode(), "n must be"),
         (json.dumps({"action": "sample", "n": 10**9}).encode(), f"at most {LARGEST_NUM}"),

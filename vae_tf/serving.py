@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 from PIL import Image
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from vae_tf import registry
 from vae_tf.config import LARGEST_SEED, Config
@@ -38,9 +38,15 @@ LARGEST_NUM = 64
 LARGEST_PIXELS = 2**24  # a small file can unpack to more than there is memory
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 NUM_DRAWS = 4
+IMAGE_RANK = 3
 LONGEST_REASON = 300
 
 PNG_TYPE = "image/png"
+
+
+def _split(value: object) -> object:
+    """In the query of a picture, numbers come as text."""
+    return value.split(",") if isinstance(value, str) else value
 
 
 class SampleRequest(Config):
@@ -48,6 +54,7 @@ class SampleRequest(Config):
 
     action: Literal["sample"]
     n: int = Field(1, ge=1, le=LARGEST_NUM)
+    label: int | None = Field(None, ge=0)
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
 
 
@@ -56,6 +63,7 @@ class PicturesRequest(Config):
 
     action: Literal["reconstruct", "encode", "score"]
     pictures: Annotated[list[Any], Field(min_length=1, max_length=LARGEST_NUM)]
+    labels: Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_split)] | None = None
 
 
 REQUESTS: dict[str, type[SampleRequest | PicturesRequest]] = {
@@ -88,23 +96,26 @@ class Service:
     """
 
     def __init__(self, model: VAE) -> None:
-        def encode(x: tf.Tensor) -> tf.Tensor:
-            return model.posterior.mean(ops.cast(model.encoder(x, training=False), "float32"))
+        def encode(x: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+            return model.posterior.mean(model.posterior_params(x, labels))
 
-        def decode(z: tf.Tensor) -> tf.Tensor:
-            return model.likelihood.mean(model.decoder(z, training=False))
+        def decode(z: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+            return model.likelihood.mean(model.likelihood_params(z, labels))
 
-        def score(x: tf.Tensor) -> tf.Tensor:
+        def score(x: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
             # The same noise for every picture, so that its score does not depend on its place among others.
             seeds = tf.zeros((tf.shape(x)[0], 2), tf.int32)
-            return model.elbo_terms(x, num_samples=NUM_DRAWS, seed=seeds).negative_elbo()
+            return model.elbo_terms(x, labels=labels, num_samples=NUM_DRAWS, seed=seeds).negative_elbo()
 
+        if len(model.example_shape) != IMAGE_RANK:
+            raise InputError(f"An endpoint serves a run of pictures. Received: one of shape {model.example_shape}")
         self._prior = model.prior
-        self._shape: tuple[int, int, int] = model.encoder.input_shape[1:]
-        step = images_per_step(model, NUM_DRAWS)
-        self._encode = _compiled(encode, self._shape, step)
-        self._decode = _compiled(decode, (model.prior.latent_dim,), step)
-        self._score = _compiled(score, self._shape, step)
+        self._num_classes = model.num_classes
+        self._shape: tuple[int, int, int] = model.example_shape
+        step, conditional = images_per_step(model, NUM_DRAWS), model.num_classes is not None
+        self._encode = _compiled(encode, self._shape, step, conditional)
+        self._decode = _compiled(decode, (model.prior.latent_dim,), step, conditional)
+        self._score = _compiled(score, self._shape, step, conditional)
 
     def answer(self, stream: IO[bytes], content_type: str, query: Mapping[str, str]) -> Answer:
         """Returns the answer to a request.
@@ -129,12 +140,30 @@ class Service:
     def _performed(self, request: SampleRequest | PicturesRequest) -> dict[str, np.ndarray]:
         if isinstance(request, SampleRequest):
             latents = ops.convert_to_numpy(self._prior.sample(request.n, request.seed))
-            return {"pictures": self._decode(latents)}
+            return {"pictures": self._decode(latents, self._sample_labels(request))}
         pictures = np.stack([_picture(item, self._shape) for item in request.pictures])
+        labels = self._checked_labels(request.labels, len(pictures))
         if request.action == "score":
-            return {"negative_elbo_nats": self._score(pictures)}
-        latents = self._encode(pictures)
-        return {"latents": latents} if request.action == "encode" else {"pictures": self._decode(latents)}
+            return {"negative_elbo_nats": self._score(pictures, labels)}
+        latents = self._encode(pictures, labels)
+        return {"latents": latents} if request.action == "encode" else {"pictures": self._decode(latents, labels)}
+
+    def _sample_labels(self, request: SampleRequest) -> np.ndarray | None:
+        if request.label is None:
+            return None if self._num_classes is None else np.arange(request.n) % self._num_classes
+        return self._checked_labels([request.label] * request.n, request.n)
+
+    def _checked_labels(self, labels: list[int] | None, count: int) -> np.ndarray | None:
+        """The class of each picture, where and only where the run is conditional."""
+        if self._num_classes is None:
+            if labels is not None:
+                raise InputError("Labels are for a run trained with --conditional. Received: labels for another")
+            return None
+        if labels is None or len(labels) != count or max(labels) >= self._num_classes:
+            raise InputError(
+                f"labels must be a class from 0 to {self._num_classes - 1} for each picture. Received: {labels}"
+            )
+        return np.array(labels)
 
 
 def find_run(folder: Path) -> RunDir:
@@ -155,18 +184,21 @@ def find_run(folder: Path) -> RunDir:
 
 
 def _compiled(
-    function: Callable[[tf.Tensor], tf.Tensor], shape: tuple[int, ...], step: int
-) -> Callable[[np.ndarray], np.ndarray]:
+    function: Callable[..., tf.Tensor], shape: tuple[int, ...], step: int, conditional: bool
+) -> Callable[[np.ndarray, np.ndarray | None], np.ndarray]:
     """The function for any number of examples of a shape, `step` at a time so that memory stays bounded.
 
     It is compiled now and not while somebody waits; `predict` of Keras would take forty milliseconds to begin with.
     """
-    compiled = tf.function(function, input_signature=[tf.TensorSpec((None, *shape), tf.float32)])
+    specs = [tf.TensorSpec((None, *shape), tf.float32), tf.TensorSpec((None,), tf.int64)]
+    compiled = tf.function(function, input_signature=specs if conditional else specs[:1])
 
-    def in_steps(values: np.ndarray) -> np.ndarray:
-        return np.concatenate([compiled(values[start : start + step]) for start in range(0, len(values), step)])
+    def in_steps(values: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        given = [values] if labels is None else [values, labels]
+        parts = [slice(start, start + step) for start in range(0, len(values), step)]
+        return np.concatenate([compiled(*(each[part] for each in given)) for part in parts])
 
-    in_steps(np.zeros((1, *shape), np.float32))
+    in_steps(np.zeros((1, *shape), np.float32), np.zeros(1, np.int64) if conditional else None)
     return in_steps
 
 

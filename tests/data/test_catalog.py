@@ -583,3 +583,39 @@ def test_classes_are_counted_over_all_splits(tmp_path):
 def test_home_of_a_user_there_is_not_is_an_input_error():
     with pytest.raises(InputError, match="path must name a place"):
         config(dataset="npz", data_dir="~there-is-no-such-user/a.npz")
+
+
+# Toy sets and classes
+
+
+@pytest.mark.parametrize(("name", "num_classes"), [("moons", 2), ("circles", 2), ("blobs", 3)])
+def test_toy_sets_are_points_of_a_plane_in_classes(name, num_classes):
+    splits = load_splits(config(dataset=name))
+    assert splits.spec.example_shape == (2,)
+    assert splits.spec.noun == "row"
+    assert (splits.spec.num_train, splits.spec.num_val, splits.spec.num_test) == (9000, 1000, 2000)
+    assert splits.spec.num_classes == num_classes
+
+
+def test_the_parts_of_a_toy_set_are_draws_of_their_own():
+    (x_train, _), (x_test, _) = load_arrays("moons")
+    assert not np.isin(x_test[:, 0], x_train[:, 0]).any()
+
+
+def test_conditional_needs_classes(tmp_path):
+    path = npz(tmp_path / "data.npz", labelled=False)
+    assert error_of(dataset="npz", data_dir=path, conditional=True) == (
+        "conditional needs data with a class for each picture. Received: dataset=npz without labels"
+    )
+
+
+def test_conditional_needs_classes_in_every_split(stl10):
+    message = error_of(dataset="stl10_unlabeled", data_dir=str(stl10), conditional=True)
+    assert "a class for each picture" in message
+
+
+def test_conditional_needs_classes_that_are_numbered_from_0(tmp_path):
+    labels = np.full(40, 123_456)
+    np.savez(tmp_path / "x.npz", x_train=numbered(40), x_test=numbered(40), y_train=labels, y_test=labels)
+    message = error_of(dataset="npz", data_dir=str(tmp_path / "x.npz"), conditional=True)
+    assert message == "conditional needs classes numbered from 0, at most 10,000 of them. Received: a label of 123456"

@@ -4,7 +4,14 @@ import tensorflow as tf
 from PIL import Image
 
 from vae_tf.config import DataConfig
-from vae_tf.data.pipeline import epoch_order, evaluation_batches, first_pictures, num_batches, training_batches
+from vae_tf.data.pipeline import (
+    epoch_order,
+    evaluation_batches,
+    first_batch,
+    first_pictures,
+    num_batches,
+    training_batches,
+)
 from vae_tf.data.sources.arrays import ArrayExamples
 from vae_tf.data.sources.pictures import PictureExamples
 
@@ -330,3 +337,58 @@ def test_binarized_test_pictures_are_the_same_for_every_seed():
 
     np.testing.assert_array_equal(evaluated(examples, first), evaluated(examples, other))
     assert (evaluated(examples, first, split="val") != evaluated(examples, other, split="val")).any()
+
+
+# Classes, and what is given beside what is wanted
+
+
+LABELLED = {"conditional": True, "batch_size": 7}
+
+
+def labelled(count=40):
+    """Numbered pictures whose class is their number modulo 5."""
+    examples = numbered(count)
+    return ArrayExamples(examples.read(np.arange(count)), np.arange(count) % 5, 255.0)
+
+
+def test_classes_go_with_their_pictures_through_shuffling():
+    batches = list(training_batches(labelled(), config(**LABELLED), SHAPE).take(6).as_numpy_iterator())
+    seen = [(number, label) for ((x, labels),) in batches for number, label in zip(numbers(x), labels, strict=True)]
+    assert sorted(number for number, _ in seen) == list(range(40))
+    assert all(label == number % 5 for number, label in seen)
+
+
+def test_what_is_wanted_stands_behind_what_is_given():
+    (inputs, target), *_ = evaluation_batches(labelled(), config(corrupt="mask:0.5"), SHAPE, "test").as_numpy_iterator()
+    assert numbers(target) == list(range(40))
+    np.testing.assert_array_equal(inputs, np.where(inputs == 0, 0, target))
+    assert (inputs != target).any()
+
+
+def test_a_corrupted_batch_has_its_classes_beside_what_is_given():
+    settings = config(corrupt="gaussian:0.3", **LABELLED)
+    ((inputs, labels), target), *_ = evaluation_batches(labelled(), settings, SHAPE, "val").as_numpy_iterator()
+    assert labels.tolist() == [0, 1, 2, 3, 4, 0, 1]
+    assert inputs.shape == target.shape == (7, *SHAPE)
+
+
+def test_noise_on_training_pictures_is_another_every_epoch_and_elsewhere_the_same():
+    settings = config(corrupt="gaussian:0.3")
+    first, second = list(training_batches(grey(0.5), settings, SHAPE).take(2).as_numpy_iterator())
+    assert not np.array_equal(np.sort(first[0], axis=0), np.sort(second[0], axis=0))
+    once, again = (next(evaluation_batches(grey(0.5), settings, SHAPE, "val").as_numpy_iterator()) for _ in range(2))
+    np.testing.assert_array_equal(once[0], again[0])
+
+
+def test_first_batch_is_as_evaluation_delivers_it_and_first_pictures_are_clean():
+    settings = config(corrupt="mask:0.5", **LABELLED)
+    (inputs, labels), target = first_batch(labelled(), settings, SHAPE, "test", 7)
+    expected = next(evaluation_batches(labelled(), settings, SHAPE, "test").as_numpy_iterator())
+    for given, wanted in zip((inputs, labels, target), (*expected[0], expected[1]), strict=True):
+        np.testing.assert_array_equal(given, wanted)
+    np.testing.assert_array_equal(first_pictures(labelled(), settings, SHAPE, "test", 7), target)
+
+
+def test_rows_pass_as_they_are():
+    rows = np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32)
+    np.testing.assert_array_equal(evaluated(ArrayExamples(rows, None, 1.0), config(), (2,)), rows)

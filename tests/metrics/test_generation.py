@@ -3,8 +3,9 @@
 import numpy as np
 import prdc
 import pytest
+from scipy.stats import wasserstein_distance
 
-from vae_tf.metrics.generation import NEIGHBOURS, frechet_distance, manifold_scores
+from vae_tf.metrics.generation import NEIGHBOURS, frechet_distance, manifold_scores, sliced_wasserstein
 
 
 def with_moments(n, mean, covariance, seed):
@@ -43,3 +44,21 @@ def test_manifold_scores_match_the_published_implementation(shift):
     scores = manifold_scores(real, generated)
     for name, value in scores._asdict().items():
         assert value.mean() == pytest.approx(expected[name]), name
+
+
+def test_sliced_wasserstein_on_a_line_is_the_distance_itself():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(50, 1)), rng.normal(size=(70, 1)) * 2
+    assert sliced_wasserstein(a, b, seed=0) == pytest.approx(wasserstein_distance(a[:, 0], b[:, 0]))
+
+
+def test_sliced_wasserstein_of_a_shift_is_its_mean_projection():
+    """Over directions of a plane, the mean of |cos| is 2 / pi."""
+    points = np.random.default_rng(0).normal(size=(30, 2))
+    shifted = points + np.array([3.0, 4.0])
+    assert sliced_wasserstein(points, shifted, 0, 20_000) == pytest.approx(5 * 2 / np.pi, rel=0.02)
+
+
+def test_sliced_wasserstein_to_itself_is_zero():
+    points = np.random.default_rng(0).normal(size=(30, 3))
+    assert sliced_wasserstein(points, points[::-1], seed=0) == pytest.approx(0)

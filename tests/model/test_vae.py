@@ -309,6 +309,15 @@ def test_classes_where_a_target_belongs_are_refused():
         frozen(tiny()).fit(dataset, shuffle=False, verbose=0)
 
 
+def test_a_target_is_what_the_likelihood_is_of():
+    vae, corrupted, clean = frozen(without_noise(tiny())), pictures(5), pictures(5, seed=1)
+    history = vae.fit(corrupted, clean, verbose=0).history
+    params = np.asarray(vae.encoder(corrupted))
+    expected = (cross_entropy(clean, vae.decoder(params[:, :LATENT_DIM])) + divergence(params)).mean()
+    np.testing.assert_allclose(history["loss"], [expected], rtol=1e-5)
+    np.testing.assert_allclose(vae.evaluate(corrupted, clean, verbose=0)[0], expected, rtol=1e-5)
+
+
 def test_fits_a_dataset_of_unknown_batch_size():
     vae, x = frozen(without_noise(tiny())), pictures(5)
     dataset = tf.data.Dataset.from_tensor_slices(x).batch(4)

@@ -25,9 +25,6 @@ class ArrayMethods:
     likelihood: "Likelihood"
     num_classes: int | None
 
-    def _network_input(self, values: Any, labels: Any) -> Any:
-        raise NotImplementedError
-
     def encode(self, x: np.ndarray, labels: np.ndarray | None = None, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
         """Returns the posterior means, float32 `(N, Z)`, of data `(N, H, W, C)`."""
         params = self.encode_params(x, labels, batch_size=batch_size)
@@ -118,10 +115,17 @@ class ArrayMethods:
         return ops.convert_to_tensor(self.decoder.predict(given, batch_size=batch_size, verbose=0), "float32")
 
     def _checked_input(self, values: np.ndarray, labels: np.ndarray | None) -> Any:
-        """What a network takes, for arrays."""
-        if labels is not None and self.num_classes is not None:
-            labels = checked_labels(labels, len(values), self.num_classes)
-        return self._network_input(values, labels)
+        """What encoder and decoder take: the values, beside one-hot labels where the model is conditional."""
+        self._check_has_labels(labels)
+        if labels is None or self.num_classes is None:
+            return values
+        classes = checked_labels(labels, len(values), self.num_classes)
+        return [values, np.eye(self.num_classes, dtype=np.float32)[classes]]
+
+    def _check_has_labels(self, labels: Any) -> None:
+        if (labels is None) != (self.num_classes is None):
+            needs = "needs labels" if labels is None else "takes no labels: it is not conditional"
+            raise ValueError(f"This VAE {needs}. Received: labels={labels}")
 
 
 def checked_labels(labels: np.ndarray, count: int, num_classes: int) -> np.ndarray:

@@ -253,10 +253,10 @@ class VAE(ArrayMethods, keras.Model):
 
     def _network_input(self, values: keras.KerasTensor, labels: keras.KerasTensor | None) -> Any:
         """What encoder and decoder take: the values, beside one-hot labels where the model is conditional."""
-        if (labels is None) != (self.num_classes is None):
-            needs = "needs labels" if labels is None else "takes no labels: it is not conditional"
-            raise ValueError(f"This VAE {needs}. Received: labels={labels}")
-        return values if self.num_classes is None else [values, one_hot(labels, self.num_classes)]
+        self._check_has_labels(labels)
+        if self.num_classes is None:
+            return values
+        return [ops.convert_to_tensor(values), one_hot(labels, self.num_classes)]
 
     def _network_shape(self, shape: tuple[Any, ...]) -> Any:
         """The shape, or shapes, of `_network_input`."""

@@ -1,3 +1,5 @@
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -57,3 +59,17 @@ def test_sigma_is_trained_with_the_model_and_saved(tmp_path):
     assert log_sigma < -0.01
     vae.save(tmp_path / "vae.keras")
     assert float(keras.saving.load_model(tmp_path / "vae.keras").likelihood.log_sigma) == pytest.approx(log_sigma)
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.3, 1.0, 5.0])
+def test_sigma_begins_where_it_is_told(sigma):
+    likelihood = LearnedGaussian(sigma)
+    likelihood.build()
+    assert float(np.exp(likelihood.log_sigma)) == pytest.approx(sigma, rel=1e-4)
+    assert LearnedGaussian.from_config(likelihood.get_config()).sigma == sigma
+
+
+@pytest.mark.parametrize("sigma", [0.0, -1.0, 0.002, math.inf, math.nan])
+def test_sigma_begins_above_its_bound(sigma):
+    with pytest.raises(ValueError, match="sigma must be a finite number greater than"):
+        LearnedGaussian(sigma)

@@ -70,8 +70,9 @@ class LogisticMixture(Likelihood):
 
     def _split(self, params: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor, keras.KerasTensor]:
         """Logits `(..., M)`, means and log-scales `(..., M, C)` of M components."""
-        parts = ops.reshape(params, (*ops.shape(params)[:-1], self.num_components, -1))
-        channels = (parts.shape[-1] - 1) // 2
+        size = params.shape[-1] // self.num_components
+        parts = ops.reshape(params, (*ops.shape(params)[:-1], self.num_components, size))
+        channels = (size - 1) // 2
         # Without a spread at the start, all components would learn the same.
         start = ops.reshape(ops.linspace(-1.0, 1.0, self.num_components + 2)[1:-1], (self.num_components, 1))
         means = parts[..., 1 : 1 + channels] + ops.cast(start, "float32")

@@ -1,0 +1,84 @@
+"""Arrays in, arrays out."""
+
+import keras
+import numpy as np
+import pytest
+
+import vae_tf
+
+SHAPE = (8, 9, 1)
+
+
+def pictures(n, seed=0):
+    return np.random.default_rng(seed).random((n, *SHAPE)).astype("float32")
+
+
+@pytest.fixture(scope="module")
+def vae():
+    keras.utils.set_random_seed(0)
+    return vae_tf.build_vae(SHAPE, 3, "dense", "plain", "learned_gaussian", hidden_sizes=(6,), sigma=0.5)
+
+
+def test_a_way_leads_from_one_reconstruction_to_the_other(vae):
+    a, b = pictures(2), pictures(2, seed=1)
+    ways = vae.interpolate(a, b, 5)
+    assert ways.shape == (2, 5, *SHAPE)
+    np.testing.assert_allclose(ways[:, 0], vae.reconstruct(a), rtol=1e-5)
+    np.testing.assert_allclose(ways[:, -1], vae.reconstruct(b), rtol=1e-5)
+
+
+def test_the_middle_of_a_way_is_the_mean_of_the_posterior_means(vae):
+    a, b = pictures(2), pictures(2, seed=1)
+    expected = vae.decode((vae.encode(a) + vae.encode(b)) / 2)
+    np.testing.assert_allclose(vae.interpolate(a, b, 3)[:, 1], expected, rtol=1e-4)
+
+
+def test_a_way_keeps_its_class():
+    keras.utils.set_random_seed(0)
+    vae = vae_tf.build_vae(SHAPE, 3, "dense", "plain", hidden_sizes=(6,), num_classes=4)
+    a, b, labels = pictures(2), pictures(2, seed=1), np.array([1, 3])
+    expected = vae.decode((vae.encode(a, labels) + vae.encode(b, labels)) / 2, labels)
+    np.testing.assert_allclose(vae.interpolate(a, b, 3, labels)[:, 1], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "steps", "reason"),
+    [(2, 2, 1, "steps must be at least 2. Received: steps=1"), (2, 3, 4, "a and b must have one shape")],
+)
+def test_a_way_that_can_not_be_is_refused(vae, a, b, steps, reason):
+    with pytest.raises(ValueError, match=reason):
+        vae.interpolate(pictures(a), pictures(b), steps)
+
+
+def test_a_sample_without_a_seed_is_another_every_time(vae):
+    assert not np.array_equal(vae.sample(3), vae.sample(3))
+
+
+def test_draws_lie_around_the_mean_data_with_the_spread_of_the_likelihood(vae):
+    noise = vae.sample(500, seed=4, mean=False) - vae.sample(500, seed=4)
+    assert noise.mean() == pytest.approx(0, abs=4 * 0.5 / np.sqrt(noise.size))
+    assert noise.std() == pytest.approx(0.5, rel=0.02)
+
+
+def test_the_noise_of_draws_has_nothing_to_do_with_the_latents():
+    """With one latent and one value, both drawn from one integer, equal noise would show as a correlation of 1."""
+    vae = vae_tf.build_vae((1,), 1, "dense", "plain", "gaussian", hidden_sizes=(2,))
+    noise = vae.sample(2000, seed=4, mean=False) - vae.sample(2000, seed=4)
+    latents = np.asarray(vae.prior.sample(2000, 4))
+    assert abs(np.corrcoef(noise[:, 0], latents[:, 0])[0, 1]) < 0.1
+
+
+def test_a_seed_repeats_draws(vae):
+    first = vae.sample(3, seed=4, mean=False)
+    np.testing.assert_array_equal(vae.sample(3, seed=4, mean=False), first)
+
+
+def test_rows_go_the_same_ways():
+    vae = vae_tf.build_vae((4,), 2, "dense", likelihood="gaussian", hidden_sizes=(6,), variant="plain")
+    rows = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    assert vae.encode(rows).shape == (5, 2)
+    assert vae.reconstruct(rows).shape == (5, 4)
+    assert vae.sample(3, seed=0).shape == (3, 4)
+    assert vae.interpolate(rows[:2], rows[2:4], 6).shape == (2, 6, 4)
+    terms = vae.elbo_terms(rows, num_samples=3, seed=0)
+    assert terms.log_likelihood.shape == (3, 5)
