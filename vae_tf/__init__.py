@@ -10,16 +10,18 @@ from vae_tf.registry import resolve as _resolve
 if TYPE_CHECKING:
     from vae_tf.config import RunConfig
     from vae_tf.data.catalog import load_arrays
+    from vae_tf.estimator import VAEEstimator
     from vae_tf.model.build import build_vae
     from vae_tf.model.vae import VAE
     from vae_tf.rundir import load_run
 
 __version__ = "0.1.0"
-__all__ = ["VAE", "RunConfig", "build_vae", "load_arrays", "load_run"]
+__all__ = ["VAE", "RunConfig", "VAEEstimator", "build_vae", "load_arrays", "load_run"]
 
 _HOMES = {
     "VAE": "vae_tf.model.vae:VAE",
     "RunConfig": "vae_tf.config:RunConfig",
+    "VAEEstimator": "vae_tf.estimator:VAEEstimator",
     "build_vae": "vae_tf.model.build:build_vae",
     "load_arrays": "vae_tf.data.catalog:load_arrays",
     "load_run": "vae_tf.rundir:load_run",

@@ -1,0 +1,278 @@
+"""The scikit-learn face of the package: a VAE of tables, as a transformer, a density and a generator.
+
+Importing this module loads no TensorFlow: that waits for `fit`.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_array, check_random_state, check_scalar
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from vae_tf.config import LARGEST_SEED, RunConfig
+from vae_tf.errors import InputError
+
+if TYPE_CHECKING:
+    import keras
+
+    from vae_tf.model.vae import VAE
+
+FLOATS = [np.float64, np.float32]
+SCORE_PAIRS = 32
+ROWS_AT_ONCE = 256
+ROWS_IN_VECTORS = 64
+# Tracing a training step takes as long as some fifty of them done eagerly.
+FEWEST_STEPS_TO_COMPILE = 50
+
+
+class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """A dense variational autoencoder (Kingma & Welling 2014) of tables, arrays `(num_samples, num_features)`.
+
+    Columns are standardised. The likelihood is a normal with a learned standard deviation (sigma-VAE, Rybkin et al.
+    2021): how much of an unknown table is noise is not known beforehand, and a fixed number would have to be tuned.
+
+    A constant column takes part with a standard deviation of 1, and comes back as its constant. At least two rows
+    are needed, one column will do.
+
+    Args:
+        latent_dim: Number of latent dimensions Z; those the data has no use for stay at the prior.
+        learning_rate: Step size of Adam.
+        batch_size: Rows per update.
+        epochs: Passes over the rows.
+        hidden_sizes: Units of the encoder's hidden layers; mirrored in the decoder.
+        activation: Activation of the hidden layers: relu, leaky_relu, elu, gelu, silu, softplus or tanh.
+        variant: `"plain"`, or `"bn"` with batch normalization.
+        beta: Weight of the KL term in the training loss; `score` always has 1.
+        random_state: Seed of weights, order and noise: an int for the same results at every call, a `RandomState`
+            to draw them from, or `None` for numpy's global one. No other global state is touched.
+
+    Attributes:
+        model_: The fitted `vae_tf.VAE`; it works in standardised units.
+        scaler_: The fitted `StandardScaler`.
+        n_samples_: Rows it was fitted to.
+        n_features_in_: Columns it was fitted to.
+        feature_names_in_: Their names, where all are strings.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int = 20,
+        learning_rate: float = 1e-3,
+        batch_size: int = 32,
+        epochs: int = 100,
+        *,
+        hidden_sizes: Sequence[int] = (128, 64),
+        activation: str = "relu",
+        variant: str = "plain",
+        beta: float = 1.0,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.latent_dim = latent_dim
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.hidden_sizes = hidden_sizes
+        self.activation = activation
+        self.variant = variant
+        self.beta = beta
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Trains on rows `(N, F)`, N at least 2, and returns itself; `y` is not used.
+
+        Raises:
+            ValueError: The rows are no finite numbers, or a parameter is out of range (`InputError`), or training
+                diverged (`InputError`).
+        """
+        X = validate_data(self, X, dtype=FLOATS, ensure_min_samples=2)
+        config = self._config()
+        self.scaler_ = StandardScaler().fit(X)
+        self.model_ = _trained(config, self.scaler_.transform(X).astype(np.float32))
+        self.n_samples_ = len(X)
+        self._n_features_out = config.latent_dim
+        return self
+
+    def train(self, X: Any, y: Any = None) -> Self:
+        """Does what `fit` does."""
+        return self.fit(X, y)
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Returns the posterior means `(N, Z)` of rows `(N, F)`, in their float type."""
+        X = self._checked_rows(X)
+        vae = self.model_
+        latents = _in_blocks(lambda x: vae.posterior.mean(vae.posterior_params(x)), self.scaler_.transform(X))
+        return latents.astype(X.dtype)
+
+    def inverse_transform(self, X: Any) -> np.ndarray:
+        """Returns the mean rows E[x | z] `(N, F)` of latents `(N, Z)`, in their float type.
+
+        Raises:
+            ValueError: The latents are no finite numbers, or of another width (`InputError`).
+        """
+        check_is_fitted(self)
+        X = check_array(X, dtype=FLOATS)
+        if X.shape[1] != self._n_features_out:
+            raise InputError(
+                f"inverse_transform takes latents of {self._n_features_out} columns. Received: {X.shape[1]} columns"
+            )
+        vae = self.model_
+        return self._in_data_units(_in_blocks(lambda z: vae.likelihood.mean(vae.likelihood_params(z)), X)).astype(
+            X.dtype
+        )
+
+    def sample(self, n: int = 1) -> np.ndarray:
+        """Returns `n` rows drawn from the model, noise of the likelihood included, float64 `(n, F)`.
+
+        As in scikit-learn's `GaussianMixture`, an int `random_state` gives the same rows at every call.
+
+        Raises:
+            ValueError: `n` is below 1.
+            TypeError: `n` is no whole number.
+        """
+        check_is_fitted(self)
+        check_scalar(n, "n", Integral, min_val=1)
+        vae = self.model_
+        latent_seed, noise_seed = check_random_state(self.random_state).randint(LARGEST_SEED, size=2).tolist()
+        params = _in_blocks(vae.likelihood_params, np.asarray(vae.prior.sample(n, latent_seed)))
+        return self._in_data_units(np.asarray(vae.likelihood.sample(params, noise_seed)))
+
+    def generate(self) -> np.ndarray:
+        """Returns as many rows as were fitted, drawn by `sample`, float64 `(n_samples_, F)`."""
+        check_is_fitted(self)
+        return self.sample(self.n_samples_)
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Returns the ELBO of each row, a lower bound of its log density, in nats, float64 `(N,)`.
+
+        The density is that of the columns as they came: the log-Jacobian of the standardisation is included. All
+        rows share the same posterior draws, whatever `random_state` is, so that no row's value depends on the others.
+
+        Args:
+            X: Rows `(N, F)`.
+        """
+        scaled = self.scaler_.transform(self._checked_rows(X))
+        noise = _noise(self._n_features_out)
+        elbo = _in_blocks(lambda x: _elbo(self.model_, x, noise), scaled)
+        return elbo.astype(np.float64) - np.log(self.scaler_.scale_).sum()
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Returns the mean of `score_samples`, in nats per row; higher is better. `y` is not used."""
+        return float(self.score_samples(X).mean())
+
+    def _config(self) -> RunConfig:
+        seed = int(check_random_state(self.random_state).randint(LARGEST_SEED))
+        params = {name: value for name, value in self.get_params().items() if name != "random_state"}
+        return RunConfig(**params, arch="dense", likelihood="learned_gaussian", seed=seed)
+
+    def _checked_rows(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        rows: np.ndarray = validate_data(self, X, dtype=FLOATS, reset=False)
+        return rows
+
+    def _in_data_units(self, scaled: np.ndarray) -> np.ndarray:
+        """Undoes the standardisation; not by the scaler, which would let a constant column vary."""
+        rows: np.ndarray = scaled * np.sqrt(self.scaler_.var_) + self.scaler_.mean_
+        return rows
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        if "model_" in state:
+            import keras
+
+            state["model_"] = keras.saving.serialize_keras_object(self.model_), self.model_.get_weights()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "model_" in state:
+            import keras
+
+            import vae_tf.model  # noqa: F401  # registers the classes with Keras
+
+            config, weights = state["model_"]
+            with _initializers_seeded(0):  # to draw weights that the next line replaces
+                self.model_ = keras.saving.deserialize_keras_object(config, safe_mode=True)
+            self.model_.set_weights(weights)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def _trained(config: RunConfig, rows: np.ndarray) -> "VAE":
+    """A new model trained on standardised rows, float32 `(N, F)`."""
+    import keras
+
+    from vae_tf.data.pipeline import num_batches, training_batches
+    from vae_tf.data.sources.arrays import ArrayExamples
+    from vae_tf.model.build import build_from_config
+
+    examples = ArrayExamples(rows, None, scale=1.0)
+    steps = num_batches(examples, config.batch_size)
+    with _initializers_seeded(config.seed):
+        vae = build_from_config(config, rows.shape[1:], config.seed)
+    vae.compile(
+        keras.optimizers.Adam(config.learning_rate),
+        jit_compile=False,
+        run_eagerly=config.epochs * steps < FEWEST_STEPS_TO_COMPILE,
+    )
+    batches = training_batches(examples, config, rows.shape[1:])
+    vae.fit(batches, epochs=config.epochs, steps_per_epoch=steps, shuffle=False, verbose=0)
+    if not all(np.isfinite(weight).all() for weight in vae.get_weights()):
+        raise InputError(
+            "Training diverged: a weight is not a finite number. "
+            f"Received: learning_rate={config.learning_rate}; lower it"
+        )
+    return vae
+
+
+@contextmanager
+def _initializers_seeded(seed: int) -> Iterator[None]:
+    """Keras's initializers take their seeds from Python's `random`: seeded meanwhile, then as it was before."""
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+def _noise(latent_dim: int) -> np.ndarray:
+    """Noise for a posterior, float32 `(K, 1, Z)`: normal draws, made uncorrelated, and their mirror images.
+
+    Its first three moments are those of N(0, I), so that an expectation over it is right for what is quadratic in the
+    latents. Plain draws that all rows share, as many, would move the mean score by tenths of a nat.
+    """
+    pairs = max(SCORE_PAIRS, latent_dim)
+    draws = np.sqrt(pairs) * np.linalg.qr(np.random.default_rng(0).standard_normal((pairs, latent_dim)))[0]
+    return np.concatenate([draws, -draws])[:, np.newaxis].astype(np.float32)
+
+
+def _elbo(vae: "VAE", x: np.ndarray, noise: np.ndarray) -> "keras.KerasTensor":
+    """The ELBO `(B,)` of rows `(B, F)` over given noise `(K, 1, Z)`, where `VAE.elbo_terms` draws its own."""
+    from keras import ops
+
+    params = vae.posterior_params(x)
+    mean, log_var = vae.posterior.mean_and_log_var(params)
+    z = mean + ops.exp(0.5 * log_var) * noise
+    decoded = vae.likelihood_params(ops.reshape(z, (-1, z.shape[-1])))
+    log_likelihood = vae.likelihood.log_prob(ops.reshape(decoded, (*z.shape[:-1], decoded.shape[-1])), x)
+    return ops.mean(log_likelihood, axis=0) - vae.prior.kl(vae.posterior, params, z)
+
+
+def _in_blocks(function: Callable[[Any], Any], rows: np.ndarray) -> np.ndarray:
+    """A function of float32 rows, called on some of them at a time; without `predict`, which would trace it first.
+
+    Rows are padded to a whole number of vectors: the scalar code that works off the rest of an array rounds
+    otherwise, and the result of a row would depend on how many come with it.
+    """
+    padded = np.pad(rows.astype(np.float32), ((0, -len(rows) % ROWS_IN_VECTORS), (0, 0)))
+    blocks = [padded[start : start + ROWS_AT_ONCE] for start in range(0, len(padded), ROWS_AT_ONCE)]
+    return np.concatenate([np.asarray(function(block)) for block in blocks])[: len(rows)]
