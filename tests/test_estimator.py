@@ -291,6 +291,14 @@ def test_a_model_that_is_not_fitted_says_so(call):
         call(VAEEstimator())
 
 
+def test_a_fit_that_failed_leaves_a_model_that_is_not_fitted():
+    model = VAEEstimator(latent_dim=0)
+    with pytest.raises(InputError):
+        model.fit(TABLE)
+    with pytest.raises(NotFittedError):
+        model.transform(TABLE)
+
+
 def test_importing_the_module_loads_no_tensorflow():
     code = "import vae_tf.estimator, sys; print({'tensorflow', 'keras'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

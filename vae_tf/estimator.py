@@ -122,9 +122,8 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
                 f"inverse_transform takes latents of {self._n_features_out} columns. Received: {X.shape[1]} columns"
             )
         vae = self.model_
-        return self._in_data_units(_in_blocks(lambda z: vae.likelihood.mean(vae.likelihood_params(z)), X)).astype(
-            X.dtype
-        )
+        means = _in_blocks(lambda z: vae.likelihood.mean(vae.likelihood_params(z)), X)
+        return self._in_data_units(means).astype(X.dtype)
 
     def sample(self, n: int = 1) -> np.ndarray:
         """Returns `n` rows drawn from the model, noise of the likelihood included, float64 `(n, F)`.
@@ -199,6 +198,9 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             with _initializers_seeded(0):  # to draw weights that the next line replaces
                 self.model_ = keras.saving.deserialize_keras_object(config, safe_mode=True)
             self.model_.set_weights(weights)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "model_")  # not so after a fit that failed, which leaves other attributes
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
