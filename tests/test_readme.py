@@ -33,6 +33,7 @@ def module_commands(module):
 SMALL_TRAINING = {
     "--dataset folder": "--image-size 8 --epochs 1",
     "--config": "--image-size 8 --epochs 1",
+    "--dataset moons": "--epochs 1",
     "": "--dataset npz --data-dir tiny.npz --epochs 1",
 }
 
@@ -52,6 +53,8 @@ def workplace(tmp_path_factory):
     train = "python -m vae_tf.train --dataset npz --data-dir tiny.npz --arch dense --epochs 1"
     run(folder, f"{train} --run-dir runs/x")
     run(folder, f"{train} --run-dir runs/y --variant plain")
+    run(folder, f"{train} --run-dir runs/conditional --conditional")
+    run(folder, f"{train} --run-dir runs/restore --corrupt mask:0.5")
     return folder
 
 
@@ -71,7 +74,7 @@ def run(folder, command):
 
 def shrunk(command):
     options = next(small for marker, small in SMALL_TRAINING.items() if marker in command)
-    return without(command, options.split()[::2]) + " " + options
+    return without(command, options.split()[::2]) + " " + options + " --overwrite" * ("--run-dir" in command)
 
 
 def without(command, names):
