@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from vae_tf import cli
-from vae_tf.compare import COMMAND, CompareOptions, main
+from vae_tf.compare import COMMAND, CompareOptions, compare_runs, main
+from vae_tf.comparison import probe_table, reference_table, sections
 from vae_tf.config import RunConfig
 from vae_tf.errors import InputError
 from vae_tf.evaluate import EvaluateSettings, evaluate_run
@@ -101,10 +102,36 @@ def test_runs_of_several_seeds_are_pooled_and_everything_is_written(compare, cap
 def test_page_holds_its_pictures_and_every_score(compare, tmp_path):
     compare("plain0", "bn0", "--out", tmp_path / "out")
     page = (tmp_path / "out" / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 2 + 1 + 3
-    assert page.count(' alt="') == 6
+    assert page.count("data:image/png;base64,") == 2 + 1 + 2 + 2 + 3
+    assert page.count(' alt="') == 10
     text = page.replace("<wbr>", "")
     assert [name for name in numbers(tmp_path / "out")["scores"] if name not in text] == []
+
+
+def test_references_stand_beside_the_scores_that_they_have_too():
+    comparison = compare_runs([RunDir(Path("plain0")), RunDir(Path("bn0"))], SETTINGS)
+    probe, samples = probe_table(comparison), reference_table(comparison)
+    assert probe.header == ["score", "plain", "bn", "pixels", "pca"]
+    assert [row[0].text for row in probe.rows] == ["probe_accuracy_latents ↑"]
+    assert samples.header[3:] == ["train pictures", "pca gaussian", "pca gaussian mixture", "noise"]
+    assert [row[0].text.partition("_")[0] for row in samples.rows] == [
+        "frechet",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+    ]
+    assert all(len(row) == len(table.header) for table in (probe, samples) for row in table.rows)
+
+
+def test_a_page_of_data_without_classes_has_no_part_about_the_probe():
+    comparison = compare_runs([RunDir(Path("plain0")), RunDir(Path("bn0"))], SETTINGS)
+    titles = [section.title for section in sections(comparison)]
+    for evaluation in comparison.evaluations.values():
+        del evaluation.metrics["references"]["pixels"], evaluation.metrics["references"]["pca"]
+    probe = "What a linear probe reads from the latents"
+    assert [section.title for section in sections(comparison)] == [title for title in titles if title != probe]
+    assert probe in titles
 
 
 def test_sample_grids_come_from_the_same_latents(compare, tmp_path):

@@ -109,7 +109,22 @@ def test_every_row_of_sample_quality_has_the_same_sizes(results):
     rows = [results["metrics"], *results["references"].values()]
     sizes = {(s["num_examples"], s["num_samples"]) for row in rows for name, s in row.items() if "frechet" in name}
     assert sizes == {(90, 200)}
-    assert set(results["references"]) == {"train_pictures", "noise", "pca_gaussian", "pca_gaussian_mixture"}
+    assert {name for name, row in results["references"].items() if f"precision_{SPACE}" in row} == {
+        "train_pictures",
+        "noise",
+        "pca_gaussian",
+        "pca_gaussian_mixture",
+    }
+
+
+def test_probe_of_the_latents_stands_beside_those_of_pixels_and_components(results):
+    name = "probe_accuracy_latents"
+    probes = {row: scores[name] for row, scores in results["references"].items() if name in scores}
+    assert set(probes) == {"pixels", "pca"}
+    for score in (results["metrics"][name], *probes.values()):
+        assert score["num_examples"] == 90
+        assert score["note"] == "of logistic regression on 200 training examples"
+    assert probes["pixels"]["value"] > 0.9  # the classes differ by their brightness alone
 
 
 def test_real_pictures_are_nearer_to_real_ones_than_noise_is(results):
@@ -134,7 +149,7 @@ def test_table_names_every_score_and_ends_with_the_files(evaluated, folder, caps
 
 def test_page_of_the_run_shows_its_pictures_and_scores(results, folder):
     page = (folder / "grey" / "report.html").read_text().replace("<wbr>", "")
-    assert page.count("data:image/png;base64,") == 1 + 1 + 3
+    assert page.count("data:image/png;base64,") == 1 + 1 + 1 + 1 + 3
     assert [name for name in results["metrics"] if name not in page] == []
 
 

@@ -30,6 +30,7 @@ ORDER = (
     "score",
     "serving",
     "report",
+    "latent_page",
     "comparison",
     "evaluate",
     "compare",
@@ -144,7 +145,9 @@ def test_importing_the_package_loads_nothing_heavy():
     assert not loaded & {"tensorflow", "keras", "numpy", "matplotlib", "sklearn", "pydantic"}
 
 
-@pytest.mark.parametrize("module", ["vae_tf.train", "vae_tf.sample", "vae_tf.evaluate", "vae_tf.compare"])
+@pytest.mark.parametrize(
+    "module", ["vae_tf.train", "vae_tf.sample", "vae_tf.encode", "vae_tf.evaluate", "vae_tf.compare"]
+)
 def test_importing_a_command_loads_no_tensorflow(module):
     loaded = loaded_after(f"import {module}")
 

@@ -223,3 +223,71 @@ def test_compared_curves_show_every_end_and_cut_the_beginning_off():
     bottom, top = axes.get_ylim()
     assert 80 < bottom < 100
     assert 310 < top < 330
+
+
+def clipped(figure, *parts):
+    """Whether one of the parts lies partly outside of the figure."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    width, height = canvas.get_width_height()
+    boxes = [part.get_window_extent(canvas.get_renderer()) for part in parts]
+    return any(box.x0 < 0 or box.y0 < 0 or box.x1 > width or box.y1 > height for box in boxes)
+
+
+def test_traversals_stand_beside_their_labels_and_below_their_values():
+    rows = {f"z{row}: 12.34 nats": random_pictures(6, (28, 28, 1))[row::2] for row in range(2)}
+    figure = plots.traversal_grid(rows, [-3.0, 0.0, 1.5], "title")
+    texts = [text.get_text().strip() for text in figure.texts]
+    assert texts == ["title", *rows, "-3", "0", "1.5"]
+    assert not clipped(figure, *figure.texts)
+    drawn, side = pixels(figure), 3 * (28 * 3 + 2 * plots.GAP)
+    canvas = drawn[-3 * (28 * 2 + plots.GAP) :: 3, -side::3]
+    for row, pictures in enumerate(rows.values()):
+        for column, picture in enumerate(pictures):
+            expected = np.rint(np.clip(picture[..., 0], 0, 1) * 255)
+            np.testing.assert_allclose(tile(canvas, row, column, (28, 28, 1))[..., 0], expected, atol=1)
+
+
+def test_labels_of_traversals_do_not_reach_into_the_pictures():
+    figure = plots.traversal_grid({"z127: 10.00 nats": np.ones((7, 28, 28, 1))}, range(7), "")
+    label = figure.texts[1].get_window_extent(FigureCanvasAgg(figure).get_renderer())
+    assert label.x1 < figure.axes[0].get_window_extent().x0
+
+
+POINTS = np.random.default_rng(0).standard_normal((200, 2))
+
+
+@pytest.mark.parametrize(
+    ("classes", "names"), [(10, None), (20, None), (3, ["cat", "a folder with a very long name", "x"])]
+)
+def test_map_has_a_legend_of_its_classes_that_is_not_clipped(classes, names):
+    figure = plots.latent_map(POINTS, np.arange(200) % classes, ("a", "b"), "title", names)
+    legend = figure.axes[0].get_legend()
+    assert len({tuple(np.ravel(handle.get_color())) for handle in legend.legend_handles}) == classes
+    shown = [text.get_text() for text in legend.get_texts()]
+    assert shown == (
+        [str(label) for label in range(classes)] if names is None else ["cat", "a folder with a ver…", "x"]
+    )
+    assert not clipped(figure, legend)
+
+
+def test_map_of_many_classes_has_a_colour_bar_and_no_legend():
+    figure = plots.latent_map(POINTS, np.arange(200) % 21, ("a", "b"), "title")
+    assert figure.axes[0].get_legend() is None
+    assert [axes.get_ylabel() for axes in figure.axes] == ["b", "class"]
+
+
+def test_map_without_classes_has_one_colour():
+    (axes,) = plots.latent_map(POINTS, None, ("a", "b"), "title").axes
+    assert axes.get_legend() is None
+    assert len(axes.collections[0].get_facecolors()) == 1
+
+
+def test_map_colours_every_point_by_its_class():
+    labels = (POINTS[:, 0] > 0) + 4
+    (axes,) = plots.latent_map(POINTS, labels, ("a", "b"), "title").axes
+    (drawn,) = axes.collections
+    colours = [handle.get_color() for handle in axes.get_legend().legend_handles]
+    expected = [colours[int(x > 0)] for x, _ in drawn.get_offsets()]
+    np.testing.assert_allclose(drawn.get_facecolors(), expected)
+    np.testing.assert_allclose(np.sort(drawn.get_offsets(), axis=0), np.sort(POINTS, axis=0))

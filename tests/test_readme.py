@@ -90,8 +90,8 @@ def test_training_command_runs(command, workplace):
     assert result.stderr == ""
 
 
-@pytest.mark.parametrize("command", module_commands("sample"))
-def test_sampling_command_runs_as_it_stands(command, workplace):
+@pytest.mark.parametrize("command", module_commands("sample") + module_commands("encode"))
+def test_command_that_writes_a_file_runs_as_it_stands(command, workplace):
     result = run(workplace, command)
     (out,) = re.findall(r"--out (\S+)", command)
     assert result.stdout == f"{out}\n"
@@ -126,7 +126,9 @@ def test_make_targets_say_what_they_will_do(target, expected):
 
 def test_no_command_is_left_untested():
     elsewhere = {"make train", "make test", "pip install ."}  # the target test above; test_packaging.py
-    tested = {line for module in ("train", "sample", "evaluate", "compare") for line in module_commands(module)}
+    tested = {
+        line for module in ("train", "sample", "encode", "evaluate", "compare") for line in module_commands(module)
+    }
     assert set(commands()) - tested == elsewhere
 
 

@@ -146,6 +146,26 @@ def test_interpolation_steps_are_equal_in_the_latents(arrays, run):
     np.testing.assert_allclose(row, model.decode(path), atol=1e-5)
 
 
+def test_traversals_are_rows_of_pictures_the_most_informative_first(arrays):
+    written = arrays("--traverse")
+    assert set(written) == {"traversals", "values", "dimensions", "kl"}
+    assert written["traversals"].shape == (3, 7, *SHAPE)
+    assert sorted(written["dimensions"]) == [0, 1, 2]
+    assert (np.diff(written["kl"]) <= 0).all()
+
+
+def test_num_is_the_number_of_traversed_dimensions(arrays):
+    every, two = arrays("--traverse"), arrays("--traverse", "--num", 2)
+    np.testing.assert_array_equal(two["traversals"], every["traversals"][:2])
+
+
+def test_traversal_begins_at_the_first_test_picture(arrays, run):
+    written, model = arrays("--traverse"), run.load_model()
+    z = model.encode(arrays("--reconstruct", "--num", 1)["originals"])
+    z[0, written["dimensions"][1]] = written["values"][-1]
+    np.testing.assert_allclose(written["traversals"][1, -1], model.decode(z)[0], atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("words", "tiles"),
     [
@@ -171,6 +191,7 @@ def test_png_has_the_size_of_its_grid(run, tmp_path, words, tiles):
         ([], "samples.png"),
         (["--reconstruct"], "reconstructions.png"),
         (["--interpolate", "--num", 2], "interpolations.png"),
+        (["--traverse"], "traversals.png"),
     ],
 )
 def test_default_file_is_named_after_the_picture(run, tmp_path, monkeypatch, capsys, words, name):
@@ -208,6 +229,9 @@ def refused(monkeypatch, capsys, *words: object) -> str:
     ("words", "named"),
     [
         (["--reconstruct", "--interpolate"], "--reconstruct and --interpolate"),
+        (["--interpolate", "--traverse"], "--interpolate and --traverse"),
+        (["--traverse", "--seed", 1], "seed applies to prior samples"),
+        (["--traverse", "--num", 4], "num must be at most 3, by the latent dimensions there are. Received: num=4"),
         (["--reconstruct", "--temperature", 0.5], "temperature"),
         (["--interpolate", "--temperature", 1], "temperature"),
         (["--reconstruct", "--seed", 3], "seed applies to prior samples"),

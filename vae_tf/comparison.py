@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from vae_tf import drawing, plots, report
-from vae_tf.data.catalog import load_splits
+from vae_tf import drawing, latent_page, plots, report
+from vae_tf.config import RunConfig
+from vae_tf.data.catalog import Splits, load_splits
 from vae_tf.data.pipeline import first_batch
+from vae_tf.latent_page import LatentView
+from vae_tf.metrics.probe import REFERENCES as PROBE_REFERENCES
 from vae_tf.metrics.ranking import CONFIDENCE, HIGHER, Evaluation, Group, Pooled, Row, pool, rows
 from vae_tf.report import Cell, Section, Table
 from vae_tf.rundir import RunDir
@@ -33,6 +36,7 @@ class Comparison(NamedTuple):
         rows: The scores.
         samples: Prior samples `(N, H, W, C)` of each group's first run, from the same latent draws.
         reconstructions: The same test pictures, and below each group's reconstructions of them `(N, H, W, C)`.
+        latents: The latents of each group's first run.
         histories: A list of histories for each group.
         evaluations: What is known of each run, by the run's name.
     """
@@ -41,6 +45,7 @@ class Comparison(NamedTuple):
     rows: list[Row]
     samples: dict[str, np.ndarray]
     reconstructions: dict[str, np.ndarray]
+    latents: dict[str, LatentView]
     histories: Histories
     evaluations: Mapping[str, Evaluation]
 
@@ -68,12 +73,15 @@ def compared(runs: Mapping[str, RunDir], evaluations: Mapping[str, Evaluation]) 
         InputError: Two runs are one, a model is damaged, or the data can't be read.
     """
     groups = pool([(name, evaluation.config) for name, evaluation in evaluations.items()])
-    samples, originals, reconstructions = {}, {}, {}
+    samples, originals, reconstructions, latents = {}, {}, {}, {}
     for group in groups:
         model = runs[group.runs[0]].load_model()
+        config = evaluations[group.runs[0]].config
+        splits = load_splits(config)
         of_points = drawing.is_of_points(model)
-        seen = _shown(evaluations[group.runs[0]], model)
+        seen = _shown(model, config, splits)
         originals[group.label] = seen.inputs
+        latents[group.label] = latent_page.latent_view(model, config, splits)
         samples[group.label] = model.sample(drawing.POINTS if of_points else NUM_SAMPLES, SEED, mean=not of_points)
         reconstructions[group.label] = model.reconstruct(seen.inputs, seen.labels)
     return Comparison(
@@ -81,6 +89,7 @@ def compared(runs: Mapping[str, RunDir], evaluations: Mapping[str, Evaluation]) 
         rows(groups, evaluations),
         samples,
         _originals_above(originals, reconstructions),
+        latents,
         {group.label: [runs[name].read_history() for name in group.runs] for group in groups},
         evaluations,
     )
@@ -134,15 +143,12 @@ def how_to_read(comparison: Comparison) -> list[str]:
 
 def reference_table(comparison: Comparison) -> Table:
     """Returns the sample scores of the groups beside those of training pictures, noise and simple generators."""
-    references = comparison.references
-    labels = [group.label for group in comparison.groups]
-    lines = []
-    for row in comparison.rows:
-        if all(row.name in scores for scores in references.values()):
-            ours = [_told(row.groups[label]) if row.groups else REFUSED for label in labels]
-            theirs = [report.number(s[row.name]["value"], s[row.name]["standard_error"]) for s in references.values()]
-            lines.append([Cell(row.name + ARROWS[row.better]), *map(Cell, ours), *map(Cell, theirs)])
-    return Table(["score", *labels, *(name.replace("_", " ") for name in references)], lines)
+    return _beside(comparison, [name for name in comparison.references if name not in PROBE_REFERENCES])
+
+
+def probe_table(comparison: Comparison) -> Table:
+    """Returns the accuracy of a linear probe on the latents beside that on pixels and on principal components."""
+    return _beside(comparison, [name for name in comparison.references if name in PROBE_REFERENCES])
 
 
 def sections(comparison: Comparison) -> list[Section]:
@@ -150,6 +156,7 @@ def sections(comparison: Comparison) -> list[Section]:
     return [
         _samples_section(comparison),
         _reconstructions_section(comparison),
+        *latent_page.sections(comparison.latents),
         _curves_section(comparison),
         Section("Scores", " ".join(how_to_read(comparison)), table=score_table(comparison)),
         Section(
@@ -158,6 +165,7 @@ def sections(comparison: Comparison) -> list[Section]:
             "on principal components of the training pictures, as many as the first run has latents.",
             table=reference_table(comparison),
         ),
+        *_probe_sections(comparison),
         Section("Runs", table=_runs_table(comparison)),
     ]
 
@@ -180,6 +188,29 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "scores": {row.name: _row_as_json(row) for row in comparison.rows},
         "references": comparison.references,
     }
+
+
+def _beside(comparison: Comparison, names: Sequence[str]) -> Table:
+    """The scores of the groups that some references have too, and those of the references."""
+    references = {name: comparison.references[name] for name in names}
+    labels = [group.label for group in comparison.groups]
+    lines = []
+    for row in comparison.rows:
+        if references and all(row.name in scores for scores in references.values()):
+            ours = [_told(row.groups[label]) if row.groups else REFUSED for label in labels]
+            theirs = [report.number(s[row.name]["value"], s[row.name]["standard_error"]) for s in references.values()]
+            lines.append([Cell(row.name + ARROWS[row.better]), *map(Cell, ours), *map(Cell, theirs)])
+    return Table(["score", *labels, *(name.replace("_", " ") for name in references)], lines)
+
+
+def _probe_sections(comparison: Comparison) -> list[Section]:
+    """Nothing where the first run's data has no classes."""
+    table = probe_table(comparison)
+    text = (
+        "Accuracy of a linear classifier of the posterior means, of the pixels, and of principal components of the "
+        "pixels, as many as the first run has latents."
+    )
+    return [Section("What a linear probe reads from the latents", text, table=table)] if table.rows else []
 
 
 def _samples_section(comparison: Comparison) -> Section:
@@ -214,10 +245,8 @@ def _labels(comparison: Comparison) -> str:
     return " and ".join(group.label for group in comparison.groups)
 
 
-def _shown(evaluation: Evaluation, model: "VAE") -> "Observed":
+def _shown(model: "VAE", config: RunConfig, splits: Splits) -> "Observed":
     """The first test examples, as the model sees them."""
-    config = evaluation.config
-    splits = load_splits(config)
     count = drawing.POINTS if drawing.is_of_points(model) else NUM_RECONSTRUCTIONS
     return model.observed(first_batch(splits.test, config, splits.spec.example_shape, "test", count))
 

@@ -97,17 +97,21 @@ def _write_report(run: "RunDir", evaluation: "Evaluation") -> None:
 def _measured(subject: "Subject", settings: EvaluateSettings) -> tuple["Scores", dict[str, Any]]:
     """The scores, and everything that `metrics.json` says."""
     from vae_tf.metrics import suite
+    from vae_tf.metrics.probe import probe_scores
     from vae_tf.metrics.rows import RowJudge
 
-    judge = (suite.SampleJudge if subject.is_of_pictures else RowJudge)(subject, settings.features)
+    train = suite.whole_train_split(subject.config)
+    judge = (suite.SampleJudge if subject.is_of_pictures else RowJudge)(subject, train, settings.features)
     latents, per_dimension = suite.latent_scores(subject)
+    probe, probe_references = probe_scores(subject, train)
     scores = {
         **likelihood_scores(subject, settings),
         **latents,
+        **probe,
         **suite.reconstruction_scores(subject),
         **judge.model_scores(),
     }
-    references = judge.reference_scores()
+    references = {**judge.reference_scores(), **probe_references}
     return scores, {
         "dataset": subject.config.dataset,
         "example_shape": list(subject.splits.spec.example_shape),

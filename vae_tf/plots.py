@@ -6,11 +6,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO, NamedTuple
 
-import matplotlib
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 DPI = 100
@@ -19,10 +20,11 @@ TITLE_PIXELS = 40
 TITLE_CHARACTER_PIXELS = 8
 PANEL_GAP = 30
 TILE_SIDE = 72
+LABEL_POINTS, LABEL_CHARACTER_PIXELS, COLUMN_LABEL_PIXELS = 12, 10, 24
 ROW_RANK = 2
 PANEL_INCHES, PANEL_PAD = 4, 0.1
-POINT_SIZE = 6
-CLASS_COLOURS = matplotlib.colormaps["tab10"]
+POINT_AREA = 6
+LARGEST_LEGEND, LARGEST_CLASS_NAME = 20, 20
 LOSSES = (("loss", "loss"), ("reconstruction_loss", "reconstruction loss"), ("kl_loss", "KL loss"))
 TRAINING_STYLE = "--"
 COMPARED = {
@@ -123,10 +125,81 @@ def point_panels(panels: Mapping[str, Points], others: Mapping[str, Points] = Ma
     limits = _limits(np.concatenate([points.xy[:, :2] for points in panels.values()]))
     for axes, (title, points) in zip(figure.subplots(1, len(both), squeeze=False)[0], both.items(), strict=True):
         x, y = points.xy[:, 0], points.xy[:, 1] if points.xy.shape[1] > 1 else np.zeros(len(points.xy))
-        colours = "tab:gray" if points.classes is None else CLASS_COLOURS(points.classes % CLASS_COLOURS.N)
-        axes.scatter(x, y, POINT_SIZE, colours, linewidths=0, alpha=0.7)
+        colours = "tab:gray" if points.classes is None else colormaps["tab10"](points.classes % 10)
+        axes.scatter(x, y, POINT_AREA, colours, linewidths=0, alpha=0.7)
         low, high = limits if title in panels else _limits(np.stack([x, y], axis=1))
         axes.set(title=title, xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
+    return figure
+
+
+def traversal_grid(rows: Mapping[str, np.ndarray], values: Sequence[float], title: str) -> Figure:
+    """Returns a figure with a row of pictures beside each label, below the value of each column.
+
+    Args:
+        rows: Pictures `(S, H, W, C)` of each row by its label; values outside [0, 1] are clipped.
+        values: Value of each column, `(S,)`.
+        title: Line above.
+    """
+    pictures = np.stack(list(rows.values()))
+    sides = pictures.shape[2:4]
+    canvas = _zoomed(_tiled(pictures.reshape(-1, *pictures.shape[2:]), len(values)), sides)
+    left = LABEL_CHARACTER_PIXELS * max(map(len, rows))
+    top = TITLE_PIXELS + COLUMN_LABEL_PIXELS
+    width = max(left + canvas.shape[1], LABEL_CHARACTER_PIXELS * len(title))
+    height = top + canvas.shape[0]
+    figure = Figure((width / DPI, height / DPI), dpi=DPI)
+    figure.text(0.5, 1 - TITLE_PIXELS / 2 / height, title, ha="center", va="center", size=LABEL_POINTS)
+    row_height, column_width = canvas.shape[0] / len(rows), canvas.shape[1] / len(values)
+    for row, label in enumerate(rows):
+        figure.text(
+            0, 1 - (top + (row + 0.5) * row_height) / height, f" {label}", ha="left", va="center", size=LABEL_POINTS
+        )
+    for column, value in enumerate(values):
+        place = ((left + (column + 0.5) * column_width) / width, 1 - (top - COLUMN_LABEL_PIXELS / 2) / height)
+        figure.text(*place, f"{value:g}", ha="center", va="center", size=LABEL_POINTS)
+    _draw(figure, canvas, left, top)
+    return figure
+
+
+def latent_map(
+    points: np.ndarray,
+    labels: np.ndarray | None,
+    axis_names: tuple[str, str],
+    title: str,
+    class_names: Sequence[str] | None = None,
+) -> Figure:
+    """Returns a figure of points in the plane, at one scale in both directions, a colour for each class.
+
+    Args:
+        points: `(N, 2)`.
+        labels: Their classes `(N,)`, or `None` for one colour. More than twenty get a colour bar.
+        axis_names: What the axes are.
+        title: Line above.
+        class_names: By class; by default its number.
+    """
+    figure = Figure((5.6, 4.6), dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    axes.set(title=title, xlabel=axis_names[0], ylabel=axis_names[1])
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.grid(alpha=0.3)
+    # In an order of chance, so that no class covers another because it comes later.
+    order = np.random.default_rng(0).permutation(len(points))
+    x, y = points[order].T
+    if labels is None:
+        axes.scatter(x, y, s=POINT_AREA)
+        return figure
+    classes, ranks = np.unique(labels, return_inverse=True)
+    if len(classes) > LARGEST_LEGEND:
+        drawn = axes.scatter(x, y, s=POINT_AREA, c=labels[order], cmap="turbo")
+        figure.colorbar(drawn, label="class")
+        return figure
+    colours = colormaps["tab10" if len(classes) <= 10 else "tab20"]
+    axes.scatter(x, y, s=POINT_AREA, c=colours(ranks[order]))
+    names = [str(label) if class_names is None else _shortened(class_names[label]) for label in classes]
+    handles = [
+        Line2D([], [], linestyle="", marker="o", color=colours(rank), label=name) for rank, name in enumerate(names)
+    ]
+    axes.legend(handles=handles, title="class", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return figure
 
 
@@ -213,6 +286,10 @@ def _epochs_and_nats(axes: Axes) -> None:
     axes.set_ylabel("nats per example")
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= LARGEST_CLASS_NAME else f"{name[: LARGEST_CLASS_NAME - 1]}…"
 
 
 def _draw(figure: Figure, canvas: np.ndarray, left: int, top: int) -> None:

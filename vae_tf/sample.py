@@ -1,7 +1,7 @@
 """Draw pictures from a trained run: python -m vae_tf.sample --run runs/x --out grid.png"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -27,14 +27,15 @@ FORMATS = (".png", ".npz")
 
 
 class SampleOptions(Config):
-    """Draw prior samples, reconstructions or interpolations from a trained run."""
+    """Draw prior samples, reconstructions, interpolations or latent traversals from a trained run."""
 
     run: UserPath
     """Run folder, as runs/x."""
     data_dir: UserPath | None = None
     """Where the pictures are now. Default: where the run found them."""
     num: Annotated[int, Field(ge=1, le=LARGEST_NUM)] | None = None
-    """Samples (of each class with --label all), reconstructions, or rows of interpolations. Default: 64, 8, 10 or 8."""
+    """Samples (of each class with --label all), reconstructions, rows of interpolations, or traversed dimensions.
+    Default: 64, 8, 10, 8 or 10."""
     label: str | None = None
     """Class of the samples of a conditional run, as 3, or all for a row of each. Default: the classes in turn."""
     seed: Seed | None = None
@@ -45,15 +46,18 @@ class SampleOptions(Config):
     """Test pictures above, their reconstructions below."""
     interpolate: bool = False
     """Each row leads from one test picture to another, in equal latent steps."""
+    traverse: bool = False
+    """Each row changes one latent dimension of a test picture from -3 to 3, the most informative first."""
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """Factor on the prior's noise: below 1 gives more typical samples. Default: 1."""
 
     @model_validator(mode="after")
     def _one_picture(self) -> Self:
-        if self.reconstruct and self.interpolate:
-            raise InputError("One picture at a time. Received: --reconstruct and --interpolate; choose one")
+        asked = [f"--{name}" for name in ("reconstruct", "interpolate", "traverse") if getattr(self, name)]
+        if len(asked) > 1:
+            raise InputError(f"One picture at a time. Received: {' and '.join(asked)}; choose one")
         for name in ("seed", "temperature", "label"):
-            if getattr(self, name) is not None and (self.reconstruct or self.interpolate):
+            if getattr(self, name) is not None and asked:
                 raise InputError(f"{name} applies to prior samples. Received: another picture; leave it out")
         if self.out is not None and Path(self.out).suffix not in FORMATS:
             raise InputError(f"out must end in .png or .npz. Received: out={self.out}")
@@ -70,7 +74,7 @@ class Drawn(NamedTuple):
     """
 
     name: str
-    arrays: dict[str, np.ndarray]
+    arrays: dict[str, Any]
     figure: "Figure"
 
 
@@ -99,6 +103,8 @@ def main(options: SampleOptions) -> None:
 
 
 def _drawn(options: SampleOptions, run: "RunDir", model: "VAE") -> Drawn:
+    if options.traverse:
+        return _traversals(run, model, options.num)
     if options.reconstruct:
         return _reconstructions(run, model, options.num)
     if options.interpolate:
@@ -119,6 +125,25 @@ def _samples(options: SampleOptions, model: "VAE") -> Drawn:
         return Drawn("samples", arrays, plots.point_panels({"Prior samples": plots.Points(samples, classes)}))
     title = "Prior samples, a row for each class" if options.label == ALL else "Prior samples"
     return Drawn("samples", arrays, plots.picture_grid(samples, min(columns, count), title))
+
+
+def _traversals(run: "RunDir", model: "VAE", num: int | None) -> Drawn:
+    from vae_tf import plots
+    from vae_tf.data.catalog import load_splits
+    from vae_tf.metrics.traversal import LARGEST_NUM_DIMENSIONS, encoded_sample, traverse
+
+    if len(model.example_shape) == 1:
+        raise InputError("traverse needs a run of pictures. Received: a run of rows")
+    there = model.prior.latent_dim
+    if (num or 1) > there:
+        raise InputError(f"num must be at most {there}, by the latent dimensions there are. Received: num={num}")
+    config = run.read_config()
+    splits = load_splits(config)
+    encoded = encoded_sample(model, config, splits)
+    traversal = traverse(model, config, splits, encoded, num or LARGEST_NUM_DIMENSIONS)
+    title = "One latent dimension at a time, from -3 to 3"
+    arrays = traversal._asdict()
+    return Drawn("traversals", arrays, plots.traversal_grid(traversal.rows, traversal.values.tolist(), title))
 
 
 def _classes(options: SampleOptions, model: "VAE") -> tuple[np.ndarray | None, int]:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vae_tf.metrics.latents import active_units, kl_per_dimension, mutual_information
+from vae_tf.metrics.latents import active_units, kl_per_dimension, mutual_information, principal_plane
 
 
 def test_active_units_counts_means_that_vary_by_more_than_a_hundredth():
@@ -34,3 +34,21 @@ def test_information_of_a_linear_gaussian_channel():
     means = signal * np.random.default_rng(1).standard_normal((3000, 1))
     estimate = mutual_information(means, np.full((3000, 1), 2 * np.log(noise)), 0)
     assert abs(estimate.value - 0.5 * np.log(1 + (signal / noise) ** 2)) < 4 * estimate.standard_error + 0.01
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2])
+def test_the_plane_of_few_latents_are_the_latents_themselves(latent_dim):
+    means = np.random.default_rng(0).standard_normal((20, latent_dim)).astype(np.float32)
+    plane = principal_plane(means)
+    np.testing.assert_array_equal(plane.points[:, :latent_dim], means)
+    assert not plane.points[:, latent_dim:].any()
+    assert (plane.points.shape, plane.share, plane.is_projected) == ((20, 2), 1.0, False)
+
+
+def test_the_plane_of_many_latents_holds_the_largest_eigenvalues_of_their_covariance():
+    means = np.random.default_rng(0).standard_normal((300, 6)) @ np.diag([0.1, 3, 0.5, 0.2, 2, 0.3]) + 5
+    plane = principal_plane(means)
+    eigenvalues = np.linalg.eigvalsh(np.cov(means, rowvar=False))[::-1]
+    np.testing.assert_allclose(np.cov(plane.points, rowvar=False), np.diag(eigenvalues[:2]), rtol=1e-4, atol=1e-4)
+    assert plane.share == pytest.approx(eigenvalues[:2].sum() / eigenvalues.sum())
+    assert plane.is_projected

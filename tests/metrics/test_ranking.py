@@ -109,7 +109,16 @@ def test_margin_of_single_runs_is_that_of_the_normal_distribution():
     assert difference.margin == pytest.approx(norm.ppf(0.975) * difference.standard_error)
 
 
-@pytest.mark.parametrize(("score", "winner"), [("elbo", "bn"), ("nll", "plain"), ("kl_loss", None)])
+@pytest.mark.parametrize(
+    ("score", "winner"),
+    [
+        ("elbo", "bn"),
+        ("nll", "plain"),
+        ("kl_loss", None),
+        ("probe_accuracy_latents", "bn"),
+        ("class_left_in_latents", None),
+    ],
+)
 def test_winner_depends_on_what_is_better(score, winner):
     assert compared(plain(score=score), bn(score=score, shift=1, noise=0.1)).winner == winner
 

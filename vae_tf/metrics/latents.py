@@ -1,11 +1,28 @@
 """What the latents carry: active units, divergence by dimension, mutual information."""
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.special import logsumexp
+from sklearn.decomposition import PCA
 
 from vae_tf.metrics.estimate import Estimate, bootstrap_error, mean_estimate
 
 ACTIVE_VARIANCE = 0.01
+
+
+class Plane(NamedTuple):
+    """Posterior means in two dimensions.
+
+    Attributes:
+        points: float32 `(N, 2)`.
+        share: Part of the means' variance that is seen, in [0, 1].
+        is_projected: Whether the axes are principal components instead of the latents themselves.
+    """
+
+    points: np.ndarray
+    share: float
+    is_projected: bool
 
 
 def active_units(means: np.ndarray, seed: int) -> Estimate:
@@ -55,3 +72,16 @@ def mutual_information(means: np.ndarray, log_vars: np.ndarray, seed: int) -> Es
     ceiling = np.log(len(means))
     note = f"can't exceed log({len(means)}) = {ceiling:.2f}" if values.mean() > 0.9 * ceiling else ""
     return mean_estimate(values, "nats", seed, num_samples=1, note=note)
+
+
+def principal_plane(means: np.ndarray) -> Plane:
+    """Returns the plane in which posterior means vary most: the latents themselves where there are at most two.
+
+    Args:
+        means: Posterior means `(N, Z)`, N at least 2; a single latent gets 0 as its other coordinate.
+    """
+    if means.shape[1] <= 2:
+        return Plane(np.pad(means, ((0, 0), (0, 2 - means.shape[1]))), 1.0, False)
+    pca = PCA(2, svd_solver="full")  # the others draw at random, or lose digits
+    points = pca.fit_transform(means).astype(np.float32)
+    return Plane(points, float(pca.explained_variance_ratio_.sum()), True)

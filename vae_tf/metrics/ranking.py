@@ -24,6 +24,7 @@ BETTER = {
     "nll": LOWER,
     "bits_per_dim": LOWER,
     "cross_entropy_bound": LOWER,
+    "probe_accuracy": HIGHER,
     "reconstruction_mse": LOWER,
     "reconstruction_psnr": HIGHER,
     "reconstruction_ssim": HIGHER,

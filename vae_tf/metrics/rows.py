@@ -1,8 +1,9 @@
 """How near generated rows are to real ones: what stands in for sample quality where there are no pictures."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from vae_tf.data.catalog import load_splits
 from vae_tf.data.pipeline import clean, first_pictures
 from vae_tf.errors import InputError
 from vae_tf.metrics.estimate import Estimate, bootstrap_error
@@ -10,23 +11,26 @@ from vae_tf.metrics.generation import sliced_wasserstein
 from vae_tf.metrics.generators import pca_generators
 from vae_tf.metrics.suite import Scores, Subject, drawn_classes
 
+if TYPE_CHECKING:
+    from vae_tf.data.sources import Examples
+
 
 class RowJudge:
     """Scores generated rows against the rows of the split, as many of each.
 
     Args:
         subject: The run, its model and data.
+        train: The train split, the validation part included.
         features: `"classifier"`, which rows do without.
 
     Raises:
         InputError: `features` asks for a space of pictures.
     """
 
-    def __init__(self, subject: Subject, features: str) -> None:
+    def __init__(self, subject: Subject, train: "Examples", features: str) -> None:
         if features != "classifier":
             raise InputError(f"features={features} needs pictures. Received: dataset={subject.config.dataset}")
-        config = clean(subject.config).model_copy(update={"seed": 0, "val_fraction": 0.0})
-        train = load_splits(config).train
+        config = clean(subject.config)
         self._subject = subject
         self._real = np.concatenate(list(subject.pictures()))
         self._train_rows = first_pictures(train, config, train.example_shape, "train", len(train))

@@ -11,6 +11,7 @@ from vae_tf.data.catalog import Splits, load_arrays, load_splits
 from vae_tf.data.pipeline import clean, evaluation_batches, first_pictures
 from vae_tf.errors import InputError
 from vae_tf.metrics import latents, reconstruction
+from vae_tf.metrics.encoded import encode
 from vae_tf.metrics.estimate import Estimate, bootstrap_error, mean_estimate
 from vae_tf.metrics.features import FeatureSpace, classifier_features, inception_features
 from vae_tf.metrics.generation import frechet_distance, manifold_scores
@@ -67,14 +68,21 @@ def fingerprint(batches: Iterable[np.ndarray]) -> str:
 
 def latent_scores(subject: Subject) -> tuple[Scores, np.ndarray]:
     """Returns active units and mutual information, and the KL of each latent dimension `(Z,)`."""
-    observed = map(subject.model.observed, subject.batches())
-    params = np.concatenate([subject.model.encode_params(seen.inputs, seen.labels) for seen in observed])
-    means, log_vars = np.split(params, 2, axis=-1)
+    shape = subject.splits.spec.example_shape
+    means, log_vars, _ = encode(subject.model, subject.examples, subject.config, shape, subject.split)
     scores = {
         "active_units": latents.active_units(means, subject.seed),
         "mutual_information": latents.mutual_information(means, log_vars, subject.seed),
     }
     return scores, latents.kl_per_dimension(means, log_vars)
+
+
+def whole_train_split(config: RunConfig) -> "Examples":
+    """Returns the train split and the validation part in one.
+
+    Runs of several seeds hold out different examples: what judges them must be the same for all.
+    """
+    return load_splits(config.model_copy(update={"val_fraction": 0.0})).train
 
 
 def reconstruction_scores(subject: Subject) -> Scores:
@@ -106,16 +114,15 @@ class SampleJudge:
 
     Args:
         subject: The run, its model and data.
+        train: From `whole_train_split`.
         features: `"classifier"` or `"inception"`.
 
     Raises:
         InputError: The split is too small, or the features can't be had.
     """
 
-    def __init__(self, subject: Subject, features: str) -> None:
-        # Runs of several seeds hold out different pictures: what judges them must be the same for all.
-        config = clean(subject.config).model_copy(update={"seed": 0, "val_fraction": 0.0})
-        train, shape = load_splits(config).train, subject.splits.spec.example_shape
+    def __init__(self, subject: Subject, train: "Examples", features: str) -> None:
+        config, shape = clean(subject.config).model_copy(update={"seed": 0}), subject.splits.spec.example_shape
         self._subject = subject
         self._num_samples = min(LARGEST_SAMPLE, len(train))
         self._train_pictures = first_pictures(train, config, shape, "train", self._num_samples)

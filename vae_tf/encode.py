@@ -1,0 +1,86 @@
+"""Write the latents of a dataset: python -m vae_tf.encode --run runs/x --out latents.npz"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+import numpy as np
+from pydantic import model_validator
+
+from vae_tf import cli
+from vae_tf.config import Config, UserPath
+from vae_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from vae_tf.data.catalog import Splits
+    from vae_tf.data.sources import Examples
+
+COMMAND = "python -m vae_tf.encode"
+
+
+class EncodeOptions(Config):
+    """Write the posterior of every example of a run's data, in the order of the data, into an npz file.
+
+    For each split as "test" it holds z_test, the posterior means (N, Z), log_var_test, the logarithms of the posterior
+    variances (N, Z), and y_test, the classes (N,), where the data has them.
+    """
+
+    run: UserPath
+    """Run folder, as runs/x."""
+    data_dir: UserPath | None = None
+    """Where the pictures are now. Default: where the run found them."""
+    split: Literal["train", "val", "test", "all"] = "all"
+    """Split to encode, or all that the run has."""
+    out: UserPath = "latents.npz"
+    """File to write, .npz."""
+
+    @model_validator(mode="after")
+    def _npz(self) -> Self:
+        if Path(self.out).suffix != ".npz":
+            raise InputError(f"out must end in .npz. Received: out={self.out}")
+        return self
+
+
+def main(options: EncodeOptions) -> None:
+    """Runs the command."""
+    from vae_tf.rundir import RunDir, replacing
+
+    run = RunDir.open(Path(options.run), options.data_dir)
+    run.check_finished()
+    cli.load_tensorflow()
+
+    from vae_tf.data.catalog import load_splits
+    from vae_tf.distribute import errors_in_one_line
+    from vae_tf.metrics.encoded import encode
+
+    config = run.read_config()
+    splits = load_splits(config)
+    chosen = _chosen(splits, options.split)
+    model = run.load_model()
+    run.check_fits(model, splits.spec)
+    out = Path(options.out)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(out) as partial, errors_in_one_line():  # a folder that can't be written is found before the work
+            arrays: dict[str, np.ndarray] = {}
+            for name, examples in chosen.items():
+                means, log_vars, labels = encode(model, examples, config, splits.spec.example_shape, name)
+                arrays |= {f"z_{name}": means, f"log_var_{name}": log_vars}
+                if labels is not None:
+                    arrays[f"y_{name}"] = labels
+            np.savez(partial, allow_pickle=False, **arrays)
+    except OSError as error:
+        raise InputError(f"out must be a file that can be written. Received: {out} ({error.strerror})") from None
+    print(out)
+
+
+def _chosen(splits: "Splits", split: str) -> "dict[Literal['train', 'val', 'test'], Examples]":
+    there: dict[Literal["train", "val", "test"], Examples] = {"train": splits.train, "test": splits.test}
+    if splits.val is not None:
+        there["val"] = splits.val
+    elif split == "val":
+        raise InputError("split=val needs a run that held a part out. Received: val_fraction=0; use another --split")
+    return {name: examples for name, examples in there.items() if split in (name, "all")}
+
+
+if __name__ == "__main__":
+    cli.run(main, EncodeOptions, COMMAND)

@@ -1,0 +1,75 @@
+"""Latent traversals: what changes where one dimension changes and the others stay."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from vae_tf.config import RunConfig
+from vae_tf.data.catalog import Splits
+from vae_tf.data.pipeline import first_batch
+from vae_tf.metrics.encoded import Encoded, encode, spread
+from vae_tf.metrics.latents import kl_per_dimension
+
+if TYPE_CHECKING:
+    from vae_tf.model.vae import VAE
+
+VALUES = np.linspace(-3, 3, 7, dtype=np.float32)
+LARGEST_NUM_DIMENSIONS = 10
+LARGEST_SAMPLE = 2_500
+
+
+class Traversal(NamedTuple):
+    """One row for each of R dimensions, one column for each of S values.
+
+    Attributes:
+        dimensions: Positions among the latents, the most informative first, int64 `(R,)`.
+        kl: KL(q(z_j | x) || p(z_j)) of each, averaged over the data, in nats, float64 `(R,)`.
+        values: What the dimension is set to, in standard deviations of the prior, float32 `(S,)`.
+        traversals: Mean data, float32 `(R, S, H, W, C)`.
+    """
+
+    dimensions: np.ndarray
+    kl: np.ndarray
+    values: np.ndarray
+    traversals: np.ndarray
+
+    @property
+    def rows(self) -> dict[str, np.ndarray]:
+        """The pictures `(S, H, W, C)` of each row by a label that tells the dimension and its KL."""
+        labels = [f"z{dimension}: {kl:.2f} nats" for dimension, kl in zip(self.dimensions, self.kl, strict=True)]
+        return dict(zip(labels, self.traversals, strict=True))
+
+
+def encoded_sample(model: "VAE", config: RunConfig, splits: Splits) -> Encoded:
+    """Returns the posteriors of up to 2,500 test examples, in equal steps through the split.
+
+    Args:
+        model: The run's model.
+        config: Its config.
+        splits: Its data.
+    """
+    return encode(model, spread(splits.test, LARGEST_SAMPLE), config, splits.spec.example_shape, "test")
+
+
+def traverse(
+    model: "VAE", config: RunConfig, splits: Splits, encoded: Encoded, num: int = LARGEST_NUM_DIMENSIONS
+) -> Traversal:
+    """Returns the traversals of the dimensions with the highest KL, from the posterior mean of the first test picture.
+
+    Each dimension is set to values from -3 to 3 while the others stay (Higgins et al. 2017, section 4.1).
+
+    Args:
+        model: The run's model.
+        config: Its config.
+        splits: Its data.
+        encoded: What the KL is averaged over.
+        num: Dimensions to traverse; all where there are fewer.
+    """
+    first = model.observed(first_batch(splits.test, config, splits.spec.example_shape, "test", 1))
+    kl = kl_per_dimension(encoded.means, encoded.log_vars)
+    dimensions = np.argsort(-kl, kind="stable")[:num]
+    z = np.tile(model.encode(first.inputs, first.labels), (len(dimensions), len(VALUES), 1))
+    z[np.arange(len(dimensions)), :, dimensions] = VALUES
+    flat = z.reshape(-1, z.shape[-1])
+    decoded = model.decode(flat, None if first.labels is None else np.repeat(first.labels, len(flat)))
+    return Traversal(dimensions, kl[dimensions], VALUES, decoded.reshape(*z.shape[:2], *decoded.shape[1:]))
