@@ -10,6 +10,7 @@ import pytest
 from vae_tf import cli
 from vae_tf.config import RunConfig
 from vae_tf.evaluate import COMMAND, EvaluateOptions, main
+from vae_tf.model.build import build_vae
 from vae_tf.rundir import RunDir
 from vae_tf.train import run_training
 
@@ -103,6 +104,22 @@ def test_a_likelihood_of_the_data_has_an_nll_and_bits_per_dimension(evaluated, r
     assert "cross_entropy_bound" not in scores
     assert scores["bits_per_dim"]["value"] == pytest.approx(scores["nll"]["value"] / (64 * np.log(2)))
     assert scores["nll"]["value"] < -scores["elbo"]["value"] + 3 * scores["elbo"]["standard_error"]
+
+
+def test_a_conditional_run_is_told_the_classes(evaluated, folder):
+    config = RunDir(folder / "grey").read_config().model_copy(update={"conditional": True})
+    shutil.copytree(folder / "grey", folder / "conditional", ignore=shutil.ignore_patterns("metrics.json"))
+    run = RunDir(folder / "conditional")
+    run.write_config(config)
+    model = build_vae((8, 8, 1), 3, "dense", hidden_sizes=(16,), num_classes=4)
+    run.save_model(model)
+    metrics = evaluated("conditional", "--nll-images", 4)["metrics"]
+    assert "class_left_in_latents" in metrics
+    assert "probe_accuracy_latents" not in metrics
+    with np.load(folder / "tiny.npz") as data:
+        pictures, labels = data["x_test"][..., np.newaxis].astype(np.float32) / 255, data["y_test"]
+    error = ((model.reconstruct(pictures, labels) - pictures) ** 2).mean()
+    assert metrics["reconstruction_mse"]["value"] == pytest.approx(error, rel=1e-5)
 
 
 def test_every_row_of_sample_quality_has_the_same_sizes(results):

@@ -80,10 +80,11 @@ def compared(runs: Mapping[str, RunDir], evaluations: Mapping[str, Evaluation]) 
         splits = load_splits(config)
         of_points = drawing.is_of_points(model)
         seen = _shown(model, config, splits)
-        originals[group.label] = seen.inputs
+        originals[group.label] = seen.target
         latents[group.label] = latent_page.latent_view(model, config, splits)
         samples[group.label] = model.sample(drawing.POINTS if of_points else NUM_SAMPLES, SEED, mean=not of_points)
-        reconstructions[group.label] = model.reconstruct(seen.inputs, seen.labels)
+        given = {} if seen.inputs is seen.target else {f"{group.label} was given": seen.inputs}
+        reconstructions[group.label] = {**given, group.label: model.reconstruct(seen.inputs, seen.labels)}
     return Comparison(
         groups,
         rows(groups, evaluations),
@@ -252,17 +253,15 @@ def _shown(model: "VAE", config: RunConfig, splits: Splits) -> "Observed":
 
 
 def _originals_above(
-    originals: Mapping[str, np.ndarray], reconstructions: Mapping[str, np.ndarray]
+    originals: Mapping[str, np.ndarray], reconstructions: Mapping[str, dict[str, np.ndarray]]
 ) -> dict[str, np.ndarray]:
-    """One row of originals where all groups have the same, else each group's own above its reconstructions."""
+    """One row of originals where all groups have the same, else each group's own above its rows."""
     first = next(iter(originals.values()))
-    if all(np.array_equal(first, each) for each in originals.values()):
-        return {"originals": first, **reconstructions}
-    return {
-        name: images
-        for label in reconstructions
-        for name, images in ((f"originals of {label}", originals[label]), (label, reconstructions[label]))
-    }
+    same = all(np.array_equal(first, each) for each in originals.values())
+    rows = {"originals": first} if same else {}
+    for label, of_group in reconstructions.items():
+        rows |= of_group if same else {f"originals of {label}": originals[label], **of_group}
+    return rows
 
 
 def _counted(group: Group) -> str:
