@@ -35,11 +35,13 @@ def unzoomed(figure: Figure, canvas_shape: tuple[int, int]) -> np.ndarray:
 
 def canvas_shape(count: int, columns: int, shape: tuple[int, int, int]) -> tuple[int, int]:
     rows = math.ceil(count / columns)
-    return rows * (shape[0] + plots.GAP) - plots.GAP, columns * (shape[1] + plots.GAP) - plots.GAP
+    return rows * (shape[0] + plots.pictures.GAP) - plots.pictures.GAP, columns * (
+        shape[1] + plots.pictures.GAP
+    ) - plots.pictures.GAP
 
 
 def tile(canvas: np.ndarray, row: int, column: int, shape: tuple[int, int, int]) -> np.ndarray:
-    top, left = row * (shape[0] + plots.GAP), column * (shape[1] + plots.GAP)
+    top, left = row * (shape[0] + plots.pictures.GAP), column * (shape[1] + plots.pictures.GAP)
     return canvas[top : top + shape[0], left : left + shape[1]]
 
 
@@ -172,12 +174,12 @@ def test_saved_file_is_a_png(tmp_path):
 def test_grids_stand_side_by_side_with_all_their_pixels():
     panels = {"one": random_pictures(4, (28, 28, 1)), "a": random_pictures(2, (28, 28, 1))}
     drawn = pixels(plots.side_by_side(panels, 2))
-    zoom, side = 3, 28 * 2 + plots.GAP
-    first = drawn[plots.TITLE_PIXELS :, : side * zoom : zoom, 0][::zoom]
+    zoom, side = 3, 28 * 2 + plots.pictures.GAP
+    first = drawn[plots.pictures.TITLE_PIXELS :, : side * zoom : zoom, 0][::zoom]
     np.testing.assert_allclose(first[:28, :28], np.rint(panels["one"][0, :, :, 0] * 255), atol=1)
-    second = drawn[plots.TITLE_PIXELS :: zoom, side * zoom + plots.PANEL_GAP :: zoom, 0]
+    second = drawn[plots.pictures.TITLE_PIXELS :: zoom, side * zoom + plots.pictures.PANEL_GAP :: zoom, 0]
     np.testing.assert_allclose(second[:28, -28:], np.rint(panels["a"][1, :, :, 0] * 255), atol=1)
-    assert drawn.shape[1] == 2 * side * zoom + plots.PANEL_GAP
+    assert drawn.shape[1] == 2 * side * zoom + plots.pictures.PANEL_GAP
 
 
 def test_rows_stand_below_their_labels():
@@ -185,7 +187,7 @@ def test_rows_stand_below_their_labels():
     figure = plots.labelled_rows(rows)
     assert [text.get_text().strip() for text in figure.texts] == list(rows)
     drawn = pixels(figure)
-    assert drawn.shape[0] == 2 * plots.TITLE_PIXELS + 3 * 28 + 9 * 8
+    assert drawn.shape[0] == 2 * plots.pictures.TITLE_PIXELS + 3 * 28 + 9 * 8
     last = drawn[-72::9, : 8 * 9 : 9]
     np.testing.assert_allclose(last, np.rint(rows["small"][0] * 255), atol=1)
 
@@ -240,8 +242,8 @@ def test_traversals_stand_beside_their_labels_and_below_their_values():
     texts = [text.get_text().strip() for text in figure.texts]
     assert texts == ["title", *rows, "-3", "0", "1.5"]
     assert not clipped(figure, *figure.texts)
-    drawn, side = pixels(figure), 3 * (28 * 3 + 2 * plots.GAP)
-    canvas = drawn[-3 * (28 * 2 + plots.GAP) :: 3, -side::3]
+    drawn, side = pixels(figure), 3 * (28 * 3 + 2 * plots.pictures.GAP)
+    canvas = drawn[-3 * (28 * 2 + plots.pictures.GAP) :: 3, -side::3]
     for row, pictures in enumerate(rows.values()):
         for column, picture in enumerate(pictures):
             expected = np.rint(np.clip(picture[..., 0], 0, 1) * 255)

@@ -177,7 +177,7 @@ def _announce(subject: "Subject", count: int, step: int, num_samples: int) -> No
     began = time.perf_counter()
     next(runs)
     seconds = (time.perf_counter() - began) * (num_samples / pilot) * (count / min(step, count))
-    what = f"{count:,} {subject.splits.spec.noun}s from {num_samples:,} samples each"
+    what = f"{count:,} {'pictures' if subject.is_of_pictures else 'rows'} from {num_samples:,} samples each"
     print(f"Likelihood of {what}: about {max(1, round(seconds)):,} s", flush=True)
 
 

@@ -22,11 +22,13 @@ class LatentView(NamedTuple):
     Attributes:
         plane: Posterior means of test examples.
         labels: Their classes `(N,)`, or `None`.
+        class_names: By class, where the data names them.
         traversal: Of the most informative dimensions; `None` where the examples are no pictures.
     """
 
     plane: Plane
     labels: np.ndarray | None
+    class_names: tuple[str, ...] | None
     traversal: Traversal | None
 
 
@@ -41,7 +43,7 @@ def latent_view(model: "VAE", config: RunConfig, splits: Splits) -> LatentView:
     encoded = encoded_sample(model, config, splits)
     is_of_pictures = len(splits.spec.example_shape) > 1
     traversal = traverse(model, config, splits, encoded) if is_of_pictures else None
-    return LatentView(principal_plane(encoded.means), encoded.labels, traversal)
+    return LatentView(principal_plane(encoded.means), encoded.labels, splits.spec.class_names, traversal)
 
 
 def sections(views: Mapping[str, LatentView]) -> list[Section]:
@@ -68,7 +70,7 @@ def _map(label: str, view: LatentView) -> Picture:
     caption = f"The first two principal components of the means: {view.plane.share:.0%} of their variance."
     if not view.plane.is_projected:
         axis_names, caption = ("z0", "z1"), "The latents themselves."
-    figure = plots.latent_map(view.plane.points, view.labels, axis_names, label)
+    figure = plots.latent_map(view.plane.points, view.labels, axis_names, label, view.class_names)
     return report.picture(figure, f"Map of the posterior means of {label}", caption)
 
 

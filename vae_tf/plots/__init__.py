@@ -1,0 +1,38 @@
+"""Every figure. Functions take arrays and return matplotlib figures; nothing is drawn on a screen."""
+
+from pathlib import Path
+from typing import BinaryIO
+
+from matplotlib.figure import Figure
+
+from vae_tf.plots.curves import COMPARED, compared_curves, curves
+from vae_tf.plots.pictures import (
+    labelled_rows,
+    picture_grid,
+    picture_rows,
+    reconstruction_grid,
+    side_by_side,
+    traversal_grid,
+)
+from vae_tf.plots.points import Points, latent_map, point_panels
+
+__all__ = [
+    "COMPARED",
+    "Points",
+    "compared_curves",
+    "curves",
+    "labelled_rows",
+    "latent_map",
+    "picture_grid",
+    "picture_rows",
+    "point_panels",
+    "reconstruction_grid",
+    "save",
+    "side_by_side",
+    "traversal_grid",
+]
+
+
+def save(figure: Figure, file: Path | BinaryIO) -> None:
+    """Writes a figure as PNG."""
+    figure.savefig(file, format="png")

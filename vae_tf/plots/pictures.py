@@ -1,0 +1,143 @@
+"""Grids and rows of pictures, each pixel drawn as a whole number of screen pixels."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from vae_tf.plots.points import Points, point_panels
+
+DPI = 100
+GAP = 2
+TITLE_PIXELS = 40
+TITLE_CHARACTER_PIXELS = 8
+PANEL_GAP = 30
+TILE_SIDE = 72
+LABEL_POINTS, LABEL_CHARACTER_PIXELS, COLUMN_LABEL_PIXELS = 12, 10, 24
+ROW_RANK = 2
+
+
+def picture_grid(images: np.ndarray, columns: int, title: str) -> Figure:
+    """Returns a figure of pictures in rows, each pixel drawn as a whole number of screen pixels.
+
+    Args:
+        images: `(N, H, W, C)`, C 1 or 3; values outside [0, 1] are clipped.
+        columns: Pictures in a row.
+        title: Line above the pictures.
+    """
+    return side_by_side({title: images}, columns)
+
+
+def side_by_side(panels: Mapping[str, np.ndarray], columns: int) -> Figure:
+    """Returns a figure of several grids of pictures in a row, each pixel drawn as a whole number of screen pixels.
+
+    Args:
+        panels: Pictures `(N, H, W, C)` of each grid by the line above it; values outside [0, 1] are clipped. Rows
+            `(N, F)` are drawn as points.
+        columns: Pictures in a row of a grid.
+    """
+    if next(iter(panels.values())).ndim == ROW_RANK:
+        return point_panels({title: Points(rows) for title, rows in panels.items()})
+    canvases = {title: _zoomed(_tiled(images, columns), images.shape[1:3]) for title, images in panels.items()}
+    widths = [max(canvas.shape[1], len(title) * TITLE_CHARACTER_PIXELS) for title, canvas in canvases.items()]
+    height = max(canvas.shape[0] for canvas in canvases.values()) + TITLE_PIXELS
+    width = sum(widths) + PANEL_GAP * (len(widths) - 1)
+    figure = Figure((width / DPI, height / DPI), dpi=DPI)
+    left = 0
+    for (title, canvas), panel in zip(canvases.items(), widths, strict=True):
+        _draw(figure, canvas, left + (panel - canvas.shape[1]) // 2, TITLE_PIXELS)
+        figure.text((left + panel / 2) / width, 1 - TITLE_PIXELS / 2 / height, title, ha="center", va="center")
+        left += panel + PANEL_GAP
+    return figure
+
+
+def reconstruction_grid(originals: np.ndarray, reconstructions: np.ndarray, title: str) -> Figure:
+    """Returns a figure with the originals in the upper row and their reconstructions below.
+
+    Args:
+        originals: `(N, H, W, C)` in [0, 1].
+        reconstructions: The same shape.
+        title: Line above the pictures.
+    """
+    return picture_rows([originals, reconstructions], title)
+
+
+def picture_rows(rows: Sequence[np.ndarray], title: str) -> Figure:
+    """Returns a figure with rows of equally many pictures `(N, H, W, C)`, below one line."""
+    return picture_grid(np.concatenate(rows), len(rows[0]), title)
+
+
+def labelled_rows(rows: Mapping[str, np.ndarray]) -> Figure:
+    """Returns a figure with a row of pictures under each label, pixels drawn as in `side_by_side`.
+
+    Args:
+        rows: Pictures `(N, H, W, C)` of each row by its label; values outside [0, 1] are clipped. Rows `(N, F)` are
+            drawn as points, next to each other.
+    """
+    if next(iter(rows.values())).ndim == ROW_RANK:
+        return point_panels({label: Points(xy) for label, xy in rows.items()})
+    canvases = {label: _zoomed(_tiled(images, len(images)), images.shape[1:3]) for label, images in rows.items()}
+    width = max(max(canvas.shape[1], len(label) * TITLE_CHARACTER_PIXELS) for label, canvas in canvases.items())
+    height = sum(canvas.shape[0] + TITLE_PIXELS for canvas in canvases.values())
+    figure = Figure((width / DPI, height / DPI), dpi=DPI)
+    top = 0
+    for label, canvas in canvases.items():
+        figure.text(0, 1 - (top + TITLE_PIXELS / 2) / height, f" {label}", ha="left", va="center")
+        _draw(figure, canvas, 0, top + TITLE_PIXELS)
+        top += TITLE_PIXELS + canvas.shape[0]
+    return figure
+
+
+def traversal_grid(rows: Mapping[str, np.ndarray], values: Sequence[float], title: str) -> Figure:
+    """Returns a figure with a row of pictures beside each label, below the value of each column.
+
+    Args:
+        rows: Pictures `(S, H, W, C)` of each row by its label; values outside [0, 1] are clipped.
+        values: Value of each column, `(S,)`.
+        title: Line above.
+    """
+    pictures = np.stack(list(rows.values()))
+    sides = pictures.shape[2:4]
+    canvas = _zoomed(_tiled(pictures.reshape(-1, *pictures.shape[2:]), len(values)), sides)
+    left = LABEL_CHARACTER_PIXELS * max(map(len, rows))
+    top = TITLE_PIXELS + COLUMN_LABEL_PIXELS
+    width = max(left + canvas.shape[1], LABEL_CHARACTER_PIXELS * len(title))
+    height = top + canvas.shape[0]
+    figure = Figure((width / DPI, height / DPI), dpi=DPI)
+    figure.text(0.5, 1 - TITLE_PIXELS / 2 / height, title, ha="center", va="center", size=LABEL_POINTS)
+    row_height, column_width = canvas.shape[0] / len(rows), canvas.shape[1] / len(values)
+    for row, label in enumerate(rows):
+        figure.text(
+            0, 1 - (top + (row + 0.5) * row_height) / height, f" {label}", ha="left", va="center", size=LABEL_POINTS
+        )
+    for column, value in enumerate(values):
+        place = ((left + (column + 0.5) * column_width) / width, 1 - (top - COLUMN_LABEL_PIXELS / 2) / height)
+        figure.text(*place, f"{value:g}", ha="center", va="center", size=LABEL_POINTS)
+    _draw(figure, canvas, left, top)
+    return figure
+
+
+def _draw(figure: Figure, canvas: np.ndarray, left: int, top: int) -> None:
+    """Puts a canvas on a figure at its own size, its upper left corner at these pixels."""
+    width, height = (round(side * DPI) for side in figure.get_size_inches())
+    place = (left / width, 1 - (top + canvas.shape[0]) / height)
+    axes = figure.add_axes((*place, canvas.shape[1] / width, canvas.shape[0] / height))
+    axes.imshow(canvas, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
+    axes.set_axis_off()
+
+
+def _zoomed(canvas: np.ndarray, picture_sides: tuple[int, ...]) -> np.ndarray:
+    zoom = math.ceil(TILE_SIDE / max(picture_sides))
+    return canvas.repeat(zoom, axis=0).repeat(zoom, axis=1)
+
+
+def _tiled(images: np.ndarray, columns: int) -> np.ndarray:
+    """Pictures `(N, H, W, C)` on one white canvas, `(rows * H + gaps, columns * W + gaps, C)`."""
+    count, height, width, channels = images.shape
+    rows = math.ceil(count / columns)
+    canvas = np.ones((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, channels), np.float32)
+    for index, image in enumerate(np.clip(images, 0.0, 1.0)):
+        top, left = (index // columns) * (height + GAP), (index % columns) * (width + GAP)
+        canvas[top : top + height, left : left + width] = image
+    return canvas
