@@ -45,6 +45,7 @@ MAY_IMPORT_TENSORFLOW = {
     "vae_tf.distribute",
     "vae_tf.cli",
     "vae_tf.metrics.elbo",  # one compiled function
+    "vae_tf.metrics.anomaly",  # two compiled functions
     "vae_tf.metrics.reconstruction",  # structural similarity
     "vae_tf.serving",  # three compiled functions
 }
@@ -146,7 +147,8 @@ def test_importing_the_package_loads_nothing_heavy():
 
 
 @pytest.mark.parametrize(
-    "module", ["vae_tf.train", "vae_tf.sample", "vae_tf.encode", "vae_tf.evaluate", "vae_tf.compare"]
+    "module",
+    ["vae_tf.train", "vae_tf.sample", "vae_tf.encode", "vae_tf.score", "vae_tf.evaluate", "vae_tf.compare"],
 )
 def test_importing_a_command_loads_no_tensorflow(module):
     loaded = loaded_after(f"import {module}")

@@ -192,6 +192,19 @@ def test_rows_stand_below_their_labels():
     np.testing.assert_allclose(last, np.rint(rows["small"][0] * 255), atol=1)
 
 
+def test_captions_stand_under_their_pictures():
+    rows = {label: random_pictures(3, (28, 28, 1)) for label in ("first", "second")}
+    captions = {label: [f"{label} {number}" for number in range(3)] for label in rows}
+    figure = plots.labelled_rows(rows, captions)
+    width, height = pixels(figure).shape[1::-1]
+    assert height == pixels(plots.labelled_rows(rows)).shape[0] + 2 * plots.CAPTION_PIXELS
+    places = {text.get_text(): text.get_position() for text in figure.texts}
+    columns = [places[caption][0] * width for caption in captions["second"]]
+    np.testing.assert_allclose(np.diff(columns), 30 * 3, atol=3)  # 28 pixels and the gap, three times enlarged
+    assert columns[0] == pytest.approx(14 * 3, abs=3)
+    assert places["second 0"][1] * height == pytest.approx(plots.CAPTION_PIXELS / 2)
+
+
 def compared_axes(**options):
     history = [{"epoch": e, "reconstruction_loss": 10.0 - e, "kl_loss": 2.0, "loss": 99.0} for e in (1, 2)]
     return plots.compared_curves({"a": [history, history], "b": [history]}, **options).axes

@@ -7,7 +7,12 @@ from vae_tf.errors import InputError
 
 @pytest.mark.parametrize(
     "target",
-    [*registry.DATASETS.values(), *registry.BACKBONES.values(), *registry.LIKELIHOODS.values()],
+    [
+        *registry.DATASETS.values(),
+        *registry.BACKBONES.values(),
+        *registry.LIKELIHOODS.values(),
+        *registry.ANOMALY_SCORES.values(),
+    ],
 )
 def test_every_entry_leads_to_what_it_names(target):
     found = registry.resolve(target)

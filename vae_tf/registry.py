@@ -37,6 +37,10 @@ LIKELIHOODS = {
     "continuous_bernoulli": "vae_tf.model.likelihood.bernoulli:ContinuousBernoulli",
     "logistic_mixture": "vae_tf.model.likelihood.logistic:LogisticMixture",
 }
+ANOMALY_SCORES = {
+    "bias_corrected": "vae_tf.metrics.anomaly:bias_corrected",
+    "likelihood_regret": "vae_tf.metrics.anomaly:likelihood_regret",
+}
 CORRUPTIONS = ("gaussian", "salt-pepper", "mask")
 VARIANTS = ("plain", "bn")
 VARIANT_ALIASES = {"v1": "plain", "v2": "bn"}

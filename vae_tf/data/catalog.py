@@ -91,6 +91,21 @@ def load_splits(config: DataConfig) -> Splits:
     return Splits(spec, train, val, test)
 
 
+def load_parts(config: DataConfig) -> tuple[tuple[int, ...], dict[str, Examples]]:
+    """Returns every example of a dataset as the data comes.
+
+    Returns:
+        The shape in which the pipeline delivers an example; and the examples of `train` and `test`, or of `all`
+        where the data has no split.
+
+    Raises:
+        InputError: The data is missing, damaged or empty.
+    """
+    train, test = _raw_splits(config)[:2]
+    parts = {"all": train} if test is None else {"train": train, "test": test}
+    return _example_shape(config, train.example_shape), parts
+
+
 def _check_classes(config: DataConfig, labels: list[np.ndarray | None]) -> None:
     if any(part is None for part in labels):
         raise InputError(

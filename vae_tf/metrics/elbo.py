@@ -43,7 +43,7 @@ def elbo_per_image(vae: VAE, batches: Iterable[Any], seed: int) -> ElboTerms:
         terms = vae.elbo_terms(seen.inputs, target=seen.target, labels=seen.labels, seed=seeds)
         return terms.negative_elbo(), terms.reconstruction_loss(), terms.kl
 
-    parts = [terms_of(seen, seeds) for seen, seeds in _seeded(vae, batches, seed)]
+    parts = [terms_of(seen, seeds) for seen, seeds in seeded(vae, batches, seed)]
     return ElboTerms(*(np.concatenate(part).astype(np.float64) for part in zip(*parts, strict=True)))
 
 
@@ -86,7 +86,7 @@ def nll_batches(vae: VAE, batches: Iterable[Any], num_samples: int, seed: int) -
             total = _log_add(total, block(index, block_size))
         return _log_add(total, block(tf.constant(num_blocks), rest)) if rest else total
 
-    for seen, seeds in _seeded(vae, batches, seed):
+    for seen, seeds in seeded(vae, batches, seed):
         yield math.log(num_samples) - log_weight_sum(seen, seeds).numpy().astype(np.float64)
 
 
@@ -119,8 +119,8 @@ def _log_add(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     return high + tf.math.log1p(tf.exp(low - high))
 
 
-def _seeded(vae: VAE, batches: Iterable[Any], seed: int) -> Iterator[tuple[Observed, tf.Tensor]]:
-    """Each batch with one seed per example, int32 `(B, 2)`; the second number counts blocks of draws."""
+def seeded(vae: VAE, batches: Iterable[Any], seed: int) -> Iterator[tuple[Observed, tf.Tensor]]:
+    """Yields each batch with one seed per example, int32 `(B, 2)`; the second number counts blocks of draws."""
     key = np.random.SeedSequence(seed).generate_state(1, np.uint32)[0]
     done = 0
     for batch in batches:

@@ -15,6 +15,7 @@ TITLE_CHARACTER_PIXELS = 8
 PANEL_GAP = 30
 TILE_SIDE = 72
 LABEL_POINTS, LABEL_CHARACTER_PIXELS, COLUMN_LABEL_PIXELS = 12, 10, 24
+CAPTION_PIXELS = 18
 ROW_RANK = 2
 
 
@@ -68,24 +69,32 @@ def picture_rows(rows: Sequence[np.ndarray], title: str) -> Figure:
     return picture_grid(np.concatenate(rows), len(rows[0]), title)
 
 
-def labelled_rows(rows: Mapping[str, np.ndarray]) -> Figure:
+def labelled_rows(rows: Mapping[str, np.ndarray], captions: Mapping[str, Sequence[str]] | None = None) -> Figure:
     """Returns a figure with a row of pictures under each label, pixels drawn as in `side_by_side`.
 
     Args:
         rows: Pictures `(N, H, W, C)` of each row by its label; values outside [0, 1] are clipped. Rows `(N, F)` are
             drawn as points, next to each other.
+        captions: What to write under the pictures of a row, one text for each, by the row's label.
     """
     if next(iter(rows.values())).ndim == ROW_RANK:
         return point_panels({label: Points(xy) for label, xy in rows.items()})
     canvases = {label: _zoomed(_tiled(images, len(images)), images.shape[1:3]) for label, images in rows.items()}
+    captions = captions or {}
     width = max(max(canvas.shape[1], len(label) * TITLE_CHARACTER_PIXELS) for label, canvas in canvases.items())
-    height = sum(canvas.shape[0] + TITLE_PIXELS for canvas in canvases.values())
+    height = sum(canvas.shape[0] + TITLE_PIXELS for canvas in canvases.values()) + CAPTION_PIXELS * len(captions)
     figure = Figure((width / DPI, height / DPI), dpi=DPI)
     top = 0
     for label, canvas in canvases.items():
         figure.text(0, 1 - (top + TITLE_PIXELS / 2) / height, f" {label}", ha="left", va="center")
         _draw(figure, canvas, 0, top + TITLE_PIXELS)
         top += TITLE_PIXELS + canvas.shape[0]
+        if label in captions:
+            for number, caption in enumerate(captions[label]):
+                left = (number + 0.5) * canvas.shape[1] / len(captions[label])
+                place = (left / width, 1 - (top + CAPTION_PIXELS / 2) / height)
+                figure.text(*place, caption, ha="center", va="center", fontsize="small")
+            top += CAPTION_PIXELS
     return figure
 
 

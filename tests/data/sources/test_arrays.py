@@ -331,3 +331,9 @@ def test_npy_with_a_damaged_header_is_refused(tmp_path):
     path.write_bytes(npy_bytes(grey()).replace(b"(3, 8, 8)", b"(3, 8, 8,"))
 
     assert str(path) in read_error(read_npy, path)
+
+
+def test_names_are_rows_of_the_array_also_in_a_part_of_it():
+    examples = ArrayExamples(np.zeros((6, 4, 4), np.uint8), None, 255.0)
+    assert examples.names == ["0", "1", "2", "3", "4", "5"]
+    assert examples.subset(np.array([1, 3, 5])).subset(np.array([2, 0])).names == ["5", "1"]

@@ -378,3 +378,8 @@ def test_a_folder_inside_that_can_not_be_listed_is_refused(tmp_path, monkeypatch
     monkeypatch.setattr(os, "walk", walk)
     with pytest.raises(InputError, match=r"locked \(Permission denied\)"):
         find_pictures(tmp_path)
+
+
+def test_names_are_the_paths_also_in_a_part():
+    examples = PictureExamples([Path("cats/a.png"), Path("cats/b.png"), Path("c.png")], (8, 8, 1))
+    assert examples.subset(np.array([2, 0])).names == ["c.png", str(Path("cats", "a.png"))]

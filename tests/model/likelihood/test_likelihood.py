@@ -129,3 +129,16 @@ def test_an_integer_seed_repeats_the_draw_and_another_changes_it(likelihood):
 def test_sigma_that_is_not_positive_and_finite_is_refused(sigma):
     with pytest.raises(ValueError, match=f"sigma={sigma}"):
         Gaussian(sigma)
+
+
+def test_bernoulli_peak_is_minus_the_entropy_of_the_grey_values():
+    entropy = special.entr(GREY.astype("float64")) + special.entr(1 - GREY.astype("float64"))
+    np.testing.assert_allclose(Bernoulli().peak_log_prob(GREY), -entropy.sum(axis=EVENT_AXES), rtol=1e-5)
+
+
+def test_bernoulli_peak_of_binary_data_is_0():
+    np.testing.assert_array_equal(Bernoulli().peak_log_prob(BINARY), [0, 0])
+
+
+def test_peak_of_a_likelihood_that_can_lie_anywhere_is_a_constant():
+    np.testing.assert_array_equal(Gaussian().peak_log_prob(GREY), [0, 0])

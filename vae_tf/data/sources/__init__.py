@@ -26,6 +26,11 @@ class Examples(Protocol):
 
     def __len__(self) -> int: ...
 
+    @property
+    def names(self) -> list[str]:
+        """What tells the pictures apart, `(N,)`: the path of a file, or the row in an array."""
+        ...
+
     def read(self, indices: np.ndarray) -> np.ndarray:
         """Returns the pictures at `indices` `(B,)` as `(B, H, W, C)`, in [0, `scale`]."""
         ...

@@ -41,6 +41,11 @@ class ArrayExamples:
     def __len__(self) -> int:
         return len(self._chosen)
 
+    @property
+    def names(self) -> list[str]:
+        """The rows in the array."""
+        return [str(row) for row in self._chosen]
+
     def read(self, indices: np.ndarray) -> np.ndarray:
         """Returns the pictures at `indices` `(B,)` as `(B, H, W, C)`, in [0, `scale`]; rows as `(B, F)`."""
         return self._pixels[self._chosen[indices]].astype(self.dtype, copy=False)

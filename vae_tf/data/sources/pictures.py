@@ -39,6 +39,11 @@ class PictureExamples:
     def __len__(self) -> int:
         return len(self._paths)
 
+    @property
+    def names(self) -> list[str]:
+        """The paths of the files."""
+        return [str(path) for path in self._paths]
+
     def read(self, indices: np.ndarray) -> np.ndarray:
         """Returns the pictures at `indices` `(B,)` as uint8 `(B, H, W, C)`.
 

@@ -40,6 +40,17 @@ class Likelihood(keras.layers.Layer):
         """Returns `log_prob` in the form that is quickest to evaluate, not to differentiate, compiled by XLA."""
         return self.log_prob(params, x)
 
+    def peak_log_prob(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """Returns log p(x | z) of a decoder that reconstructs x as well as any could, up to a constant.
+
+        Args:
+            x: Data `(B, H, W, C)`.
+
+        Returns:
+            float32 `(B,)` in nats: zeros, where the height of the peak does not depend on where it lies.
+        """
+        return ops.zeros(ops.shape(x)[:1])
+
     def _log_prob_per_value(self, params: keras.KerasTensor, x: keras.KerasTensor) -> keras.KerasTensor:
         """Terms `(..., B, H, W, C or 1)` that add up to the log-probability, for float32 arguments."""
         raise NotImplementedError

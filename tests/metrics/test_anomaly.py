@@ -1,0 +1,108 @@
+"""Anomaly scores against closed forms of models simple enough to have them."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from scipy import special
+
+from vae_tf.metrics.anomaly import bias_corrected, likelihood_regret
+from vae_tf.model import VAE, Bernoulli, BetaELBO, DiagonalNormal, Gaussian, StandardNormal, build_vae
+
+SHAPE = (8, 8, 1)
+LATENT_DIM = 2
+SIGMA = 0.5
+SCORES = [bias_corrected, likelihood_regret]
+GREY = np.random.default_rng(1).random((12, *SHAPE), np.float32)
+
+
+def affine(mean_kernel, mean_bias, log_var, weights, bias, likelihood):
+    """A VAE whose encoder and decoder are affine maps."""
+    encoder = keras.Sequential([keras.Input(SHAPE), layers.Flatten(), layers.Dense(2 * LATENT_DIM)])
+    decoder = keras.Sequential([keras.Input((LATENT_DIM,)), layers.Dense(64), layers.Reshape(SHAPE)])
+    kernel = np.concatenate([mean_kernel, np.zeros_like(mean_kernel)], axis=1)
+    encoder.layers[-1].set_weights([kernel, np.concatenate([mean_bias, log_var])])
+    decoder.layers[0].set_weights([weights, bias])
+    vae = VAE(encoder, decoder, DiagonalNormal(), StandardNormal(LATENT_DIM), likelihood, BetaELBO())
+    vae.build((None, *SHAPE))
+    return vae
+
+
+def linear_gaussian(error):
+    """x = W z + b + noise, with an encoder whose means are off by `error` and whose variances are e times the best."""
+    rng = np.random.default_rng(0)
+    weights, bias = 0.3 * rng.standard_normal((LATENT_DIM, 64)), rng.random(64)
+    precision = np.eye(LATENT_DIM) + weights @ weights.T / SIGMA**2
+    gain = np.linalg.solve(precision, weights / SIGMA**2)
+    log_var = -np.log(np.diag(precision)) + 1.0
+    vae = affine(gain.T, error - gain @ bias, log_var, weights, bias, Gaussian(SIGMA))
+    flat = rng.standard_normal((60, LATENT_DIM)) @ weights + bias + SIGMA * rng.standard_normal((60, 64))
+    return vae, flat.reshape(-1, *SHAPE).astype(np.float32), precision
+
+
+@pytest.mark.parametrize("error", [(0.0, 0.0), (0.4, -0.7)], ids=str)
+def test_regret_is_the_divergence_that_a_better_posterior_saves(error):
+    # KL(q || p(z | x)) of a normal q is 1/2 (tr(P S) - log det(P S) + d' P d) - 1 with P the true precision; of all
+    # diagonal S the best has P_ii S_ii = 1, where the encoder's have e.
+    vae, images, precision = linear_gaussian(np.array(error))
+    expected = 0.5 * (LATENT_DIM * (math.e - 2) + np.array(error) @ precision @ np.array(error))
+    regret = likelihood_regret(vae, [images], 0)
+    assert abs(regret.mean() - expected) < 4 * regret.std() / math.sqrt(len(images)) + 0.05
+
+
+def test_regret_is_higher_where_the_encoder_is_wrong():
+    vae, images, _ = linear_gaussian(np.array([0.0, 0.0]))
+    wrong, _, _ = linear_gaussian(np.array([0.9, 0.0]))
+    assert (likelihood_regret(wrong, [images], 0) > likelihood_regret(vae, [images], 0)).all()
+
+
+def test_bias_corrected_elbo_is_the_divergence_from_the_picture_to_its_reconstruction_plus_the_kl():
+    rng = np.random.default_rng(0)
+    bias, mean, log_var = rng.normal(size=64), np.array([0.5, -1.0]), np.array([0.2, -0.4])
+    vae = affine(np.zeros((64, LATENT_DIM)), mean, log_var, np.zeros((LATENT_DIM, 64)), bias, Bernoulli())
+    flat, probability = GREY.reshape(-1, 64).astype(np.float64), special.expit(bias)
+    divergence = special.rel_entr(flat, probability) + special.rel_entr(1 - flat, 1 - probability)
+    kl = 0.5 * (mean**2 + np.exp(log_var) - 1 - log_var).sum()
+    np.testing.assert_allclose(bias_corrected(vae, [GREY], 0), divergence.sum(axis=1) + kl, rtol=1e-4)
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_score_of_a_picture_does_not_depend_on_its_batch(score):
+    vae, images, _ = linear_gaussian(np.array([0.4, 0.0]))
+    whole = score(vae, [images], 3)
+    np.testing.assert_allclose(score(vae, [images[:50], images[50:]], 3), whole, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_a_seed_repeats_its_scores_and_another_gives_others(score):
+    vae, images, _ = linear_gaussian(np.array([0.4, 0.0]))
+    first, again, other = (score(vae, [images], seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).all()
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_scoring_changes_no_weight_and_no_batch_norm_statistic(score):
+    vae = build_vae(SHAPE, LATENT_DIM, "dense", "bn", hidden_sizes=(4,))
+    before = vae.get_weights()
+    score(vae, [GREY], 0)
+    for weight, old in zip(vae.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, old)
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_score_under_a_conditional_model_is_that_of_the_class(score):
+    vae = build_vae(SHAPE, LATENT_DIM, "dense", "plain", hidden_sizes=(16,), num_classes=2)
+    ones, zeros = np.ones(len(GREY), np.int64), np.zeros(len(GREY), np.int64)
+    of_ones, of_zeros = (score(vae, [((GREY, labels),)], 0) for labels in (ones, zeros))
+    half = score(vae, [((GREY, np.where(np.arange(len(GREY)) < 6, ones, zeros)),)], 0)
+    np.testing.assert_allclose(half, np.concatenate([of_ones[:6], of_zeros[6:]]), rtol=1e-3, atol=1e-3)
+    assert (of_ones != of_zeros).all()
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_score_is_of_what_a_corrupted_picture_was(score):
+    vae, images, _ = linear_gaussian(np.array([0.0, 0.0]))
+    assert (score(vae, [(images, images + 2)], 0) > score(vae, [images], 0)).all()
