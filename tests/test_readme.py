@@ -109,6 +109,12 @@ def test_comparing_command_runs(command, workplace):
     assert run(workplace, command + small).stdout.endswith("compare.json\n")
 
 
+@pytest.mark.parametrize("command", module_commands("score"))
+def test_scoring_command_runs_as_it_stands(command, workplace):
+    assert run(workplace, command).stdout == "scores.csv\nscores.png\n"
+    assert len((workplace / "scores.csv").read_text().splitlines()) == 1 + 24
+
+
 def test_python_blocks_run_as_they_stand(workplace):
     for number, body in enumerate(blocks("python")):
         (workplace / f"block_{number}.py").write_text(body)
@@ -127,7 +133,9 @@ def test_make_targets_say_what_they_will_do(target, expected):
 def test_no_command_is_left_untested():
     elsewhere = {"make train", "make test", "pip install ."}  # the target test above; test_packaging.py
     tested = {
-        line for module in ("train", "sample", "encode", "evaluate", "compare") for line in module_commands(module)
+        line
+        for module in ("train", "sample", "encode", "score", "evaluate", "compare")
+        for line in module_commands(module)
     }
     assert set(commands()) - tested == elsewhere
 

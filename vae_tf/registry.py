@@ -38,7 +38,7 @@ LIKELIHOODS = {
     "logistic_mixture": "vae_tf.model.likelihood.logistic:LogisticMixture",
 }
 ANOMALY_SCORES = {
-    "bias_corrected": "vae_tf.metrics.anomaly:bias_corrected",
+    "mahalanobis": "vae_tf.metrics.anomaly:mahalanobis",
     "likelihood_regret": "vae_tf.metrics.anomaly:likelihood_regret",
 }
 CORRUPTIONS = ("gaussian", "salt-pepper", "mask")

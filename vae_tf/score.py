@@ -1,4 +1,4 @@
-"""Find what does not belong: python -m vae_tf.score --run runs/x --dataset folder --data-dir other --out scores.csv"""
+"""Find what does not belong: python -m vae_tf.score --run runs/x --dataset folder --data-dir pictures"""
 
 import csv
 from collections.abc import Iterable, Iterator
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 COMMAND = "python -m vae_tf.score"
 IN_A_ROW = 10
+LARGEST_REFERENCE = 5_000
 
 
 def _one_of(kind: str, known: Iterable[str]) -> AfterValidator:
@@ -39,8 +40,8 @@ class ScoreOptions(Config):
     """Where it is."""
     split: Literal["all", "test"] | None = None
     """Part to score. Default: all where dataset or data_dir is given, else the test split of the run's own data."""
-    score: Annotated[str, _one_of("score", registry.ANOMALY_SCORES)] = "bias_corrected"
-    """bias_corrected (minus the ELBO, less the loss of a perfect reconstruction) or likelihood_regret (slower)."""
+    score: Annotated[str, _one_of("score", registry.ANOMALY_SCORES)] = "mahalanobis"
+    """mahalanobis (distance to the run's training pictures) or likelihood_regret (needs none of them; slower)."""
     out: UserPath = "scores.csv"
     """Table to write; the most and the least anomalous pictures go into a .png of the same name."""
     seed: Seed = 0
@@ -84,9 +85,9 @@ class Subject:
         from vae_tf.data.pipeline import first_pictures
 
         config = self.config.model_copy(update={"binarize": "none"})
-        places = [(part, np.array([row])) for part in self.parts.values() for row in range(len(part))]
-        some = [part.subset(row) for part, row in (places[index] for index in indices)]
-        return np.concatenate([first_pictures(one, config, self.example_shape, "test", 1) for one in some])
+        places = [(part, row) for part in self.parts.values() for row in range(len(part))]
+        chosen = [part.subset(np.array([row])) for part, row in (places[index] for index in indices)]
+        return np.concatenate([first_pictures(one, config, self.example_shape, "test", 1) for one in chosen])
 
 
 def _subject(config: RunConfig, options: ScoreOptions) -> Subject:
@@ -128,13 +129,32 @@ def _check_fits(subject: Subject, model: "VAE") -> None:
             )
 
 
-def _scored(subject: Subject, model: "VAE", options: ScoreOptions) -> dict[str, Any]:
+def _training_batches(config: RunConfig, size: int) -> Iterator[Any]:
+    """Yields training pictures of a run, drawn at random; reads nothing before the first is asked for."""
+    from vae_tf.data.catalog import load_splits
+    from vae_tf.data.pipeline import evaluation_batches
+
+    try:
+        splits = load_splits(config)
+    except InputError as error:
+        raise InputError(
+            f"score=mahalanobis needs the pictures the run was trained on. {error}; or use --score likelihood_regret"
+        ) from None
+    drawn = np.random.default_rng(0).permutation(len(splits.train))[:LARGEST_REFERENCE]
+    config = config.model_copy(update={"batch_size": size})
+    some = splits.train.subset(np.sort(drawn))
+    yield from evaluation_batches(some, config, splits.spec.example_shape, "train").as_numpy_iterator()
+
+
+def _scored(subject: Subject, model: "VAE", own: RunConfig, options: ScoreOptions) -> dict[str, Any]:
     """The columns of the table."""
     from vae_tf.data.sources.pictures import PictureExamples
     from vae_tf.metrics.anomaly import DRAWS
     from vae_tf.metrics.elbo import elbo_per_image, images_per_step
 
-    batches = subject.in_batches_of(images_per_step(model, DRAWS))
+    size = images_per_step(model, DRAWS)
+    batches, reference = subject.in_batches_of(size), _training_batches(own, size)
+    scores = registry.resolve(registry.ANOMALY_SCORES[options.score])(model, batches, reference, options.seed)
     terms = elbo_per_image(model, batches, options.seed)
     parts = subject.parts.items()
     are_files = all(isinstance(examples, PictureExamples) for _, examples in parts)
@@ -144,7 +164,7 @@ def _scored(subject: Subject, model: "VAE", options: ScoreOptions) -> dict[str, 
         "elbo": -terms.negative_elbo,
         "reconstruction_loss": terms.reconstruction_loss,
         "kl_loss": terms.kl_loss,
-        "anomaly_score": registry.resolve(registry.ANOMALY_SCORES[options.score])(model, batches, options.seed),
+        "anomaly_score": scores,
     }
 
 
@@ -181,7 +201,8 @@ def main(options: ScoreOptions) -> None:
 
     run, out = RunDir.open(Path(options.run)), Path(options.out)
     run.check_finished()
-    subject = _subject(run.read_config(), options)
+    own = run.read_config()
+    subject = _subject(own, options)
     cli.load_tensorflow()
 
     from vae_tf.distribute import errors_in_one_line, use_device
@@ -192,7 +213,7 @@ def main(options: ScoreOptions) -> None:
         _check_fits(subject, model)
         with _writing(out):
             with replacing(out) as partial:  # begun before the work, so that a folder that can't be written costs none
-                columns = _scored(subject, model, options)
+                columns = _scored(subject, model, own, options)
                 _write_table(columns, partial)
             print(out)
             if subject.has_pictures:

@@ -8,14 +8,15 @@ import pytest
 from keras import layers
 from scipy import special
 
-from vae_tf.metrics.anomaly import bias_corrected, likelihood_regret
+from vae_tf.metrics.anomaly import likelihood_regret, mahalanobis
 from vae_tf.model import VAE, Bernoulli, BetaELBO, DiagonalNormal, Gaussian, StandardNormal, build_vae
 
 SHAPE = (8, 8, 1)
 LATENT_DIM = 2
 SIGMA = 0.5
-SCORES = [bias_corrected, likelihood_regret]
+SCORES = [mahalanobis, likelihood_regret]
 GREY = np.random.default_rng(1).random((12, *SHAPE), np.float32)
+REFERENCE = np.random.default_rng(2).random((5000, *SHAPE), np.float32)
 
 
 def affine(mean_kernel, mean_bias, log_var, weights, bias, likelihood):
@@ -48,37 +49,71 @@ def test_regret_is_the_divergence_that_a_better_posterior_saves(error):
     # diagonal S the best has P_ii S_ii = 1, where the encoder's have e.
     vae, images, precision = linear_gaussian(np.array(error))
     expected = 0.5 * (LATENT_DIM * (math.e - 2) + np.array(error) @ precision @ np.array(error))
-    regret = likelihood_regret(vae, [images], 0)
+    regret = likelihood_regret(vae, [images], [], 0)
     assert abs(regret.mean() - expected) < 4 * regret.std() / math.sqrt(len(images)) + 0.05
 
 
 def test_regret_is_higher_where_the_encoder_is_wrong():
     vae, images, _ = linear_gaussian(np.array([0.0, 0.0]))
     wrong, _, _ = linear_gaussian(np.array([0.9, 0.0]))
-    assert (likelihood_regret(wrong, [images], 0) > likelihood_regret(vae, [images], 0)).all()
+    assert (likelihood_regret(wrong, [images], [], 0) > likelihood_regret(vae, [images], [], 0)).all()
 
 
-def test_bias_corrected_elbo_is_the_divergence_from_the_picture_to_its_reconstruction_plus_the_kl():
+def grey_model():
+    """A Bernoulli model with a decoder that ignores the latents, and what numpy makes of its pictures `(N, Z + 3)`."""
     rng = np.random.default_rng(0)
-    bias, mean, log_var = rng.normal(size=64), np.array([0.5, -1.0]), np.array([0.2, -0.4])
-    vae = affine(np.zeros((64, LATENT_DIM)), mean, log_var, np.zeros((LATENT_DIM, 64)), bias, Bernoulli())
-    flat, probability = GREY.reshape(-1, 64).astype(np.float64), special.expit(bias)
-    divergence = special.rel_entr(flat, probability) + special.rel_entr(1 - flat, 1 - probability)
-    kl = 0.5 * (mean**2 + np.exp(log_var) - 1 - log_var).sum()
-    np.testing.assert_allclose(bias_corrected(vae, [GREY], 0), divergence.sum(axis=1) + kl, rtol=1e-4)
+    kernel, bias, log_var = rng.normal(size=(64, LATENT_DIM)), rng.normal(size=64), np.array([0.2, -0.4])
+    vae = affine(kernel, np.zeros(LATENT_DIM), log_var, np.zeros((LATENT_DIM, 64)), bias, Bernoulli())
+
+    def features(pictures):
+        flat = pictures.reshape(-1, 64).astype(np.float64)
+        means = flat @ kernel
+        kl = 0.5 * (means**2 + np.exp(log_var) - 1 - log_var).sum(axis=1)
+        log_likelihood = flat @ special.log_expit(bias) + (1 - flat) @ special.log_expit(-bias)
+        peak = -(special.entr(flat) + special.entr(1 - flat)).sum(axis=1)
+        return np.column_stack([means, log_likelihood, kl, peak])
+
+    return vae, features
+
+
+def test_mahalanobis_is_the_distance_in_units_of_the_references_covariance():
+    vae, features = grey_model()
+    known, new = features(REFERENCE), features(GREY)
+    centred = new - known.mean(axis=0)
+    expected = np.einsum("ni,ij,nj->n", centred, np.linalg.inv(np.cov(known.T)), centred)
+    # The covariance is shrunk a little.
+    np.testing.assert_allclose(mahalanobis(vae, [GREY], [REFERENCE], 0), expected, rtol=0.05)
+
+
+def test_mahalanobis_of_the_reference_itself_is_the_number_of_coordinates():
+    vae, _ = grey_model()
+    assert mahalanobis(vae, [REFERENCE], [REFERENCE], 0).mean() == pytest.approx(LATENT_DIM + 3, rel=0.01)
+
+
+def test_mahalanobis_finds_pictures_that_are_too_easy():
+    vae, _ = grey_model()
+    flat = np.full((4, *SHAPE), 0.5, np.float32) + 0.01 * GREY[:4]
+    assert mahalanobis(vae, [flat], [REFERENCE], 0).min() > 3 * mahalanobis(vae, [GREY], [REFERENCE], 0).max()
+
+
+def test_mahalanobis_needs_fewer_reference_pictures_than_coordinates():
+    vae = build_vae(SHAPE, 40, "dense", "plain", hidden_sizes=(16,))
+    scores = mahalanobis(vae, [GREY, 1 - REFERENCE[:4] ** 8], [REFERENCE[:20]], 0)
+    assert np.isfinite(scores).all()
+    assert scores[len(GREY) :].min() > scores[: len(GREY)].max()
 
 
 @pytest.mark.parametrize("score", SCORES)
 def test_score_of_a_picture_does_not_depend_on_its_batch(score):
     vae, images, _ = linear_gaussian(np.array([0.4, 0.0]))
-    whole = score(vae, [images], 3)
-    np.testing.assert_allclose(score(vae, [images[:50], images[50:]], 3), whole, rtol=1e-3, atol=1e-3)
+    whole = score(vae, [images], [images], 3)
+    np.testing.assert_allclose(score(vae, [images[:50], images[50:]], [images], 3), whole, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("score", SCORES)
 def test_a_seed_repeats_its_scores_and_another_gives_others(score):
     vae, images, _ = linear_gaussian(np.array([0.4, 0.0]))
-    first, again, other = (score(vae, [images], seed) for seed in (1, 1, 2))
+    first, again, other = (score(vae, [images], [images], seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).all()
 
@@ -87,7 +122,7 @@ def test_a_seed_repeats_its_scores_and_another_gives_others(score):
 def test_scoring_changes_no_weight_and_no_batch_norm_statistic(score):
     vae = build_vae(SHAPE, LATENT_DIM, "dense", "bn", hidden_sizes=(4,))
     before = vae.get_weights()
-    score(vae, [GREY], 0)
+    score(vae, [GREY], [GREY], 0)
     for weight, old in zip(vae.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weight, old)
 
@@ -96,8 +131,9 @@ def test_scoring_changes_no_weight_and_no_batch_norm_statistic(score):
 def test_score_under_a_conditional_model_is_that_of_the_class(score):
     vae = build_vae(SHAPE, LATENT_DIM, "dense", "plain", hidden_sizes=(16,), num_classes=2)
     ones, zeros = np.ones(len(GREY), np.int64), np.zeros(len(GREY), np.int64)
-    of_ones, of_zeros = (score(vae, [((GREY, labels),)], 0) for labels in (ones, zeros))
-    half = score(vae, [((GREY, np.where(np.arange(len(GREY)) < 6, ones, zeros)),)], 0)
+    of_ones, of_zeros = (score(vae, [((GREY, labels),)], [((GREY, ones),)], 0) for labels in (ones, zeros))
+    mixed = np.where(np.arange(len(GREY)) < 6, ones, zeros)
+    half = score(vae, [((GREY, mixed),)], [((GREY, ones),)], 0)
     np.testing.assert_allclose(half, np.concatenate([of_ones[:6], of_zeros[6:]]), rtol=1e-3, atol=1e-3)
     assert (of_ones != of_zeros).all()
 
@@ -105,4 +141,4 @@ def test_score_under_a_conditional_model_is_that_of_the_class(score):
 @pytest.mark.parametrize("score", SCORES)
 def test_score_is_of_what_a_corrupted_picture_was(score):
     vae, images, _ = linear_gaussian(np.array([0.0, 0.0]))
-    assert (score(vae, [(images, images + 2)], 0) > score(vae, [images], 0)).all()
+    assert (score(vae, [(images, images + 2)], [images], 0) > score(vae, [images], [images], 0)).all()

@@ -1,11 +1,10 @@
 """Anomaly scores: how little a picture belongs to what a model was trained on; higher is more anomalous.
 
 The likelihood alone does not tell. A Fashion-MNIST model gives MNIST digits a higher one than it gives clothes
-(Nalisnick et al. 2019), as it also counts how easy a picture is to describe. Both scores take that out: the first
-subtracts the loss of a perfect reconstruction, the second that of the best the decoder can do.
+(Nalisnick et al. 2019), as it also counts how easy a picture is to describe.
 
-A score is a function (model, batches, seed) -> float64 `(N,)` in nats, listed in `vae_tf.registry.ANOMALY_SCORES`. The
-noise of a picture depends on the seed and on its place alone, not on its batch.
+A score is a function (model, batches, reference, seed) -> float64 `(N,)`, listed in `vae_tf.registry.ANOMALY_SCORES`.
+The noise of a picture depends on the seed and on its place alone, not on its batch.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from vae_tf.metrics.elbo import elbo_per_image, seeded
+from vae_tf.metrics.elbo import seeded
 from vae_tf.model.vae import VAE, Observed
 
 STEPS = 100
@@ -25,24 +24,51 @@ ADAM_DECAYS = (0.9, 0.999)
 ADAM_EPSILON = 1e-7
 
 
-def bias_corrected(vae: VAE, batches: Iterable[Any], seed: int) -> np.ndarray:
-    """Returns minus the ELBO plus the log-likelihood of a perfect reconstruction (Chauhan et al. 2022).
+def mahalanobis(vae: VAE, batches: Iterable[Any], reference: Iterable[Any], seed: int) -> np.ndarray:
+    """Returns the squared Mahalanobis distance to training pictures, of posterior means and the terms of the ELBO.
 
-    What is left is the loss that a better model could have avoided. On grey values the Bernoulli formula is no
-    likelihood, and even a perfect reconstruction costs the entropy of the values: 191 nats for a picture of
-    Fashion-MNIST, 45 for one of MNIST.
+    Denouden et al. (2018) add the distance of the latents to the reconstruction loss; here all are coordinates of one
+    distance, so that too low a loss counts as well as too high a one. The log-likelihood of a perfect reconstruction
+    (Chauhan et al. 2022) is one more: on grey values, where the Bernoulli formula is no likelihood, even that costs the
+    entropy of the values, 191 nats for a picture of Fashion-MNIST and 45 for one of MNIST. The covariance is that of
+    Ledoit & Wolf (2004), which few pictures suffice for.
 
     Args:
         vae: The model.
-        batches: As `fit` takes them, to be gone through twice.
-        seed: Seed of the posterior draw behind the ELBO, which is that of `elbo_per_image`.
+        batches: As `fit` takes them.
+        reference: Batches of training pictures.
+        seed: Seed of the draw behind the ELBO.
+
+    Returns:
+        float64 `(N,)`, squared standard deviations: about Z + 3 for what is like the training pictures.
     """
-    peak = tf.function(vae.likelihood.peak_log_prob, reduce_retracing=True)
-    peaks = [peak(tf.convert_to_tensor(vae.observed(batch).target)) for batch in batches]
-    return elbo_per_image(vae, batches, seed).negative_elbo + np.concatenate(peaks)
+    from sklearn.covariance import LedoitWolf
+    from sklearn.preprocessing import StandardScaler
+
+    known = _features(vae, reference, seed)
+    scaler = StandardScaler().fit(known)
+    distribution = LedoitWolf().fit(scaler.transform(known))
+    distances: np.ndarray = distribution.mahalanobis(scaler.transform(_features(vae, batches, seed)))
+    return distances
 
 
-def likelihood_regret(vae: VAE, batches: Iterable[Any], seed: int) -> np.ndarray:
+def _features(vae: VAE, batches: Iterable[Any], seed: int) -> np.ndarray:
+    """Posterior means, log-likelihood, KL loss, and the log-likelihood of a perfect reconstruction `(N, Z + 3)`."""
+
+    @tf.function(reduce_retracing=True)
+    def features(seen: Observed, seeds: tf.Tensor) -> tf.Tensor:
+        params, z, decoded = vae.draw(seen.inputs, labels=seen.labels, seed=seeds)
+        terms = [
+            vae.likelihood.log_prob(decoded, seen.target)[0],
+            vae.prior.kl(vae.posterior, params, z),
+            vae.likelihood.peak_log_prob(seen.target),
+        ]
+        return ops.concatenate([vae.posterior.mean(params), ops.stack(terms, axis=-1)], axis=-1)
+
+    return np.concatenate([features(seen, seeds) for seen, seeds in seeded(vae, batches, seed)]).astype(np.float64)
+
+
+def likelihood_regret(vae: VAE, batches: Iterable[Any], reference: Iterable[Any], seed: int) -> np.ndarray:
     """Returns how much higher the ELBO is under the best posterior than under the encoder's (Xiao et al. 2020).
 
     The parameters of each picture's posterior are optimized with the decoder fixed, by Adam, whose step size falls to
@@ -52,7 +78,11 @@ def likelihood_regret(vae: VAE, batches: Iterable[Any], seed: int) -> np.ndarray
     Args:
         vae: The model.
         batches: As `fit` takes them.
+        reference: Not used: the score needs no training picture.
         seed: Seed of the draws.
+
+    Returns:
+        float64 `(N,)`, nats.
     """
 
     @tf.function(reduce_retracing=True)
