@@ -1,0 +1,191 @@
+"""Measure how well anomaly scores tell what a model was not trained on, beside alternatives from the literature.
+
+    python benchmarks/anomaly.py --fashion-mnist FOLDER_WITH_IDX_FILES --mnist FOLDER_WITH_IDX_FILES
+
+Dense nets with batch normalization are trained on one of the sets, or on it without one class; the anomalies are the
+other set, or that class. It prints each area under the ROC curve as it comes, then the tables.
+"""
+
+import argparse
+import io
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+TRAIN = 30_000
+PICTURES = 2_000
+OF_CLASS = 1_000  # no class has more test pictures
+REFERENCE = 5_000
+BATCH = 128
+
+
+class Case(NamedTuple):
+    """What is trained on, what are test pictures like it, and what are anomalies; all `(N, 28, 28, 1)` in [0, 1]."""
+
+    name: str
+    train: np.ndarray
+    normal: np.ndarray
+    anomalous: np.ndarray
+
+
+class Measured(NamedTuple):
+    """Of each picture: terms of the ELBO and the bias correction, nats `(N,)`, and posterior means `(N, Z)`."""
+
+    reconstruction_loss: np.ndarray
+    kl_loss: np.ndarray
+    peak: np.ndarray
+    means: np.ndarray
+
+    @property
+    def negative_elbo(self) -> np.ndarray:
+        """Minus the ELBO, nats `(N,)`."""
+        return self.reconstruction_loss + self.kl_loss
+
+
+def cases(data: dict[str, Any], classes: list[int]) -> Iterator[Case]:
+    """Yields the two pairs of sets, then each of some classes of each set held out."""
+    for name, other in itertools.permutations(data):
+        (train, _), (test, _) = data[name]
+        yield Case(f"{name} -> {other}", train[:TRAIN], test[:PICTURES], data[other][1][0][:PICTURES])
+    for (name, ((train, labels), (test, test_labels))), held_out in itertools.product(data.items(), classes):
+        others = test[test_labels != held_out][:OF_CLASS]
+        anomalous = test[test_labels == held_out][:OF_CLASS]
+        yield Case(f"{name} without {held_out}", train[labels != held_out][:TRAIN], others, anomalous)
+
+
+def trained(pictures: np.ndarray, epochs: int, seed: int) -> Any:
+    """Returns a VAE trained on pictures."""
+    import keras
+
+    from vae_tf.model import build_vae
+
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(seed)
+    vae = build_vae((28, 28, 1), 128, "dense", "bn", seed=seed)
+    vae.compile(keras.optimizers.Adam(1e-3), jit_compile=False)
+    vae.fit(pictures, batch_size=BATCH, epochs=epochs, verbose=0)
+    return vae
+
+
+def in_batches(pictures: np.ndarray) -> list[np.ndarray]:
+    """Returns the pictures as the scores take them."""
+    return [pictures[start : start + BATCH] for start in range(0, len(pictures), BATCH)]
+
+
+def measured(vae: Any, pictures: np.ndarray, seed: int) -> Measured:
+    """Returns what the alternatives are made of."""
+    from vae_tf.metrics.elbo import elbo_per_image
+
+    terms = elbo_per_image(vae, in_batches(pictures), seed)
+    peak = np.concatenate([vae.likelihood.peak_log_prob(batch) for batch in in_batches(pictures)])
+    return Measured(terms.reconstruction_loss, terms.kl_loss, peak, vae.encode(pictures, batch_size=BATCH))
+
+
+def png_bits(picture: np.ndarray) -> int:
+    """Returns the size of a grey picture `(H, W, 1)` as a PNG file, in bits."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(np.rint(255 * picture[..., 0]).astype(np.uint8)).save(file, "png", optimize=True)
+    return 8 * len(file.getvalue())
+
+
+def alternatives(of: Measured, reference: Measured) -> dict[str, np.ndarray]:
+    """Returns the scores that need no more than the terms of the ELBO and the posterior means."""
+    from sklearn.covariance import EmpiricalCovariance
+
+    def distance(*names: str) -> np.ndarray:
+        rows, known = (np.stack([getattr(m, name) for name in names], axis=1) for m in (of, reference))
+        return np.asarray(EmpiricalCovariance().fit(known).mahalanobis(rows))
+
+    return {
+        "minus ELBO": of.negative_elbo,
+        "reconstruction loss": of.reconstruction_loss,
+        "bias corrected": of.negative_elbo + of.peak,
+        "typicality": np.abs(of.negative_elbo - reference.negative_elbo.mean()),
+        "distance, two terms": distance("reconstruction_loss", "kl_loss"),
+        "distance, three terms": distance("reconstruction_loss", "kl_loss", "peak"),
+        "distance, posterior means": EmpiricalCovariance().fit(reference.means).mahalanobis(of.means),
+    }
+
+
+def isolation_forest(case: Case, seed: int) -> np.ndarray:
+    """Returns scikit-learn's score on pixels, of the normal pictures, then of the anomalous ones."""
+    from sklearn.ensemble import IsolationForest
+
+    forest = IsolationForest(random_state=seed).fit(case.train.reshape(len(case.train), -1))
+    both = np.concatenate([case.normal, case.anomalous])
+    return -forest.score_samples(both.reshape(len(both), -1))
+
+
+def areas(case: Case, epochs: int, seed: int) -> dict[str, float]:
+    """Returns the area under the ROC curve of each score."""
+    from sklearn.metrics import roc_auc_score
+
+    from vae_tf.metrics.anomaly import likelihood_regret, mahalanobis
+
+    vae = trained(case.train, epochs, seed)
+    both = np.concatenate([case.normal, case.anomalous])
+    reference = measured(vae, case.train[:REFERENCE], seed)
+    here = measured(vae, both, seed)
+    scores = alternatives(here, reference)
+    scores["input complexity"] = here.negative_elbo / np.log(2) - np.array([png_bits(picture) for picture in both])
+    batches, known = in_batches(both), in_batches(case.train[:REFERENCE])
+    scores["mahalanobis"] = mahalanobis(vae, batches, known, seed)
+    scores["likelihood regret"] = likelihood_regret(vae, batches, known, seed)
+    scores["isolation forest on pixels"] = isolation_forest(case, seed)
+    is_anomaly = np.arange(len(both)) >= len(case.normal)
+    return {name: float(roc_auc_score(is_anomaly, score)) for name, score in scores.items()}
+
+
+Results = dict[str, list[dict[str, float]]]
+"""Of each case, for each seed, the area of each score."""
+
+
+def print_table(results: Results) -> None:
+    """Prints mean and standard deviation over the seeds in Markdown: a row for each score, a column for each case."""
+    print("\n| | " + " | ".join(results) + " |\n|" + "---|" * (len(results) + 1))
+    for score in next(iter(results.values()))[0]:
+        values = [np.array([row[score] for row in rows]) for rows in results.values()]
+        print(f"| {score} | " + " | ".join(f"{v.mean():.3f} ± {v.std(ddof=1):.3f}" for v in values) + " |")
+
+
+def mean_of(results: Results) -> list[dict[str, float]]:
+    """Returns for each seed the mean over the cases."""
+    of_seeds = zip(*results.values(), strict=True)
+    return [{score: float(np.mean([row[score] for row in rows])) for score in rows[0]} for rows in of_seeds]
+
+
+def main() -> None:
+    """Runs all cases and prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--fashion-mnist", required=True, help="folder with its IDX files")
+    parser.add_argument("--mnist", required=True, help="folder with its IDX files")
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="at least two")
+    parser.add_argument("--classes", type=int, nargs="+", default=list(range(10)), help="those to hold out in turn")
+    options = parser.parse_args()
+    from vae_tf import cli
+    from vae_tf.data.catalog import load_arrays
+
+    cli.load_tensorflow()
+    data = {name: load_arrays(name, getattr(options, name)) for name in ("fashion_mnist", "mnist")}
+    results: Results = defaultdict(list)
+    for case, seed in itertools.product(cases(data, options.classes), options.seeds):
+        row = areas(case, options.epochs, seed)
+        results[case.name].append(row)
+        print(f"{case.name}, seed {seed}:", ", ".join(f"{key} {area:.3f}" for key, area in row.items()), flush=True)
+    held_out = {name: {c: rows for c, rows in results.items() if c.startswith(f"{name} without")} for name in data}
+    pairs = {case: rows for case, rows in results.items() if "->" in case}
+    print_table(
+        {**pairs, **{f"{name}, one class held out": mean_of(of_classes) for name, of_classes in held_out.items()}}
+    )
+    for of_classes in held_out.values():
+        print_table(of_classes)
+
+
+if __name__ == "__main__":
+    main()
