@@ -34,10 +34,8 @@ def unzoomed(figure: Figure, canvas_shape: tuple[int, int]) -> np.ndarray:
 
 
 def canvas_shape(count: int, columns: int, shape: tuple[int, int, int]) -> tuple[int, int]:
-    rows = math.ceil(count / columns)
-    return rows * (shape[0] + plots.pictures.GAP) - plots.pictures.GAP, columns * (
-        shape[1] + plots.pictures.GAP
-    ) - plots.pictures.GAP
+    rows, gap = math.ceil(count / columns), plots.pictures.GAP
+    return rows * (shape[0] + gap) - gap, columns * (shape[1] + gap) - gap
 
 
 def tile(canvas: np.ndarray, row: int, column: int, shape: tuple[int, int, int]) -> np.ndarray:
@@ -197,12 +195,12 @@ def test_captions_stand_under_their_pictures():
     captions = {label: [f"{label} {number}" for number in range(3)] for label in rows}
     figure = plots.labelled_rows(rows, captions)
     width, height = pixels(figure).shape[1::-1]
-    assert height == pixels(plots.labelled_rows(rows)).shape[0] + 2 * plots.CAPTION_PIXELS
+    assert height == pixels(plots.labelled_rows(rows)).shape[0] + 2 * plots.pictures.CAPTION_PIXELS
     places = {text.get_text(): text.get_position() for text in figure.texts}
     columns = [places[caption][0] * width for caption in captions["second"]]
     np.testing.assert_allclose(np.diff(columns), 30 * 3, atol=3)  # 28 pixels and the gap, three times enlarged
     assert columns[0] == pytest.approx(14 * 3, abs=3)
-    assert places["second 0"][1] * height == pytest.approx(plots.CAPTION_PIXELS / 2)
+    assert places["second 0"][1] * height == pytest.approx(plots.pictures.CAPTION_PIXELS / 2)
 
 
 def compared_axes(**options):
