@@ -23,6 +23,8 @@ NON_DEFAULTS = {
     "image_size": ("64x48", "64x48"),
     "channels": ("3", 3),
     "binarize": ("static", "static"),
+    "conditional": ("", True),
+    "corrupt": ("mask:0.5", "mask:0.5"),
     "val_fraction": ("0.25", 0.25),
     "batch_size": ("7", 7),
     "seed": ("5", 5),
@@ -82,7 +84,7 @@ def test_table_of_non_defaults_names_every_option():
 def test_option_of_the_command_line_sets_its_field(name):
     typed, value = NON_DEFAULTS[name]
     needs = {"hidden_sizes": "--arch=dense", "activation": "--arch=dense", "sigma": "--likelihood=gaussian"}
-    options = parse(f"--{name.replace('_', '-')}", typed, *filter(None, [needs.get(name)]))
+    options = parse(f"--{name.replace('_', '-')}", *filter(None, [typed, needs.get(name)]))
     assert getattr(options, name) == value
 
 
