@@ -13,17 +13,17 @@ from vae_tf.errors import InputError
 
 DATASETS = {
     "fashion_mnist_sample": "vae_tf.data.catalog:load_fashion_mnist_sample",
-    "fashion_mnist": "vae_tf.data.catalog:load_fashion_mnist",
-    "mnist": "vae_tf.data.catalog:load_mnist",
-    "cifar10": "vae_tf.data.catalog:load_cifar10",
-    "stl10": "vae_tf.data.catalog:load_stl10",
-    "stl10_unlabeled": "vae_tf.data.catalog:load_stl10_unlabeled",
+    "fashion_mnist": "vae_tf.data.named:load_fashion_mnist",
+    "mnist": "vae_tf.data.named:load_mnist",
+    "cifar10": "vae_tf.data.named:load_cifar10",
+    "stl10": "vae_tf.data.named:load_stl10",
+    "stl10_unlabeled": "vae_tf.data.named:load_stl10_unlabeled",
     "folder": "vae_tf.data.folders:load_folder",
     "npz": "vae_tf.data.catalog:load_npz",
     "npy": "vae_tf.data.catalog:load_npy",
-    "moons": "vae_tf.data.catalog:load_moons",
-    "circles": "vae_tf.data.catalog:load_circles",
-    "blobs": "vae_tf.data.catalog:load_blobs",
+    "moons": "vae_tf.data.named:load_moons",
+    "circles": "vae_tf.data.named:load_circles",
+    "blobs": "vae_tf.data.named:load_blobs",
 }
 TOY_DATASETS = ("moons", "circles", "blobs")
 BACKBONES = {

@@ -1,0 +1,167 @@
+"""The well-known sets: which files, or which download, or which draw, they come from."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from vae_tf.cli import load_tensorflow
+from vae_tf.config import DataConfig
+from vae_tf.data.catalog import RawSplits, from_arrays, from_npz
+from vae_tf.data.sources.arrays import ArrayExamples
+from vae_tf.data.sources.idx import read_idx
+from vae_tf.data.sources.stl10 import find_folder, read_folds, read_part, read_pictures, unpack
+from vae_tf.data.sources.toy import draw
+from vae_tf.errors import InputError
+
+IDX_STEMS = {
+    "x_train": "train-images-idx3-ubyte",
+    "y_train": "train-labels-idx1-ubyte",
+    "x_test": "t10k-images-idx3-ubyte",
+    "y_test": "t10k-labels-idx1-ubyte",
+}
+NAMED_SHAPES = {"fashion_mnist": (28, 28, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
+STL10_ARCHIVE = "http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz"
+STL10_MD5 = "91f7769df0f17e558f3565bffb0c7dfb"
+TOY_SIZES = (10_000, 2_000)
+TOY_SEEDS = (0, 1)
+
+
+def load_fashion_mnist(config: DataConfig) -> RawSplits:
+    """Fashion-MNIST (Xiao et al. 2017, MIT): 60,000 + 10,000 pictures, 28x28x1, ten classes."""
+    return _load_named("fashion_mnist", config)
+
+
+def load_mnist(config: DataConfig) -> RawSplits:
+    """MNIST (LeCun et al. 1998): 60,000 + 10,000 pictures, 28x28x1, ten classes."""
+    return _load_named("mnist", config)
+
+
+def load_cifar10(config: DataConfig) -> RawSplits:
+    """CIFAR-10 (Krizhevsky 2009): 50,000 + 10,000 pictures, 32x32x3, ten classes."""
+    return _load_named("cifar10", config)
+
+
+def _load_named(name: str, config: DataConfig) -> RawSplits:
+    """A well-known set from `data_dir`, or through `keras.datasets` where none is given."""
+    if config.data_dir is None:
+        return from_arrays(_download(name), f"{name}: ")
+    place = Path(config.data_dir)
+    splits = _read_named(name, place)
+    if splits.train.example_shape != NAMED_SHAPES[name]:
+        raise InputError(
+            f"data_dir must hold the pictures of {name}, of shape {NAMED_SHAPES[name]}. "
+            f"Received: {place} with {splits.train.example_shape}; for other data choose --dataset npz or folder"
+        )
+    return splits
+
+
+def _read_named(name: str, place: Path) -> RawSplits:
+    if place.is_file():
+        return from_npz(place)
+    if not place.is_dir():
+        raise InputError(f"data_dir must be a folder with the files of {name}. Received: {place} (no such folder)")
+    idx = {key: _first_existing(place, stem, f"{stem}.gz") for key, stem in IDX_STEMS.items()}
+    if idx["x_train"] and idx["x_test"]:
+        arrays = {key: read_idx(path, 3 if key[0] == "x" else 1) for key, path in idx.items() if path}
+        return from_arrays(arrays, f"{place}: ")
+    npz = _first_existing(place, f"{name}.npz")
+    if npz is None:
+        raise InputError(
+            f"data_dir must hold {IDX_STEMS['x_train']} and {IDX_STEMS['x_test']} (or .gz), or {name}.npz. "
+            f"Received: {place} without them"
+        )
+    return from_npz(npz)
+
+
+def _first_existing(folder: Path, *names: str) -> Path | None:
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def _download(name: str) -> dict[str, np.ndarray]:
+    load_tensorflow()  # which no other source needs
+
+    import keras
+
+    with _download_in_one_line(name):
+        (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
+    return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+
+
+@contextlib.contextmanager
+def _download_in_one_line(name: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # keras raises a bare Exception where the download fails
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(
+            f"{name} could not be downloaded ({reason}); name a folder that holds it with --data-dir"
+        ) from None
+
+
+def load_stl10(config: DataConfig) -> RawSplits:
+    """STL-10 (Coates et al. 2011): 5,000 + 8,000 pictures, 96x96x3, ten classes."""
+    return _load_stl10("train", config)
+
+
+def load_stl10_unlabeled(config: DataConfig) -> RawSplits:
+    """STL-10 with its 100,000 unlabelled pictures as the train split; the test split has labels."""
+    return _load_stl10("unlabeled", config)
+
+
+def _load_stl10(part: str, config: DataConfig) -> RawSplits:
+    folder = _stl10_folder(config)
+    return RawSplits(read_part(folder, part), read_part(folder, "test"))
+
+
+def official_folds(config: DataConfig) -> list[np.ndarray] | None:
+    """Returns the sets of training pictures on which a dataset's protocol trains a classifier, one after the other.
+
+    Returns:
+        For `stl10` ten arrays int64 `(1000,)` of rows of the train split as it is with `val_fraction=0`. `None`
+        for other datasets, and where `fold_indices.txt` is not beside the pictures.
+
+    Raises:
+        InputError: The data is missing or damaged.
+    """
+    if config.dataset != "stl10":
+        return None
+    folder = _stl10_folder(config)
+    path = folder / "fold_indices.txt"
+    return read_folds(path, len(read_pictures(folder / "train_X.bin"))) if path.is_file() else None
+
+
+def _stl10_folder(config: DataConfig) -> Path:
+    return _download_stl10() if config.data_dir is None else find_folder(Path(config.data_dir))
+
+
+def _download_stl10() -> Path:
+    load_tensorflow()
+
+    import keras
+
+    with _download_in_one_line("stl10"):
+        archive = keras.utils.get_file(origin=STL10_ARCHIVE, file_hash=STL10_MD5, hash_algorithm="md5")
+        return unpack(Path(archive))
+
+
+def load_moons(config: DataConfig) -> RawSplits:
+    """Two half circles that interlock: 10,000 + 2,000 points, two classes."""
+    return _load_toy(config)
+
+
+def load_circles(config: DataConfig) -> RawSplits:
+    """A circle in a circle: 10,000 + 2,000 points, two classes."""
+    return _load_toy(config)
+
+
+def load_blobs(config: DataConfig) -> RawSplits:
+    """Three round clouds: 10,000 + 2,000 points, three classes."""
+    return _load_toy(config)
+
+
+def _load_toy(config: DataConfig) -> RawSplits:
+    parts = [draw(config.dataset, size, seed) for size, seed in zip(TOY_SIZES, TOY_SEEDS, strict=True)]
+    train, test = (ArrayExamples(points, classes, 1.0) for points, classes in parts)
+    return RawSplits(train, test)
