@@ -6,6 +6,7 @@ import pytest
 import vae_tf
 from vae_tf.config import RunConfig
 from vae_tf.data.catalog import load_splits
+from vae_tf.data.pipeline import first_pictures
 from vae_tf.metrics.probe import linear_probe, probe_scores
 from vae_tf.metrics.suite import Subject, whole_train_split
 
@@ -99,3 +100,21 @@ def test_what_a_conditional_encoder_was_told_is_another_score(subject):
     scores, references = scores_of(subject(conditional=True))
     assert set(scores) == set(references["pca"]) == {"class_left_in_latents"}
     assert "the encoder was told the class" in scores["class_left_in_latents"].note
+
+
+def test_a_dataset_with_official_folds_is_probed_by_its_protocol(stl10):
+    config = RunConfig(
+        dataset="stl10", data_dir=str(stl10), image_size=8, arch="dense", hidden_sizes=(8,), latent_dim=3
+    )
+    splits = load_splits(config)
+    model = vae_tf.build_vae(splits.spec.example_shape, 3, "dense", hidden_sizes=(8,))
+    train = whole_train_split(config)
+    scores, _ = probe_scores(Subject(config, splits, "test", splits.test, model, 0), train)
+    means, labels, judged = (
+        model.encode(first_pictures(part, config, (8, 8, 3), "test", 100)) if part is not None else train.labels
+        for part in (train, None, splits.test)
+    )
+    folds = [np.loadtxt(stl10 / "fold_indices.txt", dtype=int)[number] for number in range(10)]
+    expected = [linear_probe(means[fold], labels[fold], judged, splits.test.labels).mean() for fold in folds]
+    assert scores["probe_accuracy_latents"].value == pytest.approx(np.mean(expected))
+    assert "mean over 10 official folds of 10 training examples" in scores["probe_accuracy_latents"].note

@@ -10,6 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from vae_tf.data.named import official_folds
 from vae_tf.data.pipeline import evaluation_batches, fit_pictures
 from vae_tf.metrics.encoded import BATCH, spread
 from vae_tf.metrics.estimate import mean_estimate
@@ -61,25 +62,54 @@ def probe_scores(subject: Subject, train: "Examples") -> tuple[Scores, dict[str,
         subject: The run, its model and data.
         train: From `whole_train_split`; what is judged on the validation part is trained on the rest alone.
     """
-    examples = spread(train if subject.split == "test" else subject.splits.train, LARGEST_TRAINING)
-    labels, judged_labels = examples.labels, subject.examples.labels
-    if labels is None or judged_labels is None or not 2 <= len(np.unique(labels)) <= LARGEST_CLASSES:
+    trainings, note = _trainings(subject, train)
+    judged_labels = subject.examples.labels
+    if judged_labels is None or not all(_is_of_classes(examples.labels) for examples in trainings):
         return {}, {}
+    name = ACCURACY
+    if subject.config.conditional:
+        name, note = TOLD_ACCURACY, f"{note}; the encoder was told the class"
+    judged = _means_and_pixels(subject.model, subject.batches(BATCH))
+    # One row for each training, one column for the latents and for each of the references.
+    correct = np.array([_correct(subject, examples, judged, judged_labels) for examples in trainings])
+    latents, *references = (
+        {name: mean_estimate(column, "1", subject.seed, note=note)} for column in correct.mean(axis=0)
+    )
+    return latents, dict(zip(REFERENCES, references, strict=True))
+
+
+def _trainings(subject: Subject, train: "Examples") -> tuple[list["Examples"], str]:
+    """What a probe is trained on, one after the other, and how to say so: the protocol of a dataset that has one."""
+    if subject.split == "test" and (folds := official_folds(subject.config)):
+        note = f"of logistic regression, mean over {len(folds)} official folds of {len(folds[0]):,} training examples"
+        return [train.subset(fold) for fold in folds], note
+    examples = spread(train if subject.split == "test" else subject.splits.train, LARGEST_TRAINING)
+    return [examples], f"of logistic regression on {len(examples):,} training examples"
+
+
+def _is_of_classes(labels: np.ndarray | None) -> bool:
+    return labels is not None and 2 <= len(np.unique(labels)) <= LARGEST_CLASSES
+
+
+def _correct(
+    subject: Subject, examples: "Examples", judged: tuple[np.ndarray, np.ndarray], judged_labels: np.ndarray
+) -> list[np.ndarray]:
+    """Whether each judged example is named rightly, `(M,)`: by the latents, the pixels, and as many components."""
     config = subject.config.model_copy(update={"seed": 0, "batch_size": BATCH})
     batches = evaluation_batches(examples, config, subject.splits.spec.example_shape, "train").as_numpy_iterator()
     means, pixels = _means_and_pixels(subject.model, batches)
-    judged_means, judged_pixels = _means_and_pixels(subject.model, subject.batches(BATCH))
+    judged_means, judged_pixels = judged
     pca = PCA(min(means.shape[1], *pixels.shape), random_state=subject.seed).fit(pixels)
-    name, note = ACCURACY, f"of logistic regression on {len(labels):,} training examples"
-    if subject.config.conditional:
-        name, note = TOLD_ACCURACY, f"{note}; the encoder was told the class"
-
-    def score(features: np.ndarray, judged: np.ndarray) -> Scores:
-        correct = linear_probe(features, labels, judged, judged_labels)
-        return {name: mean_estimate(correct, "1", subject.seed, note=note)}
-
-    rows = (score(pixels, judged_pixels), score(pca.transform(pixels), pca.transform(judged_pixels)))
-    return score(means, judged_means), dict(zip(REFERENCES, rows, strict=True))
+    labels = examples.labels
+    assert labels is not None  # or there would be nothing to name
+    return [
+        linear_probe(features, labels, wanted, judged_labels)
+        for features, wanted in (
+            (means, judged_means),
+            (pixels, judged_pixels),
+            (pca.transform(pixels), pca.transform(judged_pixels)),
+        )
+    ]
 
 
 def _means_and_pixels(model: "VAE", batches: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
