@@ -41,7 +41,7 @@ TOY_DEFAULTS: dict[str, Any] = {
     "hidden_sizes": (64, 64, 64),
     "activation": "leaky_relu",
     "likelihood": "learned_gaussian",
-    "sigma": 0.1,  # from 1, all of `circles` but its radius of 0.56 is called noise, and stays it
+    "sigma": 0.3,  # from 1, both circles are called noise, and stay it
     "epochs": 100,
     "sample_every": 100,
 }
