@@ -233,3 +233,65 @@ def test_the_run_is_found_in_the_model_folder(tmp_path, inside):
 def test_a_model_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(InputError, match="must be one run folder"):
         find_run(tmp_path)
+
+
+# A run that was told the classes
+
+
+@pytest.fixture(scope="module")
+def conditional():
+    keras.utils.set_random_seed(3)
+    return vae_tf.build_vae(SHAPE, latent_dim=2, arch="dense", hidden_sizes=(6,), variant="plain", num_classes=3)
+
+
+@pytest.fixture(scope="module")
+def told(conditional):
+    """(action, ...) -> status and document."""
+    service = Service(conditional)
+
+    def call(action, **document):
+        body = io.BytesIO(json.dumps({"action": action, **document}).encode())
+        answer = service.answer(body, "application/json", {})
+        return answer.status, json.loads(answer.body)
+
+    return call
+
+
+LABELS = [0, 1, 2, 1, 0]
+
+
+@pytest.mark.parametrize(("document", "labels"), [({}, [0, 1, 2, 0]), ({"label": 2}, [2, 2, 2, 2])])
+def test_samples_are_of_the_class_asked_for_or_of_all_in_turn(told, conditional, document, labels):
+    drawn = [pixels_of(base64.b64decode(file)) for file in told("sample", n=4, seed=7, **document)[1]["pictures"]]
+    expected = conditional.sample(4, seed=7, labels=labels)[..., 0]
+    np.testing.assert_allclose(np.array(drawn) / 255, expected, atol=HALF_A_GREY_STEP)
+
+
+def test_pictures_come_with_their_classes(told, conditional):
+    latents = told("encode", pictures=FILES, labels=LABELS)[1]["latents"]
+    np.testing.assert_allclose(latents, conditional.encode(PICTURES, LABELS), rtol=1e-4, atol=1e-6)
+
+
+def test_the_class_of_one_picture_comes_in_the_query(conditional):
+    query = {"action": "reconstruct", "labels": "2"}
+    answer = Service(conditional).answer(io.BytesIO(png(PIXELS[0])), "image/png", query)
+    expected = conditional.reconstruct(PICTURES[:1], np.array([2]))[0, ..., 0]
+    np.testing.assert_allclose(pixels_of(answer.body) / 255, expected, atol=HALF_A_GREY_STEP)
+
+
+@pytest.mark.parametrize("document", [{}, {"labels": [0]}, {"labels": [0, 1, 3, 1, 0]}, {"labels": []}])
+def test_classes_that_do_not_fit_are_refused(told, document):
+    status, answer = told("score", pictures=FILES, **document)
+    assert status == 400
+    assert "labels must be a class from 0 to 2 for each picture" in answer["message"]
+
+
+def test_classes_for_a_run_that_was_not_told_are_refused(refused):
+    body = json.dumps({"action": "sample", "label": 1}).encode()
+    assert refused(body) == (400, "Labels are for a run trained with --conditional. Received: labels for another")
+
+
+def test_a_run_of_rows_is_not_served():
+    rows = vae_tf.build_vae((2,), 2, "dense", likelihood="gaussian", hidden_sizes=(4,))
+    with pytest.raises(InputError, match="An endpoint serves a run of pictures"):
+        Service(rows)
