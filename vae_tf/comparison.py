@@ -128,12 +128,12 @@ def how_to_read(comparison: Comparison) -> list[str]:
     """Returns the sentences that explain the score table, with what could not be compared and why."""
     sentences = [
         "Arrows show what is better; a score without one describes and ranks nothing.",
-        "± is the standard deviation over seeds where a group has several, else the standard error over pictures.",
+        "± is the standard deviation over seeds where a group has several, else the standard error over examples.",
     ]
     if len(comparison.groups) > 1:
         sentences.append(
             f"Marked is what is better than every other beyond the {CONFIDENCE:.0%} interval of the difference, which "
-            "pairs the pictures and counts the spread between seeds."
+            "pairs the examples and counts the spread between seeds."
         )
         if any(len(group.runs) == 1 for group in comparison.groups):
             sentences.append("With a single seed, a difference says nothing of other seeds.")
@@ -162,8 +162,8 @@ def sections(comparison: Comparison) -> list[Section]:
         Section("Scores", " ".join(how_to_read(comparison)), table=score_table(comparison)),
         Section(
             "What the sample scores mean",
-            "The same scores for training pictures, for noise, and for a normal distribution and a mixture of normals "
-            "on principal components of the training pictures, as many as the first run has latents.",
+            "The same scores for training examples and for simple generators: a normal distribution and a mixture of "
+            "normals on principal components, as many as the first run has latents, and noise for pictures.",
             table=reference_table(comparison),
         ),
         *_probe_sections(comparison),
@@ -176,7 +176,8 @@ def lead(comparison: Comparison) -> str:
     data = {
         f"{evaluation.metrics['dataset']}, {'x'.join(map(str, evaluation.metrics['example_shape']))}, "
         f"{evaluation.metrics['settings']['split']} split of "
-        f"{evaluation.metrics['metrics']['elbo']['num_examples']:,} pictures"
+        f"{evaluation.metrics['metrics']['elbo']['num_examples']:,} "
+        f"{'pictures' if len(evaluation.metrics['example_shape']) > 1 else 'rows'}"
         for evaluation in comparison.evaluations.values()
     }
     return f"{' against '.join(map(_counted, comparison.groups))} on {'; '.join(sorted(data))}."
@@ -225,7 +226,7 @@ def _samples_section(comparison: Comparison) -> Section:
 
 
 def _reconstructions_section(comparison: Comparison) -> Section:
-    alt = f"Test pictures, and below them their reconstructions by {_labels(comparison)}"
+    alt = f"Test examples, and below them their reconstructions by {_labels(comparison)}"
     picture = report.picture(reconstructions_figure(comparison), alt, wide=True)
     return Section("Reconstructions", "The first run of each group, its posterior means decoded.", [picture])
 
@@ -300,7 +301,7 @@ def _runs_table(comparison: Comparison) -> Table:
             told = report.number(elbo["value"], elbo["standard_error"])
             cells = (name, group.label, evaluation.config.seed, evaluation.config.epochs, told)
             lines.append([Cell(str(cell)) for cell in cells])
-    return Table(["run", "group", "seed", "epochs", "ELBO, nats per image"], lines)
+    return Table(["run", "group", "seed", "epochs", "ELBO, nats per example"], lines)
 
 
 def _row_as_json(row: Row) -> dict[str, Any]:

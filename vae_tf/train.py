@@ -118,8 +118,9 @@ def _shown(config: RunConfig, splits: "Splits") -> "tuple[Any, np.ndarray | None
 
 def _describe(config: RunConfig, splits: "Splits", model: "VAE", run: "RunDir", device: str) -> None:
     spec = splits.spec
-    shape = "x".join(map(str, spec.example_shape))
-    noun = "pictures" if spec.noun == "image" else "rows"
+    is_of_pictures = spec.noun == "image"
+    shape = "x".join(map(str, spec.example_shape)) if is_of_pictures else f"{spec.example_shape[0]} features"
+    noun = "pictures" if is_of_pictures else "rows"
     parameters = f"{model.encoder.count_params():,} + {model.decoder.count_params():,} parameters"
     print(
         f"Data    {spec.name}, {shape}: {spec.num_train:,} train, {spec.num_val:,} val, {spec.num_test:,} test {noun}"
