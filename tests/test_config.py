@@ -426,7 +426,10 @@ def test_what_is_said_wins_over_the_defaults_of_a_toy_set():
         ({"data_dir": "x"}, "data_dir needs pictures"),
         ({"binarize": "static"}, "binarize needs pictures"),
         ({"corrupt": "mask:0.5"}, "corrupt needs pictures"),
-        ({"likelihood": "bernoulli", "sigma": None}, "needs likelihood gaussian or learned_gaussian"),
+        (
+            {"likelihood": "bernoulli"},
+            "likelihood must be gaussian or learned_gaussian. Received: likelihood=bernoulli",
+        ),
     ],
 )
 def test_what_a_toy_set_can_not_do_is_told(values, reason):

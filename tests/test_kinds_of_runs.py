@@ -135,6 +135,11 @@ def test_samples_of_all_classes_are_a_row_each(runs):
     assert len(drawn(runs, "conditional", "--label", "all")["labels"]) == 8 * NUM_CLASSES
 
 
+def test_samples_of_points_are_enough_to_see_a_shape(runs):
+    assert len(drawn(runs, "moons")["samples"]) == 2_000
+    assert len(drawn(runs, "blobs", "--label", "all")["samples"]) == 3 * 500
+
+
 def test_samples_without_a_label_take_the_classes_in_turn(runs):
     assert drawn(runs, "conditional", "--num", 5)["labels"].tolist() == [0, 1, 2, 0, 1]
 
@@ -167,7 +172,8 @@ def test_a_label_there_is_not_is_told(runs, refused, kind, words, reason):
 @pytest.mark.parametrize("command", [evaluate, sample])
 def test_classes_that_have_changed_since_training_are_told(runs, refused, command, tmp_path):
     with np.load(runs / "data.npz") as data:
-        np.savez(tmp_path / "other.npz", **{**data, "y_test": data["y_test"] + 1})
+        labels = {name: np.where(data[name] == 0, 3, data[name]) for name in ("y_train", "y_test")}
+        np.savez(tmp_path / "other.npz", **{**data, **labels})
     words = ["--reconstruct"] if command is sample else []
     reason = refused(command, "--run", runs / "conditional", "--data-dir", tmp_path / "other.npz", *words)
     assert "The data must have the 3 classes that the run was trained with. Received: 4 classes" in reason
@@ -181,3 +187,61 @@ def test_conditional_on_data_without_classes_is_told(refused, tmp_path):
 
 def test_features_of_pictures_for_points_are_told(runs, refused):
     assert "features=inception needs pictures" in refused(evaluate, "--run", runs / "moons", "--features", "inception")
+
+
+def test_runs_of_points_and_of_pictures_are_not_compared(runs, refused):
+    reason = refused(compare, runs / "moons", runs / "restoring", "--out", runs / "mixed")
+    assert reason == "error: compare takes runs of pictures or runs of points. Received: both; leave some out"
+
+
+# Classes with names
+
+
+def animals(folder, names):
+    rng = np.random.default_rng(0)
+    for number, name in enumerate(names):
+        (folder / name).mkdir(parents=True)
+        for index in range(10):
+            pixels = (rng.random((8, 8)) * 60 + 90 * number).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{index}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def named(runs):
+    data = animals(runs / "animals", ["ant", "bee", "cat"])
+    words = ["--dataset", "folder", "--data-dir", data, "--image-size", 8, "--channels", 1, "--arch", "dense"]
+    call(train, *words, "--conditional", "--hidden-sizes", 16, "--epochs", 1, "--run-dir", runs / "named")
+    return runs
+
+
+def test_training_says_which_number_is_which_class(named, capsys):
+    data = named / "animals"
+    words = ["--dataset", "folder", "--data-dir", data, "--image-size", 8, "--arch", "dense", "--epochs", 1]
+    call(train, *words, "--conditional", "--run-dir", named / "again")
+    assert "Classes 3: 0 ant, 1 bee, 2 cat" in capsys.readouterr().out
+
+
+def test_a_class_is_asked_for_by_its_name(named):
+    assert drawn(named, "named", "--label", "bee", "--num", 3)["labels"].tolist() == [1, 1, 1]
+
+
+def test_a_name_there_is_not_is_told(named, refused):
+    reason = refused(sample, "--run", named / "named", "--label", "dog")
+    assert "label must be a class of the run, 0 to 2 or one of ant, bee, cat, or all. Received: label=dog" in reason
+
+
+def test_classes_of_other_names_are_told(named, refused):
+    other = animals(named / "others", ["bat", "bee", "cat"])
+    reason = refused(sample, "--run", named / "named", "--data-dir", other, "--reconstruct")
+    assert "the classes that the run was trained with, ant, bee, cat. Received: bat, bee, cat" in reason
+
+
+def test_few_pictures_are_evaluated_but_for_their_samples(named, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(named / "cache"))
+    call(evaluate, "--run", named / "named", "--nll-images", 2, "--nll-samples", 5)
+    assert "warning: Sample scores need more pictures than the 64 features" in capsys.readouterr().err
+    metrics = json.loads((named / "named" / "metrics.json").read_text())
+    assert "elbo" in metrics["metrics"]
+    assert not any("frechet" in name for name in metrics["metrics"])
+    assert "What the sample scores mean" not in (named / "named" / "report.html").read_text()

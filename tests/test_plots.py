@@ -247,9 +247,9 @@ def clipped(figure, *parts):
     return any(box.x0 < 0 or box.y0 < 0 or box.x1 > width or box.y1 > height for box in boxes)
 
 
-def test_traversals_stand_beside_their_labels_and_below_their_values():
+def test_rows_stand_beside_their_names_and_below_those_of_the_columns():
     rows = {f"z{row}: 12.34 nats": random_pictures(6, (28, 28, 1))[row::2] for row in range(2)}
-    figure = plots.traversal_grid(rows, [-3.0, 0.0, 1.5], "title")
+    figure = plots.named_rows(rows, "title", ["-3", "0", "1.5"])
     texts = [text.get_text().strip() for text in figure.texts]
     assert texts == ["title", *rows, "-3", "0", "1.5"]
     assert not clipped(figure, *figure.texts)
@@ -261,8 +261,8 @@ def test_traversals_stand_beside_their_labels_and_below_their_values():
             np.testing.assert_allclose(tile(canvas, row, column, (28, 28, 1))[..., 0], expected, atol=1)
 
 
-def test_labels_of_traversals_do_not_reach_into_the_pictures():
-    figure = plots.traversal_grid({"z127: 10.00 nats": np.ones((7, 28, 28, 1))}, range(7), "")
+def test_names_of_rows_do_not_reach_into_the_pictures():
+    figure = plots.named_rows({"z127: 10.00 nats": np.ones((7, 28, 28, 1))}, "", list(map(str, range(7))))
     label = figure.texts[1].get_window_extent(FigureCanvasAgg(figure).get_renderer())
     assert label.x1 < figure.axes[0].get_window_extent().x0
 

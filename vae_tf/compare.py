@@ -12,6 +12,7 @@ from vae_tf import cli
 from vae_tf.config import RunConfig, Seed, UserPath, Variant
 from vae_tf.errors import InputError
 from vae_tf.evaluate import EvaluateSettings, evaluate_run
+from vae_tf.registry import TOY_DATASETS
 from vae_tf.rundir import RunDir, replacing
 from vae_tf.train import run_training
 
@@ -133,8 +134,12 @@ def compare_runs(
         device: Where to compute.
 
     Raises:
-        InputError: The device is not there. A run's data, model or files can't be read, or can't be evaluated.
+        InputError: The device is not there. Some runs are of pictures and some of points. A run's data, model or files
+            can't be read, or can't be evaluated.
     """
+    of_points = {run.read_config().dataset in TOY_DATASETS for run in runs}
+    if len(of_points) > 1:
+        raise InputError("compare takes runs of pictures or runs of points. Received: both; leave some out")
     cli.load_tensorflow()
 
     from vae_tf.comparison import compared

@@ -160,12 +160,7 @@ def sections(comparison: Comparison) -> list[Section]:
         *latent_page.sections(comparison.latents),
         _curves_section(comparison),
         Section("Scores", " ".join(how_to_read(comparison)), table=score_table(comparison)),
-        Section(
-            "What the sample scores mean",
-            "The same scores for training examples and for simple generators: a normal distribution and a mixture of "
-            "normals on principal components, as many as the first run has latents, and noise for pictures.",
-            table=reference_table(comparison),
-        ),
+        *_reference_sections(comparison),
         *_probe_sections(comparison),
         Section("Runs", table=_runs_table(comparison)),
     ]
@@ -203,6 +198,16 @@ def _beside(comparison: Comparison, names: Sequence[str]) -> Table:
             theirs = [report.number(s[row.name]["value"], s[row.name]["standard_error"]) for s in references.values()]
             lines.append([Cell(row.name + ARROWS[row.better]), *map(Cell, ours), *map(Cell, theirs)])
     return Table(["score", *labels, *(name.replace("_", " ") for name in references)], lines)
+
+
+def _reference_sections(comparison: Comparison) -> list[Section]:
+    """Nothing where there were too few examples for such scores."""
+    table = reference_table(comparison)
+    text = (
+        "The same scores for training examples and for simple generators: a normal distribution and a mixture of "
+        "normals on principal components, as many as the first run has latents, and noise for pictures."
+    )
+    return [Section("What the sample scores mean", text, table=table)] if table.rows else []
 
 
 def _probe_sections(comparison: Comparison) -> list[Section]:

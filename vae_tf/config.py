@@ -43,7 +43,7 @@ TOY_DEFAULTS: dict[str, Any] = {
     "likelihood": "learned_gaussian",
     "sigma": 0.3,  # from 1, both circles are called noise, and stay it
     "batch_size": 512,
-    "learning_rate": 5e-3,  # with few steps of large batches, as near to the data in a third of the time
+    "learning_rate": 5e-3,  # ends nearer to the data than 100 epochs of batches of 128 at 1e-3, in about the same time
     "epochs": 300,
     "sample_every": 300,
 }
@@ -149,7 +149,7 @@ class DataConfig(Config):
 
     dataset: Annotated[str, _one_of("dataset", registry.DATASETS)] = "fashion_mnist_sample"
     """fashion_mnist_sample (embedded), fashion_mnist, mnist, cifar10, stl10, stl10_unlabeled, folder, npz or npy; or
-    points of a plane: moons, circles, blobs."""
+    points of a plane: moons, circles, blobs, whose defaults are others (dense, plain, 2 latents, learned_gaussian)."""
     data_dir: UserPath | None = None
     """Where the data is: a folder (folder, or a named set on disk) or a file (npz, npy, .txt list for folder)."""
     image_size: Annotated[str, BeforeValidator(_image_size)] | None = None
@@ -232,16 +232,13 @@ class RunConfig(DataConfig, ModelConfig):
             return values
         if values.get("arch", "dense") != "dense":
             raise InputError(f"dataset={values['dataset']} needs arch=dense. Received: arch={values['arch']}")
-        return {**TOY_DEFAULTS, **values}
-
-    @model_validator(mode="after")
-    def _values_the_likelihood_has(self) -> Self:
-        if self.dataset in registry.TOY_DATASETS and not self.likelihood.endswith("gaussian"):
+        likelihood = values.get("likelihood", "gaussian")
+        if likelihood in registry.LIKELIHOODS and likelihood not in ("gaussian", "learned_gaussian"):
             raise InputError(
-                f"dataset={self.dataset} has values of any size and needs likelihood gaussian or learned_gaussian. "
-                f"Received: likelihood={self.likelihood}"
+                f"dataset={values['dataset']} has values of any size: likelihood must be gaussian or learned_gaussian. "
+                f"Received: likelihood={likelihood}"
             )
-        return self
+        return {**TOY_DEFAULTS, **values}
 
     @classmethod
     def from_yaml(cls, path: Path) -> Self:

@@ -31,9 +31,10 @@ def sample_figure(model: "VAE", seed: int, when: str) -> Figure:
     """
     if model.num_classes is None:
         return plots.picture_grid(model.sample(SAMPLES, seed), COLUMNS, f"Prior samples{when}")
-    classes = np.repeat(np.arange(min(model.num_classes, MOST_CLASSES)), COLUMNS)
-    samples = model.sample(len(classes), seed, classes)
-    return plots.picture_grid(samples, COLUMNS, f"Prior samples, a row for each class{when}")
+    shown = np.arange(min(model.num_classes, MOST_CLASSES))
+    samples = model.sample(len(shown) * COLUMNS, seed, np.repeat(shown, COLUMNS))
+    rows = samples.reshape(len(shown), COLUMNS, *samples.shape[1:])
+    return plots.named_rows(dict(zip(map(str, shown), rows, strict=True)), f"Prior samples of each class{when}")
 
 
 def reconstruction_figure(model: "VAE", seen: "Observed", when: str = "") -> Figure:

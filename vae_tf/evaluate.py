@@ -101,7 +101,12 @@ def _measured(subject: "Subject", settings: EvaluateSettings) -> tuple["Scores",
     from vae_tf.metrics.rows import RowJudge
 
     train = suite.whole_train_split(subject.config)
-    judge = (suite.SampleJudge if subject.is_of_pictures else RowJudge)(subject, train, settings.features)
+    try:
+        judge = (suite.SampleJudge if subject.is_of_pictures else RowJudge)(subject, train, settings.features)
+        samples, references = judge.model_scores(), judge.reference_scores()
+    except suite.TooFewPicturesError as error:
+        print(f"warning: {error}; they are left out", file=sys.stderr)
+        samples, references = {}, {}
     latents, per_dimension = suite.latent_scores(subject)
     probe, probe_references = probe_scores(subject, train)
     scores = {
@@ -109,9 +114,9 @@ def _measured(subject: "Subject", settings: EvaluateSettings) -> tuple["Scores",
         **latents,
         **probe,
         **suite.reconstruction_scores(subject),
-        **judge.model_scores(),
+        **samples,
     }
-    references = {**judge.reference_scores(), **probe_references}
+    references = {**references, **probe_references}
     return scores, {
         "dataset": subject.config.dataset,
         "example_shape": list(subject.splits.spec.example_shape),

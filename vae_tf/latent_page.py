@@ -75,5 +75,5 @@ def _map(label: str, view: LatentView) -> Picture:
 
 
 def _traversals(label: str, traversal: Traversal) -> Picture:
-    figure = plots.traversal_grid(traversal.rows, traversal.values.tolist(), label)
+    figure = plots.named_rows(traversal.rows, label, traversal.columns)
     return report.picture(figure, f"Traversals of {len(traversal.dimensions)} latent dimensions of {label}")

@@ -29,10 +29,11 @@ CURVES = "curves.png"
 SAMPLES = "samples"
 RECONSTRUCTIONS = "reconstructions"
 CHECKPOINTS = "checkpoints"
+CLASSES = "classes.json"
 METRICS = "metrics.json"
 PER_IMAGE = "per_image.npz"
 REPORT = "report.html"
-FILES = (CONFIG, HISTORY, MODEL, CURVES, METRICS, PER_IMAGE, REPORT)
+FILES = (CONFIG, CLASSES, HISTORY, MODEL, CURVES, METRICS, PER_IMAGE, REPORT)
 METRICS_KEYS = (
     "dataset",
     "example_shape",
@@ -147,7 +148,7 @@ class RunDir:
         """Raises where the model of the run was trained on other data than there is now.
 
         Raises:
-            InputError: The examples have another shape, or a conditional model knows another number of classes.
+            InputError: The examples have another shape, or a conditional model knows other classes.
         """
         if model.example_shape != spec.example_shape:
             raise InputError(
@@ -159,6 +160,28 @@ class RunDir:
                 f"The data must have the {model.num_classes} classes that the run was trained with. "
                 f"Received: {spec.num_classes} classes; train it again, or name the old data with --data-dir"
             )
+        known = self.read_classes()
+        if known is not None and known != spec.class_names:
+            raise InputError(
+                f"The data must have the classes that the run was trained with, {', '.join(known)}. "
+                f"Received: {', '.join(spec.class_names or ['none with a name'])}; name the old data with --data-dir"
+            )
+
+    def write_classes(self, names: Sequence[str]) -> None:
+        """Writes `classes.json`: what the classes of a conditional run are called, in the order of the labels."""
+        with replacing(self.path / CLASSES) as partial:
+            partial.write_text(json.dumps(list(names)), encoding="utf-8")
+
+    def read_classes(self) -> tuple[str, ...] | None:
+        """Returns the names in `classes.json`, `None` where the classes of the run have none.
+
+        Raises:
+            InputError: The file is damaged.
+        """
+        if not (self.path / CLASSES).exists():
+            return None
+        with _readable(self.path / CLASSES, "train") as path:
+            return tuple(map(str, json.loads(path.read_text(encoding="utf-8"))))
 
     def write_history(self, history: Sequence[dict[str, float]]) -> None:
         """Writes `history.csv`, one row per epoch."""

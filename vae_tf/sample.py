@@ -37,7 +37,7 @@ class SampleOptions(Config):
     """Samples (of each class with --label all), reconstructions, rows of interpolations, or traversed dimensions.
     Default: 64, 8, 10, 8 or 10."""
     label: str | None = None
-    """Class of the samples of a conditional run, as 3, or all for a row of each. Default: the classes in turn."""
+    """Class of the samples of a conditional run, by number or name, or all for a row of each. Default: in turn."""
     seed: Seed | None = None
     """Seed of the prior samples. Default: 0."""
     out: UserPath | None = None
@@ -109,22 +109,26 @@ def _drawn(options: SampleOptions, run: "RunDir", model: "VAE") -> Drawn:
         return _reconstructions(run, model, options.num)
     if options.interpolate:
         return _interpolations(run, model, options.num)
-    return _samples(options, model)
+    return _samples(options, model, run.read_classes())
 
 
-def _samples(options: SampleOptions, model: "VAE") -> Drawn:
+def _samples(options: SampleOptions, model: "VAE", class_names: tuple[str, ...] | None) -> Drawn:
     from vae_tf import drawing, plots
 
-    classes, columns = _classes(options, model)
-    count = (options.num or drawing.SAMPLES) if classes is None else len(classes)
-    temperature = 1.0 if options.temperature is None else options.temperature
     of_points = drawing.is_of_points(model)
+    names = class_names or tuple(map(str, range(model.num_classes or 0)))
+    default, of_each = (drawing.POINTS, 500) if of_points else (drawing.SAMPLES, drawing.COLUMNS)
+    classes = _classes(options, names, default, of_each)
+    count = (options.num or default) if classes is None else len(classes)
+    temperature = 1.0 if options.temperature is None else options.temperature
     samples = model.sample(count, options.seed or 0, classes, temperature=temperature, mean=not of_points)
     arrays = {"samples": samples} if classes is None else {"samples": samples, "labels": classes}
     if of_points:
         return Drawn("samples", arrays, plots.point_panels({"Prior samples": plots.Points(samples, classes)}))
-    title = "Prior samples, a row for each class" if options.label == ALL else "Prior samples"
-    return Drawn("samples", arrays, plots.picture_grid(samples, min(columns, count), title))
+    if options.label == ALL:
+        rows = dict(zip(names, samples.reshape(len(names), -1, *samples.shape[1:]), strict=True))
+        return Drawn("samples", arrays, plots.named_rows(rows, "Prior samples of each class"))
+    return Drawn("samples", arrays, plots.picture_grid(samples, min(drawing.COLUMNS, count), "Prior samples"))
 
 
 def _traversals(run: "RunDir", model: "VAE", num: int | None) -> Drawn:
@@ -143,28 +147,31 @@ def _traversals(run: "RunDir", model: "VAE", num: int | None) -> Drawn:
     traversal = traverse(model, config, splits, encoded, num or LARGEST_NUM_DIMENSIONS)
     title = "One latent dimension at a time, from -3 to 3"
     arrays = traversal._asdict()
-    return Drawn("traversals", arrays, plots.traversal_grid(traversal.rows, traversal.values.tolist(), title))
+    return Drawn("traversals", arrays, plots.named_rows(traversal.rows, title, traversal.columns))
 
 
-def _classes(options: SampleOptions, model: "VAE") -> tuple[np.ndarray | None, int]:
-    """The class of each sample, `None` where there are none, and how many samples fill a row."""
-    from vae_tf.drawing import COLUMNS, SAMPLES
-
-    if model.num_classes is None:
+def _classes(options: SampleOptions, names: tuple[str, ...], default: int, of_each: int) -> np.ndarray | None:
+    """The class of each sample, `None` for a run without classes; where no number is asked for `default` samples."""
+    if not names:
         if options.label is not None:
             raise InputError(f"label needs a run trained with --conditional. Received: label={options.label}")
-        return None, COLUMNS
+        return None
     if options.label == ALL:
-        columns = options.num or COLUMNS
-        return np.repeat(np.arange(model.num_classes), columns), columns
-    count = options.num or SAMPLES
+        return np.repeat(np.arange(len(names)), options.num or of_each)
+    count = options.num or default
     if options.label is None:
-        return np.arange(count) % model.num_classes, COLUMNS
-    if not options.label.isdecimal() or int(options.label) >= model.num_classes:
-        raise InputError(
-            f"label must be a class of the run, 0 to {model.num_classes - 1}, or all. Received: label={options.label}"
-        )
-    return np.full(count, int(options.label)), COLUMNS
+        return np.arange(count) % len(names)
+    return np.full(count, _class_of(options.label, names))
+
+
+def _class_of(label: str, names: tuple[str, ...]) -> int:
+    """The number of a class, given by its number or by its name."""
+    if label in names:
+        return names.index(label)
+    if label.isdecimal() and int(label) < len(names):
+        return int(label)
+    named = "" if names[0] == "0" else f" or one of {', '.join(names)}"
+    raise InputError(f"label must be a class of the run, 0 to {len(names) - 1}{named}, or all. Received: label={label}")
 
 
 def _reconstructions(run: "RunDir", model: "VAE", num: int | None) -> Drawn:

@@ -76,6 +76,8 @@ def run_training(config: RunConfig, run_dir: Path, *, overwrite: bool = False, t
         shown = _shown(config, splits)
         run = RunDir.create(run_dir, overwrite=overwrite)
         run.write_config(config)
+        if config.conditional and splits.spec.class_names is not None:
+            run.write_classes(splits.spec.class_names)
         _describe(config, splits, model, run, device)
         with tracking.Tracker(config, run.path, on=is_tracked) as tracker:
             _fit(model, config, splits, shown, run, tracker)
@@ -127,7 +129,8 @@ def _describe(config: RunConfig, splits: "Splits", model: "VAE", run: "RunDir", 
     )
     if config.conditional:
         print(f"Classes {_classes(spec)}")
-    print(f"Model   {config.arch} {config.variant}, {config.latent_dim} latent dimensions, {parameters}")
+    latents = f"{config.latent_dim} latent dimension{'s' * (config.latent_dim > 1)}"
+    print(f"Model   {config.arch} {config.variant}, {latents}, {parameters}")
     print(f"Device  {device}")
     print(f"Run     {run.path}", flush=True)
 

@@ -334,7 +334,8 @@ def test_home_of_a_user_there_is_not_is_an_input_error():
 def test_conditional_needs_classes(tmp_path):
     path = npz(tmp_path / "data.npz", labelled=False)
     assert error_of(dataset="npz", data_dir=path, conditional=True) == (
-        "conditional needs data with a class for each picture. Received: dataset=npz without labels"
+        "conditional needs data with a class for each picture. Received: dataset=npz, whose train split has none; "
+        "leave --conditional out, or add the labels"
     )
 
 
@@ -348,3 +349,20 @@ def test_conditional_needs_classes_that_are_numbered_from_0(tmp_path):
     np.savez(tmp_path / "x.npz", x_train=numbered(40), x_test=numbered(40), y_train=labels, y_test=labels)
     message = error_of(dataset="npz", data_dir=str(tmp_path / "x.npz"), conditional=True)
     assert message == "conditional needs classes numbered from 0, at most 10,000 of them. Received: a label of 123456"
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "reason"),
+    [
+        (np.arange(40) % 2, np.arange(40) % 3, "every class among the training pictures. Received: 2 in the test"),
+        (np.zeros(40, int), np.zeros(40, int), "conditional needs at least two classes to train on. Received: 1"),
+    ],
+)
+def test_conditional_needs_classes_it_can_learn(tmp_path, train, test, reason):
+    np.savez(tmp_path / "x.npz", x_train=numbered(40), x_test=numbered(40), y_train=train, y_test=test)
+    assert reason in error_of(dataset="npz", data_dir=str(tmp_path / "x.npz"), conditional=True)
+
+
+def test_conditional_says_which_split_has_no_classes(tmp_path):
+    np.savez(tmp_path / "x.npz", x_train=numbered(40), x_test=numbered(40), y_train=np.arange(40) % 2)
+    assert "whose test split has none" in error_of(dataset="npz", data_dir=str(tmp_path / "x.npz"), conditional=True)

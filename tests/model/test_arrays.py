@@ -82,3 +82,16 @@ def test_rows_go_the_same_ways():
     assert vae.interpolate(rows[:2], rows[2:4], 6).shape == (2, 6, 4)
     terms = vae.elbo_terms(rows, num_samples=3, seed=0)
     assert terms.log_likelihood.shape == (3, 5)
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8, 1), (3, 8, 9), (0, 8, 9, 1), (8, 9, 1), ()])
+@pytest.mark.parametrize("method", ["encode", "reconstruct"])
+def test_data_of_another_shape_is_refused_in_one_line(vae, method, shape):
+    with pytest.raises(ValueError, match=r"must have shape \(N, 8, 9, 1\), N at least 1\. Received: \("):
+        getattr(vae, method)(np.zeros(shape, "float32"))
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (3,), (0, 3)])
+def test_latents_of_another_shape_are_refused_in_one_line(vae, shape):
+    with pytest.raises(ValueError, match=r"must have shape \(N, 3\), N at least 1\. Received: \("):
+        vae.decode(np.zeros(shape, "float32"))

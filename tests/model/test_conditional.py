@@ -130,6 +130,15 @@ def test_fit_stops_at_a_label_out_of_range(label):
         vae.fit([pictures(), np.array([0, 1, 2, 0, label])], verbose=0)
 
 
-def test_a_model_has_at_least_one_class():
-    with pytest.raises(InputError, match=r"num_classes must be at least 1\. Received: num_classes=0"):
-        tiny(0)
+@pytest.mark.parametrize("num_classes", [0, 2.5])
+def test_a_model_has_a_whole_number_of_classes(num_classes):
+    reason = f"num_classes must be a whole number of at least 1. Received: num_classes={num_classes}"
+    with pytest.raises(InputError, match=reason):
+        tiny(num_classes)
+
+
+def test_classes_for_a_model_without_any_are_told():
+    vae = tiny(None)
+    vae.compile(keras.optimizers.Adam(), jit_compile=False)
+    with pytest.raises(TypeError, match="takes data alone: it is not conditional"):
+        vae.fit([pictures(), LABELS], verbose=0)

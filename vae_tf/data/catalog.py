@@ -55,13 +55,12 @@ def load_splits(config: DataConfig) -> Splits:
     train, test, class_names = _raw_splits(config)
     if test is None:
         train, test = _split(train, TEST_FRACTION, TEST_SPLIT_SEED, "a test split")
+    if config.conditional:
+        _check_classes(config, train.labels, test.labels)
     val = None
     if config.val_fraction > 0:
         train, val = _split(train, config.val_fraction, config.seed, f"val_fraction={config.val_fraction}")
-    labels = [part.labels for part in (train, val, test) if part is not None]
-    num_classes = _num_classes(labels)
-    if config.conditional:
-        _check_classes(config, labels)
+    num_classes = _num_classes([part.labels for part in (train, val, test) if part is not None])
     spec = DatasetSpec(
         name=config.dataset,
         example_shape=_example_shape(config, train.example_shape),
@@ -89,16 +88,28 @@ def load_parts(config: DataConfig) -> tuple[tuple[int, ...], dict[str, Examples]
     return _example_shape(config, train.example_shape), parts
 
 
-def _check_classes(config: DataConfig, labels: list[np.ndarray | None]) -> None:
-    if any(part is None for part in labels):
-        raise InputError(
-            f"conditional needs data with a class for each picture. Received: dataset={config.dataset} without labels"
-        )
-    largest = max(part.max() for part in labels if part is not None)
-    if largest >= LARGEST_NUM_CLASSES:
+def _check_classes(config: DataConfig, train: np.ndarray | None, test: np.ndarray | None) -> None:
+    """Raises where a conditional model could not learn the classes."""
+    for split, labels in (("train", train), ("test", test)):
+        if labels is None:
+            raise InputError(
+                "conditional needs data with a class for each picture. Received: "
+                f"dataset={config.dataset}, whose {split} split has none; leave --conditional out, or add the labels"
+            )
+    assert train is not None
+    assert test is not None
+    known = np.unique(train)
+    if known[-1] >= LARGEST_NUM_CLASSES:
         raise InputError(
             f"conditional needs classes numbered from 0, at most {LARGEST_NUM_CLASSES:,} of them. "
-            f"Received: a label of {largest}"
+            f"Received: a label of {known[-1]}"
+        )
+    if len(known) < 2:
+        raise InputError(f"conditional needs at least two classes to train on. Received: {len(known)}")
+    unknown = np.setdiff1d(test, known)
+    if len(unknown):
+        raise InputError(
+            f"conditional needs every class among the training pictures. Received: {unknown[0]} in the test split alone"
         )
 
 

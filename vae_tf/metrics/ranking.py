@@ -176,7 +176,8 @@ def _refusal(name: str, runs: Sequence[Evaluation]) -> str:
         "numbers of samples": lambda run: run.metrics["metrics"][name].get("num_samples"),
     }
     if name in OF_THE_LIKELIHOOD:
-        conditions["likelihoods"] = _kind_of_probability
+        if not all(run.config.likelihood in DENSITIES for run in runs):
+            conditions["likelihoods"] = lambda run: run.config.likelihood
         conditions["conditioning"] = lambda run: "on the class" if run.config.conditional else "none"
     if name in OF_THE_INPUT:
         conditions["corruption"] = lambda run: run.config.corrupt
@@ -185,10 +186,6 @@ def _refusal(name: str, runs: Sequence[Evaluation]) -> str:
         if len(values) > 1:
             return f"different {what}: {' and '.join(values)}"
     return ""
-
-
-def _kind_of_probability(run: Evaluation) -> str:
-    return "density" if run.config.likelihood in DENSITIES else run.config.likelihood
 
 
 def _pooled(name: str, group: Sequence[Evaluation]) -> Pooled:

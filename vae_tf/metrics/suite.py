@@ -29,6 +29,10 @@ Scores = dict[str, Estimate]
 Measure = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
+class TooFewPicturesError(InputError):
+    """There are too few pictures for the scores of samples; all others can be had."""
+
+
 class Subject(NamedTuple):
     """What is measured, on what."""
 
@@ -118,7 +122,8 @@ class SampleJudge:
         features: `"classifier"` or `"inception"`.
 
     Raises:
-        InputError: The split is too small, or the features can't be had.
+        TooFewPicturesError: A split is too small.
+        InputError: The features can't be had.
     """
 
     def __init__(self, subject: Subject, train: "Examples", features: str) -> None:
@@ -201,6 +206,6 @@ def _model_generator(subject: Subject) -> Generator:
 
 def _check_enough(count: int, space: FeatureSpace) -> None:
     if count <= space.size:
-        raise InputError(
-            f"Sample quality needs more pictures than the {space.size} features of {space.name}. Received: {count}"
+        raise TooFewPicturesError(
+            f"Sample scores need more pictures than the {space.size} features of {space.name}. Received: {count}"
         )

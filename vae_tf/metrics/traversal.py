@@ -39,6 +39,11 @@ class Traversal(NamedTuple):
         labels = [f"z{dimension}: {kl:.2f} nats" for dimension, kl in zip(self.dimensions, self.kl, strict=True)]
         return dict(zip(labels, self.traversals, strict=True))
 
+    @property
+    def columns(self) -> list[str]:
+        """The values as text."""
+        return [f"{value:g}" for value in self.values]
+
 
 def encoded_sample(model: "VAE", config: RunConfig, splits: Splits) -> Encoded:
     """Returns the posteriors of up to 2,500 test examples, in equal steps through the split.

@@ -24,6 +24,7 @@ class ArrayMethods:
     prior: Prior
     likelihood: "Likelihood"
     num_classes: int | None
+    example_shape: Any  # (H, W, C) or (F,)
 
     def encode(self, x: np.ndarray, labels: np.ndarray | None = None, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
         """Returns the posterior means, float32 `(N, Z)`, of data `(N, H, W, C)`."""
@@ -34,7 +35,7 @@ class ArrayMethods:
         self, x: np.ndarray, labels: np.ndarray | None = None, *, batch_size: int = BATCH_SIZE
     ) -> np.ndarray:
         """Returns the raw posterior parameters, float32 `(N, P)`, of data `(N, H, W, C)`."""
-        given = self._checked_input(x, labels)
+        given = self._checked_input(x, labels, self.example_shape)
         return np.asarray(self.encoder.predict(given, batch_size=batch_size, verbose=0), np.float32)
 
     def decode(self, z: np.ndarray, labels: np.ndarray | None = None, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
@@ -111,11 +112,15 @@ class ArrayMethods:
     def _decode_params(
         self, z: np.ndarray, labels: np.ndarray | None, batch_size: int = BATCH_SIZE
     ) -> keras.KerasTensor:
-        given = self._checked_input(z, labels)
+        given = self._checked_input(z, labels, (self.prior.latent_dim,))
         return ops.convert_to_tensor(self.decoder.predict(given, batch_size=batch_size, verbose=0), "float32")
 
-    def _checked_input(self, values: np.ndarray, labels: np.ndarray | None) -> Any:
+    def _checked_input(self, values: np.ndarray, labels: np.ndarray | None, shape: tuple[int, ...]) -> Any:
         """What encoder and decoder take: the values, beside one-hot labels where the model is conditional."""
+        values = np.asarray(values)
+        if len(values.shape) < 1 or values.shape[1:] != shape or not len(values):
+            wanted = ", ".join(map(str, ("N", *shape)))
+            raise ValueError(f"The array must have shape ({wanted}), N at least 1. Received: {values.shape}")
         self._check_has_labels(labels)
         if labels is None or self.num_classes is None:
             return values

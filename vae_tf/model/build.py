@@ -70,8 +70,8 @@ def build_from_config(
         InputError: `example_shape` or `num_classes` is none that a VAE can have.
     """
     example_shape = _checked_example_shape(example_shape, config.arch)
-    if num_classes is not None and num_classes < 1:
-        raise InputError(f"num_classes must be at least 1. Received: num_classes={num_classes}")
+    if num_classes is not None and not (isinstance(num_classes, int) and num_classes >= 1):
+        raise InputError(f"num_classes must be a whole number of at least 1. Received: num_classes={num_classes}")
     posterior = DiagonalNormal(name="posterior")
     likelihood = _likelihood(config)
     backbone = _backbone(config, example_shape, num_classes)

@@ -245,6 +245,8 @@ class VAE(ArrayMethods, keras.Model):
 
     def _data_and_labels(self, inputs: Any) -> tuple[keras.KerasTensor, keras.KerasTensor | None]:
         if self.num_classes is None:
+            if isinstance(inputs, (list, tuple)):
+                raise TypeError("This VAE takes data alone: it is not conditional. Received: a list; call fit(x)")
             return inputs, None
         if not isinstance(inputs, (list, tuple)):
             raise TypeError("A conditional VAE needs [x, labels]. Received: x alone; call fit([x, labels])")

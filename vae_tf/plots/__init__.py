@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 from vae_tf.plots.curves import COMPARED, compared_curves, curves
 from vae_tf.plots.pictures import (
     labelled_rows,
+    named_rows,
     picture_grid,
     picture_rows,
     reconstruction_grid,
     side_by_side,
-    traversal_grid,
 )
 from vae_tf.plots.points import Points, latent_map, point_panels
 
@@ -23,13 +23,13 @@ __all__ = [
     "curves",
     "labelled_rows",
     "latent_map",
+    "named_rows",
     "picture_grid",
     "picture_rows",
     "point_panels",
     "reconstruction_grid",
     "save",
     "side_by_side",
-    "traversal_grid",
 ]
 
 

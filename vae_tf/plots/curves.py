@@ -70,6 +70,7 @@ def _compared_lines(
                 [row["epoch"] for row in history],
                 values,
                 style,
+                marker="." if len(values) == 1 else None,
                 color=color,
                 linewidth=1.2,
                 label=label and f"{label}, {what}",

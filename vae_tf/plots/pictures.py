@@ -98,31 +98,30 @@ def labelled_rows(rows: Mapping[str, np.ndarray], captions: Mapping[str, Sequenc
     return figure
 
 
-def traversal_grid(rows: Mapping[str, np.ndarray], values: Sequence[float], title: str) -> Figure:
-    """Returns a figure with a row of pictures beside each label, below the value of each column.
+def named_rows(rows: Mapping[str, np.ndarray], title: str, columns: Sequence[str] = ()) -> Figure:
+    """Returns a figure with a row of pictures beside each name, below the names of the columns.
 
     Args:
-        rows: Pictures `(S, H, W, C)` of each row by its label; values outside [0, 1] are clipped.
-        values: Value of each column, `(S,)`.
+        rows: Pictures `(S, H, W, C)` of each row by its name; values outside [0, 1] are clipped.
         title: Line above.
+        columns: Names of the S columns, or none.
     """
     pictures = np.stack(list(rows.values()))
     sides = pictures.shape[2:4]
-    canvas = _zoomed(_tiled(pictures.reshape(-1, *pictures.shape[2:]), len(values)), sides)
-    left = LABEL_CHARACTER_PIXELS * max(map(len, rows))
-    top = TITLE_PIXELS + COLUMN_LABEL_PIXELS
+    canvas = _zoomed(_tiled(pictures.reshape(-1, *pictures.shape[2:]), pictures.shape[1]), sides)
+    left = LABEL_CHARACTER_PIXELS * (1 + max(map(len, rows)))
+    top = TITLE_PIXELS + COLUMN_LABEL_PIXELS * bool(columns)
     width = max(left + canvas.shape[1], LABEL_CHARACTER_PIXELS * len(title))
     height = top + canvas.shape[0]
     figure = Figure((width / DPI, height / DPI), dpi=DPI)
     figure.text(0.5, 1 - TITLE_PIXELS / 2 / height, title, ha="center", va="center", size=LABEL_POINTS)
-    row_height, column_width = canvas.shape[0] / len(rows), canvas.shape[1] / len(values)
-    for row, label in enumerate(rows):
-        figure.text(
-            0, 1 - (top + (row + 0.5) * row_height) / height, f" {label}", ha="left", va="center", size=LABEL_POINTS
-        )
-    for column, value in enumerate(values):
+    row_height, column_width = canvas.shape[0] / len(rows), canvas.shape[1] / pictures.shape[1]
+    for row, name in enumerate(rows):
+        place = (0, 1 - (top + (row + 0.5) * row_height) / height)
+        figure.text(*place, f" {name}", ha="left", va="center", size=LABEL_POINTS)
+    for column, name in enumerate(columns):
         place = ((left + (column + 0.5) * column_width) / width, 1 - (top - COLUMN_LABEL_PIXELS / 2) / height)
-        figure.text(*place, f"{value:g}", ha="center", va="center", size=LABEL_POINTS)
+        figure.text(*place, name, ha="center", va="center", size=LABEL_POINTS)
     _draw(figure, canvas, left, top)
     return figure
 
