@@ -1,6 +1,7 @@
 """Every score of one run but its likelihood: latents, reconstructions and samples, beside what makes them readable."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -11,7 +12,7 @@ from vae_tf.data.catalog import Splits, load_arrays, load_splits
 from vae_tf.data.pipeline import clean, evaluation_batches, first_pictures
 from vae_tf.errors import InputError
 from vae_tf.metrics import latents, reconstruction
-from vae_tf.metrics.encoded import encode
+from vae_tf.metrics.encoded import encode, spread
 from vae_tf.metrics.estimate import Estimate, bootstrap_error, mean_estimate
 from vae_tf.metrics.features import FeatureSpace, classifier_features, inception_features
 from vae_tf.metrics.generation import frechet_distance, manifold_scores
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from vae_tf.model.vae import VAE
 
 LARGEST_SAMPLE = 10_000
+FLOAT_BYTES, CLASSIFIER_BYTES = 4, 2**30  # 340,000 pictures of 28x28x1, 22,000 of 64x64x3
 PSNR_GAIN = "psnr_gain"
 BATCH = 256
 
@@ -179,8 +181,10 @@ def _feature_space(train: "Examples", config: RunConfig, shape: tuple[int, ...],
         (images, labels), _ = load_arrays()
         assert labels is not None
         return classifier_features(images, labels, "fashion_mnist_sample")
-    images = first_pictures(train, config, shape, "train", len(train))
-    return classifier_features(images, train.labels, config.dataset)
+    some = spread(train, CLASSIFIER_BYTES // (FLOAT_BYTES * math.prod(shape)))
+    images = first_pictures(some, config, shape, "train", len(some))
+    assert some.labels is not None  # as those of the whole split
+    return classifier_features(images, some.labels, config.dataset)
 
 
 def drawn_classes(subject: Subject, count: int, seed: int) -> np.ndarray | None:
