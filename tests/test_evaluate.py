@@ -190,9 +190,12 @@ def test_a_split_the_data_does_not_have_is_refused(refused):
     assert "--split test" in refused("binary", "--split", "val")
 
 
-def test_fewer_pictures_than_features_is_refused(refused, folder):
-    assert "more pictures than the 64 features" in refused("grey", "--split", "val")
-    assert not (folder / "metrics.json").exists()
+def test_fewer_pictures_than_features_leave_the_sample_scores_out(evaluated, capsys):
+    scores = evaluated("gaussian", "--split", "val", "--nll-images", 4, "--nll-samples", 5)["metrics"]
+    assert {"elbo", "nll", "reconstruction_ssim", "probe_accuracy_latents"} <= set(scores)
+    assert not any("frechet" in name or "recall" in name for name in scores)
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert warning.startswith("warning: Sample scores need more pictures than the 64 features of classifier_npz.")
 
 
 def test_a_folder_that_is_no_run_is_refused(refused):
