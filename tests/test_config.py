@@ -439,3 +439,10 @@ def test_what_a_toy_set_can_not_do_is_told(values, reason):
 def test_a_toy_run_resolves_without_a_picture_size():
     config = RunConfig(dataset="moons").resolved((2,))
     assert (config.image_size, config.channels) == (None, None)
+
+
+@pytest.mark.parametrize("likelihood", ["continuous_bernoulli", "logistic_mixture"])
+def test_binary_pixels_are_not_for_likelihoods_of_grey_values(likelihood):
+    assert f"likelihood={likelihood} is of grey values. Received: binarize=static" in error_of(
+        {"likelihood": likelihood, "binarize": "static"}
+    )

@@ -240,6 +240,14 @@ class RunConfig(DataConfig, ModelConfig):
             )
         return {**TOY_DEFAULTS, **values}
 
+    @model_validator(mode="after")
+    def _binary_pixels_for_what_has_them(self) -> Self:
+        if self.binarize != "none" and self.likelihood in ("continuous_bernoulli", "logistic_mixture"):
+            raise InputError(
+                f"likelihood={self.likelihood} is of grey values. Received: binarize={self.binarize}; leave one out"
+            )
+        return self
+
     @classmethod
     def from_yaml(cls, path: Path) -> Self:
         """Returns the config that a YAML file describes: defaults where the file is silent.
