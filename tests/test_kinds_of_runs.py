@@ -1,6 +1,7 @@
 """Every kind of run through every command: conditional, restoring, of points, of a likelihood for 8-bit pixels."""
 
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -245,3 +246,10 @@ def test_few_pictures_are_evaluated_but_for_their_samples(named, capsys, monkeyp
     assert "elbo" in metrics["metrics"]
     assert not any("frechet" in name for name in metrics["metrics"])
     assert "What the sample scores mean" not in (named / "named" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("text", "reason"), [("[1", "classes.json"), ('["ant"]', "1 names for 3 classes")])
+def test_damaged_names_of_classes_are_told(named, refused, tmp_path, text, reason):
+    shutil.copytree(named / "named", tmp_path / "damaged")
+    (tmp_path / "damaged" / "classes.json").write_text(text)
+    assert reason in refused(sample, "--run", tmp_path / "damaged")

@@ -115,6 +115,11 @@ def _drawn(options: SampleOptions, run: "RunDir", model: "VAE") -> Drawn:
 def _samples(options: SampleOptions, model: "VAE", class_names: tuple[str, ...] | None) -> Drawn:
     from vae_tf import drawing, plots
 
+    if class_names is not None and len(class_names) != model.num_classes:
+        raise InputError(
+            f"classes.json of a run must name the classes of its model. Received: {len(class_names)} names for "
+            f"{model.num_classes} classes; train it again"
+        )
     of_points = drawing.is_of_points(model)
     names = class_names or tuple(map(str, range(model.num_classes or 0)))
     default, of_each = (drawing.POINTS, 500) if of_points else (drawing.SAMPLES, drawing.COLUMNS)
