@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from vae_tf import drawing, latent_page, plots, report
-from vae_tf.config import RunConfig
+from vae_tf.config import RunConfig, examples_noun
 from vae_tf.data.catalog import Splits, load_splits
 from vae_tf.data.pipeline import first_batch
 from vae_tf.latent_page import LatentView
@@ -161,7 +161,6 @@ def sections(comparison: Comparison) -> list[Section]:
         _curves_section(comparison),
         Section("Scores", " ".join(how_to_read(comparison)), table=score_table(comparison)),
         *_reference_sections(comparison),
-        *_probe_sections(comparison),
         Section("Runs", table=_runs_table(comparison)),
     ]
 
@@ -172,7 +171,7 @@ def lead(comparison: Comparison) -> str:
         f"{evaluation.metrics['dataset']}, {'x'.join(map(str, evaluation.metrics['example_shape']))}, "
         f"{evaluation.metrics['settings']['split']} split of "
         f"{evaluation.metrics['metrics']['elbo']['num_examples']:,} "
-        f"{'pictures' if len(evaluation.metrics['example_shape']) > 1 else 'rows'}"
+        f"{examples_noun(evaluation.metrics['example_shape'])}"
         for evaluation in comparison.evaluations.values()
     }
     return f"{' against '.join(map(_counted, comparison.groups))} on {'; '.join(sorted(data))}."
@@ -201,23 +200,20 @@ def _beside(comparison: Comparison, names: Sequence[str]) -> Table:
 
 
 def _reference_sections(comparison: Comparison) -> list[Section]:
-    """Nothing where there were too few examples for such scores."""
-    table = reference_table(comparison)
-    text = (
+    """What makes scores readable; samples have none where examples were too few, a probe where there are no classes."""
+    of_samples = Section(
+        "What the sample scores mean",
         "The same scores for training examples and for simple generators: a normal distribution and a mixture of "
-        "normals on principal components, as many as the first run has latents, and noise for pictures."
+        "normals on principal components, as many as the first run has latents, and noise for pictures.",
+        table=reference_table(comparison),
     )
-    return [Section("What the sample scores mean", text, table=table)] if table.rows else []
-
-
-def _probe_sections(comparison: Comparison) -> list[Section]:
-    """Nothing where the first run's data has no classes."""
-    table = probe_table(comparison)
-    text = (
+    of_probe = Section(
+        "What a linear probe reads from the latents",
         "Accuracy of a linear classifier of the posterior means, of the pixels, and of principal components of the "
-        "pixels, as many as the first run has latents."
+        "pixels, as many as the first run has latents.",
+        table=probe_table(comparison),
     )
-    return [Section("What a linear probe reads from the latents", text, table=table)] if table.rows else []
+    return [section for section in (of_samples, of_probe) if section.table and section.table.rows]
 
 
 def _samples_section(comparison: Comparison) -> Section:

@@ -5,7 +5,7 @@ Its three parts are base classes, so that a function names the part it needs: `d
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -305,6 +305,11 @@ class DatasetSpec:
     def noun(self) -> str:
         """What an example is: `"image"` or `"row"`."""
         return "image" if len(self.example_shape) > 1 else "row"
+
+
+def examples_noun(example_shape: Sequence[int]) -> str:
+    """Returns what to call several examples of a shape: `"pictures"` or `"rows"`."""
+    return "pictures" if len(example_shape) > 1 else "rows"
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from vae_tf import cli
-from vae_tf.config import LARGEST_COUNT, Config, Seed, UserPath
+from vae_tf.config import LARGEST_COUNT, Config, Seed, UserPath, examples_noun
 from vae_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -182,13 +182,13 @@ def _announce(subject: "Subject", count: int, step: int, num_samples: int) -> No
     began = time.perf_counter()
     next(runs)
     seconds = (time.perf_counter() - began) * (num_samples / pilot) * (count / min(step, count))
-    what = f"{count:,} {'pictures' if subject.is_of_pictures else 'rows'} from {num_samples:,} samples each"
+    what = f"{count:,} {examples_noun(subject.splits.spec.example_shape)} from {num_samples:,} samples each"
     print(f"Likelihood of {what}: about {max(1, round(seconds)):,} s", flush=True)
 
 
 def print_table(results: dict[str, Any]) -> None:
     """Prints the scores with their errors, and the reference rows under those they stand beside."""
-    noun = "pictures" if len(results["example_shape"]) > 1 else "rows"
+    noun = examples_noun(results["example_shape"])
     for name, score in results["metrics"].items():
         print(_line(name, score, noun))
         for row, references in results["references"].items():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import model_validator
 
 from vae_tf import cli, tracking
-from vae_tf.config import DatasetSpec, RunConfig, UserPath
+from vae_tf.config import DatasetSpec, RunConfig, UserPath, examples_noun
 from vae_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _describe(config: RunConfig, splits: "Splits", model: "VAE", run: "RunDir", 
     spec = splits.spec
     is_of_pictures = spec.noun == "image"
     shape = "x".join(map(str, spec.example_shape)) if is_of_pictures else f"{spec.example_shape[0]} features"
-    noun = "pictures" if is_of_pictures else "rows"
+    noun = examples_noun(spec.example_shape)
     parameters = f"{model.encoder.count_params():,} + {model.decoder.count_params():,} parameters"
     print(
         f"Data    {spec.name}, {shape}: {spec.num_train:,} train, {spec.num_val:,} val, {spec.num_test:,} test {noun}"
@@ -181,7 +181,7 @@ def _fit(
     print(
         f"Test ELBO {-test['loss']:.2f} nats per {splits.spec.noun} "
         f"(reconstruction_loss {test['reconstruction_loss']:.2f}, kl_loss {test['kl_loss']:.2f}; "
-        f"{splits.spec.num_test:,} {'pictures' if splits.spec.noun == 'image' else 'rows'})"
+        f"{splits.spec.num_test:,} {examples_noun(splits.spec.example_shape)})"
     )
     for what, path in results.items():
         print(f"{what:16}{path}", flush=True)
