@@ -24,6 +24,7 @@ ORDER = (
     "tracking",
     "distribute",
     "callbacks",
+    "loop",
     "train",
     "sample",
     "encode",
@@ -43,6 +44,7 @@ MAY_IMPORT_TENSORFLOW = {
     "vae_tf.model.vae",
     "vae_tf.model.kernels",
     "vae_tf.distribute",
+    "vae_tf.loop",  # many steps in one call
     "vae_tf.cli",
     "vae_tf.metrics.elbo",  # one compiled function
     "vae_tf.metrics.anomaly",  # two compiled functions

@@ -88,7 +88,7 @@ class Progress(keras.callbacks.Callback):
             return
         losses = "  ".join(f"{label} {float(logs[name]):.1f}" for name, label in BAR_LABELS.items())
         self._bar.set_description_str(f"{self._name(self._epoch)}  {losses}", refresh=False)
-        self._bar.update(min(self._config.batch_size, self._num_images - self._bar.n))
+        self._bar.update(min((batch + 1) * self._config.batch_size, self._num_images) - self._bar.n)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Replaces the bar with the epoch's line."""

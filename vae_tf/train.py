@@ -11,9 +11,12 @@ from vae_tf.config import DatasetSpec, RunConfig, UserPath, examples_noun
 from vae_tf.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
     from vae_tf.data.catalog import Splits
+    from vae_tf.data.sources import Examples
     from vae_tf.model.vae import VAE
     from vae_tf.rundir import RunDir
 
@@ -149,18 +152,23 @@ def _fit(
     run: "RunDir",
     tracker: tracking.Tracker,
 ) -> None:
-    from vae_tf import callbacks, plots
+    from vae_tf import callbacks, loop, plots
     from vae_tf.data import pipeline
 
     shape = splits.spec.example_shape
     history = callbacks.History(run, splits.spec.num_train)
     pictures = callbacks.Pictures(run, config, *shown)
-    model.fit(
+
+    def evaluator(examples: "Examples", split: pipeline.Split) -> "Callable[[], dict[str, float]]":
+        batches = pipeline.evaluation_batches(examples, config, shape, split)
+        return loop.evaluator(model, batches, pipeline.num_batches(examples, config.batch_size))
+
+    loop.train(
+        model,
         pipeline.training_batches(splits.train, config, shape),
         epochs=config.epochs,
         steps_per_epoch=pipeline.num_batches(splits.train, config.batch_size),
-        validation_data=None if splits.val is None else pipeline.evaluation_batches(splits.val, config, shape, "val"),
-        shuffle=False,  # the pipeline does
+        validate=None if splits.val is None else evaluator(splits.val, "val"),
         callbacks=[
             callbacks.StopOnDivergence(config),
             history,
@@ -168,9 +176,8 @@ def _fit(
             pictures,
             callbacks.Track(tracker, history, pictures),
         ],
-        verbose=0,
     )
-    test = model.evaluate(pipeline.evaluation_batches(splits.test, config, shape, "test"), return_dict=True, verbose=0)
+    test = evaluator(splits.test, "test")()
     # The last update can break what no training loss has shown yet.
     callbacks.check_finite(test["loss"], config.epochs, config)
     results = {

@@ -90,9 +90,13 @@ class VAE(ArrayMethods, keras.Model):
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Does what `keras.Model.evaluate` does, with the same posterior noise at every call."""
+        self.reset_evaluation_noise()
+        return super().evaluate(*args, **kwargs)
+
+    def reset_evaluation_noise(self) -> None:
+        """Begins the noise of `test_step` anew."""
         fresh = keras.random.SeedGenerator(self.seed + 1)
         self.evaluation_seed_generator.state.assign(fresh.state)
-        return super().evaluate(*args, **kwargs)
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         """Builds every part.
