@@ -43,7 +43,7 @@ class ConvBackbone:
         for filters in ENCODER_FILTERS:
             stack.append(layers.Conv2D(filters, 3, strides=2, padding="same", activation="relu"))
             if self.batch_norm:
-                stack.append(layers.BatchNormalization())
+                stack.append(layers.BatchNormalization(synchronized=True))
         stack.append(layers.Flatten())
         rest = [layers.Dense(units, activation="relu") for units in ENCODER_UNITS]
         rest.append(layers.Dense(params_size, dtype="float32", name="posterior_params"))
@@ -62,7 +62,7 @@ class ConvBackbone:
                 layers.Conv2DTranspose(filters, kernel_size, strides=strides, padding="same", activation="relu")
             )
             if self.batch_norm and normalized:
-                stack.append(layers.BatchNormalization())
+                stack.append(layers.BatchNormalization(synchronized=True))
         if height % 2 or width % 2:
             stack.append(layers.Cropping2D(((0, height % 2), (0, width % 2))))
         stack.append(

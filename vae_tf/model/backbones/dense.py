@@ -55,5 +55,5 @@ class DenseBackbone:
         for units in sizes:
             stack.append(layers.Dense(units, activation=self.activation))
             if self.batch_norm:
-                stack.append(layers.BatchNormalization())
+                stack.append(layers.BatchNormalization(synchronized=True))
         return stack
