@@ -10,7 +10,7 @@ before it.
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -28,18 +28,38 @@ RGB_CHANNELS = 3
 GREY_WEIGHTS = (0.299, 0.587, 0.114)  # as Pillow's; TensorFlow's own sum to 0.9999, which is no white
 
 
+class Share(NamedTuple):
+    """What one worker reads of every batch: of B examples, replica r of R takes rows `[r * B // R, (r + 1) * B // R)`.
+
+    Attributes:
+        first: The first of its replicas.
+        num_local: How many it has; each gets an element of the dataset in turn.
+        num_replicas: R, those of all workers.
+    """
+
+    first: int
+    num_local: int
+    num_replicas: int
+
+
+WHOLE = Share(0, 1, 1)
+
+
 def num_batches(examples: Examples, batch_size: int) -> int:
     """Returns the number of batches in an epoch, a short last one included."""
     return math.ceil(len(examples) / batch_size)
 
 
-def training_batches(examples: Examples, config: DataConfig, example_shape: tuple[int, ...]) -> tf.data.Dataset:
+def training_batches(
+    examples: Examples, config: DataConfig, example_shape: tuple[int, ...], share: Share = WHOLE
+) -> tf.data.Dataset:
     """Returns endless epochs of shuffled batches.
 
     Args:
         examples: The train split.
         config: `batch_size`, `seed`, `binarize`, `corrupt` and `conditional` are used.
         example_shape: `(height, width, channels)` of the pictures to deliver, or `(features,)`.
+        share: What this worker reads; by default all.
 
     Returns:
         A dataset of batches; each `num_batches` of them are one epoch.
@@ -49,14 +69,14 @@ def training_batches(examples: Examples, config: DataConfig, example_shape: tupl
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
         order = epoch_order(len(examples), config.seed, epoch)
         batches = tf.data.Dataset.from_tensor_slices(order).batch(config.batch_size)
-        return batches.map(lambda indices: (indices, epoch))
+        return _shared(batches, share).map(lambda indices: (indices, epoch))
 
     epochs = tf.data.Dataset.counter(start=0)
     return epochs.flat_map(epoch_batches).map(prepare, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
 def evaluation_batches(
-    examples: Examples, config: DataConfig, example_shape: tuple[int, ...], split: Split
+    examples: Examples, config: DataConfig, example_shape: tuple[int, ...], split: Split, share: Share = WHOLE
 ) -> tf.data.Dataset:
     """Returns one pass over a split in its own order; draws are the same in every pass.
 
@@ -65,12 +85,13 @@ def evaluation_batches(
         config: `batch_size`, `seed`, `binarize`, `corrupt` and `conditional` are used.
         example_shape: `(height, width, channels)` of the pictures to deliver, or `(features,)`.
         split: Which split it is; each has its own draws.
+        share: What this worker reads; by default all.
 
     Returns:
         A dataset of batches, `num_batches` long.
     """
     prepare = _preparation(examples, config, example_shape, split)
-    batches = tf.data.Dataset.range(len(examples)).batch(config.batch_size)
+    batches = _shared(tf.data.Dataset.range(len(examples)).batch(config.batch_size), share)
     epoch = tf.constant(FIXED_EPOCH, tf.int64)
     return batches.map(lambda indices: prepare(indices, epoch), tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
@@ -102,6 +123,20 @@ def epoch_order(num_examples: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
     return tf.random.experimental.stateless_shuffle(
         tf.range(num_examples, dtype=tf.int64), seed=tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
     )
+
+
+def _shared(batches: tf.data.Dataset, share: Share) -> tf.data.Dataset:
+    """Of batches of indices `(B,)` the rows of each replica that belongs to the share, one after the other."""
+    if share.num_replicas == 1:
+        return batches
+
+    def of_replicas(indices: tf.Tensor) -> tf.data.Dataset:
+        size = tf.size(indices, tf.int64)
+        bounds = tf.range(share.first, share.first + share.num_local + 1, dtype=tf.int64) * size // share.num_replicas
+        replicas = tf.data.Dataset.range(share.num_local)
+        return replicas.map(lambda local: indices[bounds[local] : bounds[local + 1]])
+
+    return batches.flat_map(of_replicas)
 
 
 def _preparation(

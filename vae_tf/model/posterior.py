@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import keras
 from keras import ops
 
+from vae_tf.model import replicas
 from vae_tf.model.kernels import normal_per_example
 
 # A number, a generator, or one seed per example: int32 (B, 2).
@@ -21,7 +22,7 @@ def standard_normal(shape: Any, seed: Seed) -> keras.KerasTensor:
             in; else as of `keras.random.normal`.
     """
     if isinstance(seed, int | keras.random.SeedGenerator):
-        return keras.random.normal(shape, dtype="float32", seed=seed)
+        return replicas.standard_normal(shape, seed)
     return normal_per_example(shape, seed)
 
 

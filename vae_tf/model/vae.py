@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from vae_tf.model import replicas
 from vae_tf.model.arrays import ArrayMethods
 from vae_tf.model.kernels import one_hot
 from vae_tf.model.likelihood import Likelihood
@@ -77,6 +78,8 @@ class VAE(ArrayMethods, keras.Model):
         self.num_classes = num_classes
         self.encoder = encoder
         self.decoder = decoder
+        # Called by themselves, as for pictures, they compute here alone; within a step the strategy of the VAE holds.
+        self.encoder._distribute_strategy = self.decoder._distribute_strategy = None
         self.posterior = posterior
         self.prior = prior
         self.likelihood = likelihood
@@ -207,7 +210,7 @@ class VAE(ArrayMethods, keras.Model):
             seen = self.observed(data)
             terms = self.elbo_terms(seen.inputs, target=seen.target, labels=seen.labels, training=True)
             per_example = self.objective(terms) + ops.sum(self.losses)  # plus the layers' own regularizers
-            loss = ops.mean(per_example)
+            loss = replicas.share_of_mean(per_example)
             scaled_loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, self.trainable_weights)
         self.optimizer.apply(gradients, self.trainable_weights)
