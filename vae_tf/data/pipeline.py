@@ -3,9 +3,9 @@
 A batch is what `VAE.fit` takes: the data x, float32 `(B, H, W, C)` in [0, 1] or rows `(B, F)`; for a conditional
 model `((x, classes),)`; and with `corrupt` the pair of corrupted data, classes beside them, and x.
 
-Everything random here is a pure function of (seed, epoch, example): the order of an epoch, the draw that makes a grey
-pixel 0 or 1, the noise that corrupts it. So any position of any epoch can be reached without replaying what came
-before it.
+Everything random here is a pure function of (seed, epoch, place in the epoch): the example that stands there, the draw
+that makes its grey pixels 0 or 1, the noise that corrupts it. So any position of any epoch can be reached without
+replaying what came before it, with batches of any size. A static draw is a function of (seed, example).
 """
 
 import math
@@ -48,8 +48,7 @@ def training_batches(examples: Examples, config: DataConfig, example_shape: tupl
 
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
         order = epoch_order(len(examples), config.seed, epoch)
-        batches = tf.data.Dataset.from_tensor_slices(order).batch(config.batch_size)
-        return batches.map(lambda indices: (indices, epoch))
+        return _positions(len(examples), config.batch_size).map(lambda rows: (tf.gather(order, rows), rows, epoch))
 
     epochs = tf.data.Dataset.counter(start=0)
     return epochs.flat_map(epoch_batches).map(prepare, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
@@ -70,9 +69,14 @@ def evaluation_batches(
         A dataset of batches, `num_batches` long.
     """
     prepare = _preparation(examples, config, example_shape, split)
-    batches = tf.data.Dataset.range(len(examples)).batch(config.batch_size)
-    epoch = tf.constant(FIXED_EPOCH, tf.int64)
-    return batches.map(lambda indices: prepare(indices, epoch), tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    batches, epoch = _positions(len(examples), config.batch_size), tf.constant(FIXED_EPOCH, tf.int64)
+    return batches.map(lambda rows: prepare(rows, rows, epoch), tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+def _positions(num_examples: int, batch_size: int) -> tf.data.Dataset:
+    """The positions in an epoch of the examples of each batch, int64 `(B,)`."""
+    starts = tf.data.Dataset.range(0, num_examples, batch_size)
+    return starts.map(lambda start: tf.range(start, tf.minimum(start + batch_size, num_examples)))
 
 
 def first_batch(
@@ -106,18 +110,19 @@ def epoch_order(num_examples: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
 
 def _preparation(
     examples: Examples, config: DataConfig, example_shape: tuple[int, ...], split: Split
-) -> Callable[[tf.Tensor, tf.Tensor], Any]:
-    """The function (indices `(B,)`, epoch) -> batch."""
+) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Any]:
+    """The function (indices `(B,)`, their positions in the epoch `(B,)`, epoch) -> batch."""
     fixed = tf.constant(FIXED_EPOCH, tf.int64)
 
-    def prepare(indices: tf.Tensor, epoch: tf.Tensor) -> Any:
-        drawn_in = epoch if split == "train" else fixed
+    def prepare(indices: tf.Tensor, positions: tf.Tensor, epoch: tf.Tensor) -> Any:
+        draws = Draws(positions, epoch if split == "train" else fixed, config.seed, split)
         x = _read(examples, indices, example_shape)
         if config.binarize != "none":
-            x = binarized(x, Draws(indices, drawn_in if config.binarize == "dynamic" else fixed, config.seed, split))
+            is_fixed = config.binarize == "static" and split == "train"
+            x = binarized(x, Draws(indices, fixed, config.seed, split, consecutive=False) if is_fixed else draws)
         if config.corrupt == "none":
             return ((x, _classes(examples, indices)),) if config.conditional else x
-        inputs = corrupted(x, config.corrupt, Draws(indices, drawn_in, config.seed, split))
+        inputs = corrupted(x, config.corrupt, draws)
         return ((inputs, _classes(examples, indices)) if config.conditional else inputs), x
 
     return prepare
