@@ -143,13 +143,14 @@ def _check_outside_data(run_dir: Path, config: RunConfig) -> None:
 def _compiled_model(config: RunConfig, splits: "Splits") -> "VAE":
     import keras
 
+    from vae_tf.model.adam import Adam
     from vae_tf.model.build import build_from_config
 
     keras.utils.set_random_seed(config.seed)
     spec = splits.spec
     model = build_from_config(config, spec.example_shape, config.seed, spec.num_classes if config.conditional else None)
     # XLA doubles the time to the first step and makes none of the later ones faster on a CPU.
-    model.compile(keras.optimizers.Adam(config.learning_rate), jit_compile=False)
+    model.compile(Adam(config.learning_rate), jit_compile=False)
     return model
 
 

@@ -13,10 +13,8 @@ def grey(n=40, shape=(16, 16, 1)):
     return tf.fill((n, *shape), GREY)
 
 
-def draws(indices=None, epoch=0, seed=0, split="train"):
-    return Draws(
-        tf.constant(np.arange(40) if indices is None else indices, tf.int64), tf.constant(epoch, tf.int64), seed, split
-    )
+def draws(positions=range(40), epoch=0, seed=0, split="train", consecutive=True):
+    return Draws(tf.constant(list(positions), tf.int64), tf.constant(epoch, tf.int64), seed, split, consecutive)
 
 
 def noisy(corruption, pictures=None, **which):
@@ -52,11 +50,20 @@ def test_the_channels_of_a_pixel_share_its_fate(corruption):
     assert (values == values[..., :1]).all()
 
 
+@pytest.mark.parametrize("shape", [(16, 16, 1), (7, 5, 3)])  # of a whole number of the generator's blocks, and not
 @pytest.mark.parametrize("corruption", ["gaussian:0.3", "salt-pepper:0.3", "mask:0.3"])
-def test_noise_belongs_to_the_example_not_to_its_batch(corruption):
-    whole = noisy(corruption)
-    np.testing.assert_array_equal(noisy(corruption, grey(3), indices=[7, 0, 39]), whole[[7, 0, 39]])
+def test_noise_belongs_to_the_example_not_to_its_batch(corruption, shape):
+    whole = noisy(corruption, grey(shape=shape))
+    np.testing.assert_array_equal(noisy(corruption, grey(3, shape), positions=[7, 8, 9]), whole[7:10])
+    scattered = noisy(corruption, grey(3, shape), positions=[7, 0, 39], consecutive=False)
+    np.testing.assert_array_equal(scattered, whole[[7, 0, 39]])
     assert len(np.unique(whole, axis=0)) == 40
+
+
+def test_pieces_of_the_stream_do_not_overlap():
+    numbers = np.asarray(draws(range(1000)).uniform("", (5,)))
+    assert len(np.unique(numbers)) > 0.999 * numbers.size  # floats have 2^23 values in [0, 1)
+    assert abs(np.corrcoef(numbers[:-1].ravel(), numbers[1:].ravel())[0, 1]) < 4 / np.sqrt(numbers.size)
 
 
 @pytest.mark.parametrize(

@@ -268,12 +268,19 @@ def test_draws_do_not_depend_on_the_batch_size(binarize):
     np.testing.assert_array_equal(by_7, by_40)
 
 
-def test_the_draw_of_an_example_does_not_depend_on_its_place_in_the_order():
+def test_the_static_draw_of_an_example_does_not_depend_on_its_place_in_the_order():
     # The same first 20 examples in a longer split stand at other places of the epoch.
-    few = in_own_order(epochs(grey(0.5, count=20), config(binarize="dynamic"), 1)[0], 0, 0)
-    many = in_own_order(epochs(grey(0.5, count=40), config(binarize="dynamic"), 1)[0], 0, 0)
+    few = in_own_order(epochs(grey(0.5, count=20), config(binarize="static"), 1)[0], 0, 0)
+    many = in_own_order(epochs(grey(0.5, count=40), config(binarize="static"), 1)[0], 0, 0)
 
     np.testing.assert_array_equal(few, many[:20])
+
+
+def test_a_dynamic_draw_is_that_of_a_place_in_the_epoch():
+    few = epochs(grey(0.5, count=20), config(binarize="dynamic"), 2)
+    many = epochs(grey(0.5, count=40), config(binarize="dynamic"), 2)
+
+    np.testing.assert_array_equal(few, [epoch[:20] for epoch in many])
 
 
 @pytest.mark.parametrize("binarize", ["static", "dynamic"])

@@ -1,42 +1,67 @@
-"""Random changes of pictures: binarization and corruption, each example's own whatever batch it is in."""
+"""Random changes of pictures: binarization and corruption, each example's own whatever batch it is in.
 
+All draws of a split and epoch are one long stream of random numbers, a piece of it for each example. TensorFlow's
+generator is counter-based (Salmon et al. 2011), so that the pieces of a batch are drawn at once, from wherever in the
+stream they begin.
+"""
+
+import math
 import zlib
-from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
+
+BLOCK = 4  # numbers for each step of the counter
+PHILOX = 1
 
 
 class Draws(NamedTuple):
     """What decides the draws of a batch.
 
     Attributes:
-        indices: Position of each example in its split, int64 `(B,)`.
+        positions: Which pieces of the stream are those of the batch, int64 `(B,)`.
         epoch: int64 scalar.
         seed: Of the run. The test split's draws do not depend on it: seeds are judged on the same pictures.
         split: Each split has its own draws.
+        consecutive: Whether every position is the one before it and 1; else they are drawn one by one.
     """
 
-    indices: tf.Tensor
+    positions: tf.Tensor
     epoch: tf.Tensor
     seed: int
     split: str
+    consecutive: bool = True
 
-    def of_examples(self, purpose: str, draw: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
-        """Returns `draw(key)` of every example `(B, ...)`, float32, with a key of its own for each purpose."""
+    def uniform(self, purpose: str, shape: tuple[int, ...]) -> tf.Tensor:
+        """Returns numbers in [0, 1) for examples of `shape`, float32 `(B, *shape)`; others for each purpose."""
+        return self._pieces(tf.raw_ops.StatelessRandomUniformV2, purpose, shape)
+
+    def normal(self, purpose: str, shape: tuple[int, ...]) -> tf.Tensor:
+        """Returns noise N(0, 1) for examples of `shape`, float32 `(B, *shape)`; another for each purpose."""
+        return self._pieces(tf.raw_ops.StatelessRandomNormalV2, purpose, shape)
+
+    def _pieces(self, operation: tf.Operation, purpose: str, shape: tuple[int, ...]) -> tf.Tensor:
         owner = ("test" if self.split == "test" else f"{self.seed}/{self.split}") + purpose
-        owner_key = tf.constant(zlib.crc32(owner.encode()), tf.int64)
+        seed = tf.stack([tf.constant(zlib.crc32(owner.encode()), tf.int64), self.epoch])
+        key, _ = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
+        size = math.prod(shape)
+        blocks = math.ceil(size / BLOCK)
 
-        def of_example(index: tf.Tensor) -> tf.Tensor:
-            return draw(tf.random.experimental.stateless_fold_in(tf.stack([owner_key, index]), self.epoch))
+        def pieces(first: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+            counter = tf.cast(tf.stack([first * blocks, 0]), tf.uint64)
+            drawn = operation(shape=tf.stack([count, blocks * BLOCK]), key=key, counter=counter, alg=PHILOX)
+            return tf.reshape(drawn[:, :size], (-1, *shape))
 
-        return tf.map_fn(of_example, self.indices, fn_output_signature=tf.float32)
+        if self.consecutive:
+            first = tf.reduce_sum(self.positions[:1])  # also of no example: a replica can be left without
+            return pieces(first, tf.size(self.positions))
+        one_by_one = tf.map_fn(lambda first: pieces(first, 1)[0], self.positions, fn_output_signature=tf.float32)
+        return tf.ensure_shape(one_by_one, (None, *shape))
 
 
 def binarized(pictures: tf.Tensor, draws: Draws) -> tf.Tensor:
     """Returns pictures of 0 and 1, each pixel 1 with its grey value as probability, float32 `(B, H, W, C)`."""
-    shape = pictures.shape[1:]
-    return tf.cast(draws.of_examples("", lambda key: tf.random.stateless_uniform(shape, key)) < pictures, tf.float32)
+    return tf.cast(draws.uniform("", pictures.shape[1:]) < pictures, tf.float32)
 
 
 def corrupted(pictures: tf.Tensor, corruption: str, draws: Draws) -> tf.Tensor:
@@ -50,10 +75,9 @@ def corrupted(pictures: tf.Tensor, corruption: str, draws: Draws) -> tf.Tensor:
         draws: What decides the noise.
     """
     kind, _, number = corruption.partition(":")
-    amount, shape = float(number), pictures.shape[1:]
+    amount, shape = float(number), tuple(pictures.shape[1:])
     if kind == "gaussian":
-        noise = draws.of_examples(corruption, lambda key: tf.random.stateless_normal(shape, key))
-        return tf.clip_by_value(pictures + amount * noise, 0.0, 1.0)
-    uniform = draws.of_examples(corruption, lambda key: tf.random.stateless_uniform((*shape[:2], 1), key))
+        return tf.clip_by_value(pictures + amount * draws.normal(corruption, shape), 0.0, 1.0)
+    uniform = draws.uniform(corruption, (*shape[:2], 1))
     black = tf.where(uniform < amount, 0.0, pictures)
     return black if kind == "mask" else tf.where(uniform < amount / 2, 1.0, black)

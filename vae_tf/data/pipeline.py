@@ -3,9 +3,9 @@
 A batch is what `VAE.fit` takes: the data x, float32 `(B, H, W, C)` in [0, 1] or rows `(B, F)`; for a conditional
 model `((x, classes),)`; and with `corrupt` the pair of corrupted data, classes beside them, and x.
 
-Everything random here is a pure function of (seed, epoch, example): the order of an epoch, the draw that makes a grey
-pixel 0 or 1, the noise that corrupts it. So any position of any epoch can be reached without replaying what came
-before it.
+Everything random here is a pure function of (seed, epoch, place in the epoch): the example that stands there, the draw
+that makes its grey pixels 0 or 1, the noise that corrupts it. So any position of any epoch can be reached without
+replaying what came before it, with batches of any size. A static draw is a function of (seed, example).
 """
 
 import math
@@ -68,8 +68,8 @@ def training_batches(
 
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
         order = epoch_order(len(examples), config.seed, epoch)
-        batches = tf.data.Dataset.from_tensor_slices(order).batch(config.batch_size)
-        return _shared(batches, share).map(lambda indices: (indices, epoch))
+        batches = _positions(len(examples), config.batch_size, share)
+        return batches.map(lambda rows: (tf.gather(order, rows), rows, epoch))
 
     epochs = tf.data.Dataset.counter(start=0)
     return epochs.flat_map(epoch_batches).map(prepare, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
@@ -91,9 +91,20 @@ def evaluation_batches(
         A dataset of batches, `num_batches` long.
     """
     prepare = _preparation(examples, config, example_shape, split)
-    batches = _shared(tf.data.Dataset.range(len(examples)).batch(config.batch_size), share)
-    epoch = tf.constant(FIXED_EPOCH, tf.int64)
-    return batches.map(lambda indices: prepare(indices, epoch), tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    batches, epoch = _positions(len(examples), config.batch_size, share), tf.constant(FIXED_EPOCH, tf.int64)
+    return batches.map(lambda rows: prepare(rows, rows, epoch), tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+def _positions(num_examples: int, batch_size: int, share: Share) -> tf.data.Dataset:
+    """The positions in an epoch of the examples of each batch, int64 `(B,)`: for each replica of the share its rows."""
+    first, num_local, num_replicas = share
+
+    def rows(piece: tf.Tensor) -> tf.Tensor:
+        start, replica = piece // num_local * batch_size, first + piece % num_local
+        size = tf.minimum(batch_size, num_examples - start)
+        return tf.range(start + replica * size // num_replicas, start + (replica + 1) * size // num_replicas)
+
+    return tf.data.Dataset.range(math.ceil(num_examples / batch_size) * num_local).map(rows)
 
 
 def first_batch(
@@ -125,34 +136,21 @@ def epoch_order(num_examples: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
     )
 
 
-def _shared(batches: tf.data.Dataset, share: Share) -> tf.data.Dataset:
-    """Of batches of indices `(B,)` the rows of each replica that belongs to the share, one after the other."""
-    if share.num_replicas == 1:
-        return batches
-
-    def of_replicas(indices: tf.Tensor) -> tf.data.Dataset:
-        size = tf.size(indices, tf.int64)
-        bounds = tf.range(share.first, share.first + share.num_local + 1, dtype=tf.int64) * size // share.num_replicas
-        replicas = tf.data.Dataset.range(share.num_local)
-        return replicas.map(lambda local: indices[bounds[local] : bounds[local + 1]])
-
-    return batches.flat_map(of_replicas)
-
-
 def _preparation(
     examples: Examples, config: DataConfig, example_shape: tuple[int, ...], split: Split
-) -> Callable[[tf.Tensor, tf.Tensor], Any]:
-    """The function (indices `(B,)`, epoch) -> batch."""
+) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Any]:
+    """The function (indices `(B,)`, their positions in the epoch `(B,)`, epoch) -> batch."""
     fixed = tf.constant(FIXED_EPOCH, tf.int64)
 
-    def prepare(indices: tf.Tensor, epoch: tf.Tensor) -> Any:
-        drawn_in = epoch if split == "train" else fixed
+    def prepare(indices: tf.Tensor, positions: tf.Tensor, epoch: tf.Tensor) -> Any:
+        draws = Draws(positions, epoch if split == "train" else fixed, config.seed, split)
         x = _read(examples, indices, example_shape)
         if config.binarize != "none":
-            x = binarized(x, Draws(indices, drawn_in if config.binarize == "dynamic" else fixed, config.seed, split))
+            is_fixed = config.binarize == "static" and split == "train"
+            x = binarized(x, Draws(indices, fixed, config.seed, split, consecutive=False) if is_fixed else draws)
         if config.corrupt == "none":
             return ((x, _classes(examples, indices)),) if config.conditional else x
-        inputs = corrupted(x, config.corrupt, Draws(indices, drawn_in, config.seed, split))
+        inputs = corrupted(x, config.corrupt, draws)
         return ((inputs, _classes(examples, indices)) if config.conditional else inputs), x
 
     return prepare

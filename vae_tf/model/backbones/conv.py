@@ -10,6 +10,7 @@ import keras
 from keras import layers
 
 from vae_tf.model.backbones import network
+from vae_tf.model.layers import BatchNormalization, Conv2DTranspose
 
 ENCODER_FILTERS = (32, 64, 128)
 ENCODER_UNITS = (512, 256)
@@ -43,7 +44,7 @@ class ConvBackbone:
         for filters in ENCODER_FILTERS:
             stack.append(layers.Conv2D(filters, 3, strides=2, padding="same", activation="relu"))
             if self.batch_norm:
-                stack.append(layers.BatchNormalization(synchronized=True))
+                stack.append(BatchNormalization())
         stack.append(layers.Flatten())
         rest = [layers.Dense(units, activation="relu") for units in ENCODER_UNITS]
         rest.append(layers.Dense(params_size, dtype="float32", name="posterior_params"))
@@ -58,14 +59,10 @@ class ConvBackbone:
             layers.Reshape(base),
         ]
         for filters, kernel_size, strides, normalized in DECODER_LAYERS:
-            stack.append(
-                layers.Conv2DTranspose(filters, kernel_size, strides=strides, padding="same", activation="relu")
-            )
+            stack.append(Conv2DTranspose(filters, kernel_size, strides=strides, padding="same", activation="relu"))
             if self.batch_norm and normalized:
-                stack.append(layers.BatchNormalization(synchronized=True))
+                stack.append(BatchNormalization())
         if height % 2 or width % 2:
             stack.append(layers.Cropping2D(((0, height % 2), (0, width % 2))))
-        stack.append(
-            layers.Conv2DTranspose(params_channels, 3, padding="same", dtype="float32", name="likelihood_params")
-        )
+        stack.append(Conv2DTranspose(params_channels, 3, padding="same", dtype="float32", name="likelihood_params"))
         return network("decoder", (latent_dim,), self.num_classes, stack)

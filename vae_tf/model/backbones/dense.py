@@ -8,6 +8,7 @@ from keras import layers
 
 from vae_tf.config import DEFAULT_HIDDEN_SIZES
 from vae_tf.model.backbones import network
+from vae_tf.model.layers import BatchNormalization
 
 
 class DenseBackbone:
@@ -55,5 +56,5 @@ class DenseBackbone:
         for units in sizes:
             stack.append(layers.Dense(units, activation=self.activation))
             if self.batch_norm:
-                stack.append(layers.BatchNormalization(synchronized=True))
+                stack.append(BatchNormalization())
         return stack

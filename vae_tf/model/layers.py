@@ -1,0 +1,52 @@
+"""Keras's layers, with a faster path through `kernels` where there is one; equal to Keras's up to rounding."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from vae_tf.model import kernels
+
+FUSED_DTYPES = ("float32", "bfloat16")
+
+
+@keras.saving.register_keras_serializable(package="vae_tf")
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Batch normalization of `(B, C)` or `(B, H, W, C)`, over all replicas.
+
+    Keras composes it from some dozen operations; on one CPU it goes through TensorFlow's fused kernel here.
+
+    Args:
+        **kwargs: As of `keras.layers.Layer`.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"synchronized": True, **kwargs})
+
+    def call(self, inputs: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
+        """Returns the normalized batch; in training it updates the moving averages."""
+        if not (training and self.trainable and kernels.is_one_cpu() and self.compute_dtype in FUSED_DTYPES):
+            return super().call(inputs, training=training)
+        outputs, mean, variance = kernels.batch_norm(inputs, self.gamma, self.beta, self.epsilon)
+        for average, current in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            average.assign(average * self.momentum + current * (1 - self.momentum))
+        return outputs
+
+
+@keras.saving.register_keras_serializable(package="vae_tf")
+class Conv2DTranspose(keras.layers.Conv2DTranspose):
+    """A transposed convolution with "same" padding and odd kernel sides.
+
+    The arguments are those of `keras.layers.Conv2DTranspose`.
+    """
+
+    def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+        """Returns `(B, H * stride, W * stride, filters)` for `(B, H, W, C)`."""
+        if not kernels.is_one_cpu():
+            return super().call(inputs)
+        kernel, bias = ops.cast(self.kernel, inputs.dtype), ops.cast(self.bias, inputs.dtype)
+        if self.strides == (1, 1):
+            outputs = kernels.conv_transpose_as_conv(inputs, kernel)
+        else:
+            outputs = ops.conv_transpose(inputs, kernel, self.strides, self.padding)
+        return self.activation(kernels.bias_add(outputs, bias))
