@@ -101,7 +101,7 @@ def _positions(num_examples: int, batch_size: int, share: Share) -> tf.data.Data
 
     def rows(piece: tf.Tensor) -> tf.Tensor:
         start, replica = piece // num_local * batch_size, first + piece % num_local
-        size = tf.minimum(batch_size, num_examples - start)
+        size = tf.minimum(tf.constant(batch_size, tf.int64), num_examples - start)
         return tf.range(start + replica * size // num_replicas, start + (replica + 1) * size // num_replicas)
 
     return tf.data.Dataset.range(math.ceil(num_examples / batch_size) * num_local).map(rows)

@@ -12,6 +12,7 @@ import os
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterable, Iterator
 
@@ -24,6 +25,7 @@ STARTED = "started"
 DONE = "done"
 ERROR = "error: "
 WATCHDOG = -1
+LONGEST_REASON = 400
 SECONDS_BETWEEN_TRIES = 0.2
 SECONDS_TO_ANSWER = 2.0
 SECONDS_FOR_A_VERDICT = 30.0
@@ -182,9 +184,9 @@ def met(cluster: Cluster | None, timeout: float) -> Iterator[Peers | None]:
         peers.meet(timeout)
         yield peers
     except BaseException as error:
-        if not isinstance(error, InputError | KeyboardInterrupt):
-            peers._await_verdict()  # what TensorFlow says of a lost worker can come first
-        peers.leave(str(error) or type(error).__name__)
+        if type(error).__module__.startswith("tensorflow"):
+            peers._await_verdict()  # its error can be that another worker is gone, which is told better there
+        peers.leave(textwrap.shorten(str(error), LONGEST_REASON) or type(error).__name__)
         raise
     peers.leave()
 
