@@ -68,7 +68,7 @@ class Peers:
         except OSError as error:
             raise InputError(
                 f"The port that TF_CONFIG gives to this worker must be free. "
-                f"Received: {self.cluster.addresses[0]} ({error.strerror})"
+                f"Received: {self.cluster.addresses[0]} ({os.strerror(error.errno or 0)})"
             ) from None
         with listener:
             while missing := set(range(1, len(self.cluster.addresses))) - self._connections.keys():
