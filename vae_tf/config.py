@@ -164,10 +164,18 @@ class DataConfig(Config):
     """Learn to restore what noise has corrupted: gaussian:0.3, salt-pepper:0.1 or mask:0.5."""
     val_fraction: float = Field(0.1, ge=0, lt=1, allow_inf_nan=False)
     """Part of the train split that is held out for the val_* columns; 0 for none."""
+    cache_dir: UserPath | None = None
+    """Folder in which the decoded pictures of dataset=folder are kept, and read from in later epochs and runs."""
     batch_size: int = Field(128, ge=1, le=LARGEST_COUNT)
     """Pictures per update."""
     seed: Seed = 0
     """Seed of splits, order, weights and noise."""
+
+    @model_validator(mode="after")
+    def _cache_for_files_to_decode(self) -> Self:
+        if self.cache_dir is not None and self.dataset != "folder":
+            raise InputError(f"cache_dir needs dataset=folder. Received: dataset={self.dataset}")
+        return self
 
     @model_validator(mode="after")
     def _picture_options_for_pictures(self) -> Self:
@@ -267,10 +275,10 @@ class RunConfig(DataConfig, ModelConfig):
         Args:
             example_shape: `(height, width, channels)` or `(features,)` that the pipeline delivers.
         """
-        update: dict[str, Any] = {}
+        update: dict[str, Any] = {"cache_dir": None}  # a place of this machine, which changes no number
         if len(example_shape) > 1:
             height, width, channels = example_shape
-            update = {"image_size": f"{height}x{width}", "channels": channels}
+            update |= {"image_size": f"{height}x{width}", "channels": channels}
         if self.data_dir is not None:
             update["data_dir"] = str(Path(self.data_dir).resolve())
         if self.arch == "dense":
