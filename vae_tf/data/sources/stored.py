@@ -2,10 +2,9 @@
 
 import math
 import tempfile
-import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
@@ -14,31 +13,35 @@ BLOCK = 2**23
 
 
 class StoredRows:
-    """An array in a file, indexed by rows like a numpy array.
+    """An array in a file, indexed by a slice or an array of rows like one of numpy.
 
-    The file is mapped into memory only while rows are read: pages of a lasting map would count as the process's own.
+    Rows are read, not mapped into memory: a map counts as memory of the process, whole megabytes for a touched row.
 
     Args:
-        file: Its path, or an open binary file; the bytes must not change.
+        path: The file; its bytes must not change.
         dtype: Type of the values.
         shape: `(N, ...)`.
         offset: Where in the file the values begin, in bytes.
         axes: Order of the axes in which rows are delivered, the first being 0; default: as they are.
+        folder: A temporary folder that holds the file and goes with the last array that needs it.
     """
 
     def __init__(
         self,
-        file: Path | IO[bytes],
+        path: Path,
         dtype: np.dtype,
         shape: tuple[int, ...],
         offset: int = 0,
         axes: tuple[int, ...] | None = None,
+        folder: tempfile.TemporaryDirectory[str] | None = None,
     ) -> None:
-        self._file = file
+        self._path = path
         self._stored_shape = shape
         self._offset = offset
         self._axes = axes or tuple(range(len(shape)))
-        self.dtype = np.dtype(dtype)
+        self._folder = folder
+        self._row_bytes = math.prod(shape[1:]) * dtype.itemsize
+        self.dtype = dtype
         self.shape = tuple(shape[axis] for axis in self._axes)
 
     def __len__(self) -> int:
@@ -52,20 +55,29 @@ class StoredRows:
     @property
     def nbytes(self) -> int:
         """Size of the whole array."""
-        return math.prod(self.shape) * self.dtype.itemsize
+        return len(self) * self._row_bytes
 
-    def __getitem__(self, rows: Any) -> np.ndarray:
-        """Returns the rows that an array of indices or a slice names, in memory.
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        """Returns the rows that an array of indices from 0 up, or a slice without a step, names.
 
         Raises:
-            OSError, ValueError: The file has vanished or is shorter than it was.
+            OSError: The file has vanished or is shorter than it was.
         """
-        mapped: np.ndarray = np.memmap(self._file, self.dtype, "r", self._offset, self._stored_shape)
-        return np.array(mapped[rows]).transpose(self._axes)
+        if isinstance(rows, slice):
+            start, stop, _ = rows.indices(len(self))
+            firsts, values = [start], np.empty((1, (stop - start) * self._row_bytes), np.uint8)
+        else:
+            firsts, values = rows.tolist(), np.empty((len(rows), self._row_bytes), np.uint8)
+        with self._path.open("rb", buffering=0) as file:
+            for first, piece in zip(firsts, values, strict=True):
+                file.seek(self._offset + first * self._row_bytes)
+                if file.readinto(piece.data) < piece.nbytes:
+                    raise OSError(f"{self._path} is shorter than it was")
+        return values.view(self.dtype).reshape(-1, *self._stored_shape[1:]).transpose(self._axes)
 
     def with_channels(self) -> "StoredRows":
         """Returns pictures `(N, H, W)` as `(N, H, W, 1)`."""
-        return StoredRows(self._file, self.dtype, (*self._stored_shape, 1), self._offset)
+        return StoredRows(self._path, self.dtype, (*self._stored_shape, 1), self._offset, folder=self._folder)
 
 
 Rows = np.ndarray | StoredRows
@@ -91,13 +103,12 @@ def unpacked(content: IO[bytes], dtype: np.dtype, shape: tuple[int, ...]) -> Row
     size = math.prod(shape) * dtype.itemsize
     if size <= LARGEST_IN_MEMORY:
         return np.frombuffer(_exactly(content, size), dtype).reshape(shape)
-    file = tempfile.TemporaryFile(prefix="vae_tf-")  # noqa: SIM115  # closed with the array
-    for start in range(0, size, BLOCK):
-        file.write(_exactly(content, min(BLOCK, size - start)))
-    file.flush()
-    rows = StoredRows(file, dtype, shape)
-    weakref.finalize(rows, file.close)
-    return rows
+    folder = tempfile.TemporaryDirectory(prefix="vae_tf-")
+    path = Path(folder.name, "values")
+    with path.open("wb") as file:
+        for start in range(0, size, BLOCK):
+            file.write(_exactly(content, min(BLOCK, size - start)))
+    return StoredRows(path, dtype, shape, folder=folder)
 
 
 def _exactly(content: IO[bytes], size: int) -> bytes:
