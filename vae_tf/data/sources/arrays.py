@@ -141,29 +141,24 @@ def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, Rows]:
 
 def _member(path: Path, archive: zipfile.ZipFile, name: str) -> Rows:
     info = archive.getinfo(name)
-    if info.file_size <= LARGEST_IN_MEMORY:
-        with archive.open(info) as file:
-            return np.lib.format.read_array(file, allow_pickle=False)
     with archive.open(info) as file:
-        shape, dtype = _header(file)
+        shape, is_fortran, dtype = _header(file)
         header = file.tell()
-        if info.compress_type != zipfile.ZIP_STORED:
-            return unpacked(file, dtype, shape)
-        while file.read(BLOCK):  # which compares the checksum at the end
-            pass
-    return StoredRows(path, dtype, shape, _start(path, info) + header)
+        if info.file_size > LARGEST_IN_MEMORY and not (is_fortran or dtype.hasobject):
+            if info.compress_type != zipfile.ZIP_STORED:
+                return unpacked(file, dtype, shape)
+            while file.read(BLOCK):  # which compares the checksum at the end
+                pass
+            return StoredRows(path, dtype, shape, _start(path, info) + header)
+    with archive.open(info) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and type of the array in an npy stream."""
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether it is in Fortran's order, and type of the array in an npy stream."""
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, is_fortran, dtype = read(file)
-    if dtype.hasobject:
-        raise ValueError("Object arrays cannot be loaded")
-    if is_fortran:
-        raise ValueError("large arrays must be in C order; save np.ascontiguousarray(array)")
-    return shape, dtype
+    return read(file)
 
 
 def _start(path: Path, info: zipfile.ZipInfo) -> int:
