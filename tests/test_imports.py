@@ -43,6 +43,7 @@ MAY_IMPORT_TENSORFLOW = {
     "vae_tf.data.noise",
     "vae_tf.model.vae",
     "vae_tf.model.kernels",
+    "vae_tf.model.micro_batches",
     "vae_tf.distribute",
     "vae_tf.loop",  # many steps in one call
     "vae_tf.cli",
