@@ -22,6 +22,7 @@ ORDER = (
     "drawing",
     "rundir",
     "tracking",
+    "optimizer",
     "distribute",
     "callbacks",
     "loop",
