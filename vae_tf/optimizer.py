@@ -11,6 +11,7 @@ from keras.optimizers import schedules
 from vae_tf import registry
 from vae_tf.config import RunConfig
 from vae_tf.errors import InputError
+from vae_tf.model.adam import Adam
 from vae_tf.model.vae import VAE
 
 LearningRate: TypeAlias = float | schedules.LearningRateSchedule
@@ -34,7 +35,7 @@ def build_optimizer(config: RunConfig, num_steps: int) -> keras.optimizers.Optim
         )
     schedule = registry.resolve(registry.LEARNING_RATE_SCHEDULES[config.learning_rate_schedule])
     averaging = {} if config.ema is None else {"use_ema": True, "ema_momentum": config.ema}
-    return keras.optimizers.Adam(schedule(config, num_steps), global_clipnorm=config.clip_norm, **averaging)
+    return Adam(schedule(config, num_steps), global_clipnorm=config.clip_norm, **averaging)
 
 
 def constant(config: RunConfig, num_steps: int) -> LearningRate:

@@ -38,6 +38,7 @@ class ArrayExamples:
         self.scale = scale
         self.dtype = np.dtype(np.uint8 if pixels.dtype == np.uint8 else np.float32)
         self.example_shape = self._pixels.shape[1:]
+        self.is_in_memory = isinstance(pixels, np.ndarray) and pixels.nbytes <= LARGEST_IN_MEMORY
 
     def __len__(self) -> int:
         return len(self._chosen)

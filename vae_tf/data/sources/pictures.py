@@ -44,6 +44,7 @@ class PictureExamples:
 
     scale = 255.0
     dtype = np.dtype(np.uint8)
+    is_in_memory = False
 
     def __init__(
         self,
