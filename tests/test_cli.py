@@ -18,14 +18,15 @@ ROOT = Path(vae_tf.__file__).resolve().parents[1]
 
 # One value for each option that is not its default, as typed and as read.
 NON_DEFAULTS = {
-    "dataset": ("npz", "npz"),
-    "data_dir": ("some/pictures.npz", "some/pictures.npz"),
+    "dataset": ("folder", "folder"),
+    "data_dir": ("some/pictures", "some/pictures"),
     "image_size": ("64x48", "64x48"),
     "channels": ("3", 3),
     "binarize": ("static", "static"),
     "conditional": ("", True),
     "corrupt": ("mask:0.5", "mask:0.5"),
     "val_fraction": ("0.25", 0.25),
+    "cache_dir": ("some/cache", "some/cache"),
     "batch_size": ("7", 7),
     "seed": ("5", 5),
     "arch": ("dense", "dense"),
@@ -83,7 +84,12 @@ def test_table_of_non_defaults_names_every_option():
 @pytest.mark.parametrize("name", NON_DEFAULTS)
 def test_option_of_the_command_line_sets_its_field(name):
     typed, value = NON_DEFAULTS[name]
-    needs = {"hidden_sizes": "--arch=dense", "activation": "--arch=dense", "sigma": "--likelihood=gaussian"}
+    needs = {
+        "hidden_sizes": "--arch=dense",
+        "activation": "--arch=dense",
+        "sigma": "--likelihood=gaussian",
+        "cache_dir": "--dataset=folder",
+    }
     options = parse(f"--{name.replace('_', '-')}", *filter(None, [typed, needs.get(name)]))
     assert getattr(options, name) == value
 

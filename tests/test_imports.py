@@ -22,6 +22,7 @@ ORDER = (
     "drawing",
     "rundir",
     "tracking",
+    "optimizer",
     "distribute",
     "callbacks",
     "loop",
@@ -44,6 +45,7 @@ MAY_IMPORT_TENSORFLOW = {
     "vae_tf.model.vae",
     "vae_tf.model.kernels",
     "vae_tf.model.replicas",
+    "vae_tf.model.micro_batches",
     "vae_tf.distribute.devices",
     "vae_tf.distribute.strategy",
     "vae_tf.loop",  # many steps in one call

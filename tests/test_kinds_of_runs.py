@@ -17,6 +17,7 @@ KINDS = {
     "restoring": ["--corrupt", "mask:0.5"],
     "both": ["--conditional", "--corrupt", "gaussian:0.3", "--likelihood", "learned_gaussian"],
     "mixture": ["--likelihood", "logistic_mixture"],
+    "mixed": ["--precision", "mixed_bfloat16", "--ema", "0.9"],
     "moons": ["--dataset", "moons"],
     "moons_beta": ["--dataset", "moons", "--beta", "0.5"],
     "blobs": ["--dataset", "blobs", "--conditional"],

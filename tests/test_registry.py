@@ -12,6 +12,7 @@ from vae_tf.errors import InputError
         *registry.BACKBONES.values(),
         *registry.LIKELIHOODS.values(),
         *registry.ANOMALY_SCORES.values(),
+        *registry.LEARNING_RATE_SCHEDULES.values(),
     ],
 )
 def test_every_entry_leads_to_what_it_names(target):

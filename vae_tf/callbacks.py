@@ -12,6 +12,7 @@ from tqdm import tqdm
 from vae_tf import drawing
 from vae_tf.config import RunConfig
 from vae_tf.errors import InputError
+from vae_tf.optimizer import averaged_weights
 from vae_tf.registry import TOY_DATASETS
 from vae_tf.rundir import RunDir
 from vae_tf.tracking import LOSSES, Tracker
@@ -127,6 +128,11 @@ class Pictures(keras.callbacks.Callback):
         self.new_paths: list[Path] = []
         if done % self._config.sample_every and done != self._config.epochs:
             return
+        with averaged_weights(self.model):
+            self._draw(done)
+        self.new_paths = list(self.paths.values())
+
+    def _draw(self, done: int) -> None:
         model, seed, when = self.model, self._config.seed, f", epoch {done}"
         seen = model.observed(self._batch)
         if drawing.is_of_points(model):
@@ -139,7 +145,6 @@ class Pictures(keras.callbacks.Callback):
                     drawing.reconstruction_figure(model, seen, when), done
                 ),
             }
-        self.new_paths = list(self.paths.values())
 
 
 class Track(keras.callbacks.Callback):

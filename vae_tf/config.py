@@ -164,10 +164,18 @@ class DataConfig(Config):
     """Learn to restore what noise has corrupted: gaussian:0.3, salt-pepper:0.1 or mask:0.5."""
     val_fraction: float = Field(0.1, ge=0, lt=1, allow_inf_nan=False)
     """Part of the train split that is held out for the val_* columns; 0 for none."""
+    cache_dir: UserPath | None = None
+    """Folder in which the decoded pictures of dataset=folder are kept, and read from in later epochs and runs."""
     batch_size: int = Field(128, ge=1, le=LARGEST_COUNT)
     """Pictures per update."""
     seed: Seed = 0
     """Seed of splits, order, weights and noise."""
+
+    @model_validator(mode="after")
+    def _cache_for_files_to_decode(self) -> Self:
+        if self.cache_dir is not None and self.dataset != "folder":
+            raise InputError(f"cache_dir needs dataset=folder. Received: dataset={self.dataset}")
+        return self
 
     @model_validator(mode="after")
     def _picture_options_for_pictures(self) -> Self:
@@ -219,7 +227,23 @@ class RunConfig(DataConfig, ModelConfig):
     epochs: int = Field(10, ge=1, le=LARGEST_COUNT)
     """Passes over the training pictures."""
     learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False)
-    """Step size of Adam."""
+    """Step size of Adam, where a schedule begins or its warm-up ends."""
+    learning_rate_schedule: Annotated[str, _one_of("learning_rate_schedule", registry.LEARNING_RATE_SCHEDULES)] = (
+        "constant"
+    )
+    """constant; linear or cosine, to 0 at the last update; or exponential, to a hundredth."""
+    warmup_steps: Annotated[int, Field(ge=1, le=LARGEST_COUNT)] | None = None
+    """Updates in which the learning rate rises from 0, before cosine. Default: none."""
+    clip_norm: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Largest norm of the gradients of all weights together; longer ones are scaled down to it."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Average the weights with this momentum, as 0.999, for pictures, val_*, the test line and the saved model."""
+    micro_batch_size: Annotated[int, Field(ge=1, le=LARGEST_COUNT)] | None = None
+    """Add up the gradients of a batch from parts of so many pictures, to save memory; bn normalises each part."""
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    """Numbers of the hidden layers; weights, last layers and losses are float32, and mixed_float16 scales the loss."""
+    jit: bool = False
+    """Compile the training step with XLA."""
     sample_every: int = Field(1, ge=1, le=LARGEST_COUNT)
     """Draw the two pictures every so many epochs, and at the end."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
@@ -248,6 +272,20 @@ class RunConfig(DataConfig, ModelConfig):
             )
         return self
 
+    @model_validator(mode="after")
+    def _no_training_option_without_effect(self) -> Self:
+        if self.warmup_steps is not None and self.learning_rate_schedule != "cosine":
+            raise InputError(
+                f"warmup_steps needs learning_rate_schedule=cosine. Received: "
+                f"learning_rate_schedule={self.learning_rate_schedule}, warmup_steps={self.warmup_steps}"
+            )
+        if self.micro_batch_size is not None and self.micro_batch_size >= self.batch_size:
+            raise InputError(
+                f"micro_batch_size must be less than batch_size. "
+                f"Received: micro_batch_size={self.micro_batch_size}, batch_size={self.batch_size}"
+            )
+        return self
+
     @classmethod
     def from_yaml(cls, path: Path) -> Self:
         """Returns the config that a YAML file describes: defaults where the file is silent.
@@ -267,10 +305,10 @@ class RunConfig(DataConfig, ModelConfig):
         Args:
             example_shape: `(height, width, channels)` or `(features,)` that the pipeline delivers.
         """
-        update: dict[str, Any] = {}
+        update: dict[str, Any] = {"cache_dir": None}  # a place of this machine, which changes no number
         if len(example_shape) > 1:
             height, width, channels = example_shape
-            update = {"image_size": f"{height}x{width}", "channels": channels}
+            update |= {"image_size": f"{height}x{width}", "channels": channels}
         if self.data_dir is not None:
             update["data_dir"] = str(Path(self.data_dir).resolve())
         if self.arch == "dense":

@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from vae_tf.model.vae import VAE
+from vae_tf.optimizer import averaged_weights
 
 # Long enough for the cost of a call to vanish, short enough for a progress bar and an answer to Ctrl-C.
 SECONDS_PER_CALL = 0.25
@@ -77,6 +78,9 @@ def train(
 ) -> None:
     """Trains a compiled model, with Keras's callbacks called as `fit` does.
 
+    Where the optimizer averages the weights, `validate` sees the averages, and the model has them in the end;
+    callbacks see what is trained.
+
     Args:
         model: The model.
         batches: Endless.
@@ -85,8 +89,9 @@ def train(
         validate: Returns what is measured after each epoch; logged as `val_*`.
         callbacks: `on_train_batch_end` is called after several steps, with the number of the last of them.
     """
-    with model.distribute_strategy.scope():
-        model.optimizer.build(model.trainable_variables)  # several replicas can't make its variables in a step
+    if not model.optimizer.built:  # before a step is traced, for which the scale of the loss would be a constant
+        with model.distribute_strategy.scope():
+            model.optimizer.build(model.trainable_weights)
     listeners = keras.callbacks.CallbackList(list(callbacks), model=model, epochs=epochs, steps=steps_per_epoch)
     steps, iterator = Steps(model, model.train_step), iter(batches)
     listeners.on_train_begin()
@@ -96,8 +101,10 @@ def train(
         logs: dict[str, float] = {}
         for done, logs in steps.run(iterator, steps_per_epoch):
             listeners.on_train_batch_end(done - 1, logs)
-        measured = validate() if validate else {}
+        with averaged_weights(model):
+            measured = validate() if validate else {}
         listeners.on_epoch_end(epoch, {**logs, **{f"val_{name}": value for name, value in measured.items()}})
+    model.optimizer.finalize_variable_values(model.trainable_weights)
     listeners.on_train_end()
 
 

@@ -41,6 +41,12 @@ ANOMALY_SCORES = {
     "mahalanobis": "vae_tf.metrics.anomaly:mahalanobis",
     "likelihood_regret": "vae_tf.metrics.anomaly:likelihood_regret",
 }
+LEARNING_RATE_SCHEDULES = {
+    "constant": "vae_tf.optimizer:constant",
+    "linear": "vae_tf.optimizer:linear",
+    "cosine": "vae_tf.optimizer:cosine",
+    "exponential": "vae_tf.optimizer:exponential",
+}
 CORRUPTIONS = ("gaussian", "salt-pepper", "mask")
 VARIANTS = ("plain", "bn")
 VARIANT_ALIASES = {"v1": "plain", "v2": "bn"}

@@ -104,7 +104,7 @@ def run_training(
             peers.agree("options and data", _fingerprint(config, splits.spec))
         with errors_in_one_line():
             strategy = strategy_for(distribute, peers, worker_timeout)
-            check_shares(strategy, config.batch_size, splits.spec.num_train)
+            check_shares(strategy, config, splits.spec.num_train)
             with strategy.scope():
                 model = _compiled_model(config, splits)
             if cluster is None or cluster.is_chief:
@@ -143,14 +143,17 @@ def _check_outside_data(run_dir: Path, config: RunConfig) -> None:
 def _compiled_model(config: RunConfig, splits: "Splits") -> "VAE":
     import keras
 
-    from vae_tf.model.adam import Adam
+    from vae_tf.data.pipeline import num_batches
     from vae_tf.model.build import build_from_config
+    from vae_tf.optimizer import build_optimizer
 
     keras.utils.set_random_seed(config.seed)
     spec = splits.spec
-    model = build_from_config(config, spec.example_shape, config.seed, spec.num_classes if config.conditional else None)
-    # XLA doubles the time to the first step and makes none of the later ones faster on a CPU.
-    model.compile(Adam(config.learning_rate), jit_compile=False)
+    num_classes = spec.num_classes if config.conditional else None
+    model = build_from_config(config, spec.example_shape, config.seed, num_classes, config.precision)
+    model.micro_batch_size = config.micro_batch_size
+    num_steps = config.epochs * num_batches(splits.train, config.batch_size)
+    model.compile(build_optimizer(config, num_steps), jit_compile=config.jit)
     return model
 
 

@@ -89,7 +89,7 @@ def test_one_worker_is_asked_for(set_config, distribute):
 )
 def test_bad_config_is_told_in_one_line(set_config, config, reason):
     set_config(config)
-    with pytest.raises(InputError, match="^TF_CONFIG must be as ") as raised:
+    with pytest.raises(InputError, match=r"^TF_CONFIG must be as ") as raised:
         cluster_for("auto")
     assert reason in str(raised.value)
     assert len(str(raised.value).splitlines()) == 1

@@ -13,6 +13,9 @@ def asked(monkeypatch):
     calls = []
     monkeypatch.setattr(tf.config, "set_visible_devices", lambda devices, kind: calls.append((devices, kind)))
     monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: calls.append("deterministic"))
+    monkeypatch.setattr(
+        tf.config.experimental, "set_memory_growth", lambda gpu, enable: calls.append((gpu, "grows", enable))
+    )
     return calls
 
 
@@ -47,9 +50,19 @@ def test_cpu_where_no_gpu_is_visible_changes_nothing(asked, pretend_gpus):
 
 
 @pytest.mark.parametrize("device", ["auto", "gpu"])
-def test_gpu_computes_deterministically(asked, pretend_gpus, device):
-    pretend_gpus("GPU:0")
+def test_gpus_take_memory_as_they_need_it_and_compute_deterministically(asked, pretend_gpus, device):
+    pretend_gpus("GPU:0", "GPU:1")
     use_device(device)
+    assert asked == [("GPU:0", "grows", True), ("GPU:1", "grows", True), "deterministic"]
+
+
+def test_a_gpu_in_use_keeps_its_memory(asked, monkeypatch, pretend_gpus):
+    def refuse(gpu, enable):
+        raise RuntimeError("Physical devices cannot be modified after being initialized")
+
+    pretend_gpus("GPU:0")
+    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", refuse)
+    use_device("gpu")
     assert asked == ["deterministic"]
 
 

@@ -112,3 +112,32 @@ def test_option_without_effect_is_refused(option):
 def test_unknown_name_comes_with_the_nearest_right_one():
     with pytest.raises(InputError, match="Did you mean bernoulli"):
         vae_tf.build_vae((8, 8, 1), 2, likelihood="bernouli")
+
+
+@pytest.mark.parametrize("arch", ["conv", "dense"])
+def test_a_dtype_policy_is_that_of_hidden_layers_and_of_them_alone(arch):
+    before = keras.config.dtype_policy()
+    vae = vae_tf.build_vae((8, 8, 1), 2, arch, "bn", dtype_policy="mixed_bfloat16")
+
+    assert keras.config.dtype_policy() is before
+    assert vae.dtype_policy.name == "mixed_bfloat16"
+    for network, last in ((vae.encoder, "posterior_params"), (vae.decoder, "likelihood_params")):
+        policies = {layer.name: layer.compute_dtype for layer in network.layers if layer.weights}
+        assert policies.pop(last) == "float32"
+        assert set(policies.values()) == {"bfloat16"}
+    assert {weight.dtype for weight in vae.trainable_weights} == {"float32"}
+    x = np.zeros((3, 8, 8, 1), np.float32)
+    for values in (vae(x), vae.sample(2), vae.encode(x), vae.reconstruct(x), *vae.elbo_terms(x)):
+        assert keras.backend.standardize_dtype(values.dtype) == "float32"
+
+
+def test_the_global_dtype_policy_is_the_default_and_comes_back_after_an_error():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        assert vae_tf.build_vae((8, 8, 1), 2, **DENSE).dtype_policy.name == "mixed_bfloat16"
+        with pytest.raises(ValueError, match="no_such_policy"):
+            vae_tf.build_vae((8, 8, 1), 2, **DENSE, dtype_policy="no_such_policy")
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -140,9 +140,11 @@ def test_a_restored_objective_has_its_beta():
 def test_config_of_a_vae_makes_an_equal_one_with_fresh_weights():
     options = {"activation": "tanh", "likelihood": "gaussian", "sigma": 0.3, "beta": 2.5, "seed": 9}
     vae = small_dense(variant="plain", **options)
+    vae.micro_batch_size = 3
     config = json.loads(json.dumps(vae.get_config()))
     restored = type(vae).from_config(config)
     assert json.loads(json.dumps(restored.get_config())) == config
+    assert restored.micro_batch_size == 3
     restored.build((None, *SHAPE))
     hidden = [layer for layer in restored.encoder.layers if isinstance(layer, keras.layers.Dense)]
     assert [(layer.units, layer.activation.__name__) for layer in hidden] == [(5, "tanh"), (4, "tanh"), (6, "linear")]

@@ -5,6 +5,7 @@ A dataset is one `load_*` function, here, in `named` or in `folders`, listed in 
 once, in `load_splits`.
 """
 
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ import numpy as np
 from vae_tf.config import SMALLEST_SIDE, DataConfig, DatasetSpec
 from vae_tf.data.sources import Examples
 from vae_tf.data.sources.arrays import ArrayExamples, checked_labels, checked_pixels, read_npy, read_npz, white_of
+from vae_tf.data.sources.stored import Rows, StoredRows
 from vae_tf.errors import InputError
 from vae_tf.registry import DATASETS, resolve
 
@@ -245,7 +247,7 @@ def from_npz(path: Path) -> RawSplits:
     return from_arrays(arrays, f"{path}: ")
 
 
-def from_arrays(arrays: dict[str, np.ndarray], where: str) -> RawSplits:
+def from_arrays(arrays: Mapping[str, Rows], where: str) -> RawSplits:
     """Returns the splits in arrays called as in the `keras.datasets` convention.
 
     Args:
@@ -263,7 +265,11 @@ def from_arrays(arrays: dict[str, np.ndarray], where: str) -> RawSplits:
         )
     white = white_of(x_train, x_test)
     y_train, y_test = (
-        checked_labels(arrays.get(key), len(pixels), where + key)
+        checked_labels(_in_memory(arrays.get(key)), len(pixels), where + key)
         for key, pixels in zip(NPZ_KEYS[2:], (x_train, x_test), strict=True)
     )
     return RawSplits(ArrayExamples(x_train, y_train, white), ArrayExamples(x_test, y_test, white))
+
+
+def _in_memory(labels: Rows | None) -> np.ndarray | None:
+    return labels[:] if isinstance(labels, StoredRows) else labels

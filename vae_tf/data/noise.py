@@ -53,8 +53,7 @@ class Draws(NamedTuple):
             return tf.reshape(drawn[:, :size], (-1, *shape))
 
         if self.consecutive:
-            first = tf.reduce_sum(self.positions[:1])  # also of no example: a replica can be left without
-            return pieces(first, tf.size(self.positions))
+            return pieces(tf.reduce_sum(self.positions[:1]), tf.size(self.positions))  # 0 of an empty batch
         one_by_one = tf.map_fn(lambda first: pieces(first, 1)[0], self.positions, fn_output_signature=tf.float32)
         return tf.ensure_shape(one_by_one, (None, *shape))
 

@@ -71,8 +71,7 @@ def training_batches(
         batches = _positions(len(examples), config.batch_size, share)
         return batches.map(lambda rows: (tf.gather(order, rows), rows, epoch))
 
-    epochs = tf.data.Dataset.counter(start=0)
-    return epochs.flat_map(epoch_batches).map(prepare, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    return _prepared(tf.data.Dataset.counter(start=0).flat_map(epoch_batches), prepare, examples)
 
 
 def evaluation_batches(
@@ -92,7 +91,17 @@ def evaluation_batches(
     """
     prepare = _preparation(examples, config, example_shape, split)
     batches, epoch = _positions(len(examples), config.batch_size, share), tf.constant(FIXED_EPOCH, tf.int64)
-    return batches.map(lambda rows: prepare(rows, rows, epoch), tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    return _prepared(batches, lambda rows: prepare(rows, rows, epoch), examples)
+
+
+def _prepared(batches: tf.data.Dataset, prepare: Callable[..., Any], examples: Examples) -> tf.data.Dataset:
+    """The batches, made ahead of training: by many threads where files are read, else by one, which leaves it more."""
+    if not examples.is_in_memory:
+        return batches.map(prepare, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = 1
+    options.autotune.enabled = False
+    return batches.map(prepare).prefetch(2).with_options(options)
 
 
 def _positions(num_examples: int, batch_size: int, share: Share) -> tf.data.Dataset:
@@ -141,10 +150,13 @@ def _preparation(
 ) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Any]:
     """The function (indices `(B,)`, their positions in the epoch `(B,)`, epoch) -> batch."""
     fixed = tf.constant(FIXED_EPOCH, tf.int64)
+    read = _reader(examples)
 
     def prepare(indices: tf.Tensor, positions: tf.Tensor, epoch: tf.Tensor) -> Any:
         draws = Draws(positions, epoch if split == "train" else fixed, config.seed, split)
-        x = _read(examples, indices, example_shape)
+        x = tf.cast(read(indices), tf.float32) / examples.scale
+        if len(example_shape) > 1:
+            x = fit_pictures(x, example_shape)
         if config.binarize != "none":
             is_fixed = config.binarize == "static" and split == "train"
             x = binarized(x, Draws(indices, fixed, config.seed, split, consecutive=False) if is_fixed else draws)
@@ -156,11 +168,17 @@ def _preparation(
     return prepare
 
 
-def _read(examples: Examples, indices: tf.Tensor, example_shape: tuple[int, ...]) -> tf.Tensor:
-    values = tf.numpy_function(examples.read, [indices], examples.dtype, stateful=False)
-    values.set_shape((None, *examples.example_shape))
-    values = tf.cast(values, tf.float32) / examples.scale
-    return values if len(example_shape) == 1 else fit_pictures(values, example_shape)
+def _reader(examples: Examples) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The function from indices `(B,)` to what the source holds there."""
+    if examples.is_in_memory:
+        values = tf.constant(examples.read(np.arange(len(examples))))
+        return lambda indices: tf.gather(values, indices)
+
+    def read(indices: tf.Tensor) -> tf.Tensor:
+        values = tf.numpy_function(examples.read, [indices], examples.dtype, stateful=False)
+        return tf.ensure_shape(values, (None, *examples.example_shape))
+
+    return read
 
 
 def _classes(examples: Examples, indices: tf.Tensor) -> tf.Tensor:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Literal
 
 import tensorflow as tf
@@ -13,8 +13,8 @@ from vae_tf.errors import InputError
 def use_device(device: Literal["auto", "cpu", "gpu"]) -> str:
     """Restricts TensorFlow to a kind of device; call it before anything is computed.
 
-    On a GPU it also asks for deterministic kernels, so that a seed gives the same history there. The kernels
-    of a CPU are so by themselves, and the switch would cost them almost half their speed.
+    On a GPU memory is taken as it is needed, and kernels are deterministic, so that a seed gives the same history
+    there. The kernels of a CPU are so by themselves, and the switch would cost them almost half their speed.
 
     Args:
         device: `"auto"` takes a GPU where there is one.
@@ -35,6 +35,9 @@ def use_device(device: Literal["auto", "cpu", "gpu"]) -> str:
             raise InputError("device=cpu must be chosen before TensorFlow uses a GPU. Received: it does") from None
     if device == "cpu" or not gpus:
         return "CPU"
+    for gpu in gpus:
+        with suppress(RuntimeError):  # in use already: it keeps what it has
+            tf.config.experimental.set_memory_growth(gpu, True)
     tf.config.experimental.enable_op_determinism()
     return f"{len(gpus)} GPU{'s' if len(gpus) > 1 else ''}"
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from vae_tf.config import RunConfig
 from vae_tf.data.pipeline import Share
 from vae_tf.distribute.cluster import Distribute
 from vae_tf.errors import InputError
@@ -53,23 +54,37 @@ def _of_several_workers(peers: "Peers", timeout: float) -> tf.distribute.Strateg
     return strategy
 
 
-def check_shares(strategy: tf.distribute.Strategy, batch_size: int, num_train: int) -> None:
+def check_shares(strategy: tf.distribute.Strategy, config: RunConfig, num_train: int) -> None:
     """Raises where the replicas can't share the work.
 
+    Args:
+        strategy: The strategy.
+        config: The run.
+        num_train: Training examples.
+
     Raises:
-        InputError: They do not divide the batch, or are more than the training examples.
+        InputError: The replicas do not divide the batch, are more than the examples, or can't do what is asked for.
     """
     replicas = strategy.num_replicas_in_sync
-    if batch_size % replicas:
-        near = max(batch_size - batch_size % replicas, replicas)
+    if replicas == 1:
+        return
+    if config.batch_size % replicas:
+        near = max(config.batch_size - config.batch_size % replicas, replicas)
         raise InputError(
             f"batch_size is of all replicas together and must be a multiple of their number, {replicas}. "
-            f"Received: batch_size={batch_size}; take {near}"
+            f"Received: batch_size={config.batch_size}; take {near}"
         )
     if num_train < replicas:
         raise InputError(
             f"There must be a training example for each of {replicas} replicas. Received: {num_train}; "
-            "add data, or leave out --distribute"
+            "add data, or take --distribute none"
+        )
+    if config.jit:
+        raise InputError(f"jit needs one replica. Received: {replicas}; leave out --jit, or take --distribute none")
+    if config.micro_batch_size is not None and config.variant == "bn":
+        raise InputError(
+            f"micro_batch_size needs variant=plain where {replicas} replicas normalize their batches together. "
+            f"Received: micro_batch_size={config.micro_batch_size}, variant=bn; leave one out"
         )
 
 

@@ -1,7 +1,10 @@
 """The one way to build a VAE by names."""
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import keras
 
 from vae_tf import registry
 from vae_tf.config import SMALLEST_SIDE, ModelConfig
@@ -27,6 +30,7 @@ def build_vae(
     beta: float = 1.0,
     num_classes: int | None = None,
     seed: int = 0,
+    dtype_policy: str | None = None,
 ) -> VAE:
     """Returns a built VAE with fresh weights; call `keras.utils.set_random_seed` first to fix them.
 
@@ -44,6 +48,8 @@ def build_vae(
         beta: Weight of the KL term in the training loss.
         num_classes: Number of classes of a conditional model.
         seed: Seed of the posterior noise.
+        dtype_policy: Keras's name of one, as `"mixed_bfloat16"`; default the global one. The last layers and all
+            losses are float32 in any case.
 
     Raises:
         InputError: An argument is out of range, unknown, or has no effect with the others.
@@ -58,11 +64,15 @@ def build_vae(
         sigma=sigma,
         beta=beta,
     )
-    return build_from_config(config, example_shape, seed, num_classes)
+    return build_from_config(config, example_shape, seed, num_classes, dtype_policy)
 
 
 def build_from_config(
-    config: ModelConfig, example_shape: tuple[int, ...], seed: int, num_classes: int | None = None
+    config: ModelConfig,
+    example_shape: tuple[int, ...],
+    seed: int,
+    num_classes: int | None = None,
+    dtype_policy: str | None = None,
 ) -> VAE:
     """Returns a built VAE with fresh weights for examples of `example_shape`; see `build_vae`.
 
@@ -72,10 +82,28 @@ def build_from_config(
     example_shape = _checked_example_shape(example_shape, config.arch)
     if num_classes is not None and not (isinstance(num_classes, int) and num_classes >= 1):
         raise InputError(f"num_classes must be a whole number of at least 1. Received: num_classes={num_classes}")
+    with _global_dtype_policy(dtype_policy):
+        vae = _composed(config, example_shape, seed, num_classes)
+        vae.build((None, *example_shape))
+    return vae
+
+
+@contextmanager
+def _global_dtype_policy(name: str | None) -> Iterator[None]:
+    """Layers that name no policy take the global one, here another meanwhile."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name or before)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _composed(config: ModelConfig, example_shape: tuple[int, ...], seed: int, num_classes: int | None) -> VAE:
     posterior = DiagonalNormal(name="posterior")
     likelihood = _likelihood(config)
     backbone = _backbone(config, example_shape, num_classes)
-    vae = VAE(
+    return VAE(
         encoder=backbone.encoder(posterior.params_size(config.latent_dim)),
         decoder=backbone.decoder(config.latent_dim, likelihood.params_size(example_shape[-1])),
         posterior=posterior,
@@ -86,8 +114,6 @@ def build_from_config(
         num_classes=num_classes,
         name="vae",
     )
-    vae.build((None, *example_shape))
-    return vae
 
 
 def _likelihood(config: ModelConfig) -> Likelihood:

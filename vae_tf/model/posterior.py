@@ -1,7 +1,7 @@
 """Approximate posteriors q(z | x): what the encoder's numbers mean."""
 
 import math
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import keras
 from keras import ops
@@ -9,8 +9,19 @@ from keras import ops
 from vae_tf.model import replicas
 from vae_tf.model.kernels import normal_per_example
 
-# A number, a generator, or one seed per example: int32 (B, 2).
-Seed: TypeAlias = int | keras.random.SeedGenerator | keras.KerasTensor
+
+class Noise(NamedTuple):
+    """Noise N(0, 1) that is drawn already, in place of a seed.
+
+    Attributes:
+        values: float32 `(K, B, Z)`.
+    """
+
+    values: keras.KerasTensor
+
+
+# A number, a generator, one seed per example: int32 (B, 2), or the noise itself.
+Seed: TypeAlias = int | keras.random.SeedGenerator | keras.KerasTensor | Noise
 
 
 def standard_normal(shape: Any, seed: Seed) -> keras.KerasTensor:
@@ -19,8 +30,10 @@ def standard_normal(shape: Any, seed: Seed) -> keras.KerasTensor:
     Args:
         shape: `(K, B, Z)`; with a single seed any shape.
         seed: One seed per example, int32 `(B, 2)`, makes the noise of an example independent of the batch it is
-            in; else as of `keras.random.normal`.
+            in; `Noise` is returned as it is; else as of `keras.random.normal`.
     """
+    if isinstance(seed, Noise):
+        return seed.values
     if isinstance(seed, int | keras.random.SeedGenerator):
         return replicas.standard_normal(shape, seed)
     return normal_per_example(shape, seed)

@@ -5,23 +5,25 @@ traces a step.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
-from keras import ops
 
 
-def share_of_mean(values: tf.Tensor) -> tf.Tensor:
-    """Returns a number of this replica; over all replicas they add up to the mean over the global batch.
-
-    Args:
-        values: Of the examples of this replica `(B,)`.
-    """
+def total(values: Any) -> Any:
+    """Returns the sums over all replicas of a number, or of each in a list of tensors."""
     context = _context_of_several()
-    if context is None:
-        return ops.mean(values)
-    size = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.size(values))
-    return tf.reduce_sum(values) / tf.cast(size, values.dtype)
+    return values if context is None else context.all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+
+def take_summed_gradients(optimizer: keras.optimizers.Optimizer) -> None:
+    """Keeps an optimizer from adding up the gradients of the replicas.
+
+    Keras does so after it has clipped them and looked for those that are not finite, each replica for itself.
+    """
+    inner: Any = getattr(optimizer, "inner_optimizer", optimizer)  # of the one that scales the loss
+    inner._all_reduce_sum_gradients = lambda grads_and_vars: grads_and_vars
 
 
 def standard_normal(shape: Sequence[int], seed: int | keras.random.SeedGenerator) -> tf.Tensor:

@@ -10,8 +10,9 @@ from vae_tf.model import replicas
 from vae_tf.model.arrays import ArrayMethods
 from vae_tf.model.kernels import one_hot
 from vae_tf.model.likelihood import Likelihood
+from vae_tf.model.micro_batches import summed_over_parts
 from vae_tf.model.objective import Objective, Terms
-from vae_tf.model.posterior import Posterior, Seed
+from vae_tf.model.posterior import Noise, Posterior, Seed, standard_normal
 from vae_tf.model.prior import Prior
 
 NOISE_STATE = "seed_generator_state"
@@ -57,6 +58,9 @@ class VAE(ArrayMethods, keras.Model):
         seed: Seed of the posterior noise. Training draws it from one generator; every `evaluate` begins a
             second one anew, so that evaluation is repeatable and leaves training as it was.
         num_classes: Number of classes of a conditional model.
+        micro_batch_size: Where it is given, a training step adds up the gradients of its batch from parts of so many
+            examples, the last with what is left over: the same update with less memory, but for batch
+            normalization, which normalizes each part. The attribute may be set until the model trains.
         **kwargs: As of `keras.Model`.
     """
 
@@ -70,12 +74,15 @@ class VAE(ArrayMethods, keras.Model):
         objective: Objective,
         seed: int = 0,
         num_classes: int | None = None,
+        micro_batch_size: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if num_classes is not None and num_classes < 1:
-            raise ValueError(f"num_classes must be at least 1. Received: num_classes={num_classes}")
+        for name, number in (("num_classes", num_classes), ("micro_batch_size", micro_batch_size)):
+            if number is not None and number < 1:
+                raise ValueError(f"{name} must be at least 1. Received: {name}={number}")
         self.num_classes = num_classes
+        self.micro_batch_size = micro_batch_size
         self.encoder = encoder
         self.decoder = decoder
         # Called by themselves, as for pictures, they compute here alone; within a step the strategy of the VAE holds.
@@ -90,6 +97,11 @@ class VAE(ArrayMethods, keras.Model):
         self.loss_tracker = keras.metrics.Mean(name="loss")
         self.reconstruction_loss_tracker = keras.metrics.Mean(name="reconstruction_loss")
         self.kl_loss_tracker = keras.metrics.Mean(name="kl_loss")
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Does what `keras.Model.compile` does; the optimizer gets gradients of the batch of all replicas."""
+        super().compile(*args, **kwargs)
+        replicas.take_summed_gradients(self.optimizer)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Does what `keras.Model.evaluate` does, with the same posterior noise at every call."""
@@ -206,27 +218,47 @@ class VAE(ArrayMethods, keras.Model):
 
     def train_step(self, data: Any) -> dict[str, keras.KerasTensor]:
         """Makes one update of the weights on a batch and returns the running means of the epoch."""
-        with tf.GradientTape() as tape:
-            seen = self.observed(data)
-            terms = self.elbo_terms(seen.inputs, target=seen.target, labels=seen.labels, training=True)
-            per_example = self.objective(terms) + ops.sum(self.losses)  # plus the layers' own regularizers
-            loss = replicas.share_of_mean(per_example)
-            scaled_loss = self.optimizer.scale_loss(loss)
-        gradients = tape.gradient(scaled_loss, self.trainable_weights)
+        seen = self.observed(data)
+        count = ops.shape(seen.inputs)[0]
+        batch_size = replicas.total(count)
+        if self.micro_batch_size is None:
+            gradients = self._gradients(seen, self.seed_generator, batch_size)
+        else:  # with the noise that the whole batch would have
+            noise = standard_normal((1, count, self.prior.latent_dim), self.seed_generator)
+            gradients = summed_over_parts(
+                lambda *part: self._gradients(Observed(*part[:-1]), Noise(part[-1][None]), batch_size),
+                (*seen, noise[0]),
+                self.micro_batch_size,
+                self.trainable_weights,
+            )
+        gradients = replicas.total(gradients)
         self.optimizer.apply(gradients, self.trainable_weights)
-        return self._track(per_example, terms)
+        return self._means()
+
+    def _gradients(self, seen: Observed, noise: Seed, batch_size: Any) -> list[tf.Tensor]:
+        """Returns what some examples add to the gradients of the mean loss of a batch, and tracks their losses."""
+        with tf.GradientTape() as tape:
+            terms = self.elbo_terms(seen.inputs, target=seen.target, labels=seen.labels, training=True, seed=noise)
+            per_example = self.objective(terms) + ops.sum(self.losses)  # plus the layers' own regularizers
+            loss = ops.sum(per_example) / ops.cast(batch_size, per_example.dtype)
+            scaled_loss = self.optimizer.scale_loss(loss)
+        self._track(per_example, terms)
+        return tape.gradient(scaled_loss, self.trainable_weights)
 
     def test_step(self, data: Any) -> dict[str, keras.KerasTensor]:
         """Measures a batch, with beta 1 and batch normalization at its averages."""
         seen, noise = self.observed(data), self.evaluation_seed_generator
         terms = self.elbo_terms(seen.inputs, target=seen.target, labels=seen.labels, seed=noise)
-        return self._track(terms.negative_elbo(), terms)
+        self._track(terms.negative_elbo(), terms)
+        return self._means()
 
-    def _track(self, loss: keras.KerasTensor, terms: Terms) -> dict[str, keras.KerasTensor]:
+    def _track(self, loss: keras.KerasTensor, terms: Terms) -> None:
         """Adds one value per example `(B,)` to each mean, so that a short last batch weighs right."""
         self.loss_tracker.update_state(loss)
         self.reconstruction_loss_tracker.update_state(terms.reconstruction_loss())
         self.kl_loss_tracker.update_state(terms.kl)
+
+    def _means(self) -> dict[str, keras.KerasTensor]:
         return {metric.name: metric.result() for metric in self.metrics}
 
     def observed(self, data: Any) -> Observed:
@@ -284,7 +316,8 @@ class VAE(ArrayMethods, keras.Model):
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, parts serialized."""
         parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in PARTS}
-        return {**super().get_config(), **parts, "seed": self.seed, "num_classes": self.num_classes}
+        given = {name: getattr(self, name) for name in ("seed", "num_classes", "micro_batch_size")}
+        return {**super().get_config(), **parts, **given}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Self:

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vae_tf.data.sources import arrays, stored
 from vae_tf.data.sources.arrays import ArrayExamples, checked_labels, checked_pixels, read_npy, read_npz, white_of
+from vae_tf.data.sources.stored import StoredRows
 from vae_tf.errors import InputError
 
 NAMES = ("x_train", "x_test")
@@ -31,6 +33,13 @@ def read_error(read, *arguments):
     message = str(caught.value)
     assert len(message.splitlines()) == 1
     return message
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """Makes every array too large for memory."""
+    for module in (arrays, stored):
+        monkeypatch.setattr(module, "LARGEST_IN_MEMORY", 0)
 
 
 # What an array of pictures must be
@@ -222,6 +231,40 @@ def test_npz_arrays_are_read_by_name_and_others_left(tmp_path):
     np.testing.assert_array_equal(arrays["x_train"], grey(3))
 
 
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_large_npz_arrays_are_read_by_rows(tmp_path, large, save):
+    save(tmp_path / "data.npz", x_train=grey(7), x_test=np.arange(6.0).reshape(2, 3))
+
+    found = read_npz(tmp_path / "data.npz", NAMES)
+
+    assert all(isinstance(array, StoredRows) for array in found.values())
+    np.testing.assert_array_equal(found["x_train"][np.array([6, 0, 3])], grey(7)[[6, 0, 3]])
+    np.testing.assert_array_equal(found["x_test"][:], [[0, 1, 2], [3, 4, 5]])
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_large_npz_array_with_a_damaged_byte_is_refused(tmp_path, large, save):
+    path = tmp_path / "data.npz"
+    save(path, x_train=grey(8))
+    content = path.read_bytes()
+    middle = len(content) // 2
+    path.write_bytes(content[:middle] + bytes([content[middle] ^ 0xFF]) + content[middle + 1 :])
+
+    assert str(path) in read_error(read_npz, path, NAMES)
+
+
+def test_a_large_npz_array_in_fortran_order_is_read_whole(tmp_path, large):
+    np.savez(tmp_path / "data.npz", x_train=np.asarray(grey(), order="F"))
+
+    np.testing.assert_array_equal(read_npz(tmp_path / "data.npz", NAMES)["x_train"], grey())
+
+
+def test_a_large_npz_array_of_objects_is_refused(tmp_path, large):
+    np.savez(tmp_path / "data.npz", x_train=np.array([None]))
+
+    assert "Object arrays" in read_error(read_npz, tmp_path / "data.npz", NAMES)
+
+
 def test_npz_objects_are_never_unpickled(tmp_path):
     evidence = tmp_path / "unpickled"
     path = npz(tmp_path, x_train=np.array([Trap(evidence)]))
@@ -299,14 +342,35 @@ def npy_bytes(array):
     return buffer.getvalue()
 
 
-def test_npy_is_mapped_into_memory(tmp_path):
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("limit", [0, 10**6], ids=["large", "small"])
+def test_npy_is_read_by_rows(tmp_path, monkeypatch, limit, order):
+    monkeypatch.setattr(arrays, "LARGEST_IN_MEMORY", limit)
     path = tmp_path / "data.npy"
-    path.write_bytes(npy_bytes(grey()))
+    path.write_bytes(npy_bytes(np.asarray(grey(), order=order)))
 
     array = read_npy(path)
 
-    assert isinstance(array, np.memmap)
-    np.testing.assert_array_equal(array, grey())
+    assert isinstance(array, StoredRows) == (limit == 0 and order == "C")
+    np.testing.assert_array_equal(array[np.array([2, 0])], grey()[[2, 0]])
+
+
+def test_pictures_of_a_file_that_changed_are_told_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(arrays, "LARGEST_IN_MEMORY", 0)
+    path = tmp_path / "data.npy"
+    path.write_bytes(npy_bytes(grey()))
+    examples = ArrayExamples(checked_pixels(read_npy(path), "x"), None, 255.0)
+    path.write_bytes(b"short")
+
+    assert "could be read at the start and now can't" in read_error(examples.read, np.array([0]))
+
+
+def test_values_out_of_range_are_seen_in_a_file_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(arrays, "LARGEST_IN_MEMORY", 0)
+    path = tmp_path / "data.npy"
+    path.write_bytes(npy_bytes(np.array([0, 7, 300], np.int64).repeat(64).reshape(3, 8, 8)))
+
+    assert "minimum 0, maximum 300" in read_error(checked_pixels, read_npy(path), "x")
 
 
 def test_npy_objects_are_never_unpickled(tmp_path):

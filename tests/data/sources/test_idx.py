@@ -4,7 +4,9 @@ import struct
 import numpy as np
 import pytest
 
+from vae_tf.data.sources import idx, stored
 from vae_tf.data.sources.idx import read_idx
+from vae_tf.data.sources.stored import StoredRows
 from vae_tf.errors import InputError
 
 PIXELS = bytes(range(24))
@@ -44,6 +46,22 @@ def test_a_gzipped_file_holds_the_same(tmp_path):
     array = read_idx(written(tmp_path, gzip.compress(PICTURES), "file.gz"), rank=3)
 
     assert array.tobytes() == PIXELS
+
+
+@pytest.mark.parametrize(("pack", "name"), [(bytes, "file"), (gzip.compress, "file.gz")])
+def test_a_large_file_is_read_by_rows(tmp_path, monkeypatch, pack, name):
+    for module in (idx, stored):
+        monkeypatch.setattr(module, "LARGEST_IN_MEMORY", 0)
+
+    rows = read_idx(written(tmp_path, pack(PICTURES), name), rank=3)
+
+    assert isinstance(rows, StoredRows)
+    assert rows[np.array([1, 0])].tobytes() == PIXELS[12:] + PIXELS[:12]
+
+
+@pytest.mark.parametrize(("change", "received"), [(PICTURES[:-1], "1 bytes are missing"), (PICTURES + b"x", "more")])
+def test_a_gzipped_file_of_another_length_is_refused(tmp_path, change, received):
+    assert received in error_of(written(tmp_path, gzip.compress(change), "file.gz"))
 
 
 def test_a_side_above_255_needs_all_four_bytes_of_its_length(tmp_path):

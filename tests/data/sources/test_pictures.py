@@ -1,3 +1,4 @@
+import io
 import os
 from pathlib import Path
 
@@ -6,7 +7,16 @@ import pytest
 from PIL import Image
 
 from vae_tf.data.sources import pictures
-from vae_tf.data.sources.pictures import PictureExamples, find_pictures, read_list, read_picture, readable
+from vae_tf.data.sources.pictures import (
+    PictureExamples,
+    find_pictures,
+    fingerprint,
+    in_order,
+    opened,
+    read_list,
+    read_picture,
+    readable,
+)
 from vae_tf.errors import InputError
 
 ORIENTATION = 0x0112
@@ -227,7 +237,7 @@ def test_pictures_are_found_at_any_depth_in_order_and_other_files_left(tmp_path)
 
     found = find_pictures(tmp_path)
 
-    assert found == sorted(tmp_path / name for name in names)
+    assert found == [str(path) for path in sorted(tmp_path / name for name in names)]
 
 
 @pytest.mark.parametrize("hidden", [".cat.jpg", "sub/._cat.jpg", ".ipynb_checkpoints/cat-checkpoint.jpg"])
@@ -236,21 +246,22 @@ def test_hidden_files_are_left_out(tmp_path, hidden):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
 
-    assert find_pictures(tmp_path) == [tmp_path / "cat.jpg"]
+    assert find_pictures(tmp_path) == [str(tmp_path / "cat.jpg")]
 
 
 def test_pictures_below_a_hidden_folder_that_was_named_are_found(tmp_path):
     (tmp_path / ".cache").mkdir()
     (tmp_path / ".cache" / "cat.jpg").touch()
 
-    assert find_pictures(tmp_path / ".cache") == [tmp_path / ".cache" / "cat.jpg"]
+    assert find_pictures(tmp_path / ".cache") == [str(tmp_path / ".cache" / "cat.jpg")]
 
 
 def test_a_list_gives_its_paths_sorted_and_each_once(tmp_path):
     names = [f"{number:02}.png" for number in range(20)]
     (tmp_path / "list.txt").write_text("\n".join([*reversed(names), "/there/cat.png", *names[:5]]))
 
-    assert read_list(tmp_path / "list.txt") == sorted([Path("/there/cat.png"), *(tmp_path / name for name in names)])
+    paths = sorted([Path("/there/cat.png"), *(tmp_path / name for name in names)])
+    assert read_list(tmp_path / "list.txt") == [str(path) for path in paths]
 
 
 def test_missing_folder_is_named(tmp_path):
@@ -338,7 +349,107 @@ def test_a_picture_too_large_to_be_decoded_safely_is_skipped(tmp_path, monkeypat
     assert readable([path], (12, 16, 3)) == []
 
 
+def test_a_whole_jpeg_is_not_decoded_to_see_that_it_opens(tmp_path, monkeypatch):
+    paths = [noise(tmp_path / f"{number}.jpg") for number in range(3)]
+    monkeypatch.setattr(pictures, "read_picture", None)
+
+    assert opened(paths, (8, 8, 1)).names == [str(path) for path in paths]
+
+
+def turned(path):
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    return noise(path, exif=exif)
+
+
+def with_bytes_behind(path):
+    noise(path).write_bytes(path.read_bytes() + bytes(9))
+    return path
+
+
+@pytest.mark.parametrize("odd", [turned, with_bytes_behind], ids=["turned", "bytes behind it"])
+def test_other_jpegs_are_decoded_and_open(tmp_path, monkeypatch, odd):
+    decoded = []
+    monkeypatch.setattr(pictures, "read_picture", lambda path, shape: decoded.append(path) or read_picture(path, shape))
+
+    path = odd(tmp_path / "a.jpg")
+
+    assert len(opened([path], (8, 8, 1))) == 1
+    assert decoded == [path]
+
+
+def test_unchanged_files_are_looked_at_once_and_changed_ones_again(tmp_path, capsys):
+    paths = [noise(tmp_path / "a.png"), damaged(noise(tmp_path / "b.png"))]
+
+    assert len(opened(paths, (8, 8, 1))) == len(opened(paths, (8, 8, 1))) == 1
+    assert capsys.readouterr().err.count("skipped") == 1
+
+    noise(tmp_path / "b.png")
+    assert len(opened(paths, (8, 8, 1))) == 2
+
+
+@pytest.mark.parametrize("change", ["name", "size", "time", "shape", "gone"])
+def test_a_fingerprint_changes_with_the_files_and_the_shape(tmp_path, change):
+    path, shape = noise(tmp_path / "a.png"), (8, 8, 1)
+    before = fingerprint([path], shape)
+    assert fingerprint([str(path)], shape) == before
+
+    if change == "name":
+        path = path.rename(tmp_path / "b.png")
+    elif change == "size":
+        times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+        path.write_bytes(path.read_bytes() + b"x")
+        os.utime(path, ns=times)
+    elif change == "time":
+        os.utime(path, ns=(1, 1))
+    elif change == "shape":
+        shape = (8, 8, 3)
+    else:
+        path.unlink()
+
+    assert fingerprint([path], shape) != before
+
+
+def test_a_fingerprint_is_of_the_file_behind_a_linked_folder(tmp_path, monkeypatch):
+    path = noise(tmp_path / "there" / "a.png")
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    monkeypatch.chdir(tmp_path)
+
+    assert fingerprint([tmp_path / "link" / "a.png"], (8, 8, 1)) == fingerprint([path], (8, 8, 1))
+    assert fingerprint([Path("there/a.png")], (8, 8, 1)) == fingerprint([path], (8, 8, 1))
+
+
+def test_a_bar_shows_on_a_terminal_how_far_it_is(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(pictures.sys, "stdout", Terminal())
+    monkeypatch.setattr(pictures, "SHOWN_AFTER", 0)
+    monkeypatch.setattr(pictures, "AT_A_TIME", 2)
+
+    assert list(in_order(len, ["a", "bb", "ccc"])) == [1, 2, 3]
+    assert "Opening pictures:   0%|          | 0/3" in pictures.sys.stdout.getvalue()
+
+
 # The collection
+
+
+def test_a_picture_that_can_no_longer_be_decoded_is_told_in_one_line(tmp_path):
+    path = noise(tmp_path / "a.png")
+    examples = PictureExamples([path], (8, 8, 1))
+    path.write_bytes(b"changed")
+
+    with pytest.raises(InputError, match=r"a\.png opened at the start and can't be decoded now \(cannot identify"):
+        examples.read(np.array([0]))
+
+
+def test_labels_go_with_the_pictures_of_a_part(tmp_path):
+    examples = PictureExamples(["a", "b", "c"], (8, 8, 1)).with_labels(np.array([5, 6, 7]))
+
+    part = examples.subset(np.array([2, 0])).subset(np.array([1, 0]))
+
+    assert (part.names, part.labels.tolist()) == (["a", "c"], [5, 7])
 
 
 def test_read_returns_the_pictures_asked_for(tmp_path):
@@ -368,7 +479,7 @@ def test_linked_folders_are_followed_and_circles_end(tmp_path):
     (tmp_path / "data" / "link").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "data" / "circle").symlink_to(tmp_path / "data")
 
-    assert find_pictures(tmp_path / "data") == [tmp_path / "data" / "link" / "a.png"]
+    assert find_pictures(tmp_path / "data") == [str(tmp_path / "data" / "link" / "a.png")]
 
 
 def test_a_folder_inside_that_can_not_be_listed_is_refused(tmp_path, monkeypatch):

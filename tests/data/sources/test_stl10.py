@@ -36,7 +36,7 @@ def test_values_are_channel_by_channel_and_column_by_column(tmp_path):
     for (number, row, column, channel), value in marks.items():
         content[number * PICTURE_BYTES + channel * 96 * 96 + column * 96 + row] = value
 
-    pixels = read_pictures(written(tmp_path / "train_X.bin", content))
+    pixels = read_pictures(written(tmp_path / "train_X.bin", content))[:]
 
     assert pixels.shape == (3, 96, 96, 3)
     assert pixels.dtype == np.uint8
@@ -48,7 +48,7 @@ def test_an_asymmetric_picture_is_upright_and_in_its_colours(tmp_path):
     red, green, blue = np.zeros((3, 96, 96), np.uint8)  # [column][row]
     red[:, :10], green[:5, :], blue[60:, 80:] = 200, 150, 100
 
-    [picture] = read_pictures(written(tmp_path / "train_X.bin", red.tobytes() + green.tobytes() + blue.tobytes()))
+    [picture] = read_pictures(written(tmp_path / "train_X.bin", red.tobytes() + green.tobytes() + blue.tobytes()))[:]
 
     assert picture[2, 50].tolist() == [200, 0, 0]
     assert picture[50, 2].tolist() == [0, 150, 0]

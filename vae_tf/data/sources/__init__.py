@@ -17,12 +17,14 @@ class Examples(Protocol):
         scale: The number that stands for white: pixels divided by it lie in [0, 1].
         dtype: Type of the pixels that `read` returns.
         labels: Class of each picture, int64 of shape `(N,)`, or `None`.
+        is_in_memory: Whether they are few enough to be held in memory, and are.
     """
 
     example_shape: tuple[int, ...]
     scale: float
     dtype: np.dtype
     labels: np.ndarray | None
+    is_in_memory: bool
 
     def __len__(self) -> int: ...
 

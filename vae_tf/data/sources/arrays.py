@@ -1,18 +1,21 @@
-"""Examples held in an array: from npz and npy files, IDX files, keras.datasets, scikit-learn."""
+"""Examples in an array: from npz and npy files, IDX files, keras.datasets, scikit-learn."""
 
+import struct
 import tokenize
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 import numpy as np
 
+from vae_tf.data.sources.stored import BLOCK, LARGEST_IN_MEMORY, Rows, StoredRows, blocks, unpacked
 from vae_tf.errors import InputError
 
 IMAGE_RANKS = (3, 4)
 # What numpy and zipfile raise for bytes that are not what they should be.
 DAMAGED_ARRAY = (ValueError, EOFError, SyntaxError, tokenize.TokenError, MemoryError)
+ZIP_LENGTHS = 26  # of a member's header: where it says how long its name and its extra field are
 DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError)
 
 
@@ -24,12 +27,10 @@ class ArrayExamples:
         labels: `(N,)` class numbers, or `None`.
         scale: The number that stands for white.
         chosen: `(M,)` rows of `pixels` and `labels` that belong to the collection; default: all. The arrays
-            themselves are shared, so that a split of a file mapped into memory stays on disk.
+            themselves are shared, so that a split of rows in a file stays on disk.
     """
 
-    def __init__(
-        self, pixels: np.ndarray, labels: np.ndarray | None, scale: float, chosen: np.ndarray | None = None
-    ) -> None:
+    def __init__(self, pixels: Rows, labels: np.ndarray | None, scale: float, chosen: np.ndarray | None = None) -> None:
         self._pixels = with_channels(pixels)
         self._all_labels = labels
         self._chosen = np.arange(len(pixels)) if chosen is None else chosen
@@ -37,6 +38,7 @@ class ArrayExamples:
         self.scale = scale
         self.dtype = np.dtype(np.uint8 if pixels.dtype == np.uint8 else np.float32)
         self.example_shape = self._pixels.shape[1:]
+        self.is_in_memory = isinstance(pixels, np.ndarray) and pixels.nbytes <= LARGEST_IN_MEMORY
 
     def __len__(self) -> int:
         return len(self._chosen)
@@ -47,20 +49,29 @@ class ArrayExamples:
         return [str(row) for row in self._chosen]
 
     def read(self, indices: np.ndarray) -> np.ndarray:
-        """Returns the pictures at `indices` `(B,)` as `(B, H, W, C)`, in [0, `scale`]; rows as `(B, F)`."""
-        return self._pixels[self._chosen[indices]].astype(self.dtype, copy=False)
+        """Returns the pictures at `indices` `(B,)` as `(B, H, W, C)`, in [0, `scale`]; rows as `(B, F)`.
+
+        Raises:
+            InputError: The file that holds them has vanished or changed.
+        """
+        try:
+            return self._pixels[self._chosen[indices]].astype(self.dtype, copy=False)
+        except (OSError, ValueError) as error:
+            raise InputError(f"The data could be read at the start and now can't ({error}); restore it") from None
 
     def subset(self, indices: np.ndarray) -> Self:
         """Returns the collection of the pictures at `indices` `(B,)`, in that order."""
         return type(self)(self._pixels, self._all_labels, self.scale, self._chosen[indices])
 
 
-def with_channels(pixels: np.ndarray) -> np.ndarray:
+def with_channels(pixels: Rows) -> Rows:
     """Returns pictures `(N, H, W)` as `(N, H, W, 1)`, others as they are."""
-    return pixels[..., np.newaxis] if pixels.ndim == IMAGE_RANKS[0] else pixels
+    if pixels.ndim != IMAGE_RANKS[0]:
+        return pixels
+    return pixels.with_channels() if isinstance(pixels, StoredRows) else pixels[..., np.newaxis]
 
 
-def checked_pixels(pixels: np.ndarray, name: str) -> np.ndarray:
+def checked_pixels(pixels: Rows, name: str) -> Rows:
     """Returns `pixels` as `(N, H, W, C)` if it is a usable array of pictures.
 
     Args:
@@ -78,9 +89,12 @@ def checked_pixels(pixels: np.ndarray, name: str) -> np.ndarray:
         )
     if 0 in pixels.shape:
         raise InputError(f"{name} must hold at least one picture. Received: shape {pixels.shape}")
-    low, high = pixels.min(), pixels.max()
-    if not (low >= 0 and high <= 255):
-        raise InputError(f"{name} must hold values in [0, 255] without NaN. Received: minimum {low}, maximum {high}")
+    if pixels.dtype != np.uint8:  # whose values can't be others
+        low, high = (extreme([extreme(block) for block in blocks(pixels)]) for extreme in (np.min, np.max))
+        if not (low >= 0 and high <= 255):
+            raise InputError(
+                f"{name} must hold values in [0, 255] without NaN. Received: minimum {low}, maximum {high}"
+            )
     return with_channels(pixels)
 
 
@@ -103,13 +117,15 @@ def checked_labels(labels: np.ndarray | None, num_pictures: int, name: str) -> n
     return labels.reshape(-1).astype(np.int64)
 
 
-def white_of(*arrays: np.ndarray) -> float:
+def white_of(*arrays: Rows) -> float:
     """Returns the number that stands for white: 1 where no value exceeds 1, else 255."""
-    return 1.0 if max(array.max() for array in arrays) <= 1 else 255.0
+    return 1.0 if all(block.max() <= 1 for array in arrays for block in blocks(array)) else 255.0
 
 
-def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, Rows]:
     """Returns those of the arrays called `names` that an npz file holds. Pickled objects are never loaded.
+
+    Large arrays stay on disk: in the file where it is not compressed, else in a temporary one.
 
     Raises:
         InputError: The file can't be read or is no npz file, or an array is damaged.
@@ -117,30 +133,59 @@ def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
             present = set(archive.namelist())
-            return {name: _member(archive, f"{name}.npy") for name in names if f"{name}.npy" in present}
+            return {name: _member(path, archive, f"{name}.npy") for name in names if f"{name}.npy" in present}
     except OSError as error:
         raise InputError(f"data_dir must name a readable npz file. Received: {path} ({_reason(error)})") from None
     except (*DAMAGED_ARRAY, *DAMAGED_ZIP) as error:
         raise InputError(f"data_dir must name an undamaged npz file. Received: {path} ({_reason(error)})") from None
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    with archive.open(name) as file:
+def _member(path: Path, archive: zipfile.ZipFile, name: str) -> Rows:
+    info = archive.getinfo(name)
+    with archive.open(info) as file:
+        shape, is_fortran, dtype = _header(file)
+        header = file.tell()
+        if info.file_size > LARGEST_IN_MEMORY and not (is_fortran or dtype.hasobject):
+            if info.compress_type != zipfile.ZIP_STORED:
+                return unpacked(file, dtype, shape)
+            while file.read(BLOCK):  # which compares the checksum at the end
+                pass
+            return StoredRows(path, dtype, shape, _start(path, info) + header)
+    with archive.open(info) as file:
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def read_npy(path: Path) -> np.ndarray:
-    """Returns the array in an npy file, mapped into memory rather than read.
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether it is in Fortran's order, and type of the array in an npy stream."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return read(file)
+
+
+def _start(path: Path, info: zipfile.ZipInfo) -> int:
+    """Where the bytes of a member begin in a zip file: after its own header, two fields of which have any length."""
+    with path.open("rb") as file:
+        file.seek(info.header_offset + ZIP_LENGTHS)
+        return info.header_offset + ZIP_LENGTHS + 4 + sum(struct.unpack("<HH", file.read(4)))
+
+
+def read_npy(path: Path) -> Rows:
+    """Returns the array in an npy file; a large one stays there.
 
     Raises:
         InputError: The file can't be read, is truncated, or is no npy file.
     """
     try:
-        return np.lib.format.open_memmap(path, mode="r")
+        mapped = np.lib.format.open_memmap(path, mode="r")
     except OSError as error:
         raise InputError(f"data_dir must name a readable npy file. Received: {path} ({_reason(error)})") from None
     except DAMAGED_ARRAY as error:
         raise InputError(f"data_dir must name an undamaged npy file. Received: {path} ({_reason(error)})") from None
+    if mapped.nbytes <= LARGEST_IN_MEMORY:
+        return np.array(mapped)
+    if not mapped.flags.c_contiguous:
+        return mapped
+    return StoredRows(path, mapped.dtype, mapped.shape, mapped.offset)
 
 
 def _reason(error: Exception) -> str:

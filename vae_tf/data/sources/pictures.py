@@ -1,70 +1,107 @@
 """A tree or a list of picture files, decoded as they are needed."""
 
+import functools
+import hashlib
 import os
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Self, TypeVar
 
 import numpy as np
+import PIL
 from PIL import Image, ImageOps
+from tqdm import tqdm
 
+from vae_tf.data.sources.stored import StoredRows
 from vae_tf.errors import InputError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 NAMED_IN_WARNING = 3
-ORIENTATION_TAG, TURNED_ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)
+AT_A_TIME = 256
+SHOWN_AFTER = 1.0  # second
+FORMAT = 1  # to be raised with a change of what `read_picture` returns
+JPEG_END = b"\xff\xd9"
+ORIENTATION_TAG, UPRIGHT, TURNED_ON_ITS_SIDE = 0x0112, 1, (5, 6, 7, 8)
 # What Pillow raises for a file it can't read.
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+
+T = TypeVar("T")
 
 
 class PictureExamples:
     """Picture files as an indexed collection; see `Examples`.
 
     Args:
-        paths: The files; each must open (see `readable`).
+        paths: The files.
         image_shape: `(height, width, channels)` to which each picture is brought.
-        labels: `(N,)` class numbers, or `None`.
+        labels: `(M,)` class numbers of the chosen, or `None`.
+        chosen: `(M,)` indices of the files that belong to the collection, each of which must open; default: all.
+            The paths themselves are shared.
+        decoded: The pictures of all `paths`, where they are kept (see `picture_cache`).
     """
 
     scale = 255.0
     dtype = np.dtype(np.uint8)
+    is_in_memory = False
 
-    def __init__(self, paths: list[Path], image_shape: tuple[int, int, int], labels: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str | Path],
+        image_shape: tuple[int, int, int],
+        labels: np.ndarray | None = None,
+        chosen: np.ndarray | None = None,
+        decoded: StoredRows | None = None,
+    ) -> None:
         self._paths = paths
         self._image_shape = image_shape
+        self._chosen = np.arange(len(paths)) if chosen is None else chosen
+        self._decoded = decoded
         self.example_shape: tuple[int, ...] = image_shape
         self.labels = labels
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self._chosen)
 
     @property
     def names(self) -> list[str]:
         """The paths of the files."""
-        return [str(path) for path in self._paths]
+        return [str(self._paths[index]) for index in self._chosen.tolist()]
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         """Returns the pictures at `indices` `(B,)` as uint8 `(B, H, W, C)`.
 
         Raises:
-            InputError: A file has vanished or changed since it was found to open.
+            InputError: A file has vanished or changed since it was found to open, or can't be decoded to its end.
         """
-        return np.stack([self._picture(self._paths[index]) for index in indices])
+        rows = self._chosen[indices]
+        if self._decoded is None:
+            return np.stack([self._picture(self._paths[row]) for row in rows.tolist()])
+        try:
+            return self._decoded[rows]
+        except (OSError, ValueError) as error:
+            raise InputError(f"The cache in cache_dir vanished or changed ({error}); run the command again") from None
 
-    def _picture(self, path: Path) -> np.ndarray:
+    def _picture(self, path: str | Path) -> np.ndarray:
         try:
             return read_picture(path, self._image_shape)
         except UNREADABLE as error:
-            raise InputError(f"{path} could be read at the start and now can't ({error}); restore it") from None
+            raise InputError(
+                f"{path} opened at the start and can't be decoded now ({error}); restore it, or take it out"
+            ) from None
 
     def subset(self, indices: np.ndarray) -> Self:
         """Returns the collection of the pictures at `indices` `(B,)`, in that order."""
         labels = None if self.labels is None else self.labels[indices]
-        return type(self)([self._paths[index] for index in indices], self._image_shape, labels)
+        return type(self)(self._paths, self._image_shape, labels, self._chosen[indices], self._decoded)
+
+    def with_labels(self, labels: np.ndarray | None) -> Self:
+        """Returns the same pictures with other labels, `(N,)`."""
+        return type(self)(self._paths, self._image_shape, labels, self._chosen, self._decoded)
 
 
-def read_picture(path: Path | IO[bytes], image_shape: tuple[int, int, int]) -> np.ndarray:
+def read_picture(path: str | Path | IO[bytes], image_shape: tuple[int, int, int]) -> np.ndarray:
     """Returns the first frame of a picture file as uint8 of `image_shape`.
 
     The picture is turned as its EXIF tag says, laid on white where it is transparent, and resized to the
@@ -100,8 +137,8 @@ def _flat(image: Image.Image) -> Image.Image:
     return image
 
 
-def find_pictures(folder: Path) -> list[Path]:
-    """Returns the picture files below `folder`, sorted by path, hidden ones left out.
+def find_pictures(folder: Path) -> list[str]:
+    """Returns the paths of the picture files below `folder`, sorted folder by folder, hidden ones left out.
 
     Raises:
         InputError: The folder does not exist or can't be read, or holds no file with a picture's extension.
@@ -112,7 +149,7 @@ def find_pictures(folder: Path) -> list[Path]:
         )
     if not os.access(folder, os.R_OK | os.X_OK):
         raise InputError(f"data_dir must be a readable folder. Received: {folder} (permission denied)")
-    found: list[Path] = []
+    found: list[str] = []  # as texts: a Path takes many times their memory
     visited: set[str] = set()  # links are followed, and may lead round in a circle
     for parent, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         real = os.path.realpath(parent)
@@ -122,19 +159,24 @@ def find_pictures(folder: Path) -> list[Path]:
         visited.add(real)
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [
-            Path(parent, name) for name in names if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
+            str(Path(parent, name)) for name in names if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
         ]
     if not found:
         raise InputError(f"data_dir must hold pictures ({', '.join(EXTENSIONS)}). Received: {folder} (none found)")
-    return sorted(found)
+    return sorted(found, key=_folder_by_folder)
+
+
+def _folder_by_folder(path: str) -> str:
+    """Sorts as the parts of the paths do, one after the other."""
+    return os.path.normcase(path).replace(os.sep, "\0")
 
 
 def _refuse(error: OSError) -> None:
     raise InputError(f"data_dir must be readable throughout. Received: {error.filename} ({error.strerror})")
 
 
-def read_list(path: Path) -> list[Path]:
-    """Returns the files that a text file names, sorted, each once; they need not be there.
+def read_list(path: Path) -> list[str]:
+    """Returns the paths of the files that a text file names, sorted, each once; they need not be there.
 
     Args:
         path: The file: a path a line, absolute or relative to the file's folder. Blank lines and those that
@@ -152,30 +194,88 @@ def read_list(path: Path) -> list[Path]:
     if "\0" in text:
         raise InputError(f"data_dir must be a list of paths. Received: {path} (no text: it holds zero bytes)")
     lines = [line.strip() for line in text.split("\n")]
-    named = {path.absolute().parent / line for line in lines if line and not line.startswith("#")}
+    home = path.absolute().parent
+    named = {str(home / line) for line in lines if line and not line.startswith("#")}
     if not named:
         raise InputError(f"data_dir must be a list of at least one picture. Received: {path} (none named)")
-    return sorted(named)
+    return sorted(named, key=_folder_by_folder)
 
 
-def readable(paths: list[Path], image_shape: tuple[int, int, int]) -> list[Path]:
-    """Returns the files that open as pictures, after one warning that names and counts the others.
+def opened(paths: Sequence[str | Path], image_shape: tuple[int, int, int]) -> PictureExamples:
+    """Returns those of the files that open as pictures, after one warning that names and counts the others.
 
-    Every file is decoded once, as training will do it: a truncated picture shows only then.
+    A JPEG opens where its header and its last bytes are those of one; other files, and JPEGs that end in another
+    way, are decoded as training will do it. In one process the same unchanged files are looked at once.
     """
-    with ThreadPoolExecutor() as pool:
-        opens = list(pool.map(lambda path: _opens(path, image_shape), paths))
-    bad = [path for path, good in zip(paths, opens, strict=True) if not good]
-    if bad and len(bad) < len(paths):
-        names = ", ".join(str(path) for path in bad[:NAMED_IN_WARNING])
+    key = fingerprint(paths, image_shape)
+    if key not in _found_to_open:
+        opens = in_order(lambda path: _opens(path, image_shape), paths)
+        _found_to_open[key] = np.fromiter(opens, bool, len(paths))
+        warn_of_skipped(paths, _found_to_open[key])
+    return PictureExamples(paths, image_shape, chosen=np.flatnonzero(_found_to_open[key]))
+
+
+_found_to_open: dict[str, np.ndarray] = {}
+
+
+def readable(paths: Sequence[Path], image_shape: tuple[int, int, int]) -> list[Path]:
+    """Returns the paths of the files that `opened` finds to open, with its warning."""
+    return [Path(name) for name in opened(paths, image_shape).names]
+
+
+def fingerprint(paths: Sequence[str | Path], image_shape: tuple[int, int, int]) -> str:
+    """Returns a name for these files as they are now, by path, size and time of change, brought to a shape."""
+    digest = hashlib.sha256(f"{FORMAT} Pillow {PIL.__version__} {image_shape}".encode())
+    real = functools.lru_cache(os.path.realpath)
+    for path in paths:
+        place = Path(path)
+        try:
+            found = place.stat()
+            state = f"{found.st_size} {found.st_mtime_ns}"
+        except OSError:
+            state = "missing"
+        digest.update(os.fsencode(f"{real(str(place.parent))}\0{place.name}\0{state}\0"))
+    return digest.hexdigest()
+
+
+def in_order(function: Callable[[str | Path], T], paths: Sequence[str | Path]) -> Iterator[T]:
+    """Yields `function` of each path, computed in threads; shows how far it is where that takes long."""
+    # Few at a time: what waits to be computed, and what has been, takes memory.
+    with (
+        ThreadPoolExecutor() as pool,
+        tqdm(
+            total=len(paths),
+            desc="Opening pictures",
+            unit=" files",
+            leave=False,
+            delay=SHOWN_AFTER,
+            disable=not sys.stdout.isatty(),
+            file=sys.stdout,
+        ) as bar,
+    ):
+        for start in range(0, len(paths), AT_A_TIME):
+            yield from pool.map(function, paths[start : start + AT_A_TIME])
+            bar.update(min(AT_A_TIME, len(paths) - start))
+
+
+def warn_of_skipped(paths: Sequence[str | Path], opens: np.ndarray) -> None:
+    """Prints one line that names and counts the files that do not open, where some do; `opens` is bool `(N,)`."""
+    bad = np.flatnonzero(~opens).tolist()
+    if 0 < len(bad) < len(paths):
+        names = ", ".join(str(paths[index]) for index in bad[:NAMED_IN_WARNING])
         more = f" and {len(bad) - NAMED_IN_WARNING} more" if len(bad) > NAMED_IN_WARNING else ""
         print(f"warning: skipped {len(bad)} of {len(paths)} files that do not open: {names}{more}", file=sys.stderr)
-    return [path for path, good in zip(paths, opens, strict=True) if good]
 
 
-def _opens(path: Path, image_shape: tuple[int, int, int]) -> bool:
+def _opens(path: str | Path, image_shape: tuple[int, int, int]) -> bool:
     try:
-        read_picture(path, image_shape)
+        return _is_whole_jpeg(path) or read_picture(path, image_shape) is not None
     except UNREADABLE:
         return False
-    return True
+
+
+def _is_whole_jpeg(path: str | Path) -> bool:
+    with Path(path).open("rb") as file, Image.open(file) as image:
+        is_upright = image.getexif().get(ORIENTATION_TAG, UPRIGHT) == UPRIGHT  # else there is more that can fail
+        file.seek(-len(JPEG_END), os.SEEK_END)
+        return image.format == "JPEG" and is_upright and file.read() == JPEG_END

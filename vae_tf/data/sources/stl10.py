@@ -1,4 +1,4 @@
-"""The binary files of STL-10, mapped into memory rather than read.
+"""The binary files of STL-10, whose pictures stay there.
 
 Source: https://cs.stanford.edu/~acoates/stl10/ (binary files): packed uint8; a picture is its red, its green and
 its blue values, each column after column; labels run from 1 to 10. The tests hold the reader to small files
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from vae_tf.data.sources.arrays import ArrayExamples
+from vae_tf.data.sources.stored import StoredRows
 from vae_tf.errors import InputError
 
 SIDE, CHANNELS, NUM_CLASSES = 96, 3, 10
@@ -63,8 +64,8 @@ def read_part(folder: Path, part: str) -> ArrayExamples:
     return ArrayExamples(pixels, labels, 255.0)
 
 
-def read_pictures(path: Path) -> np.ndarray:
-    """Returns the pictures in a file as uint8 `(N, 96, 96, 3)`, mapped into memory.
+def read_pictures(path: Path) -> StoredRows:
+    """Returns the pictures in a file as uint8 `(N, 96, 96, 3)`.
 
     Raises:
         InputError: The file can't be read, or does not hold whole pictures.
@@ -75,10 +76,11 @@ def read_pictures(path: Path) -> np.ndarray:
             raise InputError(
                 f"{path} must hold whole pictures of {PICTURE_BYTES:,} bytes. Received: {size:,} bytes; copy it again"
             )
-        columns = np.memmap(path, np.uint8, mode="r", shape=(size // PICTURE_BYTES, CHANNELS, SIDE, SIDE))
+        path.open("rb").close()
     except OSError as error:
         raise _unreadable(path, error) from None
-    return columns.transpose(0, 3, 2, 1)
+    columns = (size // PICTURE_BYTES, CHANNELS, SIDE, SIDE)
+    return StoredRows(path, np.dtype(np.uint8), columns, axes=(0, 3, 2, 1))
 
 
 def read_labels(path: Path, num_pictures: int) -> np.ndarray:

@@ -1,0 +1,132 @@
+"""Peak resident memory of training on few and on many examples, in one process for each.
+
+    python benchmarks/memory.py
+
+The pictures are made in a temporary folder, which takes about 1.5 GB on disk for 200,000 of them. Linux only.
+"""
+
+import argparse
+import gzip
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+SIDE = 28
+NAMES = ("train-images-idx3-ubyte", "t10k-images-idx3-ubyte")
+DIFFERENT = 512  # pictures; others repeat them
+FOLDERS = 100
+
+
+def pictures(count: int) -> np.ndarray:
+    """Returns uint8 `(count, 28, 28)`."""
+    few = np.random.default_rng(0).integers(0, 256, (DIFFERENT, SIDE, SIDE), np.uint8)
+    return few[np.arange(count) % DIFFERENT]
+
+
+def write_folder(place: Path, count: int) -> list[str]:
+    """Writes PNG files below a folder; returns the options that name them."""
+    few = [place / f"{number}.png" for number in range(DIFFERENT)]
+    for path, pixels in zip(few, pictures(DIFFERENT), strict=True):
+        Image.fromarray(pixels).save(path)
+    contents = [path.read_bytes() for path in few]
+    for path in few:
+        path.unlink()
+    for number in range(FOLDERS):
+        (place / f"folder {number:03}").mkdir()
+    for number in range(count):
+        path = place / f"folder {number % FOLDERS:03}" / f"a picture among many {number:07}.png"
+        path.write_bytes(contents[number % DIFFERENT])
+    return ["--dataset=folder", f"--data-dir={place}", f"--image-size={SIDE}", "--channels=1"]
+
+
+def write_cached_folder(place: Path, count: int) -> list[str]:
+    """As `write_folder`, read through a cache."""
+    (place / "pictures").mkdir()
+    return [*write_folder(place / "pictures", count), f"--cache-dir={place / 'cache'}"]
+
+
+def write_idx(place: Path, count: int, suffix: str = "") -> list[str]:
+    """Writes the IDX files of MNIST with `count` training pictures."""
+    for name, number in zip(NAMES, (count, 1000), strict=True):
+        content = struct.pack(">BBBBIII", 0, 0, 8, 3, number, SIDE, SIDE) + pictures(number).tobytes()
+        (place / f"{name}{suffix}").write_bytes(gzip.compress(content, 1) if suffix else content)
+    return ["--dataset=mnist", f"--data-dir={place}"]
+
+
+def write_packed_idx(place: Path, count: int) -> list[str]:
+    """As `write_idx`, gzipped."""
+    return write_idx(place, count, ".gz")
+
+
+def write_npz(place: Path, count: int) -> list[str]:
+    """Writes an npz file that is not compressed."""
+    np.savez(place / "data.npz", x_train=pictures(count), x_test=pictures(1000))
+    return ["--dataset=npz", f"--data-dir={place / 'data.npz'}"]
+
+
+def write_packed_npz(place: Path, count: int) -> list[str]:
+    """Writes a compressed npz file."""
+    np.savez_compressed(place / "data.npz", x_train=pictures(count), x_test=pictures(1000))
+    return ["--dataset=npz", f"--data-dir={place / 'data.npz'}"]
+
+
+KINDS: dict[str, Callable[[Path, int], list[str]]] = {
+    "folder": write_folder,
+    "folder, cache": write_cached_folder,
+    "IDX": write_idx,
+    "IDX, gzipped": write_packed_idx,
+    "npz": write_npz,
+    "npz, compressed": write_packed_npz,
+}
+
+
+def peak(kind: str, count: int) -> tuple[float, float]:
+    """Returns the peak resident memory in MB, and the seconds, of training for an epoch in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder, "data")
+        place.mkdir()
+        words = KINDS[kind](place, count)
+        command = [sys.executable, "-m", "vae_tf.train", *words, "--arch=dense", "--epochs=1", "--run-dir"]
+        began = time.perf_counter()
+        child = subprocess.Popen([*command, str(Path(folder, "run"))], stdout=subprocess.DEVNULL)
+        resident = 0
+        while child.poll() is None:
+            resident = max(resident, _peak_so_far(child.pid))
+            time.sleep(0.05)
+        if child.returncode:
+            raise SystemExit("training failed")
+        return resident / 1e3, time.perf_counter() - began
+
+
+def _peak_so_far(process: int) -> int:
+    """Peak resident memory of a running process in kilobytes."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
+    except OSError:
+        return 0
+    line = next((line for line in status.splitlines() if line.startswith("VmHWM")), "VmHWM: 0 kB")
+    return int(line.split()[1]) * 1024 // 1000
+
+
+def main() -> None:
+    """Trains on few and on many, kind by kind, and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--few", type=int, default=2_000)
+    parser.add_argument("--many", type=int, default=200_000)
+    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
+    options = parser.parse_args()
+    print(f"{'':16} {options.few:>9,} {options.many:>9,} pictures, MB; difference, seconds with many")
+    for kind in options.kinds:
+        few, many = peak(kind, options.few), peak(kind, options.many)
+        print(f"{kind:16} {few[0]:9.0f} {many[0]:9.0f} {many[0] - few[0]:+9.0f} {many[1]:9.0f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vae_tf.data.sources import picture_cache
+from vae_tf.data.sources.picture_cache import cached
+from vae_tf.data.sources.pictures import opened, read_picture
+from vae_tf.errors import InputError
+
+SHAPE = (6, 5, 3)
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """Three pictures, and in their midst a file that is none."""
+    names = [tmp_path / name for name in ("a.png", "b.jpg", "c.jpg", "d.png")]
+    rng = np.random.default_rng(0)
+    for name in names:
+        Image.fromarray(rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(name)
+    names[1].write_bytes(b"no picture")
+    return names
+
+
+@pytest.fixture
+def decodings(monkeypatch):
+    """The files decoded so far."""
+    seen = []
+    monkeypatch.setattr(
+        picture_cache, "read_picture", lambda path, shape: seen.append(path) or read_picture(path, shape)
+    )
+    return seen
+
+
+def test_pictures_are_those_of_the_files(paths, tmp_path):
+    kept, plain = cached(paths, SHAPE, tmp_path / "new" / "cache"), opened(paths, SHAPE)
+
+    assert kept.names == plain.names == [str(paths[index]) for index in (0, 2, 3)]
+    np.testing.assert_array_equal(kept.read(np.array([2, 0, 2])), plain.read(np.array([2, 0, 2])))
+    part = kept.subset(np.array([2, 1]))
+    np.testing.assert_array_equal(part.read(np.arange(2)), plain.read(np.array([2, 1])))
+
+
+def test_a_second_run_decodes_nothing_and_warns_again(paths, tmp_path, decodings, capsys):
+    first = cached(paths, SHAPE, tmp_path / "cache").read(np.arange(3))
+    assert len(decodings) == 4
+
+    again = cached(paths, SHAPE, tmp_path / "cache").read(np.arange(3))
+
+    np.testing.assert_array_equal(first, again)
+    assert len(decodings) == 4
+    assert capsys.readouterr().err.count(f"skipped 1 of 4 files that do not open: {paths[1]}") == 2
+
+
+def test_a_changed_file_makes_the_cache_anew(paths, tmp_path, decodings):
+    cached(paths, SHAPE, tmp_path / "cache")
+    Image.new("RGB", (9, 9), "red").save(paths[0])
+    os.utime(paths[0], ns=(1, 1))
+
+    pictures = cached(paths, SHAPE, tmp_path / "cache").read(np.array([0]))
+
+    assert np.all(pictures == (255, 0, 0))
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda content: content + b"x", lambda content: b""])
+def test_a_cache_of_another_length_is_made_anew(paths, tmp_path, decodings, damage):
+    expected = cached(paths, SHAPE, tmp_path / "cache").read(np.arange(3))
+    [file] = (tmp_path / "cache").iterdir()
+    file.write_bytes(damage(file.read_bytes()))
+
+    np.testing.assert_array_equal(cached(paths, SHAPE, tmp_path / "cache").read(np.arange(3)), expected)
+    assert len(decodings) == 8
+
+
+def test_shapes_and_folders_have_caches_of_their_own(paths, tmp_path):
+    for shape in (SHAPE, (8, 8, 1)):
+        assert cached(paths, shape, tmp_path / "cache").read(np.array([0])).shape == (1, *shape)
+    assert cached(paths[2:], SHAPE, tmp_path / "cache").names == [str(path) for path in paths[2:]]
+
+    assert len(list((tmp_path / "cache").iterdir())) == 3
+
+
+def test_an_interrupted_writing_leaves_nothing(paths, tmp_path, monkeypatch):
+    def interrupted(path, shape):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(picture_cache, "read_picture", interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        cached(paths, SHAPE, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_place_that_is_no_folder_is_told_with_the_room_that_is_needed(paths, tmp_path):
+    with pytest.raises(InputError, match=r"cache_dir must be a folder with room for 0 MB\. Received: .*a\.png"):
+        cached(paths, SHAPE, paths[0])
+
+
+def test_a_cache_that_vanishes_is_told_in_one_line(paths, tmp_path):
+    examples = cached(paths, SHAPE, tmp_path / "cache")
+    [file] = (tmp_path / "cache").iterdir()
+    file.unlink()
+
+    with pytest.raises(InputError, match="cache_dir"):
+        examples.read(np.array([0]))

@@ -1,0 +1,75 @@
+"""Decoded pictures kept on disk: an epoch then reads a few kilobytes for each instead of decoding a file.
+
+A cache is one file, named by what it was made of (`fingerprint`): the pixels of every picture, one after the other,
+then a byte for each that says whether it opened. It takes its name when it is complete.
+"""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vae_tf.data.sources.pictures import (
+    UNREADABLE,
+    PictureExamples,
+    fingerprint,
+    in_order,
+    read_picture,
+    warn_of_skipped,
+)
+from vae_tf.data.sources.stored import StoredRows
+from vae_tf.errors import InputError
+
+
+def cached(paths: Sequence[str | Path], image_shape: tuple[int, int, int], folder: Path) -> PictureExamples:
+    """Returns those of the files that open, to be read from a cache, which is made where there is none of them.
+
+    Prints one warning that names and counts the files that do not open.
+
+    Args:
+        paths: The files.
+        image_shape: `(height, width, channels)` to which each picture is brought.
+        folder: Where caches are; made where it is not there.
+
+    Raises:
+        InputError: The folder can't be written, or the disk is full.
+    """
+    path = folder / f"{fingerprint(paths, image_shape)}.pixels"
+    pixels = StoredRows(path, np.dtype(np.uint8), (len(paths), *image_shape))
+    try:
+        if not path.is_file() or path.stat().st_size != pixels.nbytes + len(paths):
+            _write(path, paths, image_shape)
+        opens = np.fromfile(path, bool, offset=pixels.nbytes)
+    except OSError as error:
+        raise InputError(
+            f"cache_dir must be a folder with room for {pixels.nbytes / 1e6:,.0f} MB. "
+            f"Received: {folder} ({error.strerror})"
+        ) from None
+    warn_of_skipped(paths, opens)
+    return PictureExamples(paths, image_shape, chosen=np.flatnonzero(opens), decoded=pixels)
+
+
+def _write(target: Path, paths: Sequence[str | Path], image_shape: tuple[int, int, int]) -> None:
+    """Decodes every picture into the file, which appears whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    empty = np.zeros(image_shape, np.uint8)
+    opens = np.zeros(len(paths), bool)
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as partial:
+        new = Path(partial) / target.name
+        with new.open("wb") as file:
+            for index, pixels in enumerate(in_order(lambda path: _decoded(path, image_shape), paths)):
+                opens[index] = pixels is not None
+                file.write((empty if pixels is None else pixels).tobytes())
+            file.write(opens.tobytes())
+            file.flush()
+            os.fsync(file.fileno())  # or a crash could leave a file of the right length without its content
+        new.replace(target)
+
+
+def _decoded(path: str | Path, image_shape: tuple[int, int, int]) -> np.ndarray | None:
+    try:
+        return read_picture(path, image_shape)
+    except UNREADABLE:
+        return None
