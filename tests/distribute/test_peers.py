@@ -13,7 +13,7 @@ from vae_tf.distribute.cluster import Cluster
 from vae_tf.distribute.peers import met
 from vae_tf.errors import InputError
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 @pytest.fixture

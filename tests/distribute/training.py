@@ -13,7 +13,7 @@ from vae_tf.model import build_vae
 from vae_tf.model.adam import Adam
 
 SHAPE = (8, 8, 1)
-EPOCHS, STEPS = 4, 5
+EPOCHS = 4  # of five steps each
 CONFIG = DataConfig(batch_size=12, binarize="dynamic")
 # Batches that replicas share unevenly: the last of an epoch has 8 pictures, the last to be judged 2.
 TRAIN, TEST = 56, 26
@@ -26,25 +26,36 @@ def examples(count):
     return ArrayExamples(np.broadcast_to(brightness * halves, (count, *SHAPE)).astype(np.uint8), None, 255.0)
 
 
-def model(strategy, variant, arch="dense"):
+def model(strategy, variant, arch="dense", optimizer=Adam):
     keras.utils.set_random_seed(0)
     with strategy.scope():
         hidden = {"hidden_sizes": (32,)} if arch == "dense" else {}
         vae = build_vae(SHAPE, 4, arch, variant, **hidden)
-        vae.compile(Adam(1e-3), jit_compile=False)
+        vae.compile(optimizer(1e-3), jit_compile=False)
     return vae
 
 
-def train(vae, epochs=EPOCHS, callbacks=()):
-    """Returns the weights by name, and the metrics of the test pictures."""
-    strategy = vae.distribute_strategy
-    batches = distributed(strategy, lambda share: pipeline.training_batches(examples(TRAIN), CONFIG, SHAPE, share))
-    loop.train(vae, batches, epochs=epochs, steps_per_epoch=STEPS, callbacks=callbacks)
-    judged = distributed(
-        strategy, lambda share: pipeline.evaluation_batches(examples(TEST), CONFIG, SHAPE, "test", share)
+def train(vae, num_train=TRAIN, epochs=EPOCHS, callbacks=()):
+    """Returns the weights and the metrics of the last epoch and of the test pictures."""
+    strategy, logs = vae.distribute_strategy, {}
+    record = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, measured: logs.update(measured))
+    seen, judged = examples(num_train), examples(TEST)
+    evaluate = loop.evaluator(
+        vae,
+        distributed(strategy, lambda share: pipeline.evaluation_batches(judged, CONFIG, SHAPE, "test", share)),
+        pipeline.num_batches(judged, CONFIG.batch_size),
     )
-    metrics = loop.evaluator(vae, judged, pipeline.num_batches(examples(TEST), CONFIG.batch_size))()
-    return {**{variable.path: variable.numpy() for variable in vae.weights}, **metrics}
+    loop.train(
+        vae,
+        distributed(strategy, lambda share: pipeline.training_batches(seen, CONFIG, SHAPE, share)),
+        epochs=epochs,
+        steps_per_epoch=pipeline.num_batches(seen, CONFIG.batch_size),
+        validate=evaluate,
+        callbacks=[record, *callbacks],
+    )
+    # Keras numbers the layers of a process, so that their paths are those of the first model alone.
+    weights = {f"{number} {weight.path}": weight.numpy() for number, weight in enumerate(vae.weights)}
+    return {**weights, **logs}
 
 
 def logical_cpus(count):
@@ -53,6 +64,7 @@ def logical_cpus(count):
 
 
 def far(result, expected):
-    """The names whose values are not equal to 1e-4 of their size."""
-    distance = {name: np.linalg.norm(result[name] - value) / np.linalg.norm(value) for name, value in expected.items()}
-    return {name: float(value) for name, value in distance.items() if not value < 1e-4}
+    """The names of the values that differ by more than 1e-4 of their size."""
+    pairs = zip(expected.items(), result.values(), strict=True)
+    distances = {name: np.linalg.norm(value - given) / np.linalg.norm(value) for (name, value), given in pairs}
+    return {name: float(distance) for name, distance in distances.items() if not distance <= 1e-4}
