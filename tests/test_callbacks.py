@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 import vae_tf
+from vae_tf import drawing
 from vae_tf.callbacks import History, Pictures, Progress, StopOnDivergence
 from vae_tf.config import RunConfig
 from vae_tf.errors import InputError
@@ -31,7 +32,9 @@ END_OF_TEXT = "\x03"
 
 def new_model():
     keras.utils.set_random_seed(0)
-    return vae_tf.build_vae(SHAPE, latent_dim=2, arch="dense", hidden_sizes=(6,))
+    model = vae_tf.build_vae(SHAPE, latent_dim=2, arch="dense", hidden_sizes=(6,))
+    model.compile(keras.optimizers.Adam(), jit_compile=False)
+    return model
 
 
 @pytest.fixture
@@ -116,6 +119,25 @@ def test_pictures_are_drawn_at_their_epochs_and_at_the_end(run, every, epochs, e
     draw(run, new_model(), RunConfig(sample_every=every, epochs=epochs), range(epochs))
     for folder in ("samples", "reconstructions"):
         assert drawn(run.path / folder) == [f"epoch_{epoch:04d}.png" for epoch in expected]
+
+
+def test_pictures_are_of_averaged_weights(run, monkeypatch):
+    model, kernels, figure = new_model(), [], drawing.sample_figure
+
+    def watched(model, *args):
+        kernels.append(model.decoder.get_weights()[0])
+        return figure(model, *args)
+
+    monkeypatch.setattr(drawing, "sample_figure", watched)
+    model.compile(keras.optimizers.SGD(0.01, use_ema=True, ema_momentum=0.5), jit_compile=False)
+    trained = []
+    for _ in range(2):
+        model.train_on_batch(PICTURES)
+        trained.append(model.decoder.get_weights()[0])
+    draw(run, model, RunConfig(epochs=1), [0])
+
+    np.testing.assert_allclose(kernels[0], (trained[0] + trained[1]) / 2, rtol=1e-6)
+    np.testing.assert_array_equal(model.decoder.get_weights()[0], trained[1])
 
 
 def test_pictures_name_the_last_files(run):

@@ -239,7 +239,7 @@ class RunConfig(DataConfig, ModelConfig):
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Average the weights with this momentum, as 0.999, for pictures, val_*, the test line and the saved model."""
     micro_batch_size: Annotated[int, Field(ge=1, le=LARGEST_COUNT)] | None = None
-    """Add up the gradients of a batch from parts of so many pictures, to save memory; bn normalises each part."""
+    """Add up the gradients of a batch from parts of so many pictures, to save memory; bn normalizes each part."""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     """Numbers of the hidden layers; weights, last layers and losses are float32, and mixed_float16 scales the loss."""
     jit: bool = False

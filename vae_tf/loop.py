@@ -56,12 +56,15 @@ class Steps:
 def _compiled(model: VAE, step: Callable[[Any], Any]) -> Callable[[Any, tf.Tensor], dict[str, tf.Tensor]]:
     strategy = model.distribute_strategy
     if model.jit_compile:
-        step = tf.function(step, jit_compile=True, reduce_retracing=True)
+        step = tf.function(step, jit_compile=True, reduce_retracing=True, autograph=False)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)  # which takes its time to find nothing to convert
     def several(batches: Any, count: tf.Tensor) -> dict[str, tf.Tensor]:
-        for _ in tf.range(count):
+        def one(done: tf.Tensor) -> tuple[tf.Tensor]:
             strategy.run(step, (next(batches),))
+            return (done + 1,)
+
+        tf.while_loop(lambda done: done < count, one, (tf.constant(0),))
         return {metric.name: metric.result() for metric in model.metrics}
 
     return several
