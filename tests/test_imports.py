@@ -44,8 +44,10 @@ MAY_IMPORT_TENSORFLOW = {
     "vae_tf.data.noise",
     "vae_tf.model.vae",
     "vae_tf.model.kernels",
+    "vae_tf.model.replicas",
     "vae_tf.model.micro_batches",
-    "vae_tf.distribute",
+    "vae_tf.distribute.devices",
+    "vae_tf.distribute.strategy",
     "vae_tf.loop",  # many steps in one call
     "vae_tf.cli",
     "vae_tf.metrics.elbo",  # one compiled function

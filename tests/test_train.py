@@ -332,7 +332,7 @@ def test_required_gpu_that_is_missing_stops_before_the_data_is_read(tmp_path):
 
 
 def test_required_gpus_are_printed_first(npz, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("vae_tf.distribute.required_gpus", lambda: ["NVIDIA T4"])
+    monkeypatch.setattr("vae_tf.distribute.devices.required_gpus", lambda: ["NVIDIA T4"])
     main(TrainOptions(dataset="npz", data_dir=str(npz), **SMALL, run_dir=str(tmp_path / "run"), require_gpu=True))
     assert capsys.readouterr().out.startswith("GPUs    NVIDIA T4\n")
 

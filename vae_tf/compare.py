@@ -143,7 +143,7 @@ def compare_runs(
     cli.load_tensorflow()
 
     from vae_tf.comparison import compared
-    from vae_tf.distribute import use_device
+    from vae_tf.distribute.devices import use_device
 
     use_device(device)
     by_name = {str(run.path): run for run in runs}

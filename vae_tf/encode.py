@@ -49,7 +49,7 @@ def main(options: EncodeOptions) -> None:
     cli.load_tensorflow()
 
     from vae_tf.data.catalog import load_splits
-    from vae_tf.distribute import errors_in_one_line
+    from vae_tf.distribute.devices import errors_in_one_line
     from vae_tf.metrics.encoded import encode
 
     config = run.read_config()

@@ -66,7 +66,7 @@ def evaluate_run(run: "RunDir", settings: EvaluateSettings, seed: int = 0) -> di
             can't be had.
     """
     from vae_tf.data.catalog import load_splits
-    from vae_tf.distribute import errors_in_one_line
+    from vae_tf.distribute.devices import errors_in_one_line
     from vae_tf.metrics.ranking import Evaluation
     from vae_tf.metrics.suite import Subject
 
@@ -212,7 +212,7 @@ def main(options: EvaluateOptions) -> None:
     run.check_finished()
     cli.load_tensorflow()
 
-    from vae_tf.distribute import use_device
+    from vae_tf.distribute.devices import use_device
 
     use_device(options.device)
     print_table(evaluate_run(run, options.settings(), options.seed))

@@ -22,7 +22,7 @@ class Steps:
     """Runs a step of a model many times in one call of TensorFlow.
 
     The number of steps in a call doubles until a call takes about `SECONDS_PER_CALL`; what is computed does not
-    depend on it.
+    depend on it. Several workers run one step in each.
 
     Args:
         model: A compiled model.
@@ -32,6 +32,8 @@ class Steps:
     def __init__(self, model: VAE, step: Callable[[Any], Any]) -> None:
         self._model = model
         self._steps_per_call = 1
+        # Workers must run the same number of steps in a call, which their clocks would not give.
+        self._may_grow = not isinstance(model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy)
         self._call = _compiled(model, step)
 
     def run(self, batches: Any, num_steps: int) -> Iterator[tuple[int, dict[str, float]]]:
@@ -45,7 +47,7 @@ class Steps:
         while done < num_steps:
             count, began = min(self._steps_per_call, num_steps - done), time.perf_counter()
             logs = {name: float(value) for name, value in self._call(batches, tf.constant(count)).items()}
-            if count == self._steps_per_call and time.perf_counter() - began < SECONDS_PER_CALL / 2:
+            if self._may_grow and count == self._steps_per_call and time.perf_counter() - began < SECONDS_PER_CALL / 2:
                 self._steps_per_call *= 2
             done += count
             yield done, logs

@@ -86,7 +86,7 @@ def main(options: SampleOptions) -> None:
     run = RunDir.open(Path(options.run), options.data_dir)
     cli.load_tensorflow()
 
-    from vae_tf.distribute import errors_in_one_line
+    from vae_tf.distribute.devices import errors_in_one_line
 
     with errors_in_one_line():
         drawn = _drawn(options, run, run.load_model())

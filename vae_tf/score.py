@@ -205,7 +205,7 @@ def main(options: ScoreOptions) -> None:
     subject = _subject(own, options)
     cli.load_tensorflow()
 
-    from vae_tf.distribute import errors_in_one_line, use_device
+    from vae_tf.distribute.devices import errors_in_one_line, use_device
 
     use_device(options.device)
     with errors_in_one_line():

@@ -1,19 +1,22 @@
 """Train a variational autoencoder: python -m vae_tf.train --variant bn"""
 
 import time
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from vae_tf import cli, tracking
 from vae_tf.config import DatasetSpec, RunConfig, UserPath, examples_noun
+from vae_tf.distribute.cluster import Cluster, Distribute, cluster_for
 from vae_tf.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy as np
+    from keras.callbacks import Callback
 
     from vae_tf.data.catalog import Splits
     from vae_tf.data.sources import Examples
@@ -37,6 +40,11 @@ class TrainOptions(RunConfig):
     """Tell MLflow of the run too: parameters, metrics, pictures. On by itself in an Azure ML job."""
     require_gpu: bool = False
     """Print the GPUs at the start, and stop where there is none."""
+    distribute: Distribute = "auto"
+    """Train on several GPUs of this machine (mirrored) or on the machines that TF_CONFIG names (multi_worker), with the
+    result of one; auto takes what there is."""
+    worker_timeout: float = Field(120, gt=0, allow_inf_nan=False)
+    """Seconds to wait for the other workers."""
 
     @model_validator(mode="after")
     def _a_gpu_may_be_used(self) -> Self:
@@ -49,42 +57,76 @@ class TrainOptions(RunConfig):
         return RunConfig(**{name: getattr(self, name) for name in RunConfig.model_fields})
 
 
-def run_training(config: RunConfig, run_dir: Path, *, overwrite: bool = False, track: bool = False) -> "RunDir":
+def run_training(
+    config: RunConfig,
+    run_dir: Path,
+    *,
+    overwrite: bool = False,
+    track: bool = False,
+    distribute: Distribute = "none",
+    worker_timeout: float = 120,
+) -> "RunDir":
     """Trains as `config` says, writes the run folder and returns it.
+
+    Of several workers all call this; the first alone writes the folder, prints and tracks.
 
     Args:
         config: What to compute.
         run_dir: New or empty folder.
         overwrite: Replace the run that is in `run_dir`.
         track: Tell MLflow of it, as is done in any case where `MLFLOW_RUN_ID` names a run.
+        distribute: As of the command.
+        worker_timeout: Seconds to wait for the other workers.
 
     Raises:
-        InputError: The data or the folder can't be used, MLflow is missing, or training diverged.
+        InputError: The data or the folder can't be used, MLflow is missing, a worker is, or training diverged.
     """
     from vae_tf.data.catalog import load_splits
+    from vae_tf.distribute.peers import met
     from vae_tf.rundir import RunDir
 
     _check_outside_data(run_dir, config)
-    RunDir.check_free(run_dir, overwrite=overwrite)
+    cluster = cluster_for(distribute)
+    is_chief = cluster is None or cluster.is_chief
+    if is_chief:
+        RunDir.check_free(run_dir, overwrite=overwrite)
     is_tracked = tracking.is_on(asked=track)
-    splits = load_splits(config)
-    config = config.resolved(splits.spec.example_shape)
-    cli.load_tensorflow()
+    with met(cluster, worker_timeout) as peers:
+        splits = load_splits(config)
+        config = config.resolved(splits.spec.example_shape)
+        cli.load_tensorflow()
 
-    from vae_tf.distribute import errors_in_one_line, use_device
+        from vae_tf.distribute.devices import errors_in_one_line, use_device
+        from vae_tf.distribute.strategy import check_shares, strategy_for
 
-    device = use_device(config.device)
-    with errors_in_one_line():
-        model = _compiled_model(config, splits)
-        shown = _shown(config, splits)
-        run = RunDir.create(run_dir, overwrite=overwrite)
-        run.write_config(config)
-        if config.conditional and splits.spec.class_names is not None:
-            run.write_classes(splits.spec.class_names)
-        _describe(config, splits, model, run, device)
-        with tracking.Tracker(config, run.path, on=is_tracked) as tracker:
-            _fit(model, config, splits, shown, run, tracker)
-    return run
+        device = use_device(config.device)
+        if peers is not None:
+            peers.agree("options and data", _fingerprint(config, splits.spec))
+        with errors_in_one_line():
+            strategy = strategy_for(distribute, peers, worker_timeout)
+            check_shares(strategy, config, splits.spec.num_train)
+            with strategy.scope():
+                model = _compiled_model(config, splits)
+            if cluster is None or cluster.is_chief:
+                run = RunDir.create(run_dir, overwrite=overwrite)
+                _describe(config, splits, model, run, f"{device}{_replicas(strategy, cluster)}")
+                with tracking.Tracker(config, run.path, on=is_tracked) as tracker:
+                    _train_and_write(model, config, splits, run, tracker)
+            else:
+                print(f"{cluster.name(cluster.index)} of {len(cluster.addresses)}, {device}", flush=True)
+                _train_and_test(model, config, splits)
+    return RunDir(run_dir)
+
+
+def _fingerprint(config: RunConfig, spec: DatasetSpec) -> str:
+    """Equal on workers that compute the same; their data may lie at different places."""
+    return str(zlib.crc32(repr((config.model_copy(update={"data_dir": None}), spec)).encode()))
+
+
+def _replicas(strategy: Any, cluster: Cluster | None) -> str:
+    workers = "" if cluster is None else f" on each of {len(cluster.addresses)} workers"
+    count = strategy.num_replicas_in_sync
+    return f"{workers}, {count} replicas" if count > 1 else workers
 
 
 def _check_outside_data(run_dir: Path, config: RunConfig) -> None:
@@ -148,42 +190,26 @@ def _classes(spec: DatasetSpec) -> str:
     return f"{spec.num_classes}: " + ", ".join(f"{number} {name}" for number, name in enumerate(spec.class_names))
 
 
-def _fit(
-    model: "VAE",
-    config: RunConfig,
-    splits: "Splits",
-    shown: "tuple[Any, np.ndarray | None]",
-    run: "RunDir",
-    tracker: tracking.Tracker,
+def _train_and_write(
+    model: "VAE", config: RunConfig, splits: "Splits", run: "RunDir", tracker: tracking.Tracker
 ) -> None:
-    from vae_tf import callbacks, loop, plots
-    from vae_tf.data import pipeline
+    """What the only worker does, or the chief of several."""
+    from vae_tf import callbacks, plots
 
-    shape = splits.spec.example_shape
+    run.write_config(config)
+    if config.conditional and splits.spec.class_names is not None:
+        run.write_classes(splits.spec.class_names)
     history = callbacks.History(run, splits.spec.num_train)
-    pictures = callbacks.Pictures(run, config, *shown)
-
-    def evaluator(examples: "Examples", split: pipeline.Split) -> "Callable[[], dict[str, float]]":
-        batches = pipeline.evaluation_batches(examples, config, shape, split)
-        return loop.evaluator(model, batches, pipeline.num_batches(examples, config.batch_size))
-
-    loop.train(
+    pictures = callbacks.Pictures(run, config, *_shown(config, splits))
+    test = _train_and_test(
         model,
-        pipeline.training_batches(splits.train, config, shape),
-        epochs=config.epochs,
-        steps_per_epoch=pipeline.num_batches(splits.train, config.batch_size),
-        validate=None if splits.val is None else evaluator(splits.val, "val"),
-        callbacks=[
-            callbacks.StopOnDivergence(config),
-            history,
-            callbacks.Progress(history, config, splits.spec.num_train),
-            pictures,
-            callbacks.Track(tracker, history, pictures),
-        ],
+        config,
+        splits,
+        history,
+        callbacks.Progress(history, config, splits.spec.num_train),
+        pictures,
+        callbacks.Track(tracker, history, pictures),
     )
-    test = evaluator(splits.test, "test")()
-    # The last update can break what no training loss has shown yet.
-    callbacks.check_finite(test["loss"], config.epochs, config)
     results = {
         **pictures.paths,
         "Curves": run.save_curves(plots.curves(history.rows)),
@@ -200,6 +226,34 @@ def _fit(
     tracker.log_picture(results["Curves"])
 
 
+def _train_and_test(model: "VAE", config: RunConfig, splits: "Splits", *listeners: "Callback") -> dict[str, float]:
+    """What every worker does. Returns the metrics of the test split."""
+    from vae_tf import callbacks, loop
+    from vae_tf.data import pipeline
+    from vae_tf.distribute.strategy import distributed
+
+    shape, strategy = splits.spec.example_shape, model.distribute_strategy
+
+    def evaluator(examples: "Examples", split: pipeline.Split) -> "Callable[[], dict[str, float]]":
+        batches = distributed(
+            strategy, lambda share: pipeline.evaluation_batches(examples, config, shape, split, share)
+        )
+        return loop.evaluator(model, batches, pipeline.num_batches(examples, config.batch_size))
+
+    loop.train(
+        model,
+        distributed(strategy, lambda share: pipeline.training_batches(splits.train, config, shape, share)),
+        epochs=config.epochs,
+        steps_per_epoch=pipeline.num_batches(splits.train, config.batch_size),
+        validate=None if splits.val is None else evaluator(splits.val, "val"),
+        callbacks=[callbacks.StopOnDivergence(config), *listeners],
+    )
+    test = evaluator(splits.test, "test")()
+    # The last update can break what no training loss has shown yet.
+    callbacks.check_finite(test["loss"], config.epochs, config)
+    return test
+
+
 def default_run_dir(config: RunConfig) -> Path:
     """Returns `runs/<dataset>-<arch>-<variant>-<date>-<time>`."""
     return Path("runs") / f"{config.dataset}-{config.arch}-{config.variant}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -209,7 +263,7 @@ def _print_gpus() -> None:
     """Before the data is read, which takes long where it comes over a network."""
     cli.load_tensorflow()
 
-    from vae_tf.distribute import required_gpus
+    from vae_tf.distribute.devices import required_gpus
 
     print(f"GPUs    {', '.join(required_gpus())}", flush=True)
 
@@ -220,7 +274,14 @@ def main(options: TrainOptions) -> None:
         _print_gpus()
     config = options.run_config()
     run_dir = Path(options.run_dir) if options.run_dir else default_run_dir(config)
-    run_training(config, run_dir, overwrite=options.overwrite, track=options.track)
+    run_training(
+        config,
+        run_dir,
+        overwrite=options.overwrite,
+        track=options.track,
+        distribute=options.distribute,
+        worker_timeout=options.worker_timeout,
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,14 @@
 """Each file's command runs for real, with inputs and outputs put in as the service does, and trains as it does here."""
 
+import contextlib
 import functools
+import json
 import os
 import re
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -40,10 +44,10 @@ def fill(text, values):
     return re.sub(r"\$\{\{(.*?)\}\}", lambda found: str(values[found[1]]), text)
 
 
-def shell(command, folder):
+def shell(command, folder, **variables):
     """Runs a command in bash on a machine without a GPU."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PATH": path, "CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": str(ROOT), **variables}
     return subprocess.run(["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True)
 
 
@@ -91,6 +95,41 @@ def test_training_gives_the_history_of_the_local_command(node, trained_here, var
     run_dir = mounted(node, f"run-{variant}")
     run_as_the_service(written("train")["command"], inputs(node, **{"inputs.variant": variant, "outputs.run": run_dir}))
     assert history(run_dir) == trained_here(f"--variant={variant}")
+
+
+def test_two_nodes_give_the_history_of_the_local_command(node, trained_here):
+    run_dir, ports = mounted(node, "distributed"), free_ports(2)
+    job = inputs(node, **{"inputs.variant": "bn", "outputs.run": run_dir})
+    command = fill(written("train-distributed")["command"], job).replace("--require-gpu", "")
+    with ThreadPoolExecutor() as nodes:
+        ended = list(nodes.map(lambda index: shell(command, ROOT, TF_CONFIG=of_service(ports, index)), range(2)))
+
+    assert [worker.returncode for worker in ended] == [0, 0], ended
+    assert ended[1].stdout == f"Worker 1 (127.0.0.1:{ports[1]}) of 2, CPU\n"
+    for row, expected in zip(history(run_dir), trained_here("--variant=bn"), strict=True):
+        assert row == pytest.approx(expected, rel=1e-4)
+
+
+def free_ports(count):
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in sockets]
+
+
+def of_service(ports, index):
+    """The variable that the service sets on a node."""
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports], "ps": []}
+    return json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}, "environment": "cloud"})
+
+
+def test_node_without_the_other_stops_in_time(node):
+    run_dir = mounted(node, "alone")
+    values = inputs(node, **{"inputs.variant": "bn", "outputs.run": run_dir})
+    command = fill(written("train-distributed")["command"], values).replace("--require-gpu", "").replace("900", "1")
+    ended = shell(command, ROOT, TF_CONFIG=of_service(free_ports(2), 0))
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: Every worker that TF_CONFIG names must come up within 1 s.")
+    assert list(run_dir.iterdir()) == []
 
 
 def test_trial_of_the_sweep_gives_the_history_of_the_local_command(node, trained_here):

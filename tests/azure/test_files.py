@@ -21,6 +21,7 @@ LOADERS = {
     "data": azure.ai.ml.load_data,
     "environment": azure.ai.ml.load_environment,
     "train": azure.ai.ml.load_job,
+    "train-distributed": azure.ai.ml.load_job,
     "sweep": azure.ai.ml.load_job,
     "compare-pipeline": azure.ai.ml.load_job,
     "components/train": azure.ai.ml.load_component,
@@ -64,6 +65,7 @@ FAULTS = {
     "data": ("type: uri_folder", "type: folder"),
     "environment": ("conda_file: conda.yml", "conda_file: conda.yaml"),
     "train": ("${{inputs.variant}}", "${{inputs.varient}}"),
+    "train-distributed": ("worker_count: 2", "worker_count: 4"),
     "sweep": ("primary_metric: val_loss", "primary_metric: validation_loss"),
     "compare-pipeline": ("${{parent.jobs.bn.outputs.run}}", "${{parent.jobs.bn.outputs.model}}"),
     "components/train": ("--config", "--configuration"),
@@ -98,10 +100,21 @@ def refused(name, folder):
     return False
 
 
-@pytest.mark.parametrize("name", ["train", "components/train", "components/compare"])
+@pytest.mark.parametrize("name", ["train", "train-distributed", "components/train", "components/compare"])
 def test_sections_of_a_job_are_in_order(name):
     order = ["code", "command", "inputs", "outputs", "environment", "compute"]
     assert [key for key in written(name) if key in order] == [key for key in order if key in written(name)]
+
+
+def test_distributed_job_fits_the_cluster_and_is_otherwise_the_one_on_one_node():
+    distributed, one = written("train-distributed"), written("train")
+    assert distributed["distribution"] == {
+        "type": "tensorflow",
+        "worker_count": distributed["resources"]["instance_count"],
+    }
+    assert distributed["resources"]["instance_count"] <= load("compute").max_instances
+    assert distributed["command"].startswith(one["command"].strip())
+    assert {key for key in one if one[key] != distributed[key]} == {"display_name", "command"}
 
 
 @pytest.mark.parametrize("name", ["endpoint", "batch-endpoint"])
@@ -132,7 +145,7 @@ def test_batch_script_is_python_that_the_sdk_accepts():
 
 
 def test_jobs_name_the_cluster_and_the_data_by_their_names():
-    for name in ("train", "sweep", "compare-pipeline"):
+    for name in ("train", "train-distributed", "sweep", "compare-pipeline"):
         assert written(name)["compute"] == f"azureml:{load('compute').name}"
         assert written(name)["inputs"]["data"]["path"] == f"azureml:{load('data').name}@latest"
 

@@ -10,7 +10,7 @@ import yaml
 from azure.ai.ml import load_job
 
 ROOT = Path(__file__).parents[2]
-JOBS = ("train", "sweep", "compare-pipeline")
+JOBS = ("train", "train-distributed", "sweep", "compare-pipeline")
 UPLOADED = ("azure", "configs", "vae_tf")
 LARGEST_UPLOAD = 8_000_000
 PLANTED = "planted-secret"
@@ -87,6 +87,7 @@ DATA = ["GET /data/pictures", "GET /data/pictures/versions/3"]
 SUBMIT = ["PUT /jobs/*"]
 EXPECTED_CALLS = {
     "train": [*UPLOAD, *ENVIRONMENT, *DATA, *SUBMIT],
+    "train-distributed": [*UPLOAD, *ENVIRONMENT, *DATA, *SUBMIT],
     "sweep": [*UPLOAD, *ENVIRONMENT, *DATA, *SUBMIT],
     "compare-pipeline": [
         "GET ",  # the workspace itself
@@ -136,20 +137,30 @@ def test_pictures_are_read_from_the_newest_version(submission):
     assert data["jobInputType"] == "uri_folder"
 
 
-@pytest.mark.parametrize("name", ["train", "sweep"], scope="module")
+@pytest.mark.parametrize("name", ["train", "train-distributed", "sweep"], scope="module")
 def test_run_folder_is_named_after_the_job(submission):
     uri = "azureml://datastores/workspaceblobstore/paths/vae_tf/${{name}}"
     assert submission.job["outputs"]["run"] == {"uri": uri, "mode": "ReadWriteMount", "jobOutputType": "uri_folder"}
 
 
-@pytest.mark.parametrize("name", ["train", "sweep"], scope="module")
+@pytest.mark.parametrize("name", ["train", "train-distributed", "sweep"], scope="module")
 def test_job_reads_and_writes_as_the_cluster(submission):
     assert submission.job["identity"] == {"identityType": "Managed"}
 
 
-@pytest.mark.parametrize("name", ["train"], scope="module")
-def test_command_arrives_as_written(submission):
-    assert submission.job["command"] == written("train")["command"]
+@pytest.mark.parametrize("name", ["train", "train-distributed"], scope="module")
+def test_command_arrives_as_written(name, submission):
+    assert submission.job["command"] == written(name)["command"]
+
+
+@pytest.mark.parametrize("name", ["train-distributed"], scope="module")
+def test_service_starts_a_worker_on_each_node(submission):
+    assert submission.job["distribution"] == {
+        "distributionType": "TensorFlow",
+        "workerCount": 2,
+        "parameterServerCount": 0,
+    }
+    assert submission.job["resources"]["instanceCount"] == 2
 
 
 @pytest.mark.parametrize("name", ["sweep"], scope="module")

@@ -5,6 +5,8 @@ from PIL import Image
 
 from vae_tf.config import DataConfig
 from vae_tf.data.pipeline import (
+    WHOLE,
+    Share,
     epoch_order,
     evaluation_batches,
     first_batch,
@@ -193,6 +195,35 @@ def test_the_short_last_batch_is_kept():
 def test_num_batches_counts_the_short_one(count, batch_size, expected):
     assert num_batches(numbered(count), batch_size) == expected
     assert len(list(evaluation_batches(numbered(count), config(batch_size=batch_size), SHAPE, "val"))) == expected
+
+
+def read_by(share, batches, examples, *args):
+    """The numbers of the pictures in the first elements that a worker reads."""
+    dataset = batches(examples, config(batch_size=8), SHAPE, *args, share).take(6)
+    return [numbers(batch) for batch in dataset.as_numpy_iterator()]
+
+
+@pytest.mark.parametrize(("batches", "args"), [(training_batches, ()), (evaluation_batches, ("test",))])
+def test_replicas_read_their_rows_of_each_batch(batches, args):
+    examples = numbered(18)  # batches of 8, 8 and 2, for three replicas of two workers
+    whole = read_by(WHOLE, batches, examples, *args)[:3]
+    first = read_by(Share(0, 2, 3), batches, examples, *args)
+    second = read_by(Share(2, 1, 3), batches, examples, *args)[:3]
+
+    assert [len(rows) for rows in first] == [2, 3, 2, 3, 0, 1]
+    assert [len(rows) for rows in second] == [3, 3, 1]
+    for number, batch in enumerate(whole):
+        parts = [*first[2 * number : 2 * number + 2], second[number]]
+        np.testing.assert_array_equal(np.concatenate(parts), batch)
+
+
+def test_draws_of_a_replica_are_those_of_its_rows_of_the_batch():
+    settings = config(batch_size=8, binarize="dynamic", corrupt="gaussian:0.3")
+    (whole, _), *_ = training_batches(grey(128, 18), settings, SHAPE).take(1).as_numpy_iterator()
+    shared = training_batches(grey(128, 18), settings, SHAPE, Share(0, 2, 2)).take(6).as_numpy_iterator()
+    (first, _), (second, _), *_ = shared
+
+    np.testing.assert_array_equal(np.concatenate([first, second]), whole)
 
 
 def test_evaluation_keeps_the_order_of_the_split():

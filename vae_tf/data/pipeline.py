@@ -10,7 +10,7 @@ replaying what came before it, with batches of any size. A static draw is a func
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -28,18 +28,38 @@ RGB_CHANNELS = 3
 GREY_WEIGHTS = (0.299, 0.587, 0.114)  # as Pillow's; TensorFlow's own sum to 0.9999, which is no white
 
 
+class Share(NamedTuple):
+    """What one worker reads of every batch: of B examples, replica r of R takes rows `[r * B // R, (r + 1) * B // R)`.
+
+    Attributes:
+        first: The first of its replicas.
+        num_local: How many it has; each gets an element of the dataset in turn.
+        num_replicas: R, those of all workers.
+    """
+
+    first: int
+    num_local: int
+    num_replicas: int
+
+
+WHOLE = Share(0, 1, 1)
+
+
 def num_batches(examples: Examples, batch_size: int) -> int:
     """Returns the number of batches in an epoch, a short last one included."""
     return math.ceil(len(examples) / batch_size)
 
 
-def training_batches(examples: Examples, config: DataConfig, example_shape: tuple[int, ...]) -> tf.data.Dataset:
+def training_batches(
+    examples: Examples, config: DataConfig, example_shape: tuple[int, ...], share: Share = WHOLE
+) -> tf.data.Dataset:
     """Returns endless epochs of shuffled batches.
 
     Args:
         examples: The train split.
         config: `batch_size`, `seed`, `binarize`, `corrupt` and `conditional` are used.
         example_shape: `(height, width, channels)` of the pictures to deliver, or `(features,)`.
+        share: What this worker reads; by default all.
 
     Returns:
         A dataset of batches; each `num_batches` of them are one epoch.
@@ -48,13 +68,14 @@ def training_batches(examples: Examples, config: DataConfig, example_shape: tupl
 
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
         order = epoch_order(len(examples), config.seed, epoch)
-        return _positions(len(examples), config.batch_size).map(lambda rows: (tf.gather(order, rows), rows, epoch))
+        batches = _positions(len(examples), config.batch_size, share)
+        return batches.map(lambda rows: (tf.gather(order, rows), rows, epoch))
 
     return _prepared(tf.data.Dataset.counter(start=0).flat_map(epoch_batches), prepare, examples)
 
 
 def evaluation_batches(
-    examples: Examples, config: DataConfig, example_shape: tuple[int, ...], split: Split
+    examples: Examples, config: DataConfig, example_shape: tuple[int, ...], split: Split, share: Share = WHOLE
 ) -> tf.data.Dataset:
     """Returns one pass over a split in its own order; draws are the same in every pass.
 
@@ -63,12 +84,13 @@ def evaluation_batches(
         config: `batch_size`, `seed`, `binarize`, `corrupt` and `conditional` are used.
         example_shape: `(height, width, channels)` of the pictures to deliver, or `(features,)`.
         split: Which split it is; each has its own draws.
+        share: What this worker reads; by default all.
 
     Returns:
         A dataset of batches, `num_batches` long.
     """
     prepare = _preparation(examples, config, example_shape, split)
-    batches, epoch = _positions(len(examples), config.batch_size), tf.constant(FIXED_EPOCH, tf.int64)
+    batches, epoch = _positions(len(examples), config.batch_size, share), tf.constant(FIXED_EPOCH, tf.int64)
     return _prepared(batches, lambda rows: prepare(rows, rows, epoch), examples)
 
 
@@ -82,10 +104,16 @@ def _prepared(batches: tf.data.Dataset, prepare: Callable[..., Any], examples: E
     return batches.map(prepare).prefetch(2).with_options(options)
 
 
-def _positions(num_examples: int, batch_size: int) -> tf.data.Dataset:
-    """The positions in an epoch of the examples of each batch, int64 `(B,)`."""
-    starts = tf.data.Dataset.range(0, num_examples, batch_size)
-    return starts.map(lambda start: tf.range(start, tf.minimum(start + batch_size, num_examples)))
+def _positions(num_examples: int, batch_size: int, share: Share) -> tf.data.Dataset:
+    """The positions in an epoch of the examples of each batch, int64 `(B,)`: for each replica of the share its rows."""
+    first, num_local, num_replicas = share
+
+    def rows(piece: tf.Tensor) -> tf.Tensor:
+        start, replica = piece // num_local * batch_size, first + piece % num_local
+        size = tf.minimum(tf.constant(batch_size, tf.int64), num_examples - start)
+        return tf.range(start + replica * size // num_replicas, start + (replica + 1) * size // num_replicas)
+
+    return tf.data.Dataset.range(math.ceil(num_examples / batch_size) * num_local).map(rows)
 
 
 def first_batch(

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeAlias
 import keras
 from keras import ops
 
+from vae_tf.model import replicas
 from vae_tf.model.kernels import normal_per_example
 
 
@@ -34,7 +35,7 @@ def standard_normal(shape: Any, seed: Seed) -> keras.KerasTensor:
     if isinstance(seed, Noise):
         return seed.values
     if isinstance(seed, int | keras.random.SeedGenerator):
-        return keras.random.normal(shape, dtype="float32", seed=seed)
+        return replicas.standard_normal(shape, seed)
     return normal_per_example(shape, seed)
 
 

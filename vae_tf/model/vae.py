@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from vae_tf.model import replicas
 from vae_tf.model.arrays import ArrayMethods
 from vae_tf.model.kernels import one_hot
 from vae_tf.model.likelihood import Likelihood
@@ -84,6 +85,8 @@ class VAE(ArrayMethods, keras.Model):
         self.micro_batch_size = micro_batch_size
         self.encoder = encoder
         self.decoder = decoder
+        # Called by themselves, as for pictures, they compute here alone; within a step the strategy of the VAE holds.
+        self.encoder._distribute_strategy = self.decoder._distribute_strategy = None
         self.posterior = posterior
         self.prior = prior
         self.likelihood = likelihood
@@ -94,6 +97,11 @@ class VAE(ArrayMethods, keras.Model):
         self.loss_tracker = keras.metrics.Mean(name="loss")
         self.reconstruction_loss_tracker = keras.metrics.Mean(name="reconstruction_loss")
         self.kl_loss_tracker = keras.metrics.Mean(name="kl_loss")
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Does what `keras.Model.compile` does; the optimizer gets gradients of the batch of all replicas."""
+        super().compile(*args, **kwargs)
+        replicas.take_summed_gradients(self.optimizer)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Does what `keras.Model.evaluate` does, with the same posterior noise at every call."""
@@ -211,17 +219,19 @@ class VAE(ArrayMethods, keras.Model):
     def train_step(self, data: Any) -> dict[str, keras.KerasTensor]:
         """Makes one update of the weights on a batch and returns the running means of the epoch."""
         seen = self.observed(data)
-        batch_size = ops.shape(seen.inputs)[0]
+        count = ops.shape(seen.inputs)[0]
+        batch_size = replicas.total(count)
         if self.micro_batch_size is None:
             gradients = self._gradients(seen, self.seed_generator, batch_size)
         else:  # with the noise that the whole batch would have
-            noise = standard_normal((1, batch_size, self.prior.latent_dim), self.seed_generator)
+            noise = standard_normal((1, count, self.prior.latent_dim), self.seed_generator)
             gradients = summed_over_parts(
                 lambda *part: self._gradients(Observed(*part[:-1]), Noise(part[-1][None]), batch_size),
                 (*seen, noise[0]),
                 self.micro_batch_size,
                 self.trainable_weights,
             )
+        gradients = replicas.total(gradients)
         self.optimizer.apply(gradients, self.trainable_weights)
         return self._means()
 

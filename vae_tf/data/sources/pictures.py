@@ -77,7 +77,10 @@ class PictureExamples:
         """
         rows = self._chosen[indices]
         if self._decoded is None:
-            return np.stack([self._picture(self._paths[row]) for row in rows.tolist()])
+            pictures = np.empty((len(rows), *self._image_shape), np.uint8)
+            for place, row in enumerate(rows.tolist()):
+                pictures[place] = self._picture(self._paths[row])
+            return pictures
         try:
             return self._decoded[rows]
         except (OSError, ValueError) as error:

@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from vae_tf.distribute import errors_in_one_line, required_gpus, use_device
+from vae_tf.distribute.devices import errors_in_one_line, required_gpus, use_device
 from vae_tf.errors import InputError
 
 

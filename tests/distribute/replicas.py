@@ -1,0 +1,81 @@
+"""What the process of `test_mirrored` runs, on three logical CPU devices: python replicas.py FOLDER"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import keras
+import numpy as np
+import tensorflow as tf
+import training
+
+from vae_tf.model import replicas
+
+NUM_NOISES = 8
+# The last batch of an epoch has fewer pictures than there are replicas.
+FEW = 26
+
+
+def strategy_of(count):
+    if count == 1:
+        return tf.distribute.get_strategy()
+    # Three devices of one CPU can wait for each other without end in the collective operations that are the default.
+    devices = [f"CPU:{index}" for index in range(count)]
+    return tf.distribute.MirroredStrategy(devices, cross_device_ops=tf.distribute.ReductionToOneDevice())
+
+
+def noise(strategy):
+    """Two draws for all examples, unevenly shared."""
+    count = strategy.num_replicas_in_sync
+    with strategy.scope():
+        generator = keras.random.SeedGenerator(3)
+
+    def of_replica(context):
+        first, last = (NUM_NOISES * (context.replica_id_in_sync_group + more) // count for more in (0, 1))
+        return tf.constant(last - first)
+
+    @tf.function
+    def draw(counts):
+        return strategy.run(lambda rows: replicas.standard_normal((2, rows, 3), generator), (counts,))
+
+    counts = strategy.experimental_distribute_values_from_function(of_replica)
+    draws = [np.concatenate(strategy.experimental_local_results(draw(counts)), axis=1) for _ in range(2)]
+    return {"first": draws[0], "second": draws[1]}
+
+
+def regularized(strategy):
+    model = training.model(strategy, "plain")
+    model.encoder.layers[1].kernel.regularizer = keras.regularizers.L2(1.0)
+    return training.train(model, FEW)
+
+
+def convolutional(strategy):
+    """Adam would make much of the rounding of what hardly changes the loss."""
+    return training.train(training.model(strategy, "bn", "conv", keras.optimizers.SGD), epochs=1)
+
+
+def clipped_and_averaged(strategy):
+    def optimizer(rate):
+        return keras.optimizers.SGD(rate, global_clipnorm=0.5, use_ema=True, ema_momentum=0.8)
+
+    model = training.model(strategy, "plain", optimizer=optimizer)
+    result = training.train(model)
+    model.optimizer.finalize_variable_values(model.trainable_weights)
+    return {**result, **{f"average {number}": weight.numpy() for number, weight in enumerate(model.weights)}}
+
+
+def main(folder):
+    training.logical_cpus(3)
+    for count in (1, 2, 3):
+        strategy = strategy_of(count)
+        np.savez(Path(folder) / f"noise-{count}.npz", **noise(strategy))
+        np.savez(Path(folder) / f"regularized-{count}.npz", **regularized(strategy))
+    for count in (1, 2):
+        strategy = strategy_of(count)
+        np.savez(Path(folder) / f"convolutional-{count}.npz", **convolutional(strategy))
+        np.savez(Path(folder) / f"clipped_and_averaged-{count}.npz", **clipped_and_averaged(strategy))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

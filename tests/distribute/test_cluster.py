@@ -1,0 +1,95 @@
+"""`TF_CONFIG`: what it says, and what is said of a bad one."""
+
+import json
+
+import pytest
+
+from vae_tf.distribute.cluster import cluster_for
+from vae_tf.errors import InputError
+
+WORKERS = ["10.0.0.4:2222", "10.0.0.5:2222"]
+
+
+@pytest.fixture
+def set_config(monkeypatch):
+    def set_to(config):
+        monkeypatch.setenv("TF_CONFIG", config if isinstance(config, str) else json.dumps(config))
+
+    return set_to
+
+
+def of_azure(workers=WORKERS, index=1, **jobs):
+    return {
+        "cluster": {"worker": workers, **jobs},
+        "task": {"type": "worker", "index": index},
+        "environment": "cloud",
+    }
+
+
+def test_worker_finds_its_place(set_config):
+    set_config(of_azure())
+    cluster = cluster_for("auto")
+
+    assert cluster.addresses == tuple(WORKERS)
+    assert cluster.index == 1
+    assert not cluster.is_chief
+    assert cluster.name(1) == "Worker 1 (10.0.0.5:2222)"
+
+
+def test_first_worker_is_the_chief(set_config):
+    set_config(of_azure(index=0))
+    assert cluster_for("multi_worker").is_chief
+
+
+def test_empty_list_of_parameter_servers_is_none(set_config):
+    set_config(of_azure(ps=[]))
+    assert cluster_for("auto").addresses == tuple(WORKERS)
+
+
+def test_chief_comes_before_the_workers(set_config):
+    set_config(of_azure(chief=["10.0.0.3:2222"]))
+    cluster = cluster_for("auto")
+
+    assert cluster.addresses == ("10.0.0.3:2222", *WORKERS)
+    assert cluster.index == 2
+
+
+@pytest.mark.parametrize("config", ["", of_azure(WORKERS[:1], 0)])
+def test_one_worker_is_no_cluster(set_config, config):
+    set_config(config)
+    assert cluster_for("auto") is None
+    with pytest.raises(InputError, match="distribute=multi_worker needs TF_CONFIG to name at least two workers"):
+        cluster_for("multi_worker")
+
+
+@pytest.mark.parametrize("distribute", ["none", "mirrored"])
+def test_one_worker_is_asked_for(set_config, distribute):
+    set_config("no JSON")
+    assert cluster_for(distribute) is None
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ("{", "Expecting"),
+        ("[]", "list"),
+        ({"cluster": {"worker": WORKERS}}, "no 'task'"),
+        ({"cluster": {"worker": WORKERS}, "task": {"index": 0}}, "no 'type'"),
+        ({"cluster": {"worker": WORKERS}, "task": {"type": "chief", "index": 0}}, "no 'chief'"),
+        ({"task": {"type": "worker", "index": 0}}, "no 'cluster'"),
+        ({"cluster": WORKERS, "task": {"type": "worker", "index": 0}}, "list"),
+        (of_azure(index=2), "index 2 of 2"),
+        (of_azure(index=-1), "index -1 of 2"),
+        (of_azure(index="x"), "'x'"),
+        (of_azure(ps=["10.0.0.6:2222"]), "ps is no job"),
+        (of_azure(["10.0.0.4", "10.0.0.5"]), "10.0.0.4 is no host:port"),
+        (of_azure(["a:2222", "b:0"]), "b:0 is no host:port"),
+        (of_azure(["a:2222", 7]), "int"),
+    ],
+)
+def test_bad_config_is_told_in_one_line(set_config, config, reason):
+    set_config(config)
+    with pytest.raises(InputError, match=r"^TF_CONFIG must be as ") as raised:
+        cluster_for("auto")
+    assert reason in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1

@@ -1,0 +1,44 @@
+"""Replicas on logical CPU devices, as on several GPUs, compute together what one computes alone."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import training
+
+SCRIPT = Path(__file__).parent / "replicas.py"
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """What the script saved, by name and number of replicas; devices must be told before TensorFlow starts."""
+    folder = tmp_path_factory.mktemp("replicas")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1"}
+    subprocess.run([sys.executable, SCRIPT, folder], env=environment, check=True, timeout=240)
+    return lambda name, count: dict(np.load(folder / f"{name}-{count}.npz"))
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_every_example_has_the_noise_that_one_replica_gives_it(results, count):
+    one, several = results("noise", 1), results("noise", count)
+
+    assert not np.array_equal(one["first"], one["second"])
+    for name, noise in one.items():
+        np.testing.assert_array_equal(several[name], noise)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_regularizers_count_once_and_a_replica_without_examples_adds_nothing(results, count):
+    assert training.far(results("regularized", count), results("regularized", 1)) == {}
+
+
+def test_normalized_convolutions_train_as_one(results):
+    assert training.far(results("convolutional", 2), results("convolutional", 1)) == {}
+
+
+def test_gradients_of_the_whole_batch_are_clipped_and_weights_averaged(results):
+    assert training.far(results("clipped_and_averaged", 2), results("clipped_and_averaged", 1)) == {}

@@ -1,0 +1,93 @@
+"""Real worker processes on 127.0.0.1 compute together what one process computes alone."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import training
+
+WORKER = Path(__file__).parent / "worker.py"
+ROOT = Path(__file__).parents[2]
+SECONDS = 120
+
+
+class Ended(NamedTuple):
+    status: int
+    stderr: str
+
+
+def run_workers(count, folder, *more):
+    """How worker processes ended that were started together."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        addresses = ",".join(f"127.0.0.1:{each.getsockname()[1]}" for each in sockets)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, WORKER, addresses, str(index), folder, *more],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(count)
+    ]
+    told = [process.communicate(timeout=SECONDS)[1] for process in started]
+    return [Ended(process.returncode, text) for process, text in zip(started, told, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """The weights and metrics of one process, by variant."""
+    strategy = tf.distribute.get_strategy()
+    return {variant: training.train(training.model(strategy, variant)) for variant in ("plain", "bn")}
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    assert [worker.status for worker in run_workers(2, folder)] == [0, 0]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def three_of_which_the_last_dies(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("three")
+    return folder, run_workers(3, folder, "dies")
+
+
+def saved(folder, variant, index):
+    return dict(np.load(folder / f"{variant}-{index}.npz"))
+
+
+@pytest.mark.parametrize("variant", ["plain", "bn"])
+def test_two_workers_train_as_one(alone, two, variant):
+    assert training.far(saved(two, variant, 0), alone[variant]) == {}
+
+
+@pytest.mark.parametrize("variant", ["plain", "bn"])
+def test_three_workers_train_as_one(alone, three_of_which_the_last_dies, variant):
+    folder, _ = three_of_which_the_last_dies
+    assert training.far(saved(folder, variant, 0), alone[variant]) == {}
+
+
+@pytest.mark.parametrize("variant", ["plain", "bn"])
+def test_all_workers_have_the_same_weights_and_metrics(two, variant):
+    first, second = saved(two, variant, 0), saved(two, variant, 1)
+    for name, value in first.items():
+        np.testing.assert_array_equal(second[name], value)
+
+
+def test_worker_that_dies_stops_the_others_with_a_line(three_of_which_the_last_dies):
+    *others, dead = three_of_which_the_last_dies[1]
+
+    assert dead.status == -9
+    for worker in others:
+        assert worker.status != 0
+        assert "error: All workers must run to the end. Received: Worker 2 (127.0.0.1:" in worker.stderr

@@ -1,0 +1,70 @@
+"""Twenty steps on pictures that every process makes for itself, for the tests beside it."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from vae_tf import loop
+from vae_tf.config import DataConfig
+from vae_tf.data import pipeline
+from vae_tf.data.sources.arrays import ArrayExamples
+from vae_tf.distribute.strategy import distributed
+from vae_tf.model import build_vae
+from vae_tf.model.adam import Adam
+
+SHAPE = (8, 8, 1)
+EPOCHS = 4  # of five steps each
+CONFIG = DataConfig(batch_size=12, binarize="dynamic")
+# Batches that replicas share unevenly: the last of an epoch has 8 pictures, the last to be judged 2.
+TRAIN, TEST = 56, 26
+
+
+def examples(count):
+    """Bright upper and dark lower halves: Adam would make much of the rounding of a gradient that should be zero."""
+    brightness = np.random.default_rng(0).integers(0, 256, (count, 1, 1, 1))
+    halves = np.linspace(1.0, 0.1, SHAPE[0]).reshape(1, -1, 1, 1)
+    return ArrayExamples(np.broadcast_to(brightness * halves, (count, *SHAPE)).astype(np.uint8), None, 255.0)
+
+
+def model(strategy, variant, arch="dense", optimizer=Adam):
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        hidden = {"hidden_sizes": (32,)} if arch == "dense" else {}
+        vae = build_vae(SHAPE, 4, arch, variant, **hidden)
+        vae.compile(optimizer(1e-3), jit_compile=False)
+    return vae
+
+
+def train(vae, num_train=TRAIN, epochs=EPOCHS, callbacks=()):
+    """Returns the weights and the metrics of the last epoch and of the test pictures."""
+    strategy, logs = vae.distribute_strategy, {}
+    record = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, measured: logs.update(measured))
+    seen, judged = examples(num_train), examples(TEST)
+    evaluate = loop.evaluator(
+        vae,
+        distributed(strategy, lambda share: pipeline.evaluation_batches(judged, CONFIG, SHAPE, "test", share)),
+        pipeline.num_batches(judged, CONFIG.batch_size),
+    )
+    loop.train(
+        vae,
+        distributed(strategy, lambda share: pipeline.training_batches(seen, CONFIG, SHAPE, share)),
+        epochs=epochs,
+        steps_per_epoch=pipeline.num_batches(seen, CONFIG.batch_size),
+        validate=evaluate,
+        callbacks=[record, *callbacks],
+    )
+    # Keras numbers the layers of a process, so that their paths are those of the first model alone.
+    weights = {f"{number} {weight.path}": weight.numpy() for number, weight in enumerate(vae.weights)}
+    return {**weights, **logs}
+
+
+def logical_cpus(count):
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+
+
+def far(result, expected):
+    """The names of the values that differ by more than 1e-4 of their size."""
+    pairs = zip(expected.items(), result.values(), strict=True)
+    distances = {name: np.linalg.norm(value - given) / np.linalg.norm(value) for (name, value), given in pairs}
+    return {name: float(distance) for name, distance in distances.items() if not distance <= 1e-4}

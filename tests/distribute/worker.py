@@ -1,0 +1,39 @@
+"""What a process of `test_workers` runs: python worker.py ADDRESSES INDEX FOLDER [dies]"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import keras
+import numpy as np
+import training
+
+from vae_tf.distribute.cluster import Cluster
+from vae_tf.distribute.devices import errors_in_one_line
+from vae_tf.distribute.peers import met
+from vae_tf.distribute.strategy import strategy_for
+
+SECONDS = 60.0
+
+
+class Dies(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(addresses, index, folder, *more):
+    with met(Cluster(tuple(addresses.split(",")), int(index)), SECONDS) as peers, errors_in_one_line():
+        strategy = strategy_for("multi_worker", peers, SECONDS)
+        for variant in ("plain", "bn"):
+            model = training.model(strategy, variant)
+            np.savez(Path(folder) / f"{variant}-{index}.npz", **training.train(model))
+        if more:
+            last = index == str(strategy.num_replicas_in_sync - 1)
+            training.train(model, epochs=1000, callbacks=[Dies()] if last else [])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

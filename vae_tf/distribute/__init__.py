@@ -1,0 +1,1 @@
+"""Where the computation runs: devices, TensorFlow's strategies, and the other workers."""

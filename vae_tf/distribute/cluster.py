@@ -1,0 +1,94 @@
+"""The workers of a run, as `TF_CONFIG` names them."""
+
+import json
+import os
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from vae_tf.errors import InputError
+
+Distribute = Literal["auto", "none", "mirrored", "multi_worker"]
+
+VARIABLE = "TF_CONFIG"
+JOBS = ("chief", "worker")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The workers of a run.
+
+    Attributes:
+        addresses: `host:port` of each; the first is the chief, which alone writes.
+        index: Which of them this process is.
+    """
+
+    addresses: tuple[str, ...]
+    index: int
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process is the chief."""
+        return self.index == 0
+
+    def name(self, index: int) -> str:
+        """Returns what to call a worker, as `"Worker 1 (10.0.0.5:2222)"`."""
+        return f"Worker {index} ({self.addresses[index]})"
+
+
+def cluster_for(distribute: Distribute) -> Cluster | None:
+    """Returns the workers of this run, `None` where this process is the only one.
+
+    Args:
+        distribute: The option; `"none"` and `"mirrored"` are of one worker whatever `TF_CONFIG` says.
+
+    Raises:
+        InputError: `TF_CONFIG` can't be used, or `"multi_worker"` finds fewer than two workers in it.
+    """
+    if distribute not in ("auto", "multi_worker"):
+        return None
+    cluster = _from_environment()
+    if cluster is None and distribute == "multi_worker":
+        raise InputError(
+            f"distribute=multi_worker needs {VARIABLE} to name at least two workers. "
+            f"Received: {os.environ.get(VARIABLE) or 'none'}; set it, or leave out --distribute"
+        )
+    return cluster
+
+
+def _from_environment() -> Cluster | None:
+    text = os.environ.get(VARIABLE)
+    if not text:
+        return None
+    try:
+        config = json.loads(text)
+        # An empty list, as of the parameter servers that Azure ML names, is none; TensorFlow crashes on it.
+        jobs = {job: tuple(map(_checked_address, addresses)) for job, addresses in config["cluster"].items()}
+        jobs = {job: addresses for job, addresses in jobs.items() if addresses}
+        addresses = tuple(address for job in JOBS for address in jobs.get(job, ()))
+        return Cluster(addresses, _index(config["task"], jobs)) if len(addresses) > 1 else None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f'{VARIABLE} must be as {{"cluster": {{"worker": ["host:port", ...]}}, "task": {{"type": "worker", '
+            f'"index": 0}}}}. Received: {" ".join(text.split())} ({_reason(error)})'
+        ) from None
+
+
+def _checked_address(address: str) -> str:
+    host, _, port = address.rpartition(":")
+    if not host or not 0 < int(port) < 2**16:
+        raise ValueError(f"{address} is no host:port")
+    return address
+
+
+def _index(task: dict[str, Any], jobs: dict[str, tuple[str, ...]]) -> int:
+    """The position of this process among all workers."""
+    job, index = task["type"], int(task["index"])
+    if unknown := jobs.keys() - set(JOBS):
+        raise ValueError(f"{min(unknown)} is no job of this package")
+    if not 0 <= index < len(jobs[job]):
+        raise ValueError(f"index {index} of {len(jobs[job])}")
+    return index + (len(jobs.get("chief", ())) if job == "worker" else 0)
+
+
+def _reason(error: Exception) -> str:
+    return f"no {error}" if isinstance(error, KeyError) else str(error)

@@ -1,0 +1,109 @@
+"""TensorFlow's strategies: which one computes a run, and how it reads its data."""
+
+import signal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from vae_tf.config import RunConfig
+from vae_tf.data.pipeline import Share
+from vae_tf.distribute.cluster import Distribute
+from vae_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from vae_tf.distribute.peers import Peers
+
+
+def strategy_for(distribute: Distribute, peers: "Peers | None", timeout: float) -> tf.distribute.Strategy:
+    """Returns the strategy of a run; call it before anything is computed.
+
+    Args:
+        distribute: `"auto"` takes one replica on each GPU where there are several.
+        peers: The other workers, which all call this now; `None` where there are none.
+        timeout: Seconds that the workers have to find each other.
+
+    Raises:
+        InputError: TensorFlow can't serve at the address of this worker.
+    """
+    if peers is not None:
+        return _of_several_workers(peers, timeout)
+    if distribute == "mirrored" or (distribute == "auto" and len(tf.config.get_visible_devices("GPU")) > 1):
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def _of_several_workers(peers: "Peers", timeout: float) -> tf.distribute.Strategy:
+    cluster = peers.cluster
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": cluster.addresses}),
+        task_type="worker",
+        task_id=cluster.index,
+        rpc_layer="grpc",
+    )
+    peers.watch(timeout)
+    try:
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    except tf.errors.UnknownError as error:
+        raise InputError(
+            "The port that TF_CONFIG gives to this worker must be free. "
+            f"Received: {cluster.addresses[cluster.index]} ({error.message})"
+        ) from None
+    peers.started()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # TensorFlow took it, to go on
+    return strategy
+
+
+def check_shares(strategy: tf.distribute.Strategy, config: RunConfig, num_train: int) -> None:
+    """Raises where the replicas can't share the work.
+
+    Args:
+        strategy: The strategy.
+        config: The run.
+        num_train: Training examples.
+
+    Raises:
+        InputError: The replicas do not divide the batch, are more than the examples, or can't do what is asked for.
+    """
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1:
+        return
+    if config.batch_size % replicas:
+        near = max(config.batch_size - config.batch_size % replicas, replicas)
+        raise InputError(
+            f"batch_size is of all replicas together and must be a multiple of their number, {replicas}. "
+            f"Received: batch_size={config.batch_size}; take {near}"
+        )
+    if num_train < replicas:
+        raise InputError(
+            f"There must be a training example for each of {replicas} replicas. Received: {num_train}; "
+            "add data, or take --distribute none"
+        )
+    if config.jit:
+        raise InputError(f"jit needs one replica. Received: {replicas}; leave out --jit, or take --distribute none")
+    if config.micro_batch_size is not None and config.variant == "bn":
+        raise InputError(
+            f"micro_batch_size needs variant=plain where {replicas} replicas normalize their batches together. "
+            f"Received: micro_batch_size={config.micro_batch_size}, variant=bn; leave one out"
+        )
+
+
+def distributed(strategy: tf.distribute.Strategy, batches: Callable[[Share], tf.data.Dataset]) -> Any:
+    """Returns a dataset of which every replica gets its rows of each batch.
+
+    Args:
+        strategy: Decides which rows this worker reads.
+        batches: Makes the dataset of a share.
+    """
+
+    def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        local = context.num_replicas_in_sync // context.num_input_pipelines
+        dataset = batches(Share(context.input_pipeline_id * local, local, context.num_replicas_in_sync))
+        if context.num_replicas_in_sync == 1:
+            return dataset
+        # Else the workers would ask each other before each step whether all have another batch.
+        return dataset.repeat().apply(
+            tf.data.experimental.assert_cardinality(tf.data.experimental.INFINITE_CARDINALITY)
+        )
+
+    return strategy.distribute_datasets_from_function(of_worker)

@@ -1,0 +1,51 @@
+"""What the replicas of a strategy need of each other, so that together they compute what one would.
+
+Each holds some rows of the global batch. With one replica nothing here costs anything: it is decided as TensorFlow
+traces a step.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+def total(values: Any) -> Any:
+    """Returns the sums over all replicas of a number, or of each in a list of tensors."""
+    context = _context_of_several()
+    return values if context is None else context.all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+
+def take_summed_gradients(optimizer: keras.optimizers.Optimizer) -> None:
+    """Keeps an optimizer from adding up the gradients of the replicas.
+
+    Keras does so after it has clipped them and looked for those that are not finite, each replica for itself.
+    """
+    inner: Any = getattr(optimizer, "inner_optimizer", optimizer)  # of the one that scales the loss
+    inner._all_reduce_sum_gradients = lambda grads_and_vars: grads_and_vars
+
+
+def standard_normal(shape: Sequence[int], seed: int | keras.random.SeedGenerator) -> tf.Tensor:
+    """Returns noise N(0, 1), float32 of `shape`: of the noise of the global batch the rows of this replica's examples.
+
+    A generator is in the same state on every replica, so that each draws the same noise for the global batch.
+
+    Args:
+        shape: `(..., B, Z)`; where one replica computes, any.
+        seed: As of `keras.random.normal`.
+    """
+    context = _context_of_several()
+    if context is None:
+        return keras.random.normal(shape, dtype="float32", seed=seed)
+    *draws, count, latent_dim = shape
+    counts = context.all_gather(tf.reshape(count, (1,)), axis=0)
+    first = tf.cumsum(counts, exclusive=True)[context.replica_id_in_sync_group]
+    noise = keras.random.normal((*draws, tf.reduce_sum(counts), latent_dim), dtype="float32", seed=seed)
+    return noise[..., first : first + count, :]
+
+
+def _context_of_several() -> tf.distribute.ReplicaContext | None:
+    """The context of a replica that is not the only one."""
+    context = tf.distribute.get_replica_context()
+    return context if context is not None and context.num_replicas_in_sync > 1 else None
