@@ -122,7 +122,7 @@ def _keras_networks(case: str) -> list[Any]:
     from vae_tf.model import ConvBackbone, DenseBackbone, layers
 
     def stock(layer: Any) -> Any:
-        for ours in (layers.BatchNormalization, layers.Conv2DTranspose):
+        for ours in (layers.BatchNormalization, layers.Conv2D, layers.Conv2DTranspose):
             if isinstance(layer, ours):
                 return ours.__base__.from_config({**layer.get_config(), **_not_synchronized(layer)})
         return layer.__class__.from_config(layer.get_config())

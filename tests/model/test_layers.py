@@ -148,6 +148,28 @@ def test_a_transposed_convolution_is_that_of_keras(kernel_size, strides, activat
         np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("activation", ["relu", None])
+@pytest.mark.parametrize("sides", [(6, 4), (5, 7)])
+def test_a_convolution_is_that_of_keras(activation, sides):
+    options = {"filters": 4, "kernel_size": 3, "strides": 2, "padding": "same", "activation": activation}
+    layer_pair = pair(layers.Conv2D, keras.layers.Conv2D, (*sides, 3), **options, bias_initializer="normal")
+    x, upstream = normal(2, *sides, 3), normal(2, (sides[0] + 1) // 2, (sides[1] + 1) // 2, 4)
+
+    ours, theirs = (outputs_and_gradients(layer, x, upstream) for layer in layer_pair)
+    for value, expected in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("layer_class", [layers.Conv2D, layers.Conv2DTranspose])
+def test_the_gradient_of_a_bias_in_bfloat16_loses_nothing(layer_class):
+    layer = layer_class(2, 3, padding="same", dtype="mixed_bfloat16")
+    layer.build((None, 64, 64, 1))
+    upstream = tf.ones((8, 64, 64, 2))
+    gradient = outputs_and_gradients(layer, normal(8, 64, 64, 1), upstream)[-1]
+
+    np.testing.assert_allclose(gradient, 8 * 64 * 64, rtol=2**-7)
+
+
 def test_a_transposed_convolution_in_bfloat16_is_that_of_float32_up_to_its_rounding():
     options = {"filters": 4, "kernel_size": 3, "padding": "same"}
     ours, theirs = pair(layers.Conv2DTranspose, keras.layers.Conv2DTranspose, (6, 4, 3), **options)
@@ -160,7 +182,9 @@ def test_a_transposed_convolution_in_bfloat16_is_that_of_float32_up_to_its_round
     np.testing.assert_allclose(np.asarray(half(x), np.float32), theirs(x), rtol=2**-5, atol=0.1)
 
 
-@pytest.mark.parametrize("layer", [layers.BatchNormalization(), layers.Conv2DTranspose(4, 3, padding="same")])
+@pytest.mark.parametrize(
+    "layer", [layers.BatchNormalization(), layers.Conv2D(4, 3), layers.Conv2DTranspose(4, 3, padding="same")]
+)
 def test_layers_are_made_again_from_their_config(layer):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
 

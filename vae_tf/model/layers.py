@@ -34,6 +34,21 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 
 @keras.saving.register_keras_serializable(package="vae_tf")
+class Conv2D(keras.layers.Conv2D):
+    """A convolution.
+
+    The arguments are those of `keras.layers.Conv2D`.
+    """
+
+    def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+        """Returns `(B, H', W', filters)` for `(B, H, W, C)`."""
+        if not kernels.is_one_cpu():
+            return super().call(inputs)
+        outputs = self.convolution_op(inputs, ops.cast(self.kernel, inputs.dtype))
+        return self.activation(kernels.bias_add(outputs, ops.cast(self.bias, inputs.dtype)))
+
+
+@keras.saving.register_keras_serializable(package="vae_tf")
 class Conv2DTranspose(keras.layers.Conv2DTranspose):
     """A transposed convolution with "same" padding and odd kernel sides.
 

@@ -17,13 +17,19 @@ def total(values: Any) -> Any:
     return values if context is None else context.all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
-def take_summed_gradients(optimizer: keras.optimizers.Optimizer) -> None:
-    """Keeps an optimizer from adding up the gradients of the replicas.
+def apply_summed(
+    optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], weights: Sequence[keras.Variable]
+) -> None:
+    """Updates weights by the sums over all replicas of their gradients.
 
-    Keras does so after it has clipped them and looked for those that are not finite, each replica for itself.
+    Keras adds them up by itself, but after it has clipped them and looked for those that are not finite, each replica
+    for itself. It is kept from that.
     """
-    inner: Any = getattr(optimizer, "inner_optimizer", optimizer)  # of the one that scales the loss
-    inner._all_reduce_sum_gradients = lambda grads_and_vars: grads_and_vars
+    if _context_of_several() is not None:
+        inner: Any = getattr(optimizer, "inner_optimizer", optimizer)  # of the one that scales the loss
+        inner._all_reduce_sum_gradients = lambda grads_and_vars: grads_and_vars
+        gradients = total(gradients)
+    optimizer.apply(gradients, weights)
 
 
 def standard_normal(shape: Sequence[int], seed: int | keras.random.SeedGenerator) -> tf.Tensor:

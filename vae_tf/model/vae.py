@@ -98,11 +98,6 @@ class VAE(ArrayMethods, keras.Model):
         self.reconstruction_loss_tracker = keras.metrics.Mean(name="reconstruction_loss")
         self.kl_loss_tracker = keras.metrics.Mean(name="kl_loss")
 
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Does what `keras.Model.compile` does; the optimizer gets gradients of the batch of all replicas."""
-        super().compile(*args, **kwargs)
-        replicas.take_summed_gradients(self.optimizer)
-
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Does what `keras.Model.evaluate` does, with the same posterior noise at every call."""
         self.reset_evaluation_noise()
@@ -231,8 +226,7 @@ class VAE(ArrayMethods, keras.Model):
                 self.micro_batch_size,
                 self.trainable_weights,
             )
-        gradients = replicas.total(gradients)
-        self.optimizer.apply(gradients, self.trainable_weights)
+        replicas.apply_summed(self.optimizer, gradients, self.trainable_weights)
         return self._means()
 
     def _gradients(self, seen: Observed, noise: Seed, batch_size: Any) -> list[tf.Tensor]:

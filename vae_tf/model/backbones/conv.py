@@ -10,7 +10,7 @@ import keras
 from keras import layers
 
 from vae_tf.model.backbones import network
-from vae_tf.model.layers import BatchNormalization, Conv2DTranspose
+from vae_tf.model.layers import BatchNormalization, Conv2D, Conv2DTranspose
 
 ENCODER_FILTERS = (32, 64, 128)
 ENCODER_UNITS = (512, 256)
@@ -42,7 +42,7 @@ class ConvBackbone:
         """Returns the network from pictures `(B, H, W, C)` to float32 `(B, params_size)`."""
         stack: list[keras.layers.Layer] = []
         for filters in ENCODER_FILTERS:
-            stack.append(layers.Conv2D(filters, 3, strides=2, padding="same", activation="relu"))
+            stack.append(Conv2D(filters, 3, strides=2, padding="same", activation="relu"))
             if self.batch_norm:
                 stack.append(BatchNormalization())
         stack.append(layers.Flatten())
