@@ -23,7 +23,7 @@ from PIL import Image
 WIDTH, HEIGHT, FIELD = 500, 375, 2048
 QUALITIES = (80, 90)
 WORKERS = 2
-DRAINED = 16  # batches that may lie ready when a round begins
+AUTOTUNED = 24  # batches until tf.data has found how much to do at a time
 WARM_UP, STEPS = 3, 20
 
 
@@ -71,16 +71,18 @@ def serve_ours(connection: Connection, options: argparse.Namespace, cache_dir: s
     splits = load_splits(config)
     shape = splits.spec.example_shape
     count = num_batches(splits.train, config.batch_size)
-    batches = iter(training_batches(splits.train, config, shape))
+    batches = training_batches(splits.train, config, shape)
     connection.send(time.perf_counter() - began)
     while connection.recv():
-        for _ in range(DRAINED):
-            next(batches)
+        iterator = iter(batches)  # a new one: what another had read while others were timed must not count
+        for _ in range(AUTOTUNED):
+            next(iterator)
         began = time.perf_counter()
         for _ in range(count):
-            next(batches)
+            next(iterator)
         connection.send(len(splits.train) / (time.perf_counter() - began))
-    connection.send(waiting(batches, shape, options))
+        del iterator
+    connection.send(waiting(iter(batches), shape, options))
 
 
 def waiting(batches: Iterator[Any], shape: tuple[int, ...], options: argparse.Namespace) -> tuple[float, float]:
@@ -181,7 +183,7 @@ def measure(options: argparse.Namespace, cache_dir: str) -> None:
             for peer in contenders
             if peer.startswith("torch") and not name.startswith("torch")
         )
-        print(f"{name:20} {np.median(rates):9,.0f} images/s (best {max(rates):9,.0f})  {ratios}")
+        print(f"{name:20} {np.median(rates):9,.0f} images/s (best {max(rates):9,.0f})  {ratios}", flush=True)
     for name, connection in contenders.items():
         connection.send(False)
         rate, waited = connection.recv()

@@ -29,6 +29,7 @@ def vae_tf(case: str, precision: str) -> Run:
     from vae_tf.config import RunConfig
     from vae_tf.data import pipeline
     from vae_tf.data.sources.arrays import ArrayExamples
+    from vae_tf.distribute.devices import use_threads
     from vae_tf.loop import Steps
 
     options: dict[str, Any] = {"arch": "conv", "latent_dim": CONV_LATENT, "batch_size": CONV_BATCH}
@@ -44,6 +45,7 @@ def vae_tf(case: str, precision: str) -> Run:
         }
     config = RunConfig(**options, precision=precision, learning_rate=LEARNING_RATE)
     examples = ArrayExamples(pictures(case), None, 255.0)
+    use_threads(config.resolved(examples.example_shape), examples.example_shape)
     model = _compiled(config, examples.example_shape)
     batches = iter(pipeline.training_batches(examples, config, examples.example_shape))
     steps = Steps(model, model.train_step)

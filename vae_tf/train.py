@@ -96,10 +96,11 @@ def run_training(
         config = config.resolved(splits.spec.example_shape)
         cli.load_tensorflow()
 
-        from vae_tf.distribute.devices import errors_in_one_line, use_device
+        from vae_tf.distribute.devices import errors_in_one_line, use_device, use_threads
         from vae_tf.distribute.strategy import check_shares, strategy_for
 
         device = use_device(config.device)
+        use_threads(config, splits.spec.example_shape)
         if peers is not None:
             peers.agree("options and data", _fingerprint(config, splits.spec))
         with errors_in_one_line():

@@ -3,7 +3,8 @@
 import pytest
 import tensorflow as tf
 
-from vae_tf.distribute.devices import errors_in_one_line, required_gpus, use_device
+from vae_tf.config import RunConfig
+from vae_tf.distribute.devices import errors_in_one_line, required_gpus, use_device, use_threads
 from vae_tf.errors import InputError
 
 
@@ -112,3 +113,20 @@ def test_an_input_error_inside_the_pipeline_comes_out_as_itself():
 def test_other_errors_of_tensorflow_stay_as_they_are():
     with pytest.raises(tf.errors.InternalError), errors_in_one_line():
         raise tf.errors.InternalError(None, None, "a bug")
+
+
+@pytest.mark.parametrize(
+    ("options", "threads"),
+    [
+        ({"arch": "dense", "hidden_sizes": (200, 200), "latent_dim": 50, "batch_size": 100}, [1]),
+        ({"arch": "dense", "hidden_sizes": (1024, 1024), "latent_dim": 50, "batch_size": 100}, []),
+        ({"arch": "dense", "hidden_sizes": (200, 200), "latent_dim": 50, "batch_size": 1000}, []),
+        ({"arch": "conv"}, []),
+    ],
+    ids=["small", "wide", "large batch", "conv"],
+)
+def test_operations_of_a_small_dense_net_have_one_thread_each(monkeypatch, options, threads):
+    asked = []
+    monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", asked.append)
+    use_threads(RunConfig(**options), (28, 28, 1))
+    assert asked == threads
