@@ -27,6 +27,8 @@ NON_DEFAULTS = {
     "corrupt": ("mask:0.5", "mask:0.5"),
     "val_fraction": ("0.25", 0.25),
     "cache_dir": ("some/cache", "some/cache"),
+    "distribute": ("none", "none"),
+    "worker_timeout": ("7", 7.0),
     "batch_size": ("7", 7),
     "seed": ("5", 5),
     "arch": ("dense", "dense"),
