@@ -5,6 +5,7 @@ So after `import vae_tf.model`, `keras.saving.load_model("model.keras")` restore
 
 import keras
 
+from vae_tf.model.adam import Adam
 from vae_tf.model.backbones.conv import ConvBackbone
 from vae_tf.model.backbones.dense import DenseBackbone
 from vae_tf.model.build import build_vae
@@ -23,6 +24,7 @@ from vae_tf.model.vae import VAE
 
 __all__ = [
     "VAE",
+    "Adam",
     "Bernoulli",
     "BetaELBO",
     "ContinuousBernoulli",
