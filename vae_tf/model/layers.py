@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from vae_tf.model import kernels
+from vae_tf.model import kernels, replicas
 
 FUSED_DTYPES = ("float32", "bfloat16")
 
@@ -14,7 +14,8 @@ FUSED_DTYPES = ("float32", "bfloat16")
 class BatchNormalization(keras.layers.BatchNormalization):
     """Batch normalization of `(B, C)` or `(B, H, W, C)`, over all replicas.
 
-    Keras composes it from some dozen operations; on one CPU it goes through TensorFlow's fused kernel here.
+    Keras composes it from some dozen operations; on one CPU it goes through TensorFlow's fused kernel here, and
+    several replicas ask each other once for each batch, not three times.
 
     Args:
         **kwargs: As of `keras.layers.Layer`.
@@ -25,9 +26,13 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
         """Returns the normalized batch; in training it updates the moving averages."""
-        if not (training and self.trainable and kernels.is_one_cpu() and self.compute_dtype in FUSED_DTYPES):
+        if training and self.trainable and replicas.are_several():
+            normalize = replicas.batch_norm
+        elif training and self.trainable and kernels.is_one_cpu() and self.compute_dtype in FUSED_DTYPES:
+            normalize = kernels.batch_norm
+        else:
             return super().call(inputs, training=training)
-        outputs, mean, variance = kernels.batch_norm(inputs, self.gamma, self.beta, self.epsilon)
+        outputs, mean, variance = normalize(inputs, self.gamma, self.beta, self.epsilon)
         for average, current in ((self.moving_mean, mean), (self.moving_variance, variance)):
             average.assign(average * self.momentum + current * (1 - self.momentum))
         return outputs

@@ -51,6 +51,37 @@ def standard_normal(shape: Sequence[int], seed: int | keras.random.SeedGenerator
     return noise[..., first : first + count, :]
 
 
+def are_several() -> bool:
+    """Returns whether a replica computes that is not the only one."""
+    return _context_of_several() is not None
+
+
+def batch_norm(
+    x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Normalizes the global batch, as `keras.layers.BatchNormalization` does in training.
+
+    Args:
+        x: Of the examples of this replica, `(B, C)` or `(B, H, W, C)`.
+        gamma: Scale, float32 `(C,)`.
+        beta: Offset, float32 `(C,)`.
+        epsilon: Added to the variance.
+
+    Returns:
+        The normalized examples as `x`, and mean and biased variance of the global batch, float32 `(C,)`.
+    """
+    wide = tf.cast(x, tf.float32)
+    axes = list(range(x.shape.rank - 1))
+    count = tf.cast(tf.reduce_prod(tf.shape(x)[:-1]), tf.float32)
+    of_replica = (tf.reduce_sum(wide, axes), tf.reduce_sum(tf.square(wide), axes), count[None])
+    num_channels = x.shape[-1]
+    sums, squares, count = tf.split(total(tf.concat(of_replica, 0)), [num_channels, num_channels, 1])
+    mean = sums / count
+    variance = tf.maximum(squares / count - tf.square(mean), 0.0)
+    outputs = tf.nn.batch_normalization(wide, mean, variance, beta, gamma, epsilon)
+    return tf.cast(outputs, x.dtype), mean, variance
+
+
 def _context_of_several() -> tf.distribute.ReplicaContext | None:
     """The context of a replica that is not the only one."""
     context = tf.distribute.get_replica_context()
