@@ -7,7 +7,7 @@ import pytest
 from vae_tf.config import RunConfig
 from vae_tf.errors import InputError
 from vae_tf.model import build_vae
-from vae_tf.optimizer import averaged_weights, build_optimizer
+from vae_tf.optimizer import averaged_weights, build_optimizer, finish, num_updates
 
 STEPS = np.arange(0, 101, 10)
 PICTURES = np.random.default_rng(0).random((8, 8, 8, 1), np.float32)
@@ -122,3 +122,30 @@ def test_without_averages_the_weights_stay():
     with averaged_weights(vae):
         for value, expected in zip(weights(vae), before, strict=True):
             np.testing.assert_array_equal(value, expected)
+
+
+def test_weights_without_an_update_are_not_replaced_by_averages_that_have_none_yet():
+    vae = build_vae((8, 8, 1), 2, "dense", "plain", hidden_sizes=(4,))
+    vae.compile(build_optimizer(RunConfig(ema=0.9), 10))
+    vae.optimizer.build(vae.trainable_weights)
+    before = vae.get_weights()
+
+    with averaged_weights(vae):
+        during = vae.get_weights()
+    finish(vae)
+
+    for values in (during, vae.get_weights()):
+        for value, expected in zip(values, before, strict=True):
+            np.testing.assert_array_equal(value, expected)
+
+
+def test_updates_are_those_that_were_not_skipped():
+    vae = build_vae((8, 8, 1), 2, "dense", "plain", hidden_sizes=(4,), dtype_policy="mixed_float16")
+    vae.compile(build_optimizer(RunConfig(), 10))
+    weights = vae.trainable_weights
+    vae.optimizer.build(weights)
+    assert num_updates(vae.optimizer) == 0
+
+    for value, expected in ((np.inf, 0), (1.0, 1)):
+        vae.optimizer.apply([np.full(weight.shape, value, np.float32) for weight in weights], weights)
+        assert num_updates(vae.optimizer) == expected

@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from vae_tf.model.vae import VAE
-from vae_tf.optimizer import averaged_weights
+from vae_tf.optimizer import averaged_weights, finish
 
 # Long enough for the cost of a call to vanish, short enough for a progress bar and an answer to Ctrl-C.
 SECONDS_PER_CALL = 0.25
@@ -107,7 +107,7 @@ def train(
         with averaged_weights(model):
             measured = validate() if validate else {}
         listeners.on_epoch_end(epoch, {**logs, **{f"val_{name}": value for name, value in measured.items()}})
-    model.optimizer.finalize_variable_values(model.trainable_weights)
+    finish(model)
     listeners.on_train_end()
 
 

@@ -62,16 +62,31 @@ def exponential(config: RunConfig, num_steps: int) -> LearningRate:
     return schedules.ExponentialDecay(config.learning_rate, num_steps, EXPONENTIAL_END)
 
 
+def num_updates(optimizer: keras.optimizers.Optimizer) -> int:
+    """Returns how many updates were made, without those that were skipped because their gradients were not finite."""
+    return int(_inner(optimizer).iterations)
+
+
+def finish(model: VAE) -> None:
+    """Gives a model for good the averages of its weights, where its optimizer keeps any and has made an update."""
+    if num_updates(model.optimizer):  # else the averages are still zeros
+        model.optimizer.finalize_variable_values(model.trainable_weights)
+
+
+def _inner(optimizer: Any) -> Any:
+    """The optimizer that makes the updates: the one inside that which scales the loss."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
 @contextmanager
 def averaged_weights(model: VAE) -> Iterator[None]:
     """Gives a model the averages of its weights meanwhile, where its optimizer keeps any (Polyak & Juditsky 1992)."""
-    optimizer: Any = model.optimizer
     weights = model.trainable_weights
-    if not getattr(optimizer, "inner_optimizer", optimizer).use_ema:  # inner: of the one that scales the loss
+    if not _inner(model.optimizer).use_ema:
         yield
         return
     trained = [ops.convert_to_numpy(weight) for weight in weights]
-    optimizer.finalize_variable_values(weights)
+    finish(model)
     try:
         yield
     finally:

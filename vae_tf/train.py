@@ -232,6 +232,7 @@ def _train_and_test(model: "VAE", config: RunConfig, splits: "Splits", *listener
     from vae_tf import callbacks, loop
     from vae_tf.data import pipeline
     from vae_tf.distribute.strategy import distributed
+    from vae_tf.optimizer import num_updates
 
     shape, strategy = splits.spec.example_shape, model.distribute_strategy
 
@@ -249,6 +250,11 @@ def _train_and_test(model: "VAE", config: RunConfig, splits: "Splits", *listener
         validate=None if splits.val is None else evaluator(splits.val, "val"),
         callbacks=[callbacks.StopOnDivergence(config), *listeners],
     )
+    if not num_updates(model.optimizer):
+        raise InputError(
+            f"Training must update the weights. Received: precision={config.precision} and gradients that were not "
+            "finite in any step; take more steps, in which the scale of the loss falls, or mixed_bfloat16"
+        )
     test = evaluator(splits.test, "test")()
     # The last update can break what no training loss has shown yet.
     callbacks.check_finite(test["loss"], config.epochs, config)

@@ -72,19 +72,20 @@ def test_one_worker_is_asked_for(set_config, distribute):
     ("config", "reason"),
     [
         ("{", "Expecting"),
-        ("[]", "list"),
+        ("[]", "of another form"),
         ({"cluster": {"worker": WORKERS}}, "no 'task'"),
         ({"cluster": {"worker": WORKERS}, "task": {"index": 0}}, "no 'type'"),
         ({"cluster": {"worker": WORKERS}, "task": {"type": "chief", "index": 0}}, "no 'chief'"),
         ({"task": {"type": "worker", "index": 0}}, "no 'cluster'"),
-        ({"cluster": WORKERS, "task": {"type": "worker", "index": 0}}, "list"),
+        ({"cluster": WORKERS, "task": {"type": "worker", "index": 0}}, "of another form"),
         (of_azure(index=2), "index 2 of 2"),
         (of_azure(index=-1), "index -1 of 2"),
         (of_azure(index="x"), "'x'"),
         (of_azure(ps=["10.0.0.6:2222"]), "ps is no job"),
         (of_azure(["10.0.0.4", "10.0.0.5"]), "10.0.0.4 is no host:port"),
         (of_azure(["a:2222", "b:0"]), "b:0 is no host:port"),
-        (of_azure(["a:2222", 7]), "int"),
+        (of_azure(["a:2222", 7]), "7 is no host:port"),
+        (of_azure(["a:2222", "a:2222"]), "an address is named twice"),
     ],
 )
 def test_bad_config_is_told_in_one_line(set_config, config, reason):

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from vae_tf.distribute.cluster import Cluster
-from vae_tf.distribute.peers import met
+from vae_tf.distribute.peers import INTERRUPTED, fault, met
 from vae_tf.errors import InputError
 
 SECONDS = 60.0
@@ -183,3 +183,8 @@ def test_tensorflow_that_does_not_start_is_ended(addresses):
 
     assert status == -9
     assert text.startswith("error: TensorFlow must start on all workers within 0.5 s.")
+
+
+def test_an_interruption_names_who_was_interrupted():
+    assert fault(f"error: {INTERRUPTED}", "Worker 0 (a:1)") == f"Worker 0 (a:1): {INTERRUPTED}"
+    assert fault(f"error: {INTERRUPTED}", "Worker 1 (b:1)") == f"Worker 1 (b:1): {INTERRUPTED}"

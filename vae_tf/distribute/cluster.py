@@ -65,6 +65,8 @@ def _from_environment() -> Cluster | None:
         jobs = {job: tuple(map(_checked_address, addresses)) for job, addresses in config["cluster"].items()}
         jobs = {job: addresses for job, addresses in jobs.items() if addresses}
         addresses = tuple(address for job in JOBS for address in jobs.get(job, ()))
+        if len(set(addresses)) < len(addresses):
+            raise ValueError("an address is named twice")
         return Cluster(addresses, _index(config["task"], jobs)) if len(addresses) > 1 else None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
@@ -74,8 +76,8 @@ def _from_environment() -> Cluster | None:
 
 
 def _checked_address(address: str) -> str:
-    host, _, port = address.rpartition(":")
-    if not host or not 0 < int(port) < 2**16:
+    host, _, port = str(address).rpartition(":")
+    if not host or not (port.isdecimal() and 0 < int(port) < 2**16):
         raise ValueError(f"{address} is no host:port")
     return address
 
@@ -91,4 +93,6 @@ def _index(task: dict[str, Any], jobs: dict[str, tuple[str, ...]]) -> int:
 
 
 def _reason(error: Exception) -> str:
-    return f"no {error}" if isinstance(error, KeyError) else str(error)
+    if isinstance(error, KeyError):
+        return f"no {error}"
+    return str(error) if isinstance(error, ValueError) else "of another form"

@@ -24,6 +24,7 @@ GO = "go"
 STARTED = "started"
 DONE = "done"
 ERROR = "error: "
+INTERRUPTED = "interrupted; start them all again"
 WATCHDOG = -1
 LONGEST_REASON = 400
 SECONDS_BETWEEN_TRIES = 0.2
@@ -186,7 +187,8 @@ def met(cluster: Cluster | None, timeout: float) -> Iterator[Peers | None]:
     except BaseException as error:
         if type(error).__module__.startswith("tensorflow"):
             peers._await_verdict()  # its error can be that another worker is gone, which is told better there
-        peers.leave(textwrap.shorten(str(error), LONGEST_REASON) or type(error).__name__)
+        reason = INTERRUPTED if isinstance(error, KeyboardInterrupt) else str(error)
+        peers.leave(textwrap.shorten(reason, LONGEST_REASON) or type(error).__name__)
         raise
     peers.leave()
 
@@ -259,4 +261,4 @@ def fault(line: str, name: str) -> str:
     if not line:
         return f"All workers must run to the end. Received: {name} is gone; start them all again"
     text = line.removeprefix(ERROR)
-    return text if name.startswith("Worker 0 ") else f"{name}: {text}"
+    return text if name.startswith("Worker 0 ") and text != INTERRUPTED else f"{name}: {text}"

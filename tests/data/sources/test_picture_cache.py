@@ -63,8 +63,18 @@ def test_a_changed_file_makes_the_cache_anew(paths, tmp_path, decodings):
     assert np.all(pictures == (255, 0, 0))
 
 
-@pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda content: content + b"x", lambda content: b""])
-def test_a_cache_of_another_length_is_made_anew(paths, tmp_path, decodings, damage):
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:-1],
+        lambda content: content + b"x",
+        lambda content: b"",
+        lambda content: bytes([content[0] ^ 1]) + content[1:],
+        lambda content: bytes(len(content)),
+    ],
+    ids=["cut", "longer", "empty", "one bit", "zeros"],
+)
+def test_a_damaged_cache_is_made_anew(paths, tmp_path, decodings, damage):
     expected = cached(paths, SHAPE, tmp_path / "cache").read(np.arange(3))
     [file] = (tmp_path / "cache").iterdir()
     file.write_bytes(damage(file.read_bytes()))

@@ -1,11 +1,12 @@
 """Decoded pictures kept on disk: an epoch then reads a few kilobytes for each instead of decoding a file.
 
 A cache is one file, named by what it was made of (`fingerprint`): the pixels of every picture, one after the other,
-then a byte for each that says whether it opened. It takes its name when it is complete.
+then a byte for each that says whether it opened, then a checksum. It takes its name when it is complete.
 """
 
 import os
 import tempfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,14 +20,16 @@ from vae_tf.data.sources.pictures import (
     read_picture,
     warn_of_skipped,
 )
-from vae_tf.data.sources.stored import StoredRows
+from vae_tf.data.sources.stored import BLOCK, StoredRows
 from vae_tf.errors import InputError
+
+CHECKSUM_BYTES = 4
 
 
 def cached(paths: Sequence[str | Path], image_shape: tuple[int, int, int], folder: Path) -> PictureExamples:
     """Returns those of the files that open, to be read from a cache, which is made where there is none of them.
 
-    Prints one warning that names and counts the files that do not open.
+    Prints one warning that names and counts the files that do not open. A damaged cache is made anew.
 
     Args:
         paths: The files.
@@ -39,9 +42,9 @@ def cached(paths: Sequence[str | Path], image_shape: tuple[int, int, int], folde
     path = folder / f"{fingerprint(paths, image_shape)}.pixels"
     pixels = StoredRows(path, np.dtype(np.uint8), (len(paths), *image_shape))
     try:
-        if not path.is_file() or path.stat().st_size != pixels.nbytes + len(paths):
+        if not path.is_file() or not _is_whole(path, pixels.nbytes + len(paths)):
             _write(path, paths, image_shape)
-        opens = np.fromfile(path, bool, offset=pixels.nbytes)
+        opens = np.fromfile(path, bool, len(paths), offset=pixels.nbytes)
     except OSError as error:
         raise InputError(
             f"cache_dir must be a folder with room for {pixels.nbytes / 1e6:,.0f} MB. "
@@ -49,6 +52,17 @@ def cached(paths: Sequence[str | Path], image_shape: tuple[int, int, int], folde
         ) from None
     warn_of_skipped(paths, opens)
     return PictureExamples(paths, image_shape, chosen=np.flatnonzero(opens), decoded=pixels)
+
+
+def _is_whole(path: Path, size: int) -> bool:
+    """Whether a file holds `size` bytes and their checksum."""
+    if path.stat().st_size != size + CHECKSUM_BYTES:
+        return False
+    checksum = 0
+    with path.open("rb") as file:
+        for start in range(0, size, BLOCK):
+            checksum = zlib.crc32(file.read(min(BLOCK, size - start)), checksum)
+        return file.read() == checksum.to_bytes(CHECKSUM_BYTES)
 
 
 def _write(target: Path, paths: Sequence[str | Path], image_shape: tuple[int, int, int]) -> None:
@@ -59,10 +73,14 @@ def _write(target: Path, paths: Sequence[str | Path], image_shape: tuple[int, in
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as partial:
         new = Path(partial) / target.name
         with new.open("wb") as file:
+            checksum = 0
             for index, pixels in enumerate(in_order(lambda path: _decoded(path, image_shape), paths)):
                 opens[index] = pixels is not None
-                file.write((empty if pixels is None else pixels).tobytes())
+                content = (empty if pixels is None else pixels).tobytes()
+                checksum = zlib.crc32(content, checksum)
+                file.write(content)
             file.write(opens.tobytes())
+            file.write(zlib.crc32(opens.tobytes(), checksum).to_bytes(CHECKSUM_BYTES))
             file.flush()
             os.fsync(file.fileno())  # or a crash could leave a file of the right length without its content
         new.replace(target)
