@@ -64,7 +64,7 @@ def exponential(config: RunConfig, num_steps: int) -> LearningRate:
 
 def num_updates(optimizer: keras.optimizers.Optimizer) -> int:
     """Returns how many updates were made, without those that were skipped because their gradients were not finite."""
-    return int(_inner(optimizer).iterations)
+    return int(ops.convert_to_numpy(_inner(optimizer).iterations))
 
 
 def finish(model: VAE) -> None:
