@@ -95,6 +95,7 @@ def test_option_of_the_command_line_sets_its_field(name):
     typed, value = NON_DEFAULTS[name]
     needs = {
         "hidden_sizes": "--arch=dense",
+        "warmup_steps": "--learning-rate-schedule=cosine",
         "activation": "--arch=dense",
         "sigma": "--likelihood=gaussian",
         "cache_dir": "--dataset=folder",
