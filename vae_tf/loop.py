@@ -30,7 +30,6 @@ class Steps:
     """
 
     def __init__(self, model: VAE, step: Callable[[Any], Any]) -> None:
-        self._model = model
         self._steps_per_call = 1
         # Workers must run the same number of steps in a call, which their clocks would not give.
         self._may_grow = not isinstance(model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import keras
 from keras import ops
@@ -11,7 +11,7 @@ from keras.optimizers import schedules
 from vae_tf import registry
 from vae_tf.config import RunConfig
 from vae_tf.errors import InputError
-from vae_tf.model.adam import Adam
+from vae_tf.model.adam import Adam, updating
 from vae_tf.model.vae import VAE
 
 LearningRate: TypeAlias = float | schedules.LearningRateSchedule
@@ -64,7 +64,7 @@ def exponential(config: RunConfig, num_steps: int) -> LearningRate:
 
 def num_updates(optimizer: keras.optimizers.Optimizer) -> int:
     """Returns how many updates were made, without those that were skipped because their gradients were not finite."""
-    return int(ops.convert_to_numpy(_inner(optimizer).iterations))
+    return int(ops.convert_to_numpy(updating(optimizer).iterations))
 
 
 def finish(model: VAE) -> None:
@@ -73,16 +73,11 @@ def finish(model: VAE) -> None:
         model.optimizer.finalize_variable_values(model.trainable_weights)
 
 
-def _inner(optimizer: Any) -> Any:
-    """The optimizer that makes the updates: the one inside that which scales the loss."""
-    return getattr(optimizer, "inner_optimizer", optimizer)
-
-
 @contextmanager
 def averaged_weights(model: VAE) -> Iterator[None]:
     """Gives a model the averages of its weights meanwhile, where its optimizer keeps any (Polyak & Juditsky 1992)."""
     weights = model.trainable_weights
-    if not _inner(model.optimizer).use_ema:
+    if not updating(model.optimizer).use_ema:
         yield
         return
     trained = [ops.convert_to_numpy(weight) for weight in weights]

@@ -108,12 +108,13 @@ def run_training(
             check_shares(strategy, config, splits.spec.num_train)
             with strategy.scope():
                 model = _compiled_model(config, splits)
-            if cluster is None or cluster.is_chief:
+            if is_chief:
                 run = RunDir.create(run_dir, overwrite=overwrite)
                 _describe(config, splits, model, run, f"{device}{_replicas(strategy, cluster)}")
                 with tracking.Tracker(config, run.path, on=is_tracked) as tracker:
                     _train_and_write(model, config, splits, run, tracker)
             else:
+                assert cluster is not None
                 print(f"{cluster.name(cluster.index)} of {len(cluster.addresses)}, {device}", flush=True)
                 _train_and_test(model, config, splits)
     return RunDir(run_dir)

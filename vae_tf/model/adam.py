@@ -8,6 +8,11 @@ from keras import ops
 from vae_tf.model import kernels
 
 
+def updating(optimizer: keras.optimizers.Optimizer) -> Any:
+    """Returns the optimizer that makes the updates: the one inside that which scales the loss, or itself."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
 @keras.saving.register_keras_serializable(package="vae_tf")
 class Adam(keras.optimizers.Adam):
     """`keras.optimizers.Adam` (Kingma & Ba 2015), its update as one kernel in place of a dozen operations.

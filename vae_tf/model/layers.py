@@ -50,7 +50,7 @@ class Conv2D(keras.layers.Conv2D):
         if not kernels.is_one_cpu():
             return super().call(inputs)
         outputs = self.convolution_op(inputs, ops.cast(self.kernel, inputs.dtype))
-        return self.activation(kernels.bias_add(outputs, ops.cast(self.bias, inputs.dtype)))
+        return _activated(self, outputs)
 
 
 @keras.saving.register_keras_serializable(package="vae_tf")
@@ -64,9 +64,14 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
         """Returns `(B, H * stride, W * stride, filters)` for `(B, H, W, C)`."""
         if not kernels.is_one_cpu():
             return super().call(inputs)
-        kernel, bias = ops.cast(self.kernel, inputs.dtype), ops.cast(self.bias, inputs.dtype)
+        kernel = ops.cast(self.kernel, inputs.dtype)
         if self.strides == (1, 1):
             outputs = kernels.conv_transpose_as_conv(inputs, kernel)
         else:
             outputs = ops.conv_transpose(inputs, kernel, self.strides, self.padding)
-        return self.activation(kernels.bias_add(outputs, bias))
+        return _activated(self, outputs)
+
+
+def _activated(layer: keras.layers.Layer, outputs: keras.KerasTensor) -> keras.KerasTensor:
+    """What a convolution makes of its products: with the bias, and activated."""
+    return layer.activation(kernels.bias_add(outputs, ops.cast(layer.bias, outputs.dtype)))

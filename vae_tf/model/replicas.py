@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from vae_tf.model.adam import updating
+
 
 def total(values: Any) -> Any:
     """Returns the sums over all replicas of a number, or of each in a list of tensors."""
@@ -26,8 +28,7 @@ def apply_summed(
     for itself. It is kept from that.
     """
     if _context_of_several() is not None:
-        inner: Any = getattr(optimizer, "inner_optimizer", optimizer)  # of the one that scales the loss
-        inner._all_reduce_sum_gradients = lambda grads_and_vars: grads_and_vars
+        updating(optimizer)._all_reduce_sum_gradients = lambda grads_and_vars: grads_and_vars
         gradients = total(gradients)
     optimizer.apply(gradients, weights)
 

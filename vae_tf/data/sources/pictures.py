@@ -221,11 +221,6 @@ def opened(paths: Sequence[str | Path], image_shape: tuple[int, int, int]) -> Pi
 _found_to_open: dict[str, np.ndarray] = {}
 
 
-def readable(paths: Sequence[Path], image_shape: tuple[int, int, int]) -> list[Path]:
-    """Returns the paths of the files that `opened` finds to open, with its warning."""
-    return [Path(name) for name in opened(paths, image_shape).names]
-
-
 def fingerprint(paths: Sequence[str | Path], image_shape: tuple[int, int, int]) -> str:
     """Returns a name for these files as they are now, by path, size and time of change, brought to a shape."""
     digest = hashlib.sha256(f"{FORMAT} Pillow {PIL.__version__} {image_shape}".encode())
