@@ -15,12 +15,16 @@ from vae_tf.data.sources.pictures import (
     opened,
     read_list,
     read_picture,
-    readable,
 )
 from vae_tf.errors import InputError
 
 ORIENTATION = 0x0112
 RED, GREEN, BLUE, BLACK, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0), (255, 255, 255)
+
+
+def readable(paths, image_shape):
+    """Those of the files that are found to open."""
+    return [Path(name) for name in opened(paths, image_shape).names]
 
 
 def halves(left=RED, right=BLUE, size=(16, 12)):
