@@ -5,13 +5,21 @@ The higher the number, the stranger the picture is to the model.
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vae_tf import cli
+from vae_tf.config import RunConfig
 from vae_tf.data.catalog import requested_size
-from vae_tf.data.sources.pictures import PictureExamples, readable
+from vae_tf.data.sources.pictures import opened
 from vae_tf.rundir import RunDir
 
+if TYPE_CHECKING:
+    from vae_tf.model.vae import VAE
+
 SEED = 0
+
+config: RunConfig
+model: "VAE"
 
 
 def init() -> None:
@@ -32,10 +40,13 @@ def run(mini_batch: list[str]) -> list[str]:
     from vae_tf.data.pipeline import evaluation_batches
     from vae_tf.metrics.elbo import elbo_per_image
 
-    example_shape = (*requested_size(config), config.channels)
-    paths = readable([Path(path) for path in mini_batch], example_shape)
-    if not paths:
+    size = requested_size(config)
+    assert size is not None  # as train wrote it
+    assert config.channels is not None
+    example_shape = (*size, config.channels)
+    pictures = opened(mini_batch, example_shape)
+    if not len(pictures):
         return []
-    batches = evaluation_batches(PictureExamples(paths, example_shape), config, example_shape, "test")
+    batches = evaluation_batches(pictures, config, example_shape, "test")
     scores = elbo_per_image(model, batches.as_numpy_iterator(), SEED).negative_elbo
-    return [f"{path},{score:.4f}" for path, score in zip(paths, scores, strict=True)]
+    return [f"{path},{score:.4f}" for path, score in zip(pictures.names, scores, strict=True)]
