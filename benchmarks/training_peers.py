@@ -30,6 +30,7 @@ def vae_tf(case: str, precision: str) -> Run:
     from vae_tf.data import pipeline
     from vae_tf.data.sources.arrays import ArrayExamples
     from vae_tf.distribute.devices import use_threads
+    from vae_tf.divergence import GuardedStep
     from vae_tf.loop import Steps
 
     options: dict[str, Any] = {"arch": "conv", "latent_dim": CONV_LATENT, "batch_size": CONV_BATCH}
@@ -48,10 +49,11 @@ def vae_tf(case: str, precision: str) -> Run:
     use_threads(config.resolved(examples.example_shape), examples.example_shape)
     model = _compiled(config, examples.example_shape)
     batches = iter(pipeline.training_batches(examples, config, examples.example_shape))
-    steps = Steps(model, model.train_step)
+    guard = GuardedStep(model)
+    steps = Steps(model, guard, guard.may_go_on)
 
     def run(count: int) -> None:
-        for _ in steps.run(batches, count):
+        for _ in steps.run(batches, 0, count):
             pass
 
     return run

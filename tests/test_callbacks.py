@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import fcntl
-import math
 import os
 import pty
 import struct
@@ -19,9 +18,8 @@ from PIL import Image
 
 import vae_tf
 from vae_tf import drawing
-from vae_tf.callbacks import History, Pictures, Progress, StopOnDivergence
+from vae_tf.callbacks import History, Pictures, Progress
 from vae_tf.config import RunConfig
-from vae_tf.errors import InputError
 from vae_tf.rundir import RunDir
 
 SHAPE = (8, 8, 1)
@@ -186,32 +184,6 @@ def test_drawing_does_not_change_what_training_computes(run):
         model.compile(keras.optimizers.Adam())
         histories.append(model.fit(PICTURES, epochs=2, shuffle=False, callbacks=callbacks, verbose=0).history)
     assert histories[0] == histories[1]
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_loss_that_is_not_finite_ends_training_and_names_the_epoch(value):
-    callback = StopOnDivergence(RunConfig(learning_rate=0.25))
-    callback.on_epoch_begin(2)
-    with pytest.raises(InputError, match=r"diverged in epoch 3: .* learning_rate=0\.25; lower it"):
-        callback.on_train_batch_end(0, {"loss": value})
-
-
-def test_finite_loss_does_not_end_training():
-    callback = StopOnDivergence(RunConfig())
-    callback.on_epoch_begin(0)
-    callback.on_train_batch_end(0, {"loss": 1e30})
-
-
-def test_divergence_ends_fit_at_the_batch_that_shows_it():
-    pictures = PICTURES.copy()
-    pictures[9] = np.nan
-    batches = CountBatches()
-    model = new_model()
-    model.compile(keras.optimizers.Adam())
-    callbacks = [batches, StopOnDivergence(RunConfig())]
-    with pytest.raises(InputError, match="epoch 1"):
-        model.fit(pictures, batch_size=4, shuffle=False, epochs=5, callbacks=callbacks, verbose=0)
-    assert batches.count == 3
 
 
 ROW = {"epoch": 1, "loss": 3.25, "reconstruction_loss": 2.5, "kl_loss": 0.75, "images_per_second": 1234.5}

@@ -48,6 +48,12 @@ NON_DEFAULTS = {
     "micro_batch_size": ("4", 4),
     "precision": ("mixed_bfloat16", "mixed_bfloat16"),
     "jit": ("", True),
+    "on_nan": ("rollback", "rollback"),
+    "resume": ("never", "never"),
+    "checkpoint_dir": ("some/where", "some/where"),
+    "checkpoint_steps": ("100", 100),
+    "checkpoint_minutes": ("2.5", 2.5),
+    "keep_checkpoints": ("5", 5),
     "sample_every": ("3", 3),
     "device": ("cpu", "cpu"),
     "run_dir": ("runs/x", "runs/x"),
@@ -87,7 +93,10 @@ def test_without_options_the_defaults_hold():
 
 
 def test_table_of_non_defaults_names_every_option():
-    assert set(NON_DEFAULTS) == set(TrainOptions.model_fields) - {"config", "overwrite", "track", "require_gpu"}
+    assert set(NON_DEFAULTS) == set(TrainOptions.model_fields) - {
+        *("config", "overwrite", "track", "require_gpu"),
+        "deterministic",  # on by itself: see below
+    }
 
 
 @pytest.mark.parametrize("name", NON_DEFAULTS)
@@ -102,6 +111,11 @@ def test_option_of_the_command_line_sets_its_field(name):
     }
     options = parse(f"--{name.replace('_', '-')}", *filter(None, [typed, needs.get(name)]))
     assert getattr(options, name) == value
+
+
+def test_what_is_on_by_itself_can_be_left_out():
+    assert parse().deterministic
+    assert not parse("--no-deterministic").deterministic
 
 
 def test_every_key_of_a_file_sets_its_field(tmp_path):

@@ -38,6 +38,8 @@ NON_DEFAULT = {
     "micro_batch_size": 5,
     "precision": "mixed_bfloat16",
     "jit": True,
+    "on_nan": "rollback",
+    "deterministic": False,
     "sample_every": 5,
     "device": "cpu",
 }
@@ -103,6 +105,8 @@ def test_defaults_are_those_of_the_main_command():
         "micro_batch_size": None,
         "precision": "float32",
         "jit": False,
+        "on_nan": "skip",
+        "deterministic": True,
         "sample_every": 1,
         "device": "auto",
     }

@@ -23,9 +23,14 @@ ORDER = (
     "rundir",
     "tracking",
     "optimizer",
+    "divergence",
+    "interruption",
     "distribute",
+    "checkpoint",
     "callbacks",
     "loop",
+    "trainer",
+    "resume",
     "train",
     "sample",
     "encode",
@@ -49,6 +54,9 @@ MAY_IMPORT_TENSORFLOW = {
     "vae_tf.distribute.devices",
     "vae_tf.distribute.strategy",
     "vae_tf.loop",  # many steps in one call
+    "vae_tf.trainer",  # its strategies and datasets
+    "vae_tf.divergence",  # a step that chooses
+    "vae_tf.checkpoint.store",  # its checkpoints
     "vae_tf.cli",
     "vae_tf.metrics.elbo",  # one compiled function
     "vae_tf.metrics.anomaly",  # two compiled functions

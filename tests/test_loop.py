@@ -4,8 +4,7 @@ import pytest
 import tensorflow as tf
 
 from vae_tf import loop
-from vae_tf.callbacks import StopOnDivergence
-from vae_tf.config import RunConfig
+from vae_tf.divergence import GuardedStep
 from vae_tf.model import build_vae
 
 PICTURES = np.random.default_rng(0).random((20, 8, 8, 1), np.float32)
@@ -36,7 +35,7 @@ class Recorded(keras.callbacks.Callback):
 
 def trained(epochs=2):
     vae, recorded = compiled_vae(), Recorded()
-    loop.train(vae, batches().repeat(), epochs=epochs, steps_per_epoch=3, callbacks=[recorded])
+    loop.train(vae, batches().repeat(), epochs=epochs, steps_per_epoch=3, guard=GuardedStep(vae), callbacks=[recorded])
     return vae, recorded
 
 
@@ -63,8 +62,8 @@ def test_the_number_of_steps_in_a_call_changes_nothing():
     runner = loop.Steps(one, one.train_step)
     data = iter(batches().repeat())
     for _ in range(9):
-        list(runner.run(data, 1))
-    *_, last = loop.Steps(several, several.train_step).run(iter(batches().repeat()), 9)
+        list(runner.run(data, 0, 1))
+    *_, last = loop.Steps(several, several.train_step).run(iter(batches().repeat()), 0, 9)
 
     assert last[0] == 9
     for weight, expected in zip(several.get_weights(), one.get_weights(), strict=True):
@@ -83,7 +82,13 @@ def test_evaluation_is_that_of_keras():
 def test_what_is_measured_after_an_epoch_is_logged_as_val():
     vae, recorded = compiled_vae(), Recorded()
     loop.train(
-        vae, batches().repeat(), epochs=1, steps_per_epoch=3, validate=lambda: {"loss": 7.0}, callbacks=[recorded]
+        vae,
+        batches().repeat(),
+        epochs=1,
+        steps_per_epoch=3,
+        guard=GuardedStep(vae),
+        validate=lambda: {"loss": 7.0},
+        callbacks=[recorded],
     )
 
     assert recorded.epochs[0]["val_loss"] == 7.0
@@ -116,20 +121,15 @@ def test_gradients_too_large_for_float16_halve_the_scale_and_training_goes_on(mo
     vae.compile(keras.optimizers.Adam(1e-2), jit_compile=False)
     vae.optimizer.build(vae.trainable_weights)
     vae.optimizer.dynamic_scale.assign(2.0**24)
-    before, watched = values_of(vae), Watched()
-    loop.train(
-        vae,
-        batches().repeat(),
-        epochs=1,
-        steps_per_epoch=24,
-        callbacks=[watched, StopOnDivergence(RunConfig())],
-    )
+    before, watched, guard = values_of(vae), Watched(), GuardedStep(vae)
+    loop.train(vae, batches().repeat(), epochs=1, steps_per_epoch=24, guard=guard, callbacks=[watched])
 
     losses, scales, updates = zip(*watched.rows, strict=True)
     assert (scales[0], updates[0]) == (2.0**23, 0)
     for weight, expected in zip(watched.first_weights, before, strict=True):
         np.testing.assert_array_equal(weight, expected)
     assert np.isfinite(losses).all()
+    assert guard.skipped.total == 0  # no divergence
     assert updates[-1] > 0
     assert scales[-1] == 2.0 ** (24 - (24 - updates[-1]))
     assert any((weight != first).any() for weight, first in zip(values_of(vae), before, strict=True))
@@ -141,7 +141,7 @@ def test_a_fresh_optimizer_of_float16_scales_by_its_variable():
     vae = build_vae((8, 8, 1), 2, "dense", "plain", hidden_sizes=(4,), dtype_policy="mixed_float16")
     inner = keras.optimizers.SGD(1e-3)
     vae.compile(keras.optimizers.LossScaleOptimizer(inner, initial_scale=2.0**30), jit_compile=False)
-    loop.train(vae, batches().repeat(), epochs=1, steps_per_epoch=30)
+    loop.train(vae, batches().repeat(), epochs=1, steps_per_epoch=30, guard=GuardedStep(vae))
 
     assert int(inner.iterations) > 0
 
@@ -161,12 +161,13 @@ def test_averages_are_validated_and_kept_and_do_not_disturb_training():
     plain, averaging = compiled_vae(), compiled_vae()
     averaging.compile(keras.optimizers.Adam(1e-2, use_ema=True, ema_momentum=0.9), jit_compile=False)
     trained, seen, validated = Weights(), Weights(), []
-    loop.train(plain, batches().repeat(), epochs=2, steps_per_epoch=3, callbacks=[trained])
+    loop.train(plain, batches().repeat(), epochs=2, steps_per_epoch=3, guard=GuardedStep(plain), callbacks=[trained])
     loop.train(
         averaging,
         batches().repeat(),
         epochs=2,
         steps_per_epoch=3,
+        guard=GuardedStep(averaging),
         validate=lambda: validated.append(values_of(averaging)) or {},
         callbacks=[seen],
     )

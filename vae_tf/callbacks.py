@@ -1,8 +1,10 @@
-"""What happens while `fit` runs, one behaviour each."""
+"""What is written and shown while a run trains, one behaviour each."""
 
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -11,7 +13,6 @@ from tqdm import tqdm
 
 from vae_tf import drawing
 from vae_tf.config import RunConfig
-from vae_tf.errors import InputError
 from vae_tf.optimizer import averaged_weights
 from vae_tf.registry import TOY_DATASETS
 from vae_tf.rundir import RunDir
@@ -27,17 +28,24 @@ class History(keras.callbacks.Callback):
     Args:
         run_dir: Where to write.
         num_images: Training pictures in an epoch.
+        told: What `progress` returned where training is to go on.
     """
 
-    def __init__(self, run_dir: RunDir, num_images: int) -> None:
+    def __init__(self, run_dir: RunDir, num_images: int, told: Mapping[str, Any] = MappingProxyType({})) -> None:
         super().__init__()
-        self.rows: list[dict[str, float]] = []
+        self.rows: list[dict[str, float]] = list(told.get("history", []))
+        self._seconds_before: float = told.get("seconds", 0.0)
         self._run_dir = run_dir
         self._num_images = num_images
 
+    def progress(self) -> dict[str, Any]:
+        """Returns the rows, and the seconds that the epoch in which training is has taken so far."""
+        return {"history": list(self.rows), "seconds": self._trained - self._began}
+
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Starts the epoch's clock."""
-        self._began = self._trained = time.perf_counter()
+        self._trained = time.perf_counter()
+        self._began, self._seconds_before = self._trained - self._seconds_before, 0.0
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Reads the clock, so that validation and pictures do not count."""
@@ -167,40 +175,3 @@ class Track(keras.callbacks.Callback):
         self._tracker.log_epoch(self._history.rows[-1])
         for path in self._pictures.new_paths:
             self._tracker.log_picture(path)
-
-
-class StopOnDivergence(keras.callbacks.Callback):
-    """Ends training at the first batch whose loss is not a finite number.
-
-    Args:
-        config: The run.
-    """
-
-    def __init__(self, config: RunConfig) -> None:
-        super().__init__()
-        self._config = config
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Notes which epoch it is."""
-        self._epoch = epoch + 1
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
-        """Looks at the running mean, which one bad batch spoils.
-
-        Raises:
-            InputError: The loss is infinite or not a number.
-        """
-        check_finite(float(logs["loss"]), self._epoch, self._config)
-
-
-def check_finite(loss: float, epoch: int, config: RunConfig) -> None:
-    """Raises where a loss shows that training diverged.
-
-    Raises:
-        InputError: The loss is infinite or not a number.
-    """
-    if not np.isfinite(loss):
-        raise InputError(
-            f"Training diverged in epoch {epoch}: the loss is not a finite number. "
-            f"Received: learning_rate={config.learning_rate}; lower it"
-        )

@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDic
 
 from vae_tf import registry
 from vae_tf.config import Config, read_yaml
-from vae_tf.errors import InputError
+from vae_tf.errors import InputError, Interrupted
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -107,8 +107,8 @@ def _explained(message: str, options: type[Config]) -> str:
 def run(main: Callable[[OptionsT], None], options: type[OptionsT], command: str) -> None:
     """Parses `sys.argv`, calls `main(options)`, and ends the process with the right status.
 
-    The status is 0 on success, 2 with one line on stderr for what the user can mend, 130 after Ctrl-C, 141 where
-    the reader of a pipe has gone.
+    The status is 0 on success, 2 with one line on stderr for what the user can mend, 130 after Ctrl-C, 143 after a
+    SIGTERM, 141 where the reader of a pipe has gone.
     """
     # Pillow warns of odd metadata in pictures that open all the same; those that do not are named elsewhere.
     warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -116,6 +116,8 @@ def run(main: Callable[[OptionsT], None], options: type[OptionsT], command: str)
         main(parse(options, command, sys.argv[1:]))
     except InputError as error:
         sys.exit(_fail(str(error), USAGE_ERROR))
+    except Interrupted as stop:
+        sys.exit(_fail(str(stop), stop.status))
     except KeyboardInterrupt:
         sys.exit(_fail("interrupted", INTERRUPTED))
     except BrokenPipeError:

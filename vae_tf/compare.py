@@ -73,7 +73,7 @@ def train_missing(trainings: Mapping[str, RunConfig], folder: Path) -> list[RunD
 
     Args:
         trainings: What to train, by the name of its run folder.
-        folder: Where the run folders are or will be. An unfinished one is trained again.
+        folder: Where the run folders are or will be. An unfinished one goes on.
 
     Raises:
         InputError: The data can't be used, training diverged, or a folder holds another experiment.
@@ -89,7 +89,7 @@ def train_missing(trainings: Mapping[str, RunConfig], folder: Path) -> list[RunD
         path = folder / name
         if not (path.exists() and RunDir.open(path).is_finished):
             print(f"Training {number} of {len(trainings)}: {config.variant}, seed {config.seed}")
-            run_training(config, path, overwrite=path.exists())
+            run_training(config, path)
         runs.append(RunDir.open(path))
     return runs
 

@@ -244,6 +244,11 @@ class RunConfig(DataConfig, ModelConfig):
     """Numbers of the hidden layers; weights, last layers and losses are float32, and mixed_float16 scales the loss."""
     jit: bool = False
     """Compile the training step with XLA."""
+    on_nan: Literal["stop", "skip", "rollback"] = "skip"
+    """Where loss or gradient is not finite: stop; skip the update, and stop after 10 in a row; or go on after those
+    with the weights of the last checkpoint."""
+    deterministic: bool = True
+    """The same bits from the same seed; slower on a GPU, whose fastest kernels are not."""
     sample_every: int = Field(1, ge=1, le=LARGEST_COUNT)
     """Draw the two pictures every so many epochs, and at the end."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
@@ -317,6 +322,21 @@ class RunConfig(DataConfig, ModelConfig):
         if self.likelihood in ("gaussian", "learned_gaussian"):
             update["sigma"] = self.sigma or 1.0
         return self.model_copy(update=update)
+
+
+class CheckpointConfig(Config):
+    """When a run is saved while it trains, and whether it goes on from there."""
+
+    resume: Literal["auto", "never"] = "auto"
+    """Go on with the unfinished run of the same options in run_dir or checkpoint_dir, also with more epochs."""
+    checkpoint_dir: UserPath | None = None
+    """Where to save the state of training, as a mounted drive that outlives the machine. Default: in the run folder."""
+    checkpoint_steps: Annotated[int, Field(ge=1, le=LARGEST_COUNT)] | None = None
+    """Save after every so many updates, beside after every epoch."""
+    checkpoint_minutes: float = Field(10, gt=0, allow_inf_nan=False)
+    """Save after so many minutes, beside after every epoch; of several workers, none looks at its clock."""
+    keep_checkpoints: int = Field(2, ge=1, le=LARGEST_COUNT)
+    """How many saved states to keep."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,6 @@
-"""The one exception that means: the person at the keyboard can mend this."""
+"""What ends a command other than its own end."""
+
+import signal
 
 
 class InputError(ValueError):
@@ -10,3 +12,17 @@ class InputError(ValueError):
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
+
+
+class Interrupted(Exception):  # noqa: N818  # no error, as KeyboardInterrupt is none
+    """A signal asked the process to stop.
+
+    Args:
+        number: Of the signal.
+        message: Where it stopped.
+    """
+
+    def __init__(self, number: int, message: str = "") -> None:
+        super().__init__(message or f"stopped by {signal.Signals(number).name}")
+        self.number = number
+        self.status = 128 + number

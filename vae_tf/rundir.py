@@ -1,6 +1,7 @@
 """The run folder: the only place that knows its file names. Files are replaced whole, never half-written."""
 
 import csv
+import errno
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
+from filelock import FileLock, Timeout
 from matplotlib.figure import Figure
 
 from vae_tf import plots
@@ -33,7 +35,8 @@ CLASSES = "classes.json"
 METRICS = "metrics.json"
 PER_IMAGE = "per_image.npz"
 REPORT = "report.html"
-FILES = (CONFIG, CLASSES, HISTORY, MODEL, CURVES, METRICS, PER_IMAGE, REPORT)
+LOCK = ".lock"
+RESULTS = (MODEL, CURVES, METRICS, PER_IMAGE, REPORT)
 METRICS_KEYS = (
     "dataset",
     "example_shape",
@@ -45,6 +48,8 @@ METRICS_KEYS = (
     "references",
 )
 EPOCH_PICTURES = "epoch_*.png"
+PARTIAL = ".partial-"
+WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EINVAL, errno.ENOLCK)
 
 
 class RunDir:
@@ -69,7 +74,7 @@ class RunDir:
         try:
             if path.exists() and not path.is_dir():
                 raise InputError(f"run_dir must be a folder. Received: {path} (a file)")
-            free = not path.exists() or not any(path.iterdir())
+            free = not path.exists() or all(_is_left_over(entry) for entry in path.iterdir())
         except OSError as error:
             raise InputError(f"run_dir must be a folder that can be read. Received: {path} ({error})") from None
         if free:
@@ -84,8 +89,23 @@ class RunDir:
             ) from None
 
     @classmethod
+    def check_usable(cls, path: Path, *, overwrite: bool, resume: bool) -> None:
+        """Raises where a run can neither begin nor go on, without touching anything.
+
+        Args:
+            path: The folder.
+            overwrite: Whether the run that is there may be replaced.
+            resume: Whether it may go on.
+
+        Raises:
+            InputError: The path is a file, or a folder that is not empty and may not be taken.
+        """
+        if overwrite or not resume or not (path / CONFIG).is_file():
+            cls.check_free(path, overwrite=overwrite)
+
+    @classmethod
     def create(cls, path: Path, *, overwrite: bool) -> Self:
-        """Returns a new, empty run folder.
+        """Returns a new run folder, empty but for the config that is there, until another is written.
 
         Args:
             path: Where to make it; an existing empty folder is taken.
@@ -96,16 +116,25 @@ class RunDir:
         """
         try:
             cls.check_free(path, overwrite=overwrite)
-            for name in FILES:
+            path.mkdir(parents=True, exist_ok=True)
+            run = cls(path)
+            run.reopen()
+            for name in (CLASSES, HISTORY):
                 (path / name).unlink(missing_ok=True)
             shutil.rmtree(path / CHECKPOINTS, ignore_errors=True)
             for folder in (path / SAMPLES, path / RECONSTRUCTIONS):
-                folder.mkdir(parents=True, exist_ok=True)
                 for picture in folder.glob(EPOCH_PICTURES):
                     picture.unlink()
         except OSError as error:
             raise InputError(f"run_dir must be a folder that can be written. Received: {path} ({error})") from None
-        return cls(path)
+        return run
+
+    def reopen(self) -> None:
+        """Removes what a run has at its end, and what an interrupted process left."""
+        for name in RESULTS:
+            (self.path / name).unlink(missing_ok=True)
+        for folder in (self.path, self.path / SAMPLES, self.path / RECONSTRUCTIONS):
+            remove_partial(folder)
 
     @classmethod
     def open(cls, path: Path, data_dir: str | None = None) -> Self:
@@ -272,6 +301,11 @@ class RunDir:
         return target
 
     @property
+    def is_begun(self) -> bool:
+        """Whether there is a run in the folder."""
+        return (self.path / CONFIG).is_file()
+
+    @property
     def is_finished(self) -> bool:
         """Whether training came to its end."""
         return (self.path / MODEL).is_file()
@@ -307,6 +341,7 @@ class RunDir:
 
     def _save(self, figure: Figure, name: Path) -> Path:
         target = self.path / name
+        target.parent.mkdir(exist_ok=True)
         with replacing(target) as partial:
             plots.save(figure, partial)
         return target
@@ -322,6 +357,11 @@ def load_run(folder: str | os.PathLike[str]) -> "VAE":
         InputError: The folder is no run, or its model is missing or damaged.
     """
     return RunDir.open(Path(folder)).load_model()
+
+
+def _is_left_over(entry: Path) -> bool:
+    """Whether something in a folder was left by a process that ended before it wrote anything else."""
+    return entry.name == LOCK or entry.name.startswith(PARTIAL)
 
 
 def _epoch_name(epoch: int) -> str:
@@ -340,9 +380,60 @@ def _readable(path: Path, command: str) -> Iterator[Path]:
 
 
 @contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps other processes from a folder meanwhile; its end, of whatever kind, ends the lock.
+
+    Raises:
+        InputError: Another process holds it, or the folder can't be written.
+    """
+    lock = FileLock(folder / LOCK, blocking=False, fallback_to_soft=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise InputError(
+            f"A run is for one process at a time. Received: {folder}, which another one holds; let it end, or choose "
+            "another folder"
+        ) from None
+    except NotImplementedError:
+        pass  # a drive that knows no locks, as some mounted ones
+    except OSError as error:
+        if error.errno not in WITHOUT_LOCKS:
+            raise InputError(f"{folder} must be a folder that can be written. Received: {error}") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yields a path to write; on success it takes the target's place in one step."""
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as folder:
+    """Yields a path for a file or folder to write; on success it takes the target's place in one step, to stay there.
+
+    A folder takes no place: whoever writes it removes the target first.
+    """
+    with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=target.parent) as folder:
         partial = Path(folder) / target.name
         yield partial
+        for path in (*partial.rglob("*"), partial):
+            _flush(path)
         partial.replace(target)
+    _flush(target.parent)
+
+
+def remove_partial(folder: Path) -> None:
+    """Removes what a process left that ended while it was `replacing` something in a folder."""
+    for path in folder.glob(f"{PARTIAL}*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _flush(path: Path) -> None:
+    """Makes a file, or the entries of a folder, outlive a crash of the machine, where its file system can."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOSYS):  # no such thing here; others are failures
+            raise
+    finally:
+        os.close(descriptor)

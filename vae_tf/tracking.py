@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from vae_tf.config import RunConfig
-from vae_tf.errors import InputError
+from vae_tf.errors import InputError, Interrupted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -81,9 +81,11 @@ class Tracker:
         config: The run, resolved.
         run_dir: The run folder; its name is that of a new run.
         on: Whether to track at all; without, nothing happens and MLflow is not imported.
+        run_id: The MLflow run to go on with, where there is one.
     """
 
-    def __init__(self, config: RunConfig, run_dir: Path, *, on: bool) -> None:
+    def __init__(self, config: RunConfig, run_dir: Path, *, on: bool, run_id: str | None = None) -> None:
+        self._begun_id = run_id
         self._config = config
         self._run_dir = run_dir
         self._on = on
@@ -100,7 +102,13 @@ class Tracker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._attempt(lambda run: self._end(run, "FINISHED" if kind is None else "FAILED"))
+        status = "KILLED" if isinstance(error, Interrupted) else "FAILED" if error else "FINISHED"
+        self._attempt(lambda run: self._end(run, status))
+
+    @property
+    def run_id(self) -> str | None:
+        """The MLflow run that is logged to; `None` where there is none, or none yet."""
+        return self._run.id if "_run" in vars(self) else None
 
     def log_epoch(self, row: Mapping[str, float]) -> None:
         """Logs a row of `history.csv`, its columns as metrics at the step `epoch`."""
@@ -130,7 +138,8 @@ class Tracker:
 
         client = MlflowClient()
         given = os.environ.get(RUN_ID)
-        run = client.get_run(given) if given else client.create_run(_experiment(client), run_name=self._run_dir.name)
+        known = given or self._begun_id
+        run = client.get_run(known) if known else client.create_run(_experiment(client), run_name=self._run_dir.name)
         hint = "" if PLACE in os.environ else "; mlflow ui shows it"
         print(f"Tracked MLflow run {run.info.run_name}{hint}", flush=True)
         return _Run(client, run.info.run_id, run.data.params, is_ours=not given)

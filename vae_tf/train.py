@@ -1,41 +1,41 @@
 """Train a variational autoencoder: python -m vae_tf.train --variant bn"""
 
+import itertools
 import time
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
 from vae_tf import cli, tracking
-from vae_tf.config import DatasetSpec, RunConfig, UserPath, examples_noun
+from vae_tf.config import CheckpointConfig, DatasetSpec, RunConfig, UserPath, examples_noun
 from vae_tf.distribute.cluster import Cluster, Distribute, cluster_for
 from vae_tf.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy as np
-    from keras.callbacks import Callback
 
+    from vae_tf.checkpoint.store import Checkpoint
     from vae_tf.data.catalog import Splits
-    from vae_tf.data.sources import Examples
-    from vae_tf.model.vae import VAE
+    from vae_tf.resume import Place
     from vae_tf.rundir import RunDir
+    from vae_tf.trainer import Trainer
 
 COMMAND = "python -m vae_tf.train"
 NUM_RECONSTRUCTIONS = 10
 
 
-class TrainOptions(RunConfig):
+class TrainOptions(CheckpointConfig, RunConfig):
     """Train a variational autoencoder and write a run folder: pictures, curves, history and the model."""
 
     config: UserPath | None = None
     """YAML file with any of these options as keys; the command line wins over it."""
     run_dir: UserPath | None = None
-    """New or empty folder for the run. Default: runs/ and a name with date and time."""
+    """Folder for the run: new, empty, or of a run to go on with. Default: runs/ and a name with date and time."""
     overwrite: bool = False
-    """Replace the run that is in run_dir."""
+    """Replace the run that is in run_dir, and its checkpoints."""
     track: bool = False
     """Tell MLflow of the run too: parameters, metrics, pictures. On by itself in an Azure ML job."""
     require_gpu: bool = False
@@ -56,11 +56,16 @@ class TrainOptions(RunConfig):
         """Returns the part that decides what is computed."""
         return RunConfig(**{name: getattr(self, name) for name in RunConfig.model_fields})
 
+    def checkpoint_config(self) -> CheckpointConfig:
+        """Returns the part that decides when it is saved."""
+        return CheckpointConfig(**{name: getattr(self, name) for name in CheckpointConfig.model_fields})
+
 
 def run_training(
     config: RunConfig,
     run_dir: Path,
     *,
+    checkpoints: CheckpointConfig | None = None,
     overwrite: bool = False,
     track: bool = False,
     distribute: Distribute = "none",
@@ -72,7 +77,8 @@ def run_training(
 
     Args:
         config: What to compute.
-        run_dir: New or empty folder.
+        run_dir: New or empty folder, or that of an unfinished run of the same config, which goes on.
+        checkpoints: When to save the state of training; by default as the command does.
         overwrite: Replace the run that is in `run_dir`.
         track: Tell MLflow of it, as is done in any case where `MLFLOW_RUN_ID` names a run.
         distribute: As of the command.
@@ -80,16 +86,18 @@ def run_training(
 
     Raises:
         InputError: The data or the folder can't be used, MLflow is missing, a worker is, or training diverged.
+        Interrupted: SIGTERM or SIGINT came; the state of training is saved.
     """
     from vae_tf.data.catalog import load_splits
     from vae_tf.distribute.peers import met
     from vae_tf.rundir import RunDir
 
     _check_outside_data(run_dir, config)
+    options = checkpoints or CheckpointConfig()
     cluster = cluster_for(distribute)
     is_chief = cluster is None or cluster.is_chief
     if is_chief:
-        RunDir.check_free(run_dir, overwrite=overwrite)
+        RunDir.check_usable(run_dir, overwrite=overwrite, resume=options.resume == "auto")
     is_tracked = tracking.is_on(asked=track)
     with met(cluster, worker_timeout) as peers:
         splits = load_splits(config)
@@ -98,25 +106,33 @@ def run_training(
 
         from vae_tf.distribute.devices import errors_in_one_line, use_device, use_threads
         from vae_tf.distribute.strategy import check_shares, strategy_for
+        from vae_tf.resume import Place
+        from vae_tf.trainer import Trainer
 
-        device = use_device(config.device)
+        device = use_device(config.device, deterministic=config.deterministic)
         use_threads(config, splits.spec.example_shape)
         if peers is not None:
             peers.agree("options and data", _fingerprint(config, splits.spec))
-        with errors_in_one_line():
+        with errors_in_one_line(), Place(run_dir, options, config, splits) as place:
+            checkpoint = place.find(overwrite=overwrite) if is_chief else None
+            start = 0 if checkpoint is None else checkpoint.step
+            if peers is not None:
+                start = int(peers.from_chief(str(start) if is_chief else None))
             strategy = strategy_for(distribute, peers, worker_timeout)
             check_shares(strategy, config, splits.spec.num_train)
-            with strategy.scope():
-                model = _compiled_model(config, splits)
+            trainer = Trainer(config, splits, strategy)
+            if start:
+                trainer.go_on(start, checkpoint.arrays() if checkpoint else None)
             if is_chief:
-                run = RunDir.create(run_dir, overwrite=overwrite)
-                _describe(config, splits, model, run, f"{device}{_replicas(strategy, cluster)}")
-                with tracking.Tracker(config, run.path, on=is_tracked) as tracker:
-                    _train_and_write(model, config, splits, run, tracker)
+                run = place.take(checkpoint)
+                _describe(config, splits, trainer, run, f"{device}{_replicas(strategy, cluster)}", checkpoint)
+                told = {} if checkpoint is None else checkpoint.progress
+                with tracking.Tracker(config, run.path, on=is_tracked, run_id=told.get("mlflow_run_id")) as tracker:
+                    _train_and_write(trainer, config, splits, place, run, tracker, told)
             else:
                 assert cluster is not None
                 print(f"{cluster.name(cluster.index)} of {len(cluster.addresses)}, {device}", flush=True)
-                _train_and_test(model, config, splits)
+                trainer.train([], None, dict, options)
     return RunDir(run_dir)
 
 
@@ -142,23 +158,6 @@ def _check_outside_data(run_dir: Path, config: RunConfig) -> None:
             )
 
 
-def _compiled_model(config: RunConfig, splits: "Splits") -> "VAE":
-    import keras
-
-    from vae_tf.data.pipeline import num_batches
-    from vae_tf.model.build import build_from_config
-    from vae_tf.optimizer import build_optimizer
-
-    keras.utils.set_random_seed(config.seed)
-    spec = splits.spec
-    num_classes = spec.num_classes if config.conditional else None
-    model = build_from_config(config, spec.example_shape, config.seed, num_classes, config.precision)
-    model.micro_batch_size = config.micro_batch_size
-    num_steps = config.epochs * num_batches(splits.train, config.batch_size)
-    model.compile(build_optimizer(config, num_steps), jit_compile=config.jit)
-    return model
-
-
 def _shown(config: RunConfig, splits: "Splits") -> "tuple[Any, np.ndarray | None]":
     """The first of the test split in one batch, and their classes, for the pictures."""
     from vae_tf.data.pipeline import first_batch
@@ -169,8 +168,15 @@ def _shown(config: RunConfig, splits: "Splits") -> "tuple[Any, np.ndarray | None
     return batch, None if splits.test.labels is None else splits.test.labels[:count]
 
 
-def _describe(config: RunConfig, splits: "Splits", model: "VAE", run: "RunDir", device: str) -> None:
-    spec = splits.spec
+def _describe(
+    config: RunConfig,
+    splits: "Splits",
+    trainer: "Trainer",
+    run: "RunDir",
+    device: str,
+    checkpoint: "Checkpoint | None",
+) -> None:
+    spec, model = splits.spec, trainer.model
     is_of_pictures = spec.noun == "image"
     shape = "x".join(map(str, spec.example_shape)) if is_of_pictures else f"{spec.example_shape[0]} features"
     noun = examples_noun(spec.example_shape)
@@ -184,6 +190,9 @@ def _describe(config: RunConfig, splits: "Splits", model: "VAE", run: "RunDir", 
     print(f"Model   {config.arch} {config.variant}, {latents}, {parameters}")
     print(f"Device  {device}")
     print(f"Run     {run.path}", flush=True)
+    if checkpoint is not None:
+        total = config.epochs * trainer.steps_per_epoch
+        print(f"Resumed after step {checkpoint.step:,} of {total:,}, from {checkpoint.path}", flush=True)
 
 
 def _classes(spec: DatasetSpec) -> str:
@@ -193,29 +202,30 @@ def _classes(spec: DatasetSpec) -> str:
 
 
 def _train_and_write(
-    model: "VAE", config: RunConfig, splits: "Splits", run: "RunDir", tracker: tracking.Tracker
+    trainer: "Trainer",
+    config: RunConfig,
+    splits: "Splits",
+    place: "Place",
+    run: "RunDir",
+    tracker: tracking.Tracker,
+    told: Mapping[str, Any],
 ) -> None:
     """What the only worker does, or the chief of several."""
     from vae_tf import callbacks, plots
 
-    run.write_config(config)
-    if config.conditional and splits.spec.class_names is not None:
-        run.write_classes(splits.spec.class_names)
-    history = callbacks.History(run, splits.spec.num_train)
+    history = callbacks.History(run, splits.spec.num_train, told)
     pictures = callbacks.Pictures(run, config, *_shown(config, splits))
-    test = _train_and_test(
-        model,
-        config,
-        splits,
-        history,
-        callbacks.Progress(history, config, splits.spec.num_train),
-        pictures,
-        callbacks.Track(tracker, history, pictures),
+    progress = callbacks.Progress(history, config, splits.spec.num_train)
+    test = trainer.train(
+        [history, progress, pictures, callbacks.Track(tracker, history, pictures)],
+        place.store,
+        lambda: {**place.description, **history.progress(), "mlflow_run_id": tracker.run_id},
+        place.options,
     )
     results = {
         **pictures.paths,
         "Curves": run.save_curves(plots.curves(history.rows)),
-        "Model": run.save_model(model),
+        "Model": run.save_model(trainer.model),
     }
     print(
         f"Test ELBO {-test['loss']:.2f} nats per {splits.spec.noun} "
@@ -228,43 +238,11 @@ def _train_and_write(
     tracker.log_picture(results["Curves"])
 
 
-def _train_and_test(model: "VAE", config: RunConfig, splits: "Splits", *listeners: "Callback") -> dict[str, float]:
-    """What every worker does. Returns the metrics of the test split."""
-    from vae_tf import callbacks, loop
-    from vae_tf.data import pipeline
-    from vae_tf.distribute.strategy import distributed
-    from vae_tf.optimizer import num_updates
-
-    shape, strategy = splits.spec.example_shape, model.distribute_strategy
-
-    def evaluator(examples: "Examples", split: pipeline.Split) -> "Callable[[], dict[str, float]]":
-        batches = distributed(
-            strategy, lambda share: pipeline.evaluation_batches(examples, config, shape, split, share)
-        )
-        return loop.evaluator(model, batches, pipeline.num_batches(examples, config.batch_size))
-
-    loop.train(
-        model,
-        distributed(strategy, lambda share: pipeline.training_batches(splits.train, config, shape, share)),
-        epochs=config.epochs,
-        steps_per_epoch=pipeline.num_batches(splits.train, config.batch_size),
-        validate=None if splits.val is None else evaluator(splits.val, "val"),
-        callbacks=[callbacks.StopOnDivergence(config), *listeners],
-    )
-    if not num_updates(model.optimizer):
-        raise InputError(
-            f"Training must update the weights. Received: precision={config.precision} and gradients that were not "
-            "finite in any step; take more steps, in which the scale of the loss falls, or mixed_bfloat16"
-        )
-    test = evaluator(splits.test, "test")()
-    # The last update can break what no training loss has shown yet.
-    callbacks.check_finite(test["loss"], config.epochs, config)
-    return test
-
-
 def default_run_dir(config: RunConfig) -> Path:
-    """Returns `runs/<dataset>-<arch>-<variant>-<date>-<time>`."""
-    return Path("runs") / f"{config.dataset}-{config.arch}-{config.variant}-{time.strftime('%Y%m%d-%H%M%S')}"
+    """Returns `runs/<dataset>-<arch>-<variant>-<date>-<time>`, with a number where there is that one already."""
+    name = f"{config.dataset}-{config.arch}-{config.variant}-{time.strftime('%Y%m%d-%H%M%S')}"
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    return next(path for path in map(Path("runs").joinpath, names) if not path.exists())
 
 
 def _print_gpus() -> None:
@@ -285,6 +263,7 @@ def main(options: TrainOptions) -> None:
     run_training(
         config,
         run_dir,
+        checkpoints=options.checkpoint_config(),
         overwrite=options.overwrite,
         track=options.track,
         distribute=options.distribute,

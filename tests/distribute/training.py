@@ -9,6 +9,7 @@ from vae_tf.config import DataConfig
 from vae_tf.data import pipeline
 from vae_tf.data.sources.arrays import ArrayExamples
 from vae_tf.distribute.strategy import distributed
+from vae_tf.divergence import GuardedStep
 from vae_tf.model import build_vae
 from vae_tf.model.adam import Adam
 
@@ -50,6 +51,7 @@ def train(vae, num_train=TRAIN, epochs=EPOCHS, callbacks=()):
         distributed(strategy, lambda share: pipeline.training_batches(seen, CONFIG, SHAPE, share)),
         epochs=epochs,
         steps_per_epoch=pipeline.num_batches(seen, CONFIG.batch_size),
+        guard=GuardedStep(vae),
         validate=evaluate,
         callbacks=[record, *callbacks],
     )

@@ -51,7 +51,7 @@ def num_batches(examples: Examples, batch_size: int) -> int:
 
 
 def training_batches(
-    examples: Examples, config: DataConfig, example_shape: tuple[int, ...], share: Share = WHOLE
+    examples: Examples, config: DataConfig, example_shape: tuple[int, ...], share: Share = WHOLE, start: int = 0
 ) -> tf.data.Dataset:
     """Returns endless epochs of shuffled batches.
 
@@ -60,18 +60,21 @@ def training_batches(
         config: `batch_size`, `seed`, `binarize`, `corrupt` and `conditional` are used.
         example_shape: `(height, width, channels)` of the pictures to deliver, or `(features,)`.
         share: What this worker reads; by default all.
+        start: Number of the first batch, from 0 at the beginning of the first epoch.
 
     Returns:
         A dataset of batches; each `num_batches` of them are one epoch.
     """
     prepare = _preparation(examples, config, example_shape, "train")
+    first_epoch, done = divmod(start, num_batches(examples, config.batch_size))
 
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
         order = epoch_order(len(examples), config.seed, epoch)
         batches = _positions(len(examples), config.batch_size, share)
-        return batches.map(lambda rows: (tf.gather(order, rows), rows, epoch))
+        remaining = batches.skip(tf.where(epoch == first_epoch, tf.constant(done * share.num_local, tf.int64), 0))
+        return remaining.map(lambda rows: (tf.gather(order, rows), rows, epoch))
 
-    return _prepared(tf.data.Dataset.counter(start=0).flat_map(epoch_batches), prepare, examples)
+    return _prepared(tf.data.Dataset.counter(start=first_epoch).flat_map(epoch_batches), prepare, examples)
 
 
 def evaluation_batches(

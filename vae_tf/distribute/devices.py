@@ -16,14 +16,15 @@ FLOPS_PER_PRODUCT = 6  # a multiplication and an addition, forward and twice bac
 SMALL_STEP_FLOPS = 5e8
 
 
-def use_device(device: Literal["auto", "cpu", "gpu"]) -> str:
+def use_device(device: Literal["auto", "cpu", "gpu"], *, deterministic: bool = True) -> str:
     """Restricts TensorFlow to a kind of device; call it before anything is computed.
 
-    On a GPU memory is taken as it is needed, and kernels are deterministic, so that a seed gives the same history
-    there. The kernels of a CPU are so by themselves, and the switch would cost them almost half their speed.
+    On a GPU memory is taken as it is needed.
 
     Args:
         device: `"auto"` takes a GPU where there is one.
+        deterministic: Whether a GPU is to take kernels that give a seed the same history. Those of a CPU do so by
+            themselves, and the switch would cost them almost half their speed.
 
     Returns:
         What will be used, as `"CPU"` or `"2 GPUs"`.
@@ -44,7 +45,8 @@ def use_device(device: Literal["auto", "cpu", "gpu"]) -> str:
     for gpu in gpus:
         with suppress(RuntimeError):  # in use already: it keeps what it has
             tf.config.experimental.set_memory_growth(gpu, True)
-    tf.config.experimental.enable_op_determinism()
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
     return f"{len(gpus)} GPU{'s' if len(gpus) > 1 else ''}"
 
 
@@ -86,7 +88,7 @@ def required_gpus() -> list[str]:
 
 @contextmanager
 def errors_in_one_line() -> Iterator[None]:
-    """Turns what TensorFlow raises for too little memory or unreadable data into an `InputError`."""
+    """Turns what is raised for too little memory or room, or for unreadable data, into an `InputError`."""
     try:
         yield
     except (tf.errors.ResourceExhaustedError, MemoryError):
@@ -99,3 +101,10 @@ def errors_in_one_line() -> Iterator[None]:
         if told is None:
             raise
         raise InputError(told.group(1)) from None
+    except BrokenPipeError:
+        raise  # of who reads what the command prints
+    except OSError as error:
+        raise InputError(
+            f"A run must be able to write its folders to the end. Received: {error}; mend that, and the same command "
+            "with the same run_dir goes on from the last checkpoint"
+        ) from None

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 from vae_tf.distribute.cluster import Cluster
-from vae_tf.errors import InputError
+from vae_tf.errors import InputError, Interrupted
 
 WELCOME = "welcome"
 GO = "go"
@@ -112,6 +112,20 @@ class Peers:
             tell(self._connections.values(), value)
             self._line_from(0, timeout)
 
+    def from_chief(self, line: str | None) -> str:
+        """Returns a line of the chief, on every worker.
+
+        Args:
+            line: What the chief tells, `None` on the others.
+
+        Raises:
+            InputError: The chief failed, or is gone.
+        """
+        if line is None:
+            return self._line_from(0, None)
+        tell(self._connections.values(), line)
+        return line
+
     def _line_from(self, number: int, timeout: float | None) -> str:
         connection = self._connections[number]
         connection.settimeout(timeout)
@@ -187,7 +201,7 @@ def met(cluster: Cluster | None, timeout: float) -> Iterator[Peers | None]:
     except BaseException as error:
         if type(error).__module__.startswith("tensorflow"):
             peers._await_verdict()  # its error can be that another worker is gone, which is told better there
-        reason = INTERRUPTED if isinstance(error, KeyboardInterrupt) else str(error)
+        reason = INTERRUPTED if isinstance(error, (KeyboardInterrupt, Interrupted)) else str(error)
         peers.leave(textwrap.shorten(reason, LONGEST_REASON) or type(error).__name__)
         raise
     peers.leave()

@@ -4,6 +4,7 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import tensorflow as tf
 
 from vae_tf.config import RunConfig
@@ -86,6 +87,41 @@ def check_shares(strategy: tf.distribute.Strategy, config: RunConfig, num_train:
             f"micro_batch_size needs variant=plain where {replicas} replicas normalize their batches together. "
             f"Received: micro_batch_size={config.micro_batch_size}, variant=bn; leave one out"
         )
+
+
+def from_chief(
+    strategy: tf.distribute.Strategy, arrays: dict[str, np.ndarray] | None, like: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Returns the arrays of the chief, on every worker.
+
+    Args:
+        strategy: All its workers call this now.
+        arrays: By name; `None` on all workers but the chief.
+        like: Arrays of the same names, shapes and dtypes.
+    """
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        assert arrays is not None
+        return arrays
+
+    # A sum to which the first replica alone adds anything; TensorFlow has no sums of unsigned numbers.
+    @tf.function(autograph=False)
+    def summed(values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        def sums(values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            context = tf.distribute.get_replica_context()
+            share = tf.cast(tf.equal(context.replica_id_in_sync_group, 0), tf.int64)
+            parts = {name: value * tf.cast(share, value.dtype) for name, value in values.items()}
+            return {name: context.all_reduce(tf.distribute.ReduceOp.SUM, value) for name, value in parts.items()}
+
+        return strategy.run(sums, (values,))
+
+    given = like if arrays is None else arrays
+    wide = {name: tf.constant(_signed(value)) for name, value in given.items()}
+    results = {name: strategy.experimental_local_results(value)[0] for name, value in summed(wide).items()}
+    return {name: results[name].numpy().astype(like[name].dtype) for name in like}
+
+
+def _signed(value: np.ndarray) -> np.ndarray:
+    return value.astype(np.int64) if value.dtype.kind in "iub" else value
 
 
 def distributed(strategy: tf.distribute.Strategy, batches: Callable[[Share], tf.data.Dataset]) -> Any:

@@ -4,7 +4,7 @@ Each holds some rows of the global batch. With one replica nothing here costs an
 traces a step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -19,18 +19,39 @@ def total(values: Any) -> Any:
     return values if context is None else context.all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
-def apply_summed(
-    optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], weights: Sequence[keras.Variable]
-) -> None:
-    """Updates weights by the sums over all replicas of their gradients.
+def apply(optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], weights: Sequence[keras.Variable]) -> None:
+    """Updates weights by gradients that are summed over all replicas already.
 
     Keras adds them up by itself, but after it has clipped them and looked for those that are not finite, each replica
     for itself. It is kept from that.
     """
     if _context_of_several() is not None:
         updating(optimizer)._all_reduce_sum_gradients = lambda grads_and_vars: grads_and_vars
-        gradients = total(gradients)
     optimizer.apply(gradients, weights)
+
+
+def choose(condition: tf.Tensor, yes: Callable[..., None], no: Callable[..., None], *values: Any) -> None:
+    """Calls one of two functions that change variables.
+
+    Args:
+        condition: bool scalar, the same on every replica.
+        yes: Function of `values`.
+        no: Another.
+        *values: Tensors, or lists of them, of this replica.
+    """
+    context = _context_of_several()
+    if context is None:
+        tf.cond(condition, lambda: yes(*values), lambda: no(*values))
+        return
+
+    def of_all(strategy: tf.distribute.Strategy, condition: Any, *values: Any) -> None:
+        def call(function: Callable[..., None]) -> Callable[[], None]:
+            return lambda: strategy.extended.call_for_each_replica(function, args=values)
+
+        # Outside the replicas: within a condition they may not turn to each other, as optimizers do.
+        tf.cond(strategy.experimental_local_results(condition)[0], call(yes), call(no))
+
+    context.merge_call(of_all, args=(condition, *values))
 
 
 def standard_normal(shape: Sequence[int], seed: int | keras.random.SeedGenerator) -> tf.Tensor:

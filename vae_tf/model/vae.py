@@ -213,6 +213,18 @@ class VAE(ArrayMethods, keras.Model):
 
     def train_step(self, data: Any) -> dict[str, keras.KerasTensor]:
         """Makes one update of the weights on a batch and returns the running means of the epoch."""
+        replicas.apply(self.optimizer, self.gradients(data), self.trainable_weights)
+        return self._means()
+
+    def gradients(self, data: Any) -> list[tf.Tensor]:
+        """Returns the gradients of the mean loss of a batch, of all replicas together, and tracks the losses.
+
+        Args:
+            data: As `fit` hands it on.
+
+        Returns:
+            One for each of `trainable_weights`, times the scale that the optimizer gives the loss.
+        """
         seen = self.observed(data)
         count = ops.shape(seen.inputs)[0]
         batch_size = replicas.total(count)
@@ -226,8 +238,7 @@ class VAE(ArrayMethods, keras.Model):
                 self.micro_batch_size,
                 self.trainable_weights,
             )
-        replicas.apply_summed(self.optimizer, gradients, self.trainable_weights)
-        return self._means()
+        return replicas.total(gradients)
 
     def _gradients(self, seen: Observed, noise: Seed, batch_size: Any) -> list[tf.Tensor]:
         """Returns what some examples add to the gradients of the mean loss of a batch, and tracks their losses."""

@@ -1,0 +1,152 @@
+"""Where a run is, and whether it goes on from there: only one of the same options on the same data does."""
+
+import json
+import zlib
+from contextlib import ExitStack
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path, PurePath
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from vae_tf.checkpoint.store import Checkpoint, Store
+from vae_tf.config import CheckpointConfig, RunConfig
+from vae_tf.data.pipeline import num_batches
+from vae_tf.errors import InputError
+from vae_tf.rundir import CHECKPOINTS, RunDir, locked
+
+if TYPE_CHECKING:
+    from vae_tf.data.catalog import Splits
+
+# Where the data is and what computes may be others when a run goes on.
+FREE = {"data_dir", "device"}
+MOST_NAMED = 5
+
+
+class Place:
+    """The run folder and the folder of checkpoints of one run, as a context manager that keeps others out.
+
+    Args:
+        run_dir: The run folder, which may be missing.
+        options: Where the checkpoints are, and whether to go on.
+        config: What the run is to compute, resolved.
+        splits: Its data.
+    """
+
+    def __init__(self, run_dir: Path, options: CheckpointConfig, config: RunConfig, splits: "Splits") -> None:
+        self.options = options
+        self._run_dir = run_dir
+        self._config = config
+        self._splits = splits
+        folder = run_dir / CHECKPOINTS if options.checkpoint_dir is None else Path(options.checkpoint_dir)
+        self.store = Store(folder, options.keep_checkpoints)
+        self._held = ExitStack()
+        self._unlocked = [run_dir] if options.checkpoint_dir is None else [run_dir, folder]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._held.close()
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """What a checkpoint tells of its run, as JSON holds it."""
+        names = "\n".join(PurePath(name).name for name in self._splits.train.names)
+        crc32 = zlib.crc32(names.encode(errors="surrogateescape"))
+        data = {**asdict(self._splits.spec), "train_names_crc32": crc32}
+        return {"config": self._config.model_dump(mode="json"), "data": json.loads(json.dumps(data))}
+
+    def find(self, *, overwrite: bool) -> Checkpoint | None:
+        """Returns from where the run goes on; `None` where it begins.
+
+        Args:
+            overwrite: Whether it is to begin whatever is there.
+
+        Raises:
+            InputError: Another process holds the folders. They hold a run with other options or other data, or one that
+                is finished, or all its checkpoints are damaged.
+        """
+        self._lock([folder for folder in self._unlocked if folder.exists()])
+        self._replaces = overwrite
+        if overwrite:
+            return None
+        checkpoint = self.store.newest()
+        if self.options.resume == "never":
+            self._refuse_any(checkpoint)
+        elif checkpoint is not None:
+            self._check(checkpoint)
+        elif RunDir(self._run_dir).is_begun:
+            self._check_same(RunDir(self._run_dir).read_config())
+            self._refuse_finished()
+            self._replaces = True  # it ended before it was saved
+        return checkpoint
+
+    def take(self, checkpoint: Checkpoint | None) -> RunDir:
+        """Returns the run folder, made ready for a run that begins or goes on.
+
+        Args:
+            checkpoint: What `find` returned.
+
+        Raises:
+            InputError: The folder can't be made or written, or another process holds it.
+        """
+        self._lock(self._unlocked)
+        if checkpoint is None:
+            run = RunDir.create(self._run_dir, overwrite=self._replaces)
+            self.store.clear()
+        else:
+            run = RunDir(self._run_dir)
+            run.reopen()
+        run.write_config(self._config)
+        if self._config.conditional and self._splits.spec.class_names is not None:
+            run.write_classes(self._splits.spec.class_names)
+        return run
+
+    def _lock(self, folders: list[Path]) -> None:
+        for folder in folders:
+            self._held.enter_context(locked(folder))
+        self._unlocked = [folder for folder in self._unlocked if folder not in folders]
+
+    def _refuse_any(self, checkpoint: Checkpoint | None) -> None:
+        if checkpoint is not None:
+            raise InputError(
+                f"checkpoint_dir must be new or empty. Received: {checkpoint.path.parent} with resume=never; choose "
+                "another, or add --overwrite"
+            )
+
+    def _check(self, checkpoint: Checkpoint) -> None:
+        """Raises where the run can't go on from a checkpoint."""
+        before = RunConfig(**checkpoint.progress["config"])
+        self._check_same(before)
+        found, wanted = checkpoint.progress["data"], self.description["data"]
+        if found != wanted:
+            key = next(key for key in wanted if found.get(key) != wanted[key])
+            raise InputError(
+                f"A run goes on with the data that it began with. Received: {self._run_dir} with "
+                f"{key}={found.get(key)} (now {wanted[key]}); bring it back, choose another run_dir, or add --overwrite"
+            )
+        if checkpoint.step == self._config.epochs * num_batches(self._splits.train, self._config.batch_size):
+            self._refuse_finished()
+
+    def _refuse_finished(self) -> None:
+        if RunDir(self._run_dir).is_finished:
+            raise InputError(
+                f"run_dir must be new or empty, or of a run that is not finished. Received: {self._run_dir} (finished "
+                f"with epochs={self._config.epochs}); raise --epochs, choose another, or add --overwrite"
+            )
+
+    def _check_same(self, before: RunConfig) -> None:
+        """Raises where the run has other options: of those, more epochs alone are taken."""
+        then, now = before.model_dump(mode="json"), self._config.model_dump(mode="json")
+        free = set(FREE)
+        if now["epochs"] > then["epochs"] and self._config.learning_rate_schedule == "constant":
+            free.add("epochs")  # a schedule that ends with the epochs would have been another from the first step
+        changed = [f"{key}={then[key]} (now {now[key]})" for key in now if key not in free and then[key] != now[key]]
+        if changed:
+            raise InputError(
+                f"A run goes on with the options that it began with. Received: {self._run_dir} with "
+                f"{', '.join(changed[:MOST_NAMED])}; take those, choose another run_dir, or add --overwrite"
+            )
