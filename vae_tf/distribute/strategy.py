@@ -103,25 +103,23 @@ def from_chief(
         assert arrays is not None
         return arrays
 
-    # A sum to which the first replica alone adds anything; TensorFlow has no sums of unsigned numbers.
+    # A sum to which the first replica alone adds anything, of numbers that hold all others without rounding.
     @tf.function(autograph=False)
-    def summed(values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        def sums(values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def summed(values: list[tf.Tensor]) -> list[tf.Tensor]:
+        def of_replica(values: list[tf.Tensor]) -> list[tf.Tensor]:
             context = tf.distribute.get_replica_context()
-            share = tf.cast(tf.equal(context.replica_id_in_sync_group, 0), tf.int64)
-            parts = {name: value * tf.cast(share, value.dtype) for name, value in values.items()}
-            return {name: context.all_reduce(tf.distribute.ReduceOp.SUM, value) for name, value in parts.items()}
+            is_first = tf.equal(context.replica_id_in_sync_group, 0)
+            parts = [value * tf.cast(is_first, value.dtype) for value in values]
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, parts)
 
-        return strategy.run(sums, (values,))
+        return strategy.run(of_replica, (values,))
 
     given = like if arrays is None else arrays
-    wide = {name: tf.constant(_signed(value)) for name, value in given.items()}
-    results = {name: strategy.experimental_local_results(value)[0] for name, value in summed(wide).items()}
-    return {name: results[name].numpy().astype(like[name].dtype) for name in like}
-
-
-def _signed(value: np.ndarray) -> np.ndarray:
-    return value.astype(np.int64) if value.dtype.kind in "iub" else value
+    sums = summed([tf.constant(given[name], tf.float64) for name in like])
+    return {
+        name: strategy.experimental_local_results(value)[0].numpy().astype(like[name].dtype)
+        for name, value in zip(like, sums, strict=True)
+    }
 
 
 def distributed(strategy: tf.distribute.Strategy, batches: Callable[[Share], tf.data.Dataset]) -> Any:
