@@ -28,14 +28,19 @@ class Interruption:
         """Whether a signal came."""
         return self._number is not None
 
+    @property
+    def stop(self) -> Interrupted:
+        """What to raise where a signal came, here or to another worker."""
+        return Interrupted(self._number or signal.SIGTERM)
+
     def check(self) -> None:
         """Does nothing where no signal came.
 
         Raises:
             Interrupted: One came.
         """
-        if self._number is not None:
-            raise Interrupted(self._number)
+        if self.is_requested:
+            raise self.stop
 
     def __enter__(self) -> Self:
         self._is_on = threading.current_thread() is threading.main_thread()

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from vae_tf.distribute.strategy import are_several_workers
 from vae_tf.divergence import GuardedStep
 from vae_tf.model.vae import VAE
 from vae_tf.optimizer import averaged_weights, finish
@@ -36,7 +37,7 @@ class Steps:
     ) -> None:
         self._steps_per_call = 1
         # Workers must run the same number of steps in a call, which their clocks would not give.
-        self._may_grow = not isinstance(model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        self._may_grow = not are_several_workers(model.distribute_strategy)
         self._call = _compiled(model, step, may_go_on)
 
     def run(

@@ -42,6 +42,7 @@ class Place:
         self.store = Store(folder, options.keep_checkpoints)
         self._held = ExitStack()
         self._unlocked = [run_dir] if options.checkpoint_dir is None else [run_dir, folder]
+        self.is_finished = False
 
     def __enter__(self) -> Self:
         return self
@@ -60,14 +61,14 @@ class Place:
         return {"config": self._config.model_dump(mode="json"), "data": json.loads(json.dumps(data))}
 
     def find(self, *, overwrite: bool) -> Checkpoint | None:
-        """Returns from where the run goes on; `None` where it begins.
+        """Returns from where the run goes on, `None` where it begins; sets `is_finished` where nothing is left to do.
 
         Args:
             overwrite: Whether it is to begin whatever is there.
 
         Raises:
-            InputError: Another process holds the folders. They hold a run with other options or other data, or one that
-                is finished, or all its checkpoints are damaged.
+            InputError: Another process holds the folders. They hold a run with other options or other data, or all its
+                checkpoints are damaged.
         """
         self._lock([folder for folder in self._unlocked if folder.exists()])
         self._replaces = overwrite
@@ -79,9 +80,7 @@ class Place:
         elif checkpoint is not None:
             self._check(checkpoint)
         elif RunDir(self._run_dir).is_begun:
-            self._check_same(RunDir(self._run_dir).read_config())
-            self._refuse_finished()
-            self._replaces = True  # it ended before it was saved
+            self._check_unsaved(RunDir(self._run_dir))
         return checkpoint
 
     def take(self, checkpoint: Checkpoint | None) -> RunDir:
@@ -117,6 +116,18 @@ class Place:
                 "another, or add --overwrite"
             )
 
+    def _check_unsaved(self, run: RunDir) -> None:
+        """Raises where the run of a folder without a checkpoint is not this one; it is done, or begins again."""
+        before = run.read_config()
+        self._check_same(before)
+        if run.is_finished and before.epochs < self._config.epochs:
+            raise InputError(
+                f"A run goes on with more epochs from its last checkpoint. Received: none in {self.store.path}; choose "
+                "another run_dir, or add --overwrite"
+            )
+        self.is_finished = run.is_finished
+        self._replaces = not run.is_finished  # it ended before it was saved
+
     def _check(self, checkpoint: Checkpoint) -> None:
         """Raises where the run can't go on from a checkpoint."""
         before = RunConfig(**checkpoint.progress["config"])
@@ -128,15 +139,8 @@ class Place:
                 f"A run goes on with the data that it began with. Received: {self._run_dir} with "
                 f"{key}={found.get(key)} (now {wanted[key]}); bring it back, choose another run_dir, or add --overwrite"
             )
-        if checkpoint.step == self._config.epochs * num_batches(self._splits.train, self._config.batch_size):
-            self._refuse_finished()
-
-    def _refuse_finished(self) -> None:
-        if RunDir(self._run_dir).is_finished:
-            raise InputError(
-                f"run_dir must be new or empty, or of a run that is not finished. Received: {self._run_dir} (finished "
-                f"with epochs={self._config.epochs}); raise --epochs, choose another, or add --overwrite"
-            )
+        last = self._config.epochs * num_batches(self._splits.train, self._config.batch_size)
+        self.is_finished = checkpoint.step == last and RunDir(self._run_dir).is_finished
 
     def _check_same(self, before: RunConfig) -> None:
         """Raises where the run has other options: of those, more epochs alone are taken."""

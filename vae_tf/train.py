@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 COMMAND = "python -m vae_tf.train"
 NUM_RECONSTRUCTIONS = 10
+FINISHED = -1
 
 
 class TrainOptions(CheckpointConfig, RunConfig):
@@ -116,8 +117,15 @@ def run_training(
         with errors_in_one_line(), Place(run_dir, options, config, splits) as place:
             checkpoint = place.find(overwrite=overwrite) if is_chief else None
             start = 0 if checkpoint is None else checkpoint.step
+            if place.is_finished:
+                print(
+                    f"Finished {run_dir}: {config.epochs} epochs are done; more --epochs go on, --overwrite begins anew"
+                )
+                start = FINISHED
             if peers is not None:
                 start = int(peers.from_chief(str(start) if is_chief else None))
+            if start == FINISHED:
+                return RunDir(run_dir)
             strategy = strategy_for(distribute, peers, worker_timeout)
             check_shares(strategy, config, splits.spec.num_train)
             trainer = Trainer(config, splits, strategy)

@@ -14,7 +14,7 @@ from vae_tf.config import CheckpointConfig, RunConfig
 from vae_tf.data import pipeline
 from vae_tf.data.catalog import Splits
 from vae_tf.data.sources import Examples
-from vae_tf.distribute.strategy import distributed, from_chief
+from vae_tf.distribute.strategy import any_worker, are_several_workers, distributed, from_chief
 from vae_tf.divergence import MOST_IN_A_ROW, GuardedStep, OnDivergence, check_end
 from vae_tf.errors import InputError, Interrupted
 from vae_tf.interruption import Interruption
@@ -74,10 +74,18 @@ class Trainer:
             Interrupted: A signal came.
             OSError: There is no room to save.
         """
-        several = isinstance(self._strategy, tf.distribute.MultiWorkerMirroredStrategy)
-        minutes = None if several else options.checkpoint_minutes  # the clocks of workers do not agree
+        # The clocks of workers do not agree.
+        minutes = None if are_several_workers(self._strategy) else options.checkpoint_minutes
         with Interruption() as interruption:
-            keeper = Keeper(self._state, store, interruption, describe, every=options.checkpoint_steps, minutes=minutes)
+            keeper = Keeper(
+                self._state,
+                store,
+                interruption,
+                describe,
+                any_worker(self._strategy),
+                every=options.checkpoint_steps,
+                minutes=minutes,
+            )
             try:
                 with keeper:
                     test = self._trained(listeners, keeper, interruption, options)
@@ -130,7 +138,9 @@ class Trainer:
             self._strategy, lambda share: pipeline.evaluation_batches(examples, self._config, shape, split, share)
         )
         num_batches = pipeline.num_batches(examples, self._config.batch_size)
-        return loop.evaluator(self.model, batches, num_batches, interruption.check)
+        # One of several workers may not leave the others in the middle of an evaluation.
+        check = (lambda: None) if are_several_workers(self._strategy) else interruption.check
+        return loop.evaluator(self.model, batches, num_batches, check)
 
     def _check_end(self, test: dict[str, float]) -> None:
         config = self._config

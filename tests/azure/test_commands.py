@@ -5,9 +5,11 @@ import functools
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -44,11 +46,16 @@ def fill(text, values):
     return re.sub(r"\$\{\{(.*?)\}\}", lambda found: str(values[found[1]]), text)
 
 
-def shell(command, folder, **variables):
-    """Runs a command in bash on a machine without a GPU."""
+def environment(**variables):
+    """That of a machine without a GPU."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": str(ROOT), **variables}
-    return subprocess.run(["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True)
+    return {**os.environ, "PATH": path, "CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": str(ROOT), **variables}
+
+
+def shell(command, folder, **variables):
+    """Runs a command in bash."""
+    run = ["bash", "-c", command]
+    return subprocess.run(run, cwd=folder, env=environment(**variables), capture_output=True, text=True)
 
 
 def run_as_the_service(command, values):
@@ -72,6 +79,11 @@ def inputs(node, **more):
     return {"inputs.config": node / "tiny.yml", "inputs.data": node / "pictures", **more}
 
 
+def outputs(node, name):
+    """Names and folders of what a training puts out."""
+    return {"outputs.run": mounted(node, name), "outputs.checkpoints": mounted(node, f"{name}-checkpoints")}
+
+
 def history(folder):
     return [{key: value for key, value in row.items() if key not in CLOCK} for row in RunDir(folder).read_history()]
 
@@ -92,21 +104,21 @@ def trained_here(node):
 
 @pytest.mark.parametrize("variant", ["plain", "bn"])
 def test_training_gives_the_history_of_the_local_command(node, trained_here, variant):
-    run_dir = mounted(node, f"run-{variant}")
-    run_as_the_service(written("train")["command"], inputs(node, **{"inputs.variant": variant, "outputs.run": run_dir}))
-    assert history(run_dir) == trained_here(f"--variant={variant}")
+    folders = outputs(node, f"run-{variant}")
+    run_as_the_service(written("train")["command"], inputs(node, **{"inputs.variant": variant, **folders}))
+    assert history(folders["outputs.run"]) == trained_here(f"--variant={variant}")
 
 
 def test_two_nodes_give_the_history_of_the_local_command(node, trained_here):
-    run_dir, ports = mounted(node, "distributed"), free_ports(2)
-    job = inputs(node, **{"inputs.variant": "bn", "outputs.run": run_dir})
+    folders, ports = outputs(node, "distributed"), free_ports(2)
+    job = inputs(node, **{"inputs.variant": "bn", **folders})
     command = fill(written("train-distributed")["command"], job).replace("--require-gpu", "")
     with ThreadPoolExecutor() as nodes:
         ended = list(nodes.map(lambda index: shell(command, ROOT, TF_CONFIG=of_service(ports, index)), range(2)))
 
     assert [worker.returncode for worker in ended] == [0, 0], ended
     assert ended[1].stdout == f"Worker 1 (127.0.0.1:{ports[1]}) of 2, CPU\n"
-    for row, expected in zip(history(run_dir), trained_here("--variant=bn"), strict=True):
+    for row, expected in zip(history(folders["outputs.run"]), trained_here("--variant=bn"), strict=True):
         assert row == pytest.approx(expected, rel=1e-4)
 
 
@@ -123,42 +135,72 @@ def of_service(ports, index):
 
 
 def test_node_without_the_other_stops_in_time(node):
-    run_dir = mounted(node, "alone")
-    values = inputs(node, **{"inputs.variant": "bn", "outputs.run": run_dir})
+    folders = outputs(node, "alone")
+    values = inputs(node, **{"inputs.variant": "bn", **folders})
     command = fill(written("train-distributed")["command"], values).replace("--require-gpu", "").replace("900", "1")
     ended = shell(command, ROOT, TF_CONFIG=of_service(free_ports(2), 0))
     assert ended.returncode == 2
     assert ended.stderr.startswith("error: Every worker that TF_CONFIG names must come up within 1 s.")
-    assert list(run_dir.iterdir()) == []
+    assert list(folders["outputs.run"].iterdir()) == []
 
 
 def test_trial_of_the_sweep_gives_the_history_of_the_local_command(node, trained_here):
-    run_dir = mounted(node, "trial")
-    run_as_the_service(written("sweep")["trial"]["command"], inputs(node, **DRAWN, **{"outputs.run": run_dir}))
+    folders = outputs(node, "trial")
+    run_as_the_service(written("sweep")["trial"]["command"], inputs(node, **DRAWN, **folders))
+    run_dir = folders["outputs.run"]
     assert written("sweep")["objective"]["primary_metric"] in history(run_dir)[0]
     options = ["--latent-dim=16", "--beta=0.25", "--learning-rate=0.001", "--val-fraction=0.1"]
     assert history(run_dir) == trained_here(*options)
 
 
-def test_job_that_starts_again_takes_its_folder(node):
-    """As after the loss of a low-priority node."""
-    run_dir = mounted(node, "again")
-    job = written("train")["command"], inputs(node, **{"inputs.variant": "bn", "outputs.run": run_dir})
-    run_as_the_service(*job)
-    first = history(run_dir)
-    (run_dir / "model.keras").unlink()
-    run_as_the_service(*job)
-    assert history(run_dir) == first
-    assert (run_dir / "model.keras").is_file()
+def killed_once_saved(command, values):
+    """Starts a command as the service does, and takes its machine away after its first checkpoint."""
+    node = subprocess.Popen(
+        ["bash", "-c", fill(command, values).replace("--require-gpu", "")],
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        process_group=0,
+    )
+    while not list(values["outputs.checkpoints"].glob("step_*")) and node.poll() is None:
+        time.sleep(0.05)
+    assert node.poll() is None
+    os.killpg(node.pid, signal.SIGKILL)
+    node.wait()
+
+
+def test_job_whose_node_is_taken_away_goes_on_to_the_history_of_the_local_command(node, trained_here):
+    (node / "longer.yml").write_text(TINY.replace("epochs: 2", "epochs: 5"))
+    folders = outputs(node, "again")
+    values = inputs(node, **{"inputs.variant": "bn", **folders}) | {"inputs.config": node / "longer.yml"}
+    killed_once_saved(written("train")["command"], values)
+    assert not (folders["outputs.run"] / "model.keras").exists()
+    # The next node has the pictures at another place.
+    values["inputs.data"] = (node / "pictures").rename(node / "pictures-again")
+    ended = shell(fill(written("train")["command"], values).replace("--require-gpu", ""), ROOT)
+    values["inputs.data"].rename(node / "pictures")
+    assert ended.returncode == 0, ended.stderr
+    assert "Resumed after step " in ended.stdout
+    assert history(folders["outputs.run"]) == trained_here("--variant=bn", "--epochs=5")
+
+
+@pytest.mark.parametrize("name", ["train", "components/train"])
+def test_job_that_starts_again_after_its_training_ended_has_nothing_to_train(node, name):
+    folders = outputs(node, f"ended-{Path(name).parent.name}")
+    values = inputs(node, **{"inputs.variant": "bn", **folders})
+    run_as_the_service(written(name)["command"], values)
+    model = (folders["outputs.run"] / "model.keras").read_bytes()
+    run_as_the_service(written(name)["command"], values)
+    assert (folders["outputs.run"] / "model.keras").read_bytes() == model
 
 
 def test_job_stops_where_there_is_no_gpu(node):
-    run_dir = mounted(node, "no-gpu")
-    values = inputs(node, **{"inputs.variant": "bn", "outputs.run": run_dir})
+    folders = outputs(node, "no-gpu")
+    values = inputs(node, **{"inputs.variant": "bn", **folders})
     ended = shell(fill(written("train")["command"], values), ROOT)
     assert ended.returncode == 2
     assert ended.stderr.startswith("error: require_gpu needs a GPU")
-    assert list(run_dir.iterdir()) == []
+    assert list(folders["outputs.run"].iterdir()) == []
 
 
 def test_steps_of_the_pipeline_run_in_order(node, trained_here):
@@ -170,6 +212,7 @@ def test_steps_of_the_pipeline_run_in_order(node, trained_here):
         known |= {f"parent.jobs.{name}.outputs.run": mounted(node, name)} if "run" in step["outputs"] else {}
         values = {f"inputs.{key}": fill(value, known) for key, value in step["inputs"].items()}
         values["outputs.run"] = known.get(f"parent.jobs.{name}.outputs.run")
+        values["outputs.checkpoints"] = mounted(node, f"{name}-checkpoints")
         values["outputs.report"] = known["parent.outputs.report"]
         run_as_the_service(component["command"], values)
         known["parent.inputs.data"].rename(node / "pictures")

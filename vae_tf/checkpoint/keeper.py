@@ -26,6 +26,7 @@ class Keeper(keras.callbacks.Callback):
         store: Where to; `None` on a worker that saves nothing.
         interruption: The signals.
         describe: Returns what else to save.
+        any_worker: Tells whether a truth holds on any worker. All ask at every call, so that all stop at the same step.
         every: Steps, counted from the beginning of the run, after which to save.
         minutes: After which to save; `None` for never.
     """
@@ -36,6 +37,7 @@ class Keeper(keras.callbacks.Callback):
         store: Store | None,
         interruption: Interruption,
         describe: Callable[[], dict[str, Any]],
+        any_worker: Callable[[bool], bool] = bool,
         *,
         every: int | None = None,
         minutes: float | None = None,
@@ -45,6 +47,7 @@ class Keeper(keras.callbacks.Callback):
         self._store = store
         self._interruption = interruption
         self._describe = describe
+        self._any_worker = any_worker
         self._every = every
         self._seconds = None if minutes is None else SECONDS_PER_MINUTE * minutes
         self._saved: tuple[int, Arrays] | None = None
@@ -74,9 +77,11 @@ class Keeper(keras.callbacks.Callback):
         steps_per_epoch = self.params["steps"]
         step = self._epoch * steps_per_epoch + batch + 1
         is_due = batch + 1 == steps_per_epoch or (self._every is not None and step % self._every == 0)
-        if is_due or self._interruption.is_requested or self._is_late():
+        is_to_stop = self._any_worker(self._interruption.is_requested)
+        if is_due or is_to_stop or self._is_late():
             self._save(step)
-        self._interruption.check()
+        if is_to_stop:
+            raise self._interruption.stop
 
     def roll_back(self) -> int | None:
         """Brings back the weights and the optimizer as they were saved last, and returns after which step."""

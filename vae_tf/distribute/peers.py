@@ -198,10 +198,13 @@ def met(cluster: Cluster | None, timeout: float) -> Iterator[Peers | None]:
     try:
         peers.meet(timeout)
         yield peers
+    except Interrupted:  # all workers stop at the same step
+        peers.leave()
+        raise
     except BaseException as error:
         if type(error).__module__.startswith("tensorflow"):
             peers._await_verdict()  # its error can be that another worker is gone, which is told better there
-        reason = INTERRUPTED if isinstance(error, (KeyboardInterrupt, Interrupted)) else str(error)
+        reason = INTERRUPTED if isinstance(error, KeyboardInterrupt) else str(error)
         peers.leave(textwrap.shorten(reason, LONGEST_REASON) or type(error).__name__)
         raise
     peers.leave()

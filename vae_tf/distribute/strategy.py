@@ -89,6 +89,31 @@ def check_shares(strategy: tf.distribute.Strategy, config: RunConfig, num_train:
         )
 
 
+def are_several_workers(strategy: tf.distribute.Strategy) -> bool:
+    """Returns whether the strategy spans several processes."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def any_worker(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
+    """Returns a function that tells whether something holds on any worker; all call it at the same place.
+
+    Args:
+        strategy: What the workers compute with.
+    """
+    if not are_several_workers(strategy):
+        return bool
+
+    @tf.function(autograph=False)
+    def total(value: tf.Tensor) -> tf.Tensor:
+        def of_replica(value: tf.Tensor) -> tf.Tensor:
+            context = tf.distribute.get_replica_context()
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(value))  # one that has a device
+
+        return strategy.run(of_replica, (value,))
+
+    return lambda value: float(strategy.experimental_local_results(total(tf.constant(float(value))))[0]) > 0
+
+
 def from_chief(
     strategy: tf.distribute.Strategy, arrays: dict[str, np.ndarray] | None, like: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
@@ -99,7 +124,7 @@ def from_chief(
         arrays: By name; `None` on all workers but the chief.
         like: Arrays of the same names, shapes and dtypes.
     """
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+    if not are_several_workers(strategy):
         assert arrays is not None
         return arrays
 
