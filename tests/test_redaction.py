@@ -11,7 +11,7 @@ from vae_tf.config import Config, RunConfig
 from vae_tf.errors import InputError
 from vae_tf.redaction import redacted
 
-SECRET = "Zq7/x+Yw==9pLm"  # as base64: with what URLs must quote
+VALUE = "Zq7/x+Yw==9pLm"  # as base64: with what URLs must quote
 
 
 @pytest.mark.parametrize(
@@ -23,8 +23,8 @@ SECRET = "Zq7/x+Yw==9pLm"  # as base64: with what URLs must quote
     ],
 )
 def test_the_value_of_a_credential_like_variable_is_left_out(name, monkeypatch):
-    monkeypatch.setenv(name, SECRET)
-    assert redacted(f"before {SECRET}, after") == "before [redacted], after"
+    monkeypatch.setenv(name, VALUE)
+    assert redacted(f"before {VALUE}, after") == "before [redacted], after"
 
 
 @pytest.mark.parametrize("name", ["HOME_OF_DATA", "PWD", "SASSAFRAS", "DISK"])
@@ -39,7 +39,7 @@ def test_a_short_value_stays(monkeypatch):
 
 
 def test_a_value_is_found_as_a_url_quotes_it(monkeypatch):
-    monkeypatch.setenv("THE_TOKEN", SECRET)
+    monkeypatch.setenv("THE_TOKEN", VALUE)
     assert redacted("/c?t=Zq7%2Fx%2BYw%3D%3D9pLm&n=1") == "/c?t=[redacted]&n=1"
 
 
@@ -61,7 +61,7 @@ def test_of_two_values_that_begin_alike_no_end_is_left_over(monkeypatch):
         ("https://user:p@ss@host:5000/x", "https://[redacted]@host:5000/x"),
         ("/here/https:/user:pass@host/x", "/here/https:/[redacted]@host/x"),
         ("AccountName=n;AccountKey=aB+/3==;EndpointSuffix=s", "AccountName=n;AccountKey=[redacted];EndpointSuffix=s"),
-        ('password="open sesame"', 'password="[redacted] sesame"'),
+        ('signature="open sesame"', 'signature="[redacted] sesame"'),
         ("client_secret=abc&grant=x", "client_secret=[redacted]&grant=x"),
     ],
 )
@@ -97,8 +97,8 @@ def test_a_message_holds_no_secret(monkeypatch):
 
 
 def test_a_resolved_config_holds_no_secret_and_can_be_read(monkeypatch, tmp_path):
-    monkeypatch.setenv("THE_TOKEN", SECRET)
-    config = RunConfig(dataset="npz", data_dir=str(tmp_path / f"c?sv=1&sig={SECRET}.npz")).resolved((8, 8, 1))
+    monkeypatch.setenv("THE_TOKEN", VALUE)
+    config = RunConfig(dataset="npz", data_dir=str(tmp_path / f"c?sv=1&sig={VALUE}.npz")).resolved((8, 8, 1))
     (tmp_path / "config.yml").write_text(config.to_yaml())
     assert config.data_dir == str(tmp_path / "c?[redacted]")
     assert RunConfig.from_yaml(tmp_path / "config.yml") == config
@@ -125,12 +125,12 @@ class Options(Config):
 
 
 def test_what_a_command_prints_holds_no_secret(monkeypatch, capsys):
-    monkeypatch.setenv("THE_TOKEN", SECRET)
+    monkeypatch.setenv("THE_TOKEN", VALUE)
     monkeypatch.setattr(sys, "argv", ["command"])
 
     def main(options):
-        print(f"out {SECRET}", flush=True)
-        print(f"err {SECRET}", file=sys.stderr)
+        print(f"out {VALUE}", flush=True)
+        print(f"err {VALUE}", file=sys.stderr)
 
     cli.run(main, Options, "command")
     assert capsys.readouterr() == ("out [redacted]\n", "err [redacted]\n")

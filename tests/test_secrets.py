@@ -36,7 +36,8 @@ def left_behind(tmp_path_factory):
     trained = command(folder, f"train {options} --run-dir runs/x --track")
     evaluated = command(folder, f"evaluate --run runs/x --data-dir {data} --nll-images 4 --nll-samples 5")
     moved = command(folder, "evaluate --run runs/x")
-    return SimpleNamespace(folder=folder, trained=trained, evaluated=evaluated, moved=moved)
+    missing = command(folder, f"train --dataset npz --data-dir {data}.missing")
+    return SimpleNamespace(folder=folder, trained=trained, evaluated=evaluated, moved=moved, missing=missing)
 
 
 def command(folder, words):
@@ -75,7 +76,7 @@ def test_no_file_holds_a_secret(left_behind, secret):
 
 @pytest.mark.parametrize("secret", SECRETS)
 def test_nothing_printed_holds_a_secret(left_behind, secret):
-    printed = (left_behind.trained, left_behind.evaluated, left_behind.moved)
+    printed = (left_behind.trained, left_behind.evaluated, left_behind.moved, left_behind.missing)
     assert [text for ended in printed for text in (ended.stdout, ended.stderr) if secret in text] == []
 
 
@@ -84,9 +85,11 @@ def test_the_config_says_where_something_was_left_out(left_behind):
     assert config.data_dir == f"{left_behind.folder}/data/[redacted]/https:/x.blob.core.windows.net/c?[redacted]"
 
 
-def test_without_the_place_named_again_the_line_says_what_is_missing(left_behind):
-    assert left_behind.moved.returncode == 2
-    [line] = left_behind.moved.stderr.splitlines()
+@pytest.mark.parametrize("refused", ["moved", "missing"])
+def test_data_that_is_not_found_is_one_line_without_its_secrets(left_behind, refused):
+    ended = getattr(left_behind, refused)
+    assert ended.returncode == 2
+    [line] = ended.stderr.splitlines()
     assert line.startswith("error: data_dir must ")
     assert "[redacted]" in line
 
