@@ -8,12 +8,14 @@ import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import mlflow
 import numpy as np
 import pytest
 
 import vae_tf
-from vae_tf import tracking
+from vae_tf import compare, tracking
 from vae_tf.config import RunConfig
+from vae_tf.rundir import RunDir
 from vae_tf.tracking import Tracker
 
 ROOT = Path(vae_tf.__file__).resolve().parents[1]
@@ -29,15 +31,19 @@ def left_behind(tmp_path_factory):
     """What training with tracking and evaluating print, and the folder they work in, with data at a telling place."""
     folder = tmp_path_factory.mktemp("secrets")
     data = folder / "data" / TOKEN / SIGNED / "tiny.npz"
-    data.parent.mkdir(parents=True)
-    pictures = np.random.default_rng(0).integers(0, 256, (120, 8, 8), dtype=np.uint8)
-    np.savez(data, x_train=pictures[:60], x_test=pictures[60:])
+    write_pictures(data)
     options = f"--dataset npz --data-dir {data} --arch dense --hidden-sizes 6 --latent-dim 2 --epochs 2"
     trained = command(folder, f"train {options} --run-dir runs/x --track")
     evaluated = command(folder, f"evaluate --run runs/x --data-dir {data} --nll-images 4 --nll-samples 5")
     moved = command(folder, "evaluate --run runs/x")
     missing = command(folder, f"train --dataset npz --data-dir {data}.missing")
     return SimpleNamespace(folder=folder, trained=trained, evaluated=evaluated, moved=moved, missing=missing)
+
+
+def write_pictures(path):
+    path.parent.mkdir(parents=True)
+    pictures = np.random.default_rng(0).integers(0, 256, (120, 8, 8), dtype=np.uint8)
+    np.savez(path, x_train=pictures[:60], x_test=pictures[60:])
 
 
 def command(folder, words):
@@ -114,7 +120,7 @@ def test_what_mlflow_raises_is_cut_after_its_secrets_are_left_out(monkeypatch, t
         raise ConnectionError("x" * 90 + TOKEN)
 
     monkeypatch.setenv("STORAGE_ACCESS_TOKEN", TOKEN)
-    monkeypatch.setattr("mlflow.MlflowClient", refuse)
+    monkeypatch.setattr(mlflow, "MlflowClient", refuse)
     with Tracker(RunConfig(), tmp_path, on=True):
         pass
     warning = capsys.readouterr().err
@@ -129,3 +135,16 @@ def test_a_run_that_is_tracked_is_not_named_by_a_secret(monkeypatch, tmp_path):
     with Tracker(RunConfig(), Path("runs", f"x-{TOKEN}"), on=True):
         pass
     assert TOKEN.encode() not in (tmp_path / "mlflow.db").read_bytes()
+
+
+def test_a_run_that_compare_trains_finds_its_data_again(monkeypatch, tmp_path):
+    def train(config, path, *, overwrite):
+        RunDir.create(path, overwrite=overwrite).write_config(config.resolved((8, 8, 1)))
+
+    data = tmp_path / TOKEN / "tiny.npz"
+    write_pictures(data)
+    monkeypatch.setenv("STORAGE_ACCESS_TOKEN", TOKEN)
+    monkeypatch.setattr(compare, "run_training", train)
+    [run] = compare.train_missing({"one": RunConfig(dataset="npz", data_dir=str(data))}, tmp_path / "out")
+    assert run.read_config().data_dir == str(data)
+    assert TOKEN not in (run.path / "config.yml").read_text()
