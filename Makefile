@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # Further options for `make train`, as ARGS="--epochs 1 --arch dense".
 ARGS ?=
 
-.PHONY: train test lint lock clean
+.PHONY: train test lint lock audit clean
 
 train: $(VENV)/.installed
 	$(BIN)/python -m vae_tf.train --variant bn $(ARGS)
@@ -45,6 +45,14 @@ lock: $(VENV)/.installed-dev
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
 		--python-version 3.11 --constraint requirements-dev.lock pyproject.toml --output-file requirements.lock
 	$(BIN)/python scripts/make_conda_file.py
+
+# Are there advisories of a version that is locked? (The development lock holds all of the other.) Strict, as otherwise
+# what the service does not answer about passes as harmless.
+audit: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv tool run --quiet pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements-dev.lock \
+		|| { echo "make audit: not clean. Either the packages above have advisories: raise their versions with make lock;"; \
+		echo "or an ERROR says that a package could not be looked up: nothing is known then; try again where pypi.org answers."; exit 1; } >&2
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

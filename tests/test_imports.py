@@ -11,6 +11,7 @@ import vae_tf
 
 PACKAGE = Path(vae_tf.__file__).parent
 ORDER = (
+    "redaction",
     "errors",
     "registry",
     "config",

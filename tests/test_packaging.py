@@ -52,6 +52,16 @@ def test_lock_pins_exact_versions_with_hashes_and_names_no_index(lock):
     assert [line for line in lines if "://" in line or "index" in line] == []
 
 
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_pin_of_a_lock_has_a_hash_and_nothing_else_is_there(lock):
+    text = (ROOT / lock).read_text(encoding="utf-8")
+    pins = re.findall(
+        r"^\S+==\S.* \\\n(?:    --hash=sha256:[0-9a-f]{64} \\\n)*    --hash=sha256:[0-9a-f]{64}\n", text, re.M
+    )
+    comments = re.findall(r"^#.*\n", text, re.MULTILINE)
+    assert sum(map(len, (*pins, *comments))) == len(text)
+
+
 def test_development_lock_extends_the_other():
     pins = [set(re.findall(r"^(\S+==\S+)", (ROOT / lock).read_text(), re.MULTILINE)) for lock in LOCKS]
     assert pins[0] < pins[1]

@@ -123,7 +123,13 @@ def test_python_blocks_run_as_they_stand(workplace):
 
 
 @pytest.mark.parametrize(
-    ("target", "expected"), [("train", "-m vae_tf.train --variant bn"), ("test", "-m pytest"), ("lint", "ruff check")]
+    ("target", "expected"),
+    [
+        ("train", "-m vae_tf.train --variant bn"),
+        ("test", "-m pytest"),
+        ("lint", "ruff check"),
+        ("audit", "pip-audit --strict"),
+    ],
 )
 def test_make_targets_say_what_they_will_do(target, expected):
     plan = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -7,15 +7,16 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, TypeVar, get_origin
+from typing import Any, TextIO, TypeVar, cast, get_origin
 
 from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict, SettingsError
 
 from vae_tf import registry
 from vae_tf.config import Config, read_yaml
 from vae_tf.errors import InputError, Interrupted
+from vae_tf.redaction import redacted
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -104,6 +105,28 @@ def _explained(message: str, options: type[Config]) -> str:
     return f"Unknown option '{word}'{hint.replace('mean ', 'mean --')}"
 
 
+class _Redacting:
+    """A stream that leaves secrets out of what is written to it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(redacted(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def _secrets_left_out() -> Iterator[None]:
+    """Nothing that Python prints meanwhile, in this package or another, holds a secret that is known."""
+    stdout, stderr = (cast(TextIO, _Redacting(stream)) for stream in (sys.stdout, sys.stderr))
+    with redirect_stdout(stdout), redirect_stderr(stderr):
+        yield
+
+
+@_secrets_left_out()
 def run(main: Callable[[OptionsT], None], options: type[OptionsT], command: str) -> None:
     """Parses `sys.argv`, calls `main(options)`, and ends the process with the right status.
 

@@ -12,6 +12,7 @@ from vae_tf import cli
 from vae_tf.config import RunConfig, Seed, UserPath, Variant
 from vae_tf.errors import InputError
 from vae_tf.evaluate import EvaluateSettings, evaluate_run
+from vae_tf.redaction import redacted
 from vae_tf.registry import TOY_DATASETS
 from vae_tf.rundir import RunDir, replacing
 from vae_tf.train import run_training
@@ -90,7 +91,7 @@ def train_missing(trainings: Mapping[str, RunConfig], folder: Path) -> list[RunD
         if not (path.exists() and RunDir.open(path).is_finished):
             print(f"Training {number} of {len(trainings)}: {config.variant}, seed {config.seed}")
             run_training(config, path)
-        runs.append(RunDir.open(path))
+        runs.append(RunDir.open(path, config.data_dir))  # config.yml is silent of a secret in it
     return runs
 
 
@@ -163,10 +164,11 @@ def write(comparison: "Comparison", out: Path) -> dict[str, Path]:
     table = shown.score_table(comparison)
     labels = " against ".join(group.label for group in comparison.groups)
     page = report.page(labels, shown.lead(comparison), shown.sections(comparison))
+    markdown = f"{table.markdown()}\n{' '.join(shown.how_to_read(comparison))}\n"
     texts = {
         "Report": ("report.html", page),
-        "Markdown table": ("compare.md", f"{table.markdown()}\n{' '.join(shown.how_to_read(comparison))}\n"),
-        "Numbers": ("compare.json", json.dumps(shown.as_json(comparison), indent=2) + "\n"),
+        "Markdown table": ("compare.md", redacted(markdown)),
+        "Numbers": ("compare.json", redacted(json.dumps(shown.as_json(comparison), indent=2)) + "\n"),
     }
     figures = {
         "Samples": ("samples.png", shown.samples_figure(comparison)),

@@ -25,6 +25,7 @@ from pydantic import (
 
 from vae_tf import registry
 from vae_tf.errors import InputError
+from vae_tf.redaction import redacted
 
 SMALLEST_SIDE = 8
 LARGEST_SIDE = 4096
@@ -307,6 +308,9 @@ class RunConfig(DataConfig, ModelConfig):
     def resolved(self, example_shape: tuple[int, ...]) -> Self:
         """Returns the config with every default that depends on the data or on another key spelled out.
 
+        It is the one to keep: a secret in `data_dir`, the only free text, is left out, and `--data-dir` names the
+        place again.
+
         Args:
             example_shape: `(height, width, channels)` or `(features,)` that the pipeline delivers.
         """
@@ -315,7 +319,7 @@ class RunConfig(DataConfig, ModelConfig):
             height, width, channels = example_shape
             update |= {"image_size": f"{height}x{width}", "channels": channels}
         if self.data_dir is not None:
-            update["data_dir"] = str(Path(self.data_dir).resolve())
+            update["data_dir"] = redacted(str(Path(self.data_dir).resolve()))
         if self.arch == "dense":
             update["hidden_sizes"] = self.hidden_sizes or DEFAULT_HIDDEN_SIZES
             update["activation"] = self.activation or "relu"
@@ -385,7 +389,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise InputError(f"config must be a YAML mapping of keys to values. Received: {path} ({values!r:.60})")
+        raise InputError(
+            f"config must be a YAML mapping of keys to values. Received: {path} ({redacted(repr(values)):.60})"
+        )
     return {str(key): value for key, value in values.items()}
 
 

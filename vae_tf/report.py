@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
 from vae_tf import plots
+from vae_tf.redaction import redacted
 
 
 class Picture(NamedTuple):
@@ -73,14 +74,21 @@ def picture(figure: Figure, alt: str, caption: str = "", *, wide: bool = False) 
 
 
 def page(title: str, lead: str, sections: Sequence[Section]) -> str:
-    """Returns the page.
+    """Returns the page, with what is secret left out of its texts.
 
     Args:
         title: Its heading.
         lead: The sentences below.
         sections: The rest.
     """
-    environment = Environment(loader=PackageLoader("vae_tf", ""), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=PackageLoader("vae_tf", ""),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: type(value)(redacted(value)) if isinstance(value, str) else value,
+    )
+    environment.filters["redacted"] = redacted  # for a text that is cut up before it is put in
     environment.filters["base64"] = lambda content: base64.b64encode(content).decode("ascii")
     return environment.get_template("report.html.j2").render(title=title, lead=lead, sections=sections)
 

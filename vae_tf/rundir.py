@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from vae_tf import plots
 from vae_tf.config import DatasetSpec, RunConfig
 from vae_tf.errors import InputError
+from vae_tf.redaction import redacted
 from vae_tf.registry import TOY_DATASETS
 
 if TYPE_CHECKING:
@@ -336,7 +337,9 @@ class RunDir:
             return keras.saving.load_model(path, safe_mode=True)
         except Exception as error:  # Keras raises whatever the zip, json and h5 readers raise
             # Keras calls a file that is no zip one that is not there.
-            reason = " ".join(str(error).split())[:120] if is_zipfile(path) else "it is cut off, or another file"
+            reason = (
+                " ".join(redacted(str(error)).split())[:120] if is_zipfile(path) else "it is cut off, or another file"
+            )
             raise InputError(f"{path} must be an undamaged model of this package ({reason})") from error
 
     def _save(self, figure: Figure, name: Path) -> Path:

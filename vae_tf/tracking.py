@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from vae_tf.config import RunConfig
 from vae_tf.errors import InputError, Interrupted
+from vae_tf.redaction import redacted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -139,7 +140,8 @@ class Tracker:
         client = MlflowClient()
         given = os.environ.get(RUN_ID)
         known = given or self._begun_id
-        run = client.get_run(known) if known else client.create_run(_experiment(client), run_name=self._run_dir.name)
+        name = redacted(self._run_dir.name)
+        run = client.get_run(known) if known else client.create_run(_experiment(client), run_name=name)
         hint = "" if PLACE in os.environ else "; mlflow ui shows it"
         print(f"Tracked MLflow run {run.info.run_name}{hint}", flush=True)
         return _Run(client, run.info.run_id, run.data.params, is_ours=not given)
@@ -175,7 +177,7 @@ class Tracker:
 
     def _warn(self, error: Exception) -> None:
         if not self._failed:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_REASON]
+            reason = " ".join(redacted(f"{type(error).__name__}: {error}").split())[:LONGEST_REASON]
             print(f"warning: tracking fails, training goes on ({reason})", file=sys.stderr, flush=True)
         self._failed = True
 

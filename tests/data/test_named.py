@@ -156,6 +156,15 @@ def test_failed_download_is_one_line_that_names_the_way_out(monkeypatch):
     assert "--data-dir" in message
 
 
+def test_a_failed_download_is_told_without_the_password_of_a_proxy(monkeypatch):
+    def fail():
+        raise Exception(f"{'x' * 130} http://user:open-sesame-{'y' * 30}@proxy")
+
+    monkeypatch.setattr(keras.datasets.mnist, "load_data", fail)
+
+    assert "http://[redacted]@proxy" in error_of(dataset="mnist")
+
+
 def test_download_is_used_where_no_data_dir_is_given(monkeypatch):
     arrays = (numbered(30), np.arange(30) % 10), (numbered(10, first=1000), np.arange(10))
     monkeypatch.setattr(keras.datasets.mnist, "load_data", lambda: arrays)

@@ -31,7 +31,7 @@ def run_workers(addresses, work):
         try:
             with met(Cluster(addresses, index), SECONDS) as peers:
                 return work(peers)
-        except InputError as error:
+        except (InputError, OSError) as error:
             return str(error)
 
     with ThreadPoolExecutor() as pool:
@@ -121,6 +121,15 @@ def test_fault_of_one_worker_is_told_by_all(addresses):
     told = run_workers(addresses, work)
 
     assert told == [f"Worker 1 ({addresses[1]}): data_dir must be readable", "data_dir must be readable", told[0]]
+
+
+def test_what_a_worker_tells_the_others_holds_no_secret(addresses):
+    def work(peers):
+        if peers.cluster.index == 1:
+            raise OSError("no such place: /c?sv=1&sig=abc")
+        peers.agree("data", "same")
+
+    assert run_workers(addresses, work)[0] == f"Worker 1 ({addresses[1]}): no such place: /c?[redacted]"
 
 
 WORKER = """

@@ -14,6 +14,7 @@ from vae_tf.data.sources.idx import read_idx
 from vae_tf.data.sources.stl10 import find_folder, read_folds, read_part, read_pictures, unpack
 from vae_tf.data.sources.toy import draw
 from vae_tf.errors import InputError
+from vae_tf.redaction import redacted
 
 IDX_STEMS = {
     "x_train": "train-images-idx3-ubyte",
@@ -94,7 +95,7 @@ def _download_in_one_line(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # keras raises a bare Exception where the download fails
-        reason = " ".join(str(error).split())[:160]
+        reason = " ".join(redacted(str(error)).split())[:160]
         raise InputError(
             f"{name} could not be downloaded ({reason}); name a folder that holds it with --data-dir"
         ) from None

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 
 from vae_tf.distribute.cluster import Cluster
 from vae_tf.errors import InputError, Interrupted
+from vae_tf.redaction import redacted
 
 WELCOME = "welcome"
 GO = "go"
@@ -204,7 +205,7 @@ def met(cluster: Cluster | None, timeout: float) -> Iterator[Peers | None]:
     except BaseException as error:
         if type(error).__module__.startswith("tensorflow"):
             peers._await_verdict()  # its error can be that another worker is gone, which is told better there
-        reason = INTERRUPTED if isinstance(error, KeyboardInterrupt) else str(error)
+        reason = INTERRUPTED if isinstance(error, KeyboardInterrupt) else redacted(str(error))
         peers.leave(textwrap.shorten(reason, LONGEST_REASON) or type(error).__name__)
         raise
     peers.leave()

@@ -1,0 +1,46 @@
+"""The table of dependencies is what pyproject.toml names, and what the packages say of themselves."""
+
+import re
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROWS = [
+    tuple(cell.strip() for cell in line.strip("|").split("|"))
+    for line in (ROOT / "docs" / "DEPENDENCIES.md").read_text(encoding="utf-8").splitlines()
+    if line.startswith("|")
+][2:]
+
+
+def named():
+    """(package, range, extra) of every dependency but the package itself."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    by_extra = {"": project["dependencies"], **project["optional-dependencies"]}
+    split = [(*re.match(r"([\w.-]+)(.*)", text).groups(), extra) for extra, texts in by_extra.items() for text in texts]
+    return [row for row in split if row[0] != project["name"]]
+
+
+def stated_licence(package):
+    """The newest of the three ways in which a package can state its licence."""
+    about = metadata.metadata(package)
+    if about["License-Expression"]:
+        return about["License-Expression"]
+    classifiers = [name.rpartition(" :: ")[2] for name in about.get_all("Classifier") if name.startswith("License")]
+    return " AND ".join(classifiers) or about["License"]
+
+
+def test_the_table_names_what_pyproject_names():
+    assert sorted(row[:3] for row in ROWS) == sorted(named())
+
+
+# Those of bench are in no lock, and each wheel of torch has another list.
+@pytest.mark.parametrize(("package", "licence"), [(row[0], row[3]) for row in ROWS if row[2] != "bench"])
+def test_the_licence_is_the_one_that_the_package_states(package, licence):
+    assert stated_licence(package) == licence
+
+
+def test_every_row_says_what_for():
+    assert [row[0] for row in ROWS if len(row) != 5 or not row[3] or not row[4]] == []

@@ -1,0 +1,90 @@
+"""No key, password or token is in the tree, as detect-secrets looks for them, in what git keeps."""
+
+import secrets
+import shutil
+import subprocess
+import warnings
+from pathlib import Path
+
+import pytest
+from detect_secrets import SecretsCollection
+from detect_secrets.settings import default_settings
+
+ROOT = Path(__file__).parents[1]
+# What a source archive may hold beside the sources, once something ran in it: .gitignore.
+MADE = (".venv", "build", "runs", "mlruns", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache")
+# (file, what it is taken for, how it begins): what it is.
+ALLOWED = {
+    ("docs/results/embedded_conv/metrics_bn_seed0.json", "Hex High Entropy String", "8ee0ec02"): "hash of the pictures",
+    ("docs/results/embedded_conv/metrics_plain_seed0.json", "Hex High Entropy String", "8ee0ec02"): "the same pictures",
+    ("tests/azure_check/test_rules.py", "Private Key", "BEGIN RS"): "the first line of a key, without one",
+    ("tests/test_train.py", "GitHub Token", "ghs"): "the name of a test: beta wei-ghs the KL",
+    ("vae_tf/data/named.py", "Hex High Entropy String", "91f7769d"): "the MD5 sum that the authors of STL-10 publish",
+}
+
+
+def files(root):
+    """The files that git keeps or would add, by their paths below `root`; without git, all that are not made."""
+    asked = ["git", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    except (FileNotFoundError, subprocess.CalledProcessError) as error:
+        warnings.warn(f"git does not list the files, every file is scanned: {error}", stacklevel=2)
+        found = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
+        return [str(path) for path in found if not {*MADE, ".git"} & set(path.parts)]
+    return [name for name in listed.split("\0") if name and (root / name).is_file()]
+
+
+def found(root):
+    """What looks like a secret: file, kind, the first characters."""
+    collection = SecretsCollection(root=str(root))
+    with default_settings():
+        for name in files(root):
+            collection.scan_file(name)
+    return {(name, secret.type, secret.secret_value[:8]) for name, secret in collection}
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A copy of some of the sources, in a git repository of its own."""
+    shutil.copytree(ROOT / "vae_tf" / "data", tmp_path / "data", ignore=shutil.ignore_patterns("__pycache__"))
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    return tmp_path
+
+
+def test_the_tree_holds_no_key_but_what_is_known_to_be_none():
+    assert found(ROOT) == set(ALLOWED)
+
+
+def planted_account_key():
+    return f'CONNECTION = "AccountName=x;AccountKey={secrets.token_hex(43)}aA==;EndpointSuffix=core.windows.net"\n'
+
+
+PLANTED = {
+    "Azure Storage Account access key": planted_account_key,
+    "AWS Access Key": lambda: "AKIA" + "Q3" * 8 + "\n",
+    "GitHub Token": lambda: "ghp" + "_" + secrets.token_hex(18) + "\n",
+    "Secret Keyword": lambda: f'password = "{secrets.token_hex(8)}"\n',
+    "Basic Auth Credentials": lambda: f"https://user:{secrets.token_hex(8)}" + "@host/x\n",
+    "Private Key": lambda: "-----BEGIN " + "RSA PRIVATE KEY-----\n",
+}
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+def test_a_planted_key_is_found(kind, tree):
+    before = found(tree)
+    (tree / "data" / "settings.py").write_text(PLANTED[kind]())
+    assert kind in {what for name, what, _ in found(tree) - before if name == "data/settings.py"}
+
+
+def test_without_git_every_file_is_scanned_and_it_says_so(tree):
+    shutil.rmtree(tree / ".git")
+    (tree / "data" / "settings.py").write_text(PLANTED["GitHub Token"]())
+    with pytest.warns(UserWarning, match="git does not list the files"):
+        assert "data/settings.py" in {name for name, _, _ in found(tree)}
+
+
+def test_what_git_ignores_is_not_scanned(tree):
+    (tree / ".gitignore").write_text(".env\n")
+    (tree / ".env").write_text(PLANTED["GitHub Token"]())
+    assert ".env" not in files(tree)

@@ -1,0 +1,150 @@
+"""Secrets are planted where a run could pick them up, and looked for in everything that it leaves behind."""
+
+import os
+import socket
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import mlflow
+import numpy as np
+import pytest
+
+import vae_tf
+from vae_tf import compare, tracking
+from vae_tf.config import RunConfig
+from vae_tf.rundir import RunDir
+from vae_tf.tracking import Tracker
+
+ROOT = Path(vae_tf.__file__).resolve().parents[1]
+# Not in one piece, so that the scanner of the tree does not take them for real ones.
+TOKEN, SIGNATURE, PASSWORD = ("-".join(("planted", what, "f3Kq9ZtX2b")) for what in ("token", "signature", "password"))
+SECRETS = (TOKEN, SIGNATURE, PASSWORD)
+SIGNED = f"https://x.blob.core.windows.net/c?sv=2024-01-01&sp=rl&sig={SIGNATURE}"
+ENVIRONMENT = {"AZURE_CLIENT_SECRET": PASSWORD, "STORAGE_ACCESS_TOKEN": TOKEN}
+
+
+@pytest.fixture(scope="module")
+def left_behind(tmp_path_factory):
+    """What training with tracking and evaluating print, and the folder they work in, with data at a telling place."""
+    folder = tmp_path_factory.mktemp("secrets")
+    data = folder / "data" / TOKEN / SIGNED / "tiny.npz"
+    write_pictures(data)
+    options = f"--dataset npz --data-dir {data} --arch dense --hidden-sizes 6 --latent-dim 2 --epochs 2"
+    trained = command(folder, f"train {options} --run-dir runs/x --track")
+    evaluated = command(folder, f"evaluate --run runs/x --data-dir {data} --nll-images 4 --nll-samples 5")
+    moved = command(folder, "evaluate --run runs/x")
+    missing = command(folder, f"train --dataset npz --data-dir {data}.missing")
+    return SimpleNamespace(folder=folder, trained=trained, evaluated=evaluated, moved=moved, missing=missing)
+
+
+def write_pictures(path):
+    path.parent.mkdir(parents=True)
+    pictures = np.random.default_rng(0).integers(0, 256, (120, 8, 8), dtype=np.uint8)
+    np.savez(path, x_train=pictures[:60], x_test=pictures[60:])
+
+
+def command(folder, words):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    return subprocess.run(
+        [sys.executable, "-m", *f"vae_tf.{words}".split()],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**kept, **ENVIRONMENT, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "cache")},
+    )
+
+
+def texts(path):
+    """The bytes of a file, and of the files in it."""
+    yield path.read_bytes()
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            yield from map(archive.read, archive.namelist())
+
+
+def test_the_commands_do_what_they_do_without_secrets(left_behind):
+    assert (left_behind.trained.returncode, left_behind.trained.stderr) == (0, "")
+    assert left_behind.evaluated.returncode == 0
+    files = {path.name for path in left_behind.folder.rglob("*")}
+    assert {"config.yml", "history.csv", "model.keras", "metrics.json", "report.html", "mlflow.db"} <= files
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_no_file_holds_a_secret(left_behind, secret):
+    files = [path for path in left_behind.folder.rglob("*") if path.is_file() and "data" not in path.parts]
+    assert len(files) > 10
+    holding = [path for path in files if any(secret.encode() in text for text in texts(path)) or secret in str(path)]
+    assert holding == []
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_nothing_printed_holds_a_secret(left_behind, secret):
+    printed = (left_behind.trained, left_behind.evaluated, left_behind.moved, left_behind.missing)
+    assert [text for ended in printed for text in (ended.stdout, ended.stderr) if secret in text] == []
+
+
+def test_the_config_says_where_something_was_left_out(left_behind):
+    config = RunConfig.from_yaml(left_behind.folder / "runs" / "x" / "config.yml")
+    assert config.data_dir == f"{left_behind.folder}/data/[redacted]/https:/x.blob.core.windows.net/c?[redacted]"
+
+
+@pytest.mark.parametrize("refused", ["moved", "missing"])
+def test_data_that_is_not_found_is_one_line_without_its_secrets(left_behind, refused):
+    ended = getattr(left_behind, refused)
+    assert ended.returncode == 2
+    [line] = ended.stderr.splitlines()
+    assert line.startswith("error: data_dir must ")
+    assert "[redacted]" in line
+
+
+@pytest.mark.parametrize(
+    "place", [f"http://user:{PASSWORD}@127.0.0.1:PORT", f"http://127.0.0.1:PORT/a?sv=1&sig={SIGNATURE}"]
+)
+def test_a_warning_of_tracking_holds_no_secret(place, monkeypatch, tmp_path, capsys):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # taken, and never listened on
+        monkeypatch.setenv(tracking.PLACE, place.replace("PORT", str(closed.getsockname()[1])))
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        with Tracker(RunConfig(), tmp_path, on=True):
+            pass
+    warning = capsys.readouterr().err
+    assert warning.startswith("warning: tracking fails, training goes on (")
+    assert not any(secret in warning for secret in SECRETS)
+
+
+def test_what_mlflow_raises_is_cut_after_its_secrets_are_left_out(monkeypatch, tmp_path, capsys):
+    def refuse():
+        raise ConnectionError("x" * 90 + TOKEN)
+
+    monkeypatch.setenv("STORAGE_ACCESS_TOKEN", TOKEN)
+    monkeypatch.setattr(mlflow, "MlflowClient", refuse)
+    with Tracker(RunConfig(), tmp_path, on=True):
+        pass
+    warning = capsys.readouterr().err
+    assert "x[redacted]" in warning
+    assert TOKEN[:7] not in warning
+
+
+def test_a_run_that_is_tracked_is_not_named_by_a_secret(monkeypatch, tmp_path):
+    monkeypatch.setenv("STORAGE_ACCESS_TOKEN", TOKEN)
+    monkeypatch.setenv(tracking.PLACE, f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    with Tracker(RunConfig(), Path("runs", f"x-{TOKEN}"), on=True):
+        pass
+    assert TOKEN.encode() not in (tmp_path / "mlflow.db").read_bytes()
+
+
+def test_a_run_that_compare_trains_finds_its_data_again(monkeypatch, tmp_path):
+    def train(config, path):
+        RunDir.create(path, overwrite=False).write_config(config.resolved((8, 8, 1)))
+
+    data = tmp_path / TOKEN / "tiny.npz"
+    write_pictures(data)
+    monkeypatch.setenv("STORAGE_ACCESS_TOKEN", TOKEN)
+    monkeypatch.setattr(compare, "run_training", train)
+    [run] = compare.train_missing({"one": RunConfig(dataset="npz", data_dir=str(data))}, tmp_path / "out")
+    assert run.read_config().data_dir == str(data)
+    assert TOKEN not in (run.path / "config.yml").read_text()
