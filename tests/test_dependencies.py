@@ -26,10 +26,10 @@ def named():
 def stated_licence(package):
     """The newest of the three ways in which a package can state its licence."""
     about = metadata.metadata(package)
-    if about["License-Expression"]:
-        return about["License-Expression"]
+    if expression := about.get("License-Expression"):
+        return expression
     classifiers = [name.rpartition(" :: ")[2] for name in about.get_all("Classifier") if name.startswith("License")]
-    return " AND ".join(classifiers) or about["License"]
+    return " AND ".join(classifiers) or about.get("License")
 
 
 def test_the_table_names_what_pyproject_names():
