@@ -1,6 +1,7 @@
 """What the commands share: options from typed configs, one-line errors, exit codes, a quiet TensorFlow."""
 
 import argparse
+import io
 import os
 import re
 import sys
@@ -112,6 +113,8 @@ def run(main: Callable[[OptionsT], None], options: type[OptionsT], command: str)
     """
     # Pillow warns of odd metadata in pictures that open all the same; those that do not are named elsewhere.
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # for names that the terminal's encoding does not have
     try:
         main(parse(options, command, sys.argv[1:]))
     except InputError as error:
