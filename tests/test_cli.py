@@ -1,5 +1,6 @@
 """The command line: where options come from, what mistakes look like, how the process ends."""
 
+import io
 import os
 import subprocess
 import sys
@@ -330,3 +331,14 @@ def test_a_reader_of_the_pipe_that_has_gone_ends_the_command_quietly():
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 141
+
+
+def test_what_the_terminal_can_not_show_is_printed_as_its_escapes(monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+
+    cli.run(lambda _: print("größe \udcff"), TrainOptions, COMMAND)
+
+    terminal.flush()
+    assert terminal.buffer.getvalue() == b"gr\\xf6\\xdfe \\udcff\n"

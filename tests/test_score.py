@@ -1,6 +1,7 @@
 """The score command: a table and a picture of what does not belong."""
 
 import csv
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from vae_tf.metrics.anomaly import likelihood_regret, mahalanobis
 from vae_tf.metrics.elbo import elbo_per_image
 from vae_tf.model.build import build_from_config
 from vae_tf.rundir import RunDir
-from vae_tf.score import COMMAND, ScoreOptions, main
+from vae_tf.score import COMMAND, ScoreOptions, _write_table, main
 from vae_tf.train import run_training
 
 SIDE = 12
@@ -258,3 +259,13 @@ def test_scoring_leaves_the_run_as_it_is(table, place):
     before = {path: path.read_bytes() for path in Path(place / "run").rglob("*") if path.is_file()}
     table()
     assert {path: path.read_bytes() for path in Path(place / "run").rglob("*") if path.is_file()} == before
+
+
+def test_names_of_any_bytes_come_back_from_the_table(tmp_path):
+    names = [b"a\nb.png", b"\xff\x1b.png", '猫,".png'.encode()]
+    columns = {"file": [os.fsdecode(name) for name in names], "elbo": np.zeros(3)}
+
+    _write_table(columns, tmp_path / "scores.csv")
+
+    with (tmp_path / "scores.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        assert [os.fsencode(row["file"]) for row in csv.DictReader(file)] == names

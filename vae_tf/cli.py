@@ -1,6 +1,7 @@
 """What the commands share: options from typed configs, one-line errors, exit codes, a quiet TensorFlow."""
 
 import argparse
+import io
 import os
 import re
 import sys
@@ -119,14 +120,16 @@ class _Redacting:
 
 
 @contextmanager
-def _secrets_left_out() -> Iterator[None]:
-    """Nothing that Python prints meanwhile, in this package or another, holds a secret that is known."""
+def _fit_to_print() -> Iterator[None]:
+    """What Python prints meanwhile, in this package or another, holds no secret that is known, and can be encoded."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # for names that the terminal's encoding does not have
     stdout, stderr = (cast(TextIO, _Redacting(stream)) for stream in (sys.stdout, sys.stderr))
     with redirect_stdout(stdout), redirect_stderr(stderr):
         yield
 
 
-@_secrets_left_out()
+@_fit_to_print()
 def run(main: Callable[[OptionsT], None], options: type[OptionsT], command: str) -> None:
     """Parses `sys.argv`, calls `main(options)`, and ends the process with the right status.
 

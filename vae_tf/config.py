@@ -4,6 +4,7 @@ A `RunConfig` is flat, so that a key in a YAML file and an option of the command
 Its three parts are base classes, so that a function names the part it needs: `def load(config: DataConfig)`.
 """
 
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from pydantic import (
 )
 
 from vae_tf import registry
-from vae_tf.errors import InputError
+from vae_tf.errors import UNPRINTABLE, InputError
 from vae_tf.redaction import redacted
 
 SMALLEST_SIDE = 8
@@ -33,6 +34,9 @@ LARGEST_WIDTH = 2**16
 LARGEST_COUNT = 2**20
 LARGEST_SEED = 2**31 - 1
 LARGEST_NOISE = 10.0
+LARGEST_YAML = 2**16  # bytes; a config has one or two thousand
+DEEPEST_YAML = 20
+LONGEST_RECEIVED = 200
 DEFAULT_HIDDEN_SIZES = (512, 256)
 # Points of a plane are not pictures: what a user gets who names a toy set and nothing else.
 TOY_DEFAULTS: dict[str, Any] = {
@@ -90,10 +94,14 @@ def _list_of_numbers(value: object) -> object:
 
 
 def _expanded(value: str) -> str:
+    if UNPRINTABLE.search(value):
+        raise InputError(f"A path must be one line without control characters. Received: {value!r}")
     try:
-        return str(Path(value).expanduser())
-    except RuntimeError as error:  # ~ of a user there is not
+        path = Path(value).expanduser()
+        path.resolve()
+    except RuntimeError as error:  # ~ of a user there is not, or a link to itself
         raise InputError(f"A path must name a place that can be found. Received: {value} ({error})") from None
+    return str(path)
 
 
 def _corruption(value: object) -> object:
@@ -374,25 +382,52 @@ def examples_noun(example_shape: Sequence[int]) -> str:
     return "pictures" if len(example_shape) > 1 else "rows"
 
 
+class PlainLoader(yaml.SafeLoader):
+    """YAML without objects, without aliases, which let a small file stand for a huge one, and not nested deeply."""
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Returns the next node of the file.
+
+        Raises:
+            yaml.YAMLError: It is an alias, or too deep.
+        """
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases, as *name, are not taken")
+        if self._depth == DEEPEST_YAML:
+            raise yaml.YAMLError(f"nested deeper than {DEEPEST_YAML} levels")
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Returns the mapping in a YAML file, `{}` for an empty one.
 
     Raises:
-        InputError: The file can't be read or is no YAML mapping.
+        InputError: The file can't be read, is too large, or is no YAML mapping.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(LARGEST_YAML + 1)
+        if len(content) > LARGEST_YAML:
+            raise InputError(f"config must be a YAML file of at most {LARGEST_YAML:,} bytes. Received: {path}")
+        values = yaml.load(io.BytesIO(content), PlainLoader)  # whose faults, unlike those of a text, quote no line
+        if values is None:
+            return {}
+        if not isinstance(values, dict):
+            raise InputError(
+                f"config must be a YAML mapping of keys to values. Received: {path} ({redacted(repr(values)):.60})"
+            )
+        return {str(key): value for key, value in values.items()}
     except OSError as error:
         raise InputError(f"config must be a readable YAML file. Received: {path} ({error.strerror})") from None
-    except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:  # the last three: odd scalars, depth
+    except InputError:
+        raise
+    except (yaml.YAMLError, ValueError, AttributeError, LookupError) as error:  # the last three: odd scalars
         raise InputError(f"config must be valid YAML. Received: {path} ({error})") from None
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise InputError(
-            f"config must be a YAML mapping of keys to values. Received: {path} ({redacted(repr(values)):.60})"
-        )
-    return {str(key): value for key, value in values.items()}
 
 
 _REQUIREMENTS = {
@@ -427,4 +462,11 @@ def _one_line(error: Mapping[str, Any], model: type[BaseModel]) -> str:
         return str(context["error"])
     requirement = _REQUIREMENTS.get(error["type"])
     requirement = requirement.format(**context) if requirement else f"valid ({error['msg']})"
-    return f"{name} must be {requirement}. Received: {name}={error['input']}"
+    return f"{name} must be {requirement}. Received: {name}={_shown(error['input'])}"
+
+
+def _shown(value: object) -> str:
+    try:
+        return f"{redacted(str(value)):.{LONGEST_RECEIVED}}"
+    except ValueError:  # Python writes no number of so many digits
+        return "a number of thousands of digits"

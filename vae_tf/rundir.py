@@ -332,9 +332,13 @@ class RunDir:
         import keras
 
         import vae_tf.model  # noqa: F401  # registers the classes
+        from vae_tf.model.saved import check_classes
 
         try:
+            check_classes(path)
             return keras.saving.load_model(path, safe_mode=True)
+        except InputError:
+            raise
         except Exception as error:  # Keras raises whatever the zip, json and h5 readers raise
             # Keras calls a file that is no zip one that is not there.
             reason = (

@@ -169,7 +169,8 @@ def _scored(subject: Subject, model: "VAE", own: RunConfig, options: ScoreOption
 
 
 def _write_table(columns: dict[str, Any], path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    # Python's escapes for bytes in a file's name that are no UTF-8 become those bytes again.
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         for row in zip(*columns.values(), strict=True):

@@ -27,7 +27,7 @@ from pydantic import BeforeValidator, Field
 
 from vae_tf import registry
 from vae_tf.config import LARGEST_SEED, Config
-from vae_tf.data.sources.pictures import read_picture
+from vae_tf.data.sources.pictures import FORMATS, read_picture
 from vae_tf.errors import InputError
 from vae_tf.metrics.elbo import images_per_step
 from vae_tf.model.vae import VAE
@@ -36,7 +36,6 @@ from vae_tf.rundir import RunDir
 LARGEST_BODY = 1_500_000  # bytes: room for LARGEST_NUM pictures of some 17 kB, in base64
 LARGEST_NUM = 64
 LARGEST_PIXELS = 2**24  # a small file can unpack to more than there is memory
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 NUM_DRAWS = 4
 IMAGE_RANK = 3
 LONGEST_REASON = 300

@@ -99,7 +99,7 @@ def test_folder_where_no_picture_opens_is_refused_without_a_warning(tmp_path, ca
 
     message = error_of(tmp_path)
 
-    assert message.endswith(f"must hold pictures that open. Received: {tmp_path} (none of 2 files opens)")
+    assert message.endswith(f"of at most 67,108,864 pixels. Received: {tmp_path} (none of 2 files opens)")
     assert capsys.readouterr().err == ""
 
 
@@ -346,3 +346,31 @@ def test_a_folder_may_be_called_like_a_list(tmp_path):
     picture_folder(tmp_path / "cats.txt", range(10))
 
     assert splits_of(tmp_path / "cats.txt").spec.num_train == 8
+
+
+# Names
+
+
+def test_names_of_any_bytes_are_read_and_shown_in_one_line(tmp_path, capsys):
+    for folder in (b"a\nb\xff", b"cats"):
+        picture_folder(tmp_path / os.fsdecode(folder), range(0, 240, 24))
+        (tmp_path / os.fsdecode(folder) / os.fsdecode(b"c\n\xfe.png")).touch()
+
+    for cache in (None, str(tmp_path / "cache")):
+        spec, train, *_ = splits_of(tmp_path, conditional=True, cache_dir=cache)
+
+        assert spec.class_names == (r"a\nb\udcff", "cats")
+        assert len(levels(train)) == 16
+        warned = capsys.readouterr().err
+        assert warned.count("\n") == 1
+        assert r"cats/c\n\udcfe.png" in warned
+
+
+def test_a_linked_file_that_leads_to_itself_is_skipped(tmp_path, capsys):
+    picture_folder(tmp_path, range(0, 240, 24))
+    (tmp_path / "loop.png").symlink_to("loop.png")
+
+    assert len(levels(splits_of(tmp_path).train)) == 8
+    assert f"skipped 1 of 11 files that do not open or have more than 67,108,864 pixels: {tmp_path / 'loop.png'}" in (
+        capsys.readouterr().err
+    )

@@ -328,3 +328,43 @@ def test_toy_sets_are_points_of_a_plane_in_classes(name, num_classes):
 def test_the_parts_of_a_toy_set_are_draws_of_their_own():
     (x_train, _), (x_test, _) = load_arrays("moons")
     assert not np.isin(x_test[:, 0], x_train[:, 0]).any()
+
+
+# Fashion-MNIST
+
+
+@pytest.fixture
+def fashion_server(tmp_path, monkeypatch):
+    """A stand-in for the files on the network, with their own hashes, and Keras's cache in an empty folder."""
+    server = tmp_path / "server"
+    idx_folder(server, pack=gzip.compress, suffix=".gz")
+    (tmp_path / "cache").mkdir()
+    get_file = keras.utils.get_file
+    monkeypatch.setattr(
+        keras.utils, "get_file", lambda **options: get_file(**options, cache_dir=str(tmp_path / "cache"))
+    )
+    monkeypatch.setattr(named, "FASHION_MNIST", f"{server.as_uri()}/")
+    hashes = {
+        key: hashlib.sha256((server / f"{stem}.gz").read_bytes()).hexdigest() for key, stem in named.IDX_STEMS.items()
+    }
+    monkeypatch.setattr(named, "FASHION_MNIST_SHA256", hashes)
+    return server
+
+
+def test_fashion_mnist_is_downloaded_once_where_no_data_dir_is_given(fashion_server):
+    first = load_splits(config(dataset="fashion_mnist", val_fraction=0))
+    for path in fashion_server.iterdir():
+        path.unlink()
+    second = load_splits(config(dataset="fashion_mnist", val_fraction=0))
+
+    assert numbers(second.train) == numbers(first.train)
+    assert second.test.labels.tolist() == first.test.labels.tolist()
+
+
+def test_a_file_of_fashion_mnist_with_another_hash_is_refused(fashion_server, monkeypatch):
+    monkeypatch.setitem(named.FASHION_MNIST_SHA256, "y_test", "0" * 64)
+
+    message = error_of(dataset="fashion_mnist")
+
+    assert message.startswith("fashion_mnist could not be downloaded (Incomplete or corrupted file")
+    assert "--data-dir" in message

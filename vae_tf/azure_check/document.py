@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from vae_tf.config import PlainLoader
+
 Keys = tuple[Any, ...]
 
 
@@ -35,8 +37,8 @@ class Document:
         self.path = path
         self._lines = path.read_text(encoding="utf-8").splitlines()
         text = "\n".join(self._lines)
-        self.data = mapping(yaml.safe_load(text))
-        self._marks = dict(_marks(yaml.compose(text), (), first=0))
+        self.data = mapping(yaml.load(text, PlainLoader))
+        self._marks = dict(_marks(yaml.compose(text, PlainLoader), (), first=0))
 
     @property
     def folder(self) -> Path:

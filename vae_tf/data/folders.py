@@ -8,8 +8,8 @@ import numpy as np
 from vae_tf.config import DataConfig
 from vae_tf.data.catalog import RawSplits, requested_size, required_data_dir
 from vae_tf.data.sources.picture_cache import cached
-from vae_tf.data.sources.pictures import PictureExamples, find_pictures, opened, read_list
-from vae_tf.errors import InputError
+from vae_tf.data.sources.pictures import LARGEST_PIXELS, PictureExamples, find_pictures, opened, read_list
+from vae_tf.errors import InputError, printable
 
 SIDE, CHANNELS = 64, 3
 LIST_SUFFIX = ".txt"
@@ -49,7 +49,10 @@ def _opening(found: list[str], place: Path, config: DataConfig) -> PictureExampl
     shape = (height, width, config.channels or CHANNELS)
     examples = opened(found, shape) if config.cache_dir is None else cached(found, shape, Path(config.cache_dir))
     if not len(examples):
-        raise InputError(f"data_dir must hold pictures that open. Received: {place} (none of {len(found)} files opens)")
+        raise InputError(
+            f"data_dir must hold pictures that open, of at most {LARGEST_PIXELS:,} pixels. "
+            f"Received: {place} (none of {len(found)} files opens)"
+        )
     return examples
 
 
@@ -73,4 +76,4 @@ def _raw_splits(parts: list[PictureExamples], classes: list[list[str]]) -> RawSp
             for part, of_part in zip(parts, classes, strict=True)
         ]
     test = parts[1] if len(parts) > 1 else None
-    return RawSplits(parts[0], test, None if parts[0].labels is None else tuple(names))
+    return RawSplits(parts[0], test, None if parts[0].labels is None else tuple(map(printable, names)))

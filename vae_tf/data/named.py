@@ -12,6 +12,7 @@ from vae_tf.data.catalog import RawSplits, from_arrays, from_npz
 from vae_tf.data.sources.arrays import ArrayExamples
 from vae_tf.data.sources.idx import read_idx
 from vae_tf.data.sources.stl10 import find_folder, read_folds, read_part, read_pictures, unpack
+from vae_tf.data.sources.stored import Rows
 from vae_tf.data.sources.toy import draw
 from vae_tf.errors import InputError
 from vae_tf.redaction import redacted
@@ -23,6 +24,13 @@ IDX_STEMS = {
     "y_test": "t10k-labels-idx1-ubyte",
 }
 NAMED_SHAPES = {"fashion_mnist": (28, 28, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
+FASHION_MNIST = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+FASHION_MNIST_SHA256 = {
+    "x_train": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+    "y_train": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+    "x_test": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+    "y_test": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+}
 STL10_ARCHIVE = "http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz"
 STL10_MD5 = "91f7769df0f17e558f3565bffb0c7dfb"
 TOY_SIZES = (10_000, 2_000)
@@ -45,7 +53,7 @@ def load_cifar10(config: DataConfig) -> RawSplits:
 
 
 def _load_named(name: str, config: DataConfig) -> RawSplits:
-    """A well-known set from `data_dir`, or through `keras.datasets` where none is given."""
+    """A well-known set from `data_dir`, or downloaded where none is given."""
     if config.data_dir is None:
         return from_arrays(_download(name), f"{name}: ")
     place = Path(config.data_dir)
@@ -65,7 +73,7 @@ def _read_named(name: str, place: Path) -> RawSplits:
         raise InputError(f"data_dir must be a folder with the files of {name}. Received: {place} (no such folder)")
     idx = {key: _first_existing(place, stem, f"{stem}.gz") for key, stem in IDX_STEMS.items()}
     if idx["x_train"] and idx["x_test"]:
-        arrays = {key: read_idx(path, 3 if key[0] == "x" else 1) for key, path in idx.items() if path}
+        arrays = {key: _read_idx(key, path) for key, path in idx.items() if path}
         return from_arrays(arrays, f"{place}: ")
     npz = _first_existing(place, f"{name}.npz")
     if npz is None:
@@ -80,14 +88,29 @@ def _first_existing(folder: Path, *names: str) -> Path | None:
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
-def _download(name: str) -> dict[str, np.ndarray]:
+def _download(name: str) -> dict[str, Rows]:
+    """The arrays of a set; every file is compared with its hash before it is read."""
     load_tensorflow()  # which no other source needs
 
     import keras
 
     with _download_in_one_line(name):
+        if name == "fashion_mnist":  # keras.datasets compares it with none
+            files = {
+                key: keras.utils.get_file(
+                    origin=f"{FASHION_MNIST}{IDX_STEMS[key]}.gz",
+                    file_hash=sha256,
+                    cache_subdir="datasets/fashion-mnist",
+                )
+                for key, sha256 in FASHION_MNIST_SHA256.items()
+            }
+            return {key: _read_idx(key, Path(file)) for key, file in files.items()}
         (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
     return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+
+
+def _read_idx(key: str, path: Path) -> Rows:
+    return read_idx(path, 3 if key.startswith("x") else 1)
 
 
 @contextlib.contextmanager

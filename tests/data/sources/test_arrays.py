@@ -1,4 +1,5 @@
 import io
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -395,6 +396,108 @@ def test_npy_with_a_damaged_header_is_refused(tmp_path):
     path.write_bytes(npy_bytes(grey()).replace(b"(3, 8, 8)", b"(3, 8, 8,"))
 
     assert str(path) in read_error(read_npy, path)
+
+
+def header(shape, descr="|u1", fortran_order=False):
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": descr, "fortran_order": fortran_order, "shape": shape})
+    return buffer.getvalue()
+
+
+def npz_of(method):
+    """Writes an npy file's content as the member x_train of an npz file."""
+
+    def write(path, content):
+        with zipfile.ZipFile(path, "w", method) as archive:
+            archive.writestr("x_train.npy", content)
+
+    return write
+
+
+KINDS = [
+    pytest.param(Path.write_bytes, read_npy, id="npy"),
+    pytest.param(npz_of(zipfile.ZIP_STORED), lambda path: read_npz(path, NAMES)["x_train"], id="npz"),
+    pytest.param(npz_of(zipfile.ZIP_DEFLATED), lambda path: read_npz(path, NAMES)["x_train"], id="npz-compressed"),
+]
+
+
+def read_error_in_little_memory(read, path):
+    tracemalloc.start()
+    message = read_error(read, path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**22
+    return message
+
+
+@pytest.mark.parametrize("fortran_order", [False, True])
+@pytest.mark.parametrize(
+    "shape", [(10**6, 32, 32), (2**62, 8, 8), (2**70, 8, 8), (99,), (101,), (10**9, 0, 8)], ids=str
+)
+@pytest.mark.parametrize(("write", "read"), KINDS)
+def test_nothing_is_reserved_for_values_that_are_only_claimed(tmp_path, write, read, shape, fortran_order):
+    write(tmp_path / "data", header(shape, fortran_order=fortran_order) + bytes(100))
+
+    assert "bytes, and there are 100" in read_error_in_little_memory(read, tmp_path / "data")
+
+
+def test_a_size_that_the_directory_of_a_zip_file_claims_is_not_reserved(tmp_path):
+    npz_of(zipfile.ZIP_DEFLATED)(tmp_path / "data", header((2**21, 1024), fortran_order=True) + bytes(100))
+    content = bytearray((tmp_path / "data").read_bytes())
+    place = content.index(b"PK\1\2") + 24
+    content[place : place + 4] = (2**31 + 128).to_bytes(4, "little")
+    (tmp_path / "data").write_bytes(content)
+
+    tracemalloc.start()
+    assert "bytes are missing" in read_error(read_npz, tmp_path / "data", NAMES)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**26
+
+
+@pytest.mark.parametrize("shape", [(-1, 8, 8), (10, -8, -8), (True, 8, 8)], ids=str)
+@pytest.mark.parametrize(("write", "read"), KINDS)
+def test_lengths_that_are_none_are_refused(tmp_path, write, read, shape):
+    write(tmp_path / "data", header(shape) + bytes(640))
+
+    assert "no shape" in read_error(read, tmp_path / "data")
+
+
+@pytest.mark.parametrize("descr", ["|O", [("a", "|O"), ("b", "|u1")], "|V0", "<U0"], ids=str)
+@pytest.mark.parametrize(("write", "read"), KINDS)
+def test_types_without_numbers_are_refused(tmp_path, write, read, descr):
+    write(tmp_path / "data", header((10, 8, 8), descr) + bytes(640))
+
+    assert "Object arrays" in read_error(read, tmp_path / "data")
+
+
+@pytest.mark.parametrize(("write", "read"), KINDS)
+def test_a_long_header_is_not_read_to_its_end(tmp_path, write, read):
+    write(tmp_path / "data", b"\x93NUMPY\2\0" + (2**24).to_bytes(4, "little") + b" " * 2**24)
+
+    assert "header" in read_error_in_little_memory(read, tmp_path / "data")
+
+
+@pytest.mark.parametrize("text", ["{'descr': " + "[" * 9000, "{'descr': " + "-" * 9000 + "1}", "(" * 9000])
+@pytest.mark.parametrize(("write", "read"), KINDS)
+def test_a_header_that_is_nested_deeply_is_refused(tmp_path, write, read, text):
+    write(tmp_path / "data", b"\x93NUMPY\1\0" + len(text).to_bytes(2, "little") + text.encode())
+
+    assert str(tmp_path / "data") in read_error(read, tmp_path / "data")
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["<f4", ">f4", ">u2", ">i8", "<f2"])
+@pytest.mark.parametrize(("write", "read"), KINDS)
+def test_bytes_and_rows_in_any_order_are_the_same_numbers(tmp_path, write, read, dtype, order):
+    values = np.arange(3 * 8 * 8).reshape(3, 8, 8)
+    write(tmp_path / "data", npy_bytes(np.asarray(values, dtype, order=order)))
+
+    examples = ArrayExamples(checked_pixels(read(tmp_path / "data"), "x"), None, 255.0)
+
+    pixels = examples.read(np.array([2, 0]))
+    assert pixels.dtype == np.dtype("float32")
+    np.testing.assert_array_equal(pixels[..., 0], values[[2, 0]])
 
 
 def test_names_are_rows_of_the_array_also_in_a_part_of_it():

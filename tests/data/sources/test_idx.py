@@ -1,5 +1,6 @@
 import gzip
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -119,3 +120,23 @@ def test_damaged_gzip_is_refused(tmp_path, damage):
 
 def test_missing_file_is_named(tmp_path):
     assert "must be readable (No such file or directory)" in error_of(tmp_path / "absent")
+
+
+def test_an_array_without_values_is_refused_whatever_its_other_sides(tmp_path):
+    content = struct.pack(">BBBBIII", 0, 0, 0x08, 3, 0, 2**32 - 1, 2**32 - 1)
+
+    assert "must hold at least one value" in error_of(written(tmp_path, content))
+
+
+@pytest.mark.parametrize("sides", [(2**32 - 1,) * 3, (2**20, 64, 64)], ids=str)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gz"])
+def test_nothing_is_reserved_for_values_that_are_only_claimed(tmp_path, sides, pack):
+    content = pack(struct.pack(">BBBBIII", 0, 0, 0x08, 3, *sides) + PIXELS)
+    path = written(tmp_path, content, "file.gz" if pack is gzip.compress else "file")
+
+    tracemalloc.start()
+    error_of(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 2**24

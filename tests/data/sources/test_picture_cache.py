@@ -50,7 +50,7 @@ def test_a_second_run_decodes_nothing_and_warns_again(paths, tmp_path, decodings
 
     np.testing.assert_array_equal(first, again)
     assert len(decodings) == 4
-    assert capsys.readouterr().err.count(f"skipped 1 of 4 files that do not open: {paths[1]}") == 2
+    assert capsys.readouterr().err.count(f"67,108,864 pixels: {paths[1]}\n") == 2
 
 
 def test_a_changed_file_makes_the_cache_anew(paths, tmp_path, decodings):

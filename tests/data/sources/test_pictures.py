@@ -1,5 +1,6 @@
 import io
 import os
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 from vae_tf.data.sources import pictures
 from vae_tf.data.sources.pictures import (
     PictureExamples,
+    UnreadableError,
     find_pictures,
     fingerprint,
     in_order,
@@ -315,7 +317,9 @@ def test_a_truncated_picture_is_skipped_with_one_warning(tmp_path, capsys, exten
     good, bad = noise(tmp_path / f"good.{extension}"), damaged(noise(tmp_path / f"bad.{extension}"))
 
     assert readable([bad, good], (12, 16, 3)) == [good]
-    assert capsys.readouterr().err == f"warning: skipped 1 of 2 files that do not open: {bad}\n"
+    assert capsys.readouterr().err == (
+        f"warning: skipped 1 of 2 files that do not open or have more than 67,108,864 pixels: {bad}\n"
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"BM"])
@@ -335,7 +339,8 @@ def test_many_unreadable_files_are_counted_and_the_first_three_named(tmp_path, c
     assert readable([*bad, *good], (12, 16, 3)) == good
 
     assert capsys.readouterr().err == (
-        f"warning: skipped 5 of 8 files that do not open: {bad[0]}, {bad[1]}, {bad[2]} and 2 more\n"
+        "warning: skipped 5 of 8 files that do not open or have more than 67,108,864 pixels: "
+        f"{bad[0]}, {bad[1]}, {bad[2]} and 2 more\n"
     )
 
 
@@ -346,11 +351,59 @@ def test_good_files_give_no_warning(tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_a_picture_too_large_to_be_decoded_safely_is_skipped(tmp_path, monkeypatch):
+def claiming(path, width, height):
+    """A small PNG whose header claims other sides."""
+    content = saved(halves(), path).read_bytes()
+    header = b"IHDR" + width.to_bytes(4) + height.to_bytes(4) + content[24:29]
+    path.write_bytes(content[:12] + header + zlib.crc32(header).to_bytes(4) + content[33:])
+    return path
+
+
+# Pillow itself warns above 89,478,485 pixels and refuses above twice that.
+@pytest.mark.parametrize("sides", [(2**26 + 1, 1), (10_000, 9_999), (20_000, 20_000), (2**31 - 1, 2**31 - 1)], ids=str)
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_picture_of_too_many_pixels_is_refused_by_its_header(tmp_path, sides):
+    path = claiming(tmp_path / "a.png", *sides)
+
+    with pytest.raises(UnreadableError, match=r"^it has more than 67,108,864 pixels$"):
+        read_picture(path, (12, 16, 3))
+    with pytest.raises(InputError, match=r"a\.png .* \(it has more than 67,108,864 pixels\)"):
+        PictureExamples([path], (12, 16, 3)).read(np.array([0]))
+
+
+def test_a_picture_of_as_many_pixels_as_allowed_opens(tmp_path, monkeypatch):
     path = saved(halves(), tmp_path / "a.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 16 * 12 // 2 - 1)  # Pillow refuses above twice this
+
+    monkeypatch.setattr(pictures, "LARGEST_PIXELS", 16 * 12)
+    assert readable([path], (12, 16, 3)) == [path]
+    monkeypatch.setattr(pictures, "LARGEST_PIXELS", 16 * 12 - 1)
+    assert readable([path], (12, 16, 1)) == []
+
+
+def test_a_jpeg_of_too_many_pixels_is_skipped_though_its_ends_are_whole(tmp_path, monkeypatch):
+    path = saved(halves(), tmp_path / "a.jpg")
+    monkeypatch.setattr(pictures, "LARGEST_PIXELS", 16 * 12 - 1)
 
     assert readable([path], (12, 16, 3)) == []
+
+
+@pytest.mark.parametrize("limit", [16 * 12 - 1, 16 * 12])
+def test_large_pictures_are_decoded_one_at_a_time(tmp_path, monkeypatch, limit):
+    alone = []
+    monkeypatch.setattr(pictures, "LARGE_PIXELS", limit)
+    monkeypatch.setattr(pictures, "_flat", lambda image: alone.append(pictures._decodes_large.locked()) or image)
+
+    read_picture(saved(halves(), tmp_path / "a.png"), (12, 16, 3))
+
+    assert alone == [limit < 16 * 12]
+    assert not pictures._decodes_large.locked()
+
+
+def test_the_extension_does_not_matter_but_the_format_does(tmp_path):
+    saved(halves(), tmp_path / "a.png").rename(tmp_path / "a.jpg")
+    saved(halves(), tmp_path / "b.tiff").rename(tmp_path / "b.png")
+
+    assert readable([tmp_path / "a.jpg", tmp_path / "b.png"], (12, 16, 3)) == [tmp_path / "a.jpg"]
 
 
 def test_a_whole_jpeg_is_not_decoded_to_see_that_it_opens(tmp_path, monkeypatch):
@@ -437,6 +490,15 @@ def test_a_bar_shows_on_a_terminal_how_far_it_is(monkeypatch):
 
 
 # The collection
+
+
+def test_a_picture_that_vanishes_is_told_in_one_line(tmp_path):
+    path = noise(tmp_path / "a\nb.png")
+    examples = opened([path], (8, 8, 1))
+    path.unlink()
+
+    with pytest.raises(InputError, match=r"a b\.png opened at the start and can't be decoded now \(.*No such file"):
+        examples.read(np.array([0]))
 
 
 def test_a_picture_that_can_no_longer_be_decoded_is_told_in_one_line(tmp_path):

@@ -74,3 +74,13 @@ def test_a_stream_that_ends_early_is_an_error(monkeypatch, limit):
 
     with pytest.raises(EOFError, match="2 bytes are missing"):
         unpacked(io.BytesIO(VALUES.tobytes()[:-2]), VALUES.dtype, VALUES.shape)
+
+
+@pytest.mark.parametrize("limit", [0, 240], ids=["large", "small"])
+def test_a_stream_in_fortran_order_is_the_same_array(monkeypatch, limit):
+    monkeypatch.setattr(stored, "LARGEST_IN_MEMORY", limit)
+
+    rows = unpacked(io.BytesIO(VALUES.tobytes(order="F")), VALUES.dtype, VALUES.shape, is_fortran=True)
+
+    assert isinstance(rows, np.memmap) == (limit == 0)
+    np.testing.assert_array_equal(rows[np.array([9, 0])], VALUES[[9, 0]])

@@ -1,5 +1,7 @@
 """Examples in an array: from npz and npy files, IDX files, keras.datasets, scikit-learn."""
 
+import io
+import math
 import struct
 import tokenize
 import zipfile
@@ -14,7 +16,8 @@ from vae_tf.errors import InputError
 
 IMAGE_RANKS = (3, 4)
 # What numpy and zipfile raise for bytes that are not what they should be.
-DAMAGED_ARRAY = (ValueError, EOFError, SyntaxError, tokenize.TokenError, MemoryError)
+DAMAGED_ARRAY = (ValueError, TypeError, EOFError, SyntaxError, RecursionError, tokenize.TokenError, MemoryError)
+LARGEST_HEADER = 2**14  # bytes, of an npy file; numpy reads no longer one
 ZIP_LENGTHS = 26  # of a member's header: where it says how long its name and its extra field are
 DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError)
 
@@ -143,23 +146,34 @@ def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, Rows]:
 def _member(path: Path, archive: zipfile.ZipFile, name: str) -> Rows:
     info = archive.getinfo(name)
     with archive.open(info) as file:
-        shape, is_fortran, dtype = _header(file)
-        header = file.tell()
-        if info.file_size > LARGEST_IN_MEMORY and not (is_fortran or dtype.hasobject):
-            if info.compress_type != zipfile.ZIP_STORED:
-                return unpacked(file, dtype, shape)
-            while file.read(BLOCK):  # which compares the checksum at the end
-                pass
-            return StoredRows(path, dtype, shape, _start(path, info) + header)
+        shape, is_fortran, dtype, begin = _header(file, info.file_size)
+    size = info.file_size - begin
     with archive.open(info) as file:
-        return np.lib.format.read_array(file, allow_pickle=False)
+        file.read(begin)
+        if size <= LARGEST_IN_MEMORY or is_fortran or info.compress_type != zipfile.ZIP_STORED:
+            return unpacked(file, dtype, shape, is_fortran=is_fortran)
+        while file.read(BLOCK):  # which compares the checksum at the end
+            pass
+        return StoredRows(path, dtype, shape, _start(path, info) + begin)
 
 
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, whether it is in Fortran's order, and type of the array in an npy stream."""
-    version = np.lib.format.read_magic(file)
+def _header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+    """Shape, whether it is in Fortran's order, type, and place of the values of the array in an npy stream of `size`.
+
+    It is checked, before anything is reserved for the values, that there are as many as the shape says.
+    """
+    content = io.BytesIO(file.read(LARGEST_HEADER))
+    version = np.lib.format.read_magic(content)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(file)
+    shape, is_fortran, dtype = read(content)
+    if dtype.hasobject or dtype.subdtype or not dtype.itemsize:
+        raise ValueError(f"Object arrays and such of no numbers are not read: {dtype}")
+    if any(type(length) is not int or length < 0 for length in shape):
+        raise ValueError(f"no shape: {shape}")
+    begin, num_bytes = content.tell(), math.prod(shape) * dtype.itemsize
+    if begin + num_bytes != size:
+        raise ValueError(f"shape {shape} needs {num_bytes:,} bytes, and there are {size - begin:,}")
+    return shape, is_fortran, dtype, begin
 
 
 def _start(path: Path, info: zipfile.ZipInfo) -> int:
@@ -176,18 +190,19 @@ def read_npy(path: Path) -> Rows:
         InputError: The file can't be read, is truncated, or is no npy file.
     """
     try:
-        mapped = np.lib.format.open_memmap(path, mode="r")
+        with path.open("rb") as file:
+            shape, is_fortran, dtype, begin = _header(file, path.stat().st_size)
+            file.seek(begin)
+            rows = StoredRows(path, dtype, shape, begin)
+            if rows.nbytes <= LARGEST_IN_MEMORY:
+                return unpacked(file, dtype, shape, is_fortran=is_fortran)
+            return np.memmap(path, dtype, "r", begin, shape, "F") if is_fortran else rows
     except OSError as error:
         raise InputError(f"data_dir must name a readable npy file. Received: {path} ({_reason(error)})") from None
     except DAMAGED_ARRAY as error:
         raise InputError(f"data_dir must name an undamaged npy file. Received: {path} ({_reason(error)})") from None
-    if mapped.nbytes <= LARGEST_IN_MEMORY:
-        return np.array(mapped)
-    if not mapped.flags.c_contiguous:
-        return mapped
-    return StoredRows(path, mapped.dtype, mapped.shape, mapped.offset)
 
 
 def _reason(error: Exception) -> str:
     strerror = getattr(error, "strerror", None)
-    return strerror or str(error)[:120]
+    return strerror or str(error)[:120] or type(error).__name__

@@ -74,4 +74,7 @@ def _shape(content: IO[bytes], path: Path, rank: int) -> tuple[int, ...]:
         raise InputError(
             f"{path} is truncated: its header needs {4 + 4 * rank} bytes. Received: {len(begin) + len(sides)}"
         )
-    return struct.unpack(f">{rank}I", sides)
+    shape = struct.unpack(f">{rank}I", sides)
+    if 0 in shape:
+        raise InputError(f"{path} must hold at least one value. Received: shape {shape}")
+    return shape

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from vae_tf.data.sources.pictures import (
-    UNREADABLE,
     PictureExamples,
+    UnreadableError,
     fingerprint,
     in_order,
     read_picture,
@@ -89,5 +89,5 @@ def _write(target: Path, paths: Sequence[str | Path], image_shape: tuple[int, in
 def _decoded(path: str | Path, image_shape: tuple[int, int, int]) -> np.ndarray | None:
     try:
         return read_picture(path, image_shape)
-    except UNREADABLE:
+    except UnreadableError:
         return None

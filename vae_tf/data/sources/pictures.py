@@ -2,10 +2,13 @@
 
 import functools
 import hashlib
+import math
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Self, TypeVar
 
@@ -15,19 +18,26 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from vae_tf.data.sources.stored import StoredRows
-from vae_tf.errors import InputError
+from vae_tf.errors import InputError, printable
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+LARGEST_PIXELS = 2**26  # a small file can unpack to more than there is memory
+LARGE_PIXELS = 2**22
 NAMED_IN_WARNING = 3
 AT_A_TIME = 256
 SHOWN_AFTER = 1.0  # second
 FORMAT = 1  # to be raised with a change of what `read_picture` returns
 JPEG_END = b"\xff\xd9"
 ORIENTATION_TAG, UPRIGHT, TURNED_ON_ITS_SIDE = 0x0112, 1, (5, 6, 7, 8)
-# What Pillow raises for a file it can't read.
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 T = TypeVar("T")
+
+_decodes_large = threading.Lock()
+
+
+class UnreadableError(Exception):
+    """A file is no picture that can be decoded, or too large a one."""
 
 
 class PictureExamples:
@@ -89,7 +99,7 @@ class PictureExamples:
     def _picture(self, path: str | Path) -> np.ndarray:
         try:
             return read_picture(path, self._image_shape)
-        except UNREADABLE as error:
+        except UnreadableError as error:
             raise InputError(
                 f"{path} opened at the start and can't be decoded now ({error}); restore it, or take it out"
             ) from None
@@ -111,29 +121,44 @@ def read_picture(path: str | Path | IO[bytes], image_shape: tuple[int, int, int]
     full target with an antialiased triangle filter; its aspect ratio is not kept.
 
     Args:
-        path: A file of any format and mode that Pillow reads, or its path.
+        path: A file of any of the `FORMATS`, whatever its name, and of any mode; or its path.
         image_shape: `(height, width, channels)`, channels 1 or 3.
 
     Raises:
-        OSError, SyntaxError, ValueError, Image.DecompressionBombError: Pillow can't read the file.
+        UnreadableError: It can't be decoded, or has more than `LARGEST_PIXELS`.
     """
     height, width, channels = image_shape
     mode = "L" if channels == 1 else "RGB"
-    with Image.open(path) as image:
+    with _opening(path) as image:
         if image.getexif().get(ORIENTATION_TAG) not in TURNED_ON_ITS_SIDE:
             # A JPEG can be decoded at 1/2, 1/4 or 1/8 size, and needs the target's sides the right way round.
             image.draft(mode, (width, height))
-        upright = _flat(ImageOps.exif_transpose(image)).convert(mode)
-        pixels = np.asarray(upright.resize((width, height), Image.Resampling.BILINEAR))
+        # One at a time, or as many as there are threads could fill the memory.
+        with _decodes_large if math.prod(image.size) > LARGE_PIXELS else nullcontext():
+            upright = _flat(ImageOps.exif_transpose(image)).convert(mode)
+            pixels = np.asarray(upright.resize((width, height), Image.Resampling.BILINEAR))
     return pixels.reshape(image_shape)
+
+
+@contextmanager
+def _opening(path: str | Path | IO[bytes]) -> Iterator[Image.Image]:
+    """A picture whose header is read and whose size is allowed; every error while it is used is an UnreadableError."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            if math.prod(image.size) > LARGEST_PIXELS:
+                raise Image.DecompressionBombError
+            yield image
+    except Image.DecompressionBombError:  # Pillow has a higher limit of its own
+        raise UnreadableError(f"it has more than {LARGEST_PIXELS:,} pixels") from None
+    except Exception as error:  # Pillow raises many kinds for bytes that are no picture
+        raise UnreadableError(str(error) or type(error).__name__) from None
 
 
 def _flat(image: Image.Image) -> Image.Image:
     """The picture in 8 bits a channel and without transparency."""
-    if image.mode.startswith(("I", "F")):
-        # Pillow's own conversion cuts 16-bit values at 255 instead of scaling them.
-        values = np.asarray(image, np.float64)
-        return Image.fromarray((values / max(values.max(), 65535) * 255).astype(np.uint8))
+    if image.mode.startswith("I"):
+        # Pillow's own conversion cuts 16-bit values at 255 instead of scaling them: 65535 is 255 * 257.
+        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
     if image.has_transparency_data:
         colour = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), colour)
@@ -260,20 +285,24 @@ def warn_of_skipped(paths: Sequence[str | Path], opens: np.ndarray) -> None:
     """Prints one line that names and counts the files that do not open, where some do; `opens` is bool `(N,)`."""
     bad = np.flatnonzero(~opens).tolist()
     if 0 < len(bad) < len(paths):
-        names = ", ".join(str(paths[index]) for index in bad[:NAMED_IN_WARNING])
+        names = ", ".join(printable(str(paths[index])) for index in bad[:NAMED_IN_WARNING])
         more = f" and {len(bad) - NAMED_IN_WARNING} more" if len(bad) > NAMED_IN_WARNING else ""
-        print(f"warning: skipped {len(bad)} of {len(paths)} files that do not open: {names}{more}", file=sys.stderr)
+        print(
+            f"warning: skipped {len(bad)} of {len(paths)} files that do not open or have more than "
+            f"{LARGEST_PIXELS:,} pixels: {names}{more}",
+            file=sys.stderr,
+        )
 
 
 def _opens(path: str | Path, image_shape: tuple[int, int, int]) -> bool:
     try:
         return _is_whole_jpeg(path) or read_picture(path, image_shape) is not None
-    except UNREADABLE:
+    except (OSError, UnreadableError):
         return False
 
 
 def _is_whole_jpeg(path: str | Path) -> bool:
-    with Path(path).open("rb") as file, Image.open(file) as image:
+    with Path(path).open("rb") as file, _opening(file) as image:
         is_upright = image.getexif().get(ORIENTATION_TAG, UPRIGHT) == UPRIGHT  # else there is more that can fail
         file.seek(-len(JPEG_END), os.SEEK_END)
         return image.format == "JPEG" and is_upright and file.read() == JPEG_END

@@ -90,8 +90,14 @@ def blocks(rows: Rows) -> Iterator[np.ndarray]:
         yield rows[start : start + size]
 
 
-def unpacked(content: IO[bytes], dtype: np.dtype, shape: tuple[int, ...]) -> Rows:
+def unpacked(content: IO[bytes], dtype: np.dtype, shape: tuple[int, ...], *, is_fortran: bool = False) -> Rows:
     """Returns the array whose values are the next bytes of a stream, as a compressed file is one.
+
+    Args:
+        content: The stream.
+        dtype: Type of the values.
+        shape: Of the array.
+        is_fortran: Whether the first index changes fastest, not the last.
 
     Returns:
         The array, in memory where it takes little of it, else in a temporary file that goes with the process.
@@ -102,13 +108,22 @@ def unpacked(content: IO[bytes], dtype: np.dtype, shape: tuple[int, ...]) -> Row
     """
     size = math.prod(shape) * dtype.itemsize
     if size <= LARGEST_IN_MEMORY:
-        return np.frombuffer(_exactly(content, size), dtype).reshape(shape)
+        return np.frombuffer(_exactly(content, size), dtype).reshape(shape, order="F" if is_fortran else "C")
+    if is_fortran:  # whose rows lie scattered
+        with tempfile.TemporaryFile() as file:
+            _copy(content, file, size)
+            return np.memmap(file, dtype, "r", shape=shape, order="F")
     folder = tempfile.TemporaryDirectory(prefix="vae_tf-")
     path = Path(folder.name, "values")
     with path.open("wb") as file:
-        for start in range(0, size, BLOCK):
-            file.write(_exactly(content, min(BLOCK, size - start)))
+        _copy(content, file, size)
     return StoredRows(path, dtype, shape, folder=folder)
+
+
+def _copy(content: IO[bytes], file: IO[bytes], size: int) -> None:
+    for start in range(0, size, BLOCK):
+        file.write(_exactly(content, min(BLOCK, size - start)))
+    file.flush()
 
 
 def _exactly(content: IO[bytes], size: int) -> bytes:
