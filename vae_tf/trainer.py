@@ -37,6 +37,7 @@ class Trainer:
         self._splits = splits
         self._strategy = strategy
         self._start = 0
+        self._saved: tuple[int, Arrays] | None = None
         self.steps_per_epoch = pipeline.num_batches(splits.train, config.batch_size)
         with strategy.scope():
             self.model = _compiled_model(config, splits, config.epochs * self.steps_per_epoch)
@@ -52,7 +53,8 @@ class Trainer:
             arrays: Of a checkpoint, after that step; of several workers the chief has them.
         """
         self._start = step
-        self._state.restore(from_chief(self._strategy, arrays, self._state.capture()))
+        self._saved = step, from_chief(self._strategy, arrays, self._state.capture())
+        self._state.restore(self._saved[1])
 
     def train(
         self,
@@ -77,7 +79,15 @@ class Trainer:
         several = isinstance(self._strategy, tf.distribute.MultiWorkerMirroredStrategy)
         minutes = None if several else options.checkpoint_minutes  # the clocks of workers do not agree
         with Interruption() as interruption:
-            keeper = Keeper(self._state, store, interruption, describe, every=options.checkpoint_steps, minutes=minutes)
+            keeper = Keeper(
+                self._state,
+                store,
+                interruption,
+                describe,
+                every=options.checkpoint_steps,
+                minutes=minutes,
+                saved=self._saved,
+            )
             try:
                 with keeper:
                     test = self._trained(listeners, keeper, interruption, options)
