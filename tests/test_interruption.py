@@ -60,12 +60,13 @@ def test_nothing_is_left_open():
     def descriptors():
         return len(list(Path("/proc/self/fd").iterdir()))
 
+    # The thread of a test before may be about to end.
     before, threads = descriptors(), threading.active_count()
-    for _ in range(3):
+    for _ in range(10):
         with Interruption():
             pass
 
-    wait_until(lambda: (descriptors(), threading.active_count()) == (before, threads))
+    wait_until(lambda: descriptors() <= before and threading.active_count() <= threads)
 
 
 def test_other_signals_are_left_to_their_handlers():
