@@ -76,11 +76,14 @@ class Place:
         checkpoint = self.store.newest()
         if self.options.resume == "never":
             self._refuse_any(checkpoint)
-        elif checkpoint is not None:
+            return None
+        run = RunDir(self._run_dir)
+        if run.is_begun:
+            self._check_same(run.read_config())
+        if checkpoint is not None:
             self._check(checkpoint)
-        elif RunDir(self._run_dir).is_begun:
-            self._check_same(RunDir(self._run_dir).read_config())
-            self._refuse_finished()
+        elif run.is_begun:
+            self._refuse_finished("")
             self._replaces = True  # it ended before it was saved
         return checkpoint
 
@@ -129,13 +132,14 @@ class Place:
                 f"{key}={found.get(key)} (now {wanted[key]}); bring it back, choose another run_dir, or add --overwrite"
             )
         if checkpoint.step == self._config.epochs * num_batches(self._splits.train, self._config.batch_size):
-            self._refuse_finished()
+            self._refuse_finished("raise --epochs, ")
 
-    def _refuse_finished(self) -> None:
-        if RunDir(self._run_dir).is_finished:
+    def _refuse_finished(self, mend: str) -> None:
+        run = RunDir(self._run_dir)
+        if run.is_finished:
             raise InputError(
                 f"run_dir must be new or empty, or of a run that is not finished. Received: {self._run_dir} (finished "
-                f"with epochs={self._config.epochs}); raise --epochs, choose another, or add --overwrite"
+                f"with epochs={run.read_config().epochs}); {mend}choose another, or add --overwrite"
             )
 
     def _check_same(self, before: RunConfig) -> None:
