@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from vae_tf import loop
+from vae_tf.checkpoint.state import TrainingState
 from vae_tf.divergence import GuardedStep
 from vae_tf.model import build_vae
 
@@ -180,3 +181,108 @@ def test_averages_are_validated_and_kept_and_do_not_disturb_training():
         np.testing.assert_array_equal(kept, average)
         np.testing.assert_array_equal(at_the_end, average)
     assert max(np.abs(a - b).max() for a, b in zip(averages, seen.seen[-1], strict=True)) > 1e-3
+
+
+# Where training goes on
+
+
+def numbered_batches(start):
+    """As `batches`, from those of a step on."""
+    return batches().repeat().skip(start)
+
+
+class Calls(keras.callbacks.Callback):
+    """What is called, with the epoch, or the steps of it that are done."""
+
+    def __init__(self):
+        super().__init__()
+        self.made = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.made.append(("begin", epoch))
+
+    def on_train_batch_end(self, batch, logs):
+        self.made.append(("step", batch + 1))
+
+    def on_epoch_end(self, epoch, logs):
+        self.made.append(("end", epoch))
+        self.logs = dict(logs)
+
+
+@pytest.fixture
+def one_step_in_a_call(monkeypatch):
+    monkeypatch.setattr(loop, "SECONDS_PER_CALL", 0)
+
+
+def state_after(step, epochs=3):
+    """What there is to go on from after a step of a run, and what the run came to."""
+    vae, calls, kept = compiled_vae(), Calls(), {}
+    guard = GuardedStep(vae)
+    state = TrainingState(vae, guard)
+
+    class Keep(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs):
+            if vae.optimizer.iterations == step:
+                kept.update(state.capture())
+
+    loop.train(vae, batches().repeat(), epochs=epochs, steps_per_epoch=3, guard=guard, callbacks=[calls, Keep()])
+    return kept, calls, state.capture()
+
+
+@pytest.mark.usefixtures("one_step_in_a_call")
+@pytest.mark.parametrize(
+    ("start", "made"),
+    [
+        (4, [("begin", 1), ("step", 2), ("step", 3), ("end", 1)]),
+        (6, [("begin", 1), ("step", 3), ("end", 1)]),  # no step, but all that follows the last one
+    ],
+)
+def test_training_goes_on_after_a_step_as_if_it_had_not_ended(start, made):
+    kept, expected, end = state_after(start)
+    vae, calls = compiled_vae(), Calls()
+    guard = GuardedStep(vae)
+    state = TrainingState(vae, guard)
+    state.restore(kept)
+    loop.train(vae, numbered_batches(start), epochs=3, steps_per_epoch=3, guard=guard, start=start, callbacks=[calls])
+
+    assert calls.made == [*made, *expected.made[-5:]]
+    assert calls.logs == expected.logs
+    for name, value in state.capture().items():
+        np.testing.assert_array_equal(value, end[name])
+
+
+@pytest.mark.usefixtures("one_step_in_a_call")
+def test_what_follows_the_last_step_of_all_is_done_anew():
+    kept, expected, _ = state_after(6, epochs=2)
+    vae, calls = compiled_vae(), Calls()
+    guard = GuardedStep(vae)
+    TrainingState(vae, guard).restore(kept)
+    loop.train(vae, numbered_batches(6), epochs=2, steps_per_epoch=3, guard=guard, start=6, callbacks=[calls])
+
+    assert calls.made == [("begin", 1), ("step", 3), ("end", 1)]
+    assert calls.logs == expected.logs
+    assert int(vae.optimizer.iterations) == 6
+
+
+@pytest.mark.parametrize(("step", "epoch"), [(0, 0), (1, 0), (3, 0), (4, 1), (6, 1), (7, 2)])
+def test_a_step_belongs_to_the_epoch_in_which_it_was_the_latest(step, epoch):
+    assert loop.epoch_of(step, 3) == epoch
+
+
+@pytest.mark.parametrize(
+    ("first", "every", "ends"),
+    [
+        (0, 4, [1, 3, 4, 8, 10]),
+        (0, 3, [1, 3, 6, 9, 10]),
+        (5, 4, [6, 8, 10]),
+        (0, None, [1, 3, 7, 10]),
+        (4, 4, [5, 7, 8, 10]),
+    ],
+)
+def test_a_call_ends_wherever_a_multiple_of_steps_is_done(monkeypatch, first, every, ends):
+    monkeypatch.setattr(loop, "SECONDS_PER_CALL", float("inf"))
+    vae = compiled_vae()
+    steps = loop.Steps(vae, GuardedStep(vae))
+
+    assert [done for done, _ in steps.run(iter(batches().repeat()), first, 10, every)] == ends
+    assert int(vae.optimizer.iterations) == 10 - first

@@ -39,7 +39,7 @@ class Skipped(NamedTuple):
 
 
 class GuardedStep:
-    """A `train_step` that makes no update where the loss or the gradient is infinite or not a number.
+    """A `train_step` that makes no update where loss, gradient or an average of a batch is infinite or not a number.
 
     Weights, batch normalization's averages, the optimizer, averaged weights and metrics are then as they were before
     the step; only its noise is spent. The overflow of a scaled loss is none of that: its optimizer looks after it.
@@ -53,9 +53,7 @@ class GuardedStep:
         self.most_in_a_row = most_in_a_row
         self._model = model
         with model.distribute_strategy.scope():
-            if (
-                not model.optimizer.built
-            ):  # before a step is traced, for which the scale of the loss would be a constant
+            if not model.optimizer.built:  # else the scale of the loss would be a constant of the step
                 model.optimizer.build(model.trainable_weights)
             self._counts = _variable(np.zeros(3, np.int32))
             self._measured = _variable(np.zeros(3, np.float32))
@@ -85,11 +83,13 @@ class GuardedStep:
         sums = self._sums()
         gradients = model.gradients(data)
         gradient_norm = tf.linalg.global_norm(gradients) / ops.cast(self._loss_scale(), "float32")
-        *losses, count = (after - sum_before for after, sum_before in zip(self._sums(), sums, strict=True))
+        pairs = zip(self._sums(), sums, strict=True)
+        *losses, count = replicas.total([after - sum_before for after, sum_before in pairs])
         measured = tf.stack([*(loss / count for loss in losses[1:]), gradient_norm])
-        is_finite = tf.reduce_all(tf.math.is_finite(losses))
-        bad_replicas = replicas.total(1 - tf.cast(is_finite, tf.int32))
-        is_sound = (bad_replicas == 0) & (tf.math.is_finite(gradient_norm) | (self._loss_scale() > 1.0))
+        # Averages too: what is normalized by an infinite variance is 0, and its loss finite.
+        averages = [tf.reduce_sum(weight.value) for weight in model.non_trainable_weights]
+        is_finite = tf.reduce_all(tf.math.is_finite([*losses, *averages]))
+        is_sound = is_finite & (tf.math.is_finite(gradient_norm) | (self._loss_scale() > 1.0))
         replicas.choose(is_sound, self._update, self._skip, gradients, before, measured)
 
     def _changed_forward(self) -> list[keras.Variable]:

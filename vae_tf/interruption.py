@@ -47,8 +47,9 @@ class Interruption:
         if self._is_on:
             self._heard, self._told = socket.socketpair()
             self._told.setblocking(False)
-            self._handlers = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
+            # At no moment do handlers that do nothing stand without the socket, or a signal then would be lost.
             self._descriptor = signal.set_wakeup_fd(self._told.fileno())
+            self._handlers = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
             threading.Thread(target=self._listen, daemon=True).start()
         return self
 
@@ -56,9 +57,9 @@ class Interruption:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._is_on:
-            signal.set_wakeup_fd(self._descriptor)
             for number, handler in self._handlers.items():
                 signal.signal(number, handler)
+            signal.set_wakeup_fd(self._descriptor)
             self._told.close()
 
     def _listen(self) -> None:

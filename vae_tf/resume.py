@@ -77,10 +77,14 @@ class Place:
         checkpoint = self.store.newest()
         if self.options.resume == "never":
             self._refuse_any(checkpoint)
-        elif checkpoint is not None:
+            return None
+        run = RunDir(self._run_dir)
+        if run.is_begun:
+            self._check_same(run.read_config())
+        if checkpoint is not None:
             self._check(checkpoint)
-        elif RunDir(self._run_dir).is_begun:
-            self._check_unsaved(RunDir(self._run_dir))
+        elif run.is_begun:
+            self._check_unsaved(run)
         return checkpoint
 
     def take(self, checkpoint: Checkpoint | None) -> RunDir:
@@ -117,10 +121,8 @@ class Place:
             )
 
     def _check_unsaved(self, run: RunDir) -> None:
-        """Raises where the run of a folder without a checkpoint is not this one; it is done, or begins again."""
-        before = run.read_config()
-        self._check_same(before)
-        if run.is_finished and before.epochs < self._config.epochs:
+        """Raises where the run of a folder without a checkpoint can't go on; it is done, or begins again."""
+        if run.is_finished and run.read_config().epochs < self._config.epochs:
             raise InputError(
                 f"A run goes on with more epochs from its last checkpoint. Received: none in {self.store.path}; choose "
                 "another run_dir, or add --overwrite"

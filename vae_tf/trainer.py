@@ -37,6 +37,7 @@ class Trainer:
         self._splits = splits
         self._strategy = strategy
         self._start = 0
+        self._saved: tuple[int, Arrays] | None = None
         self.steps_per_epoch = pipeline.num_batches(splits.train, config.batch_size)
         with strategy.scope():
             self.model = _compiled_model(config, splits, config.epochs * self.steps_per_epoch)
@@ -52,7 +53,8 @@ class Trainer:
             arrays: Of a checkpoint, after that step; of several workers the chief has them.
         """
         self._start = step
-        self._state.restore(from_chief(self._strategy, arrays, self._state.capture()))
+        self._saved = step, from_chief(self._strategy, arrays, self._state.capture())
+        self._state.restore(self._saved[1])
 
     def train(
         self,
@@ -85,6 +87,7 @@ class Trainer:
                 any_worker(self._strategy),
                 every=options.checkpoint_steps,
                 minutes=minutes,
+                saved=self._saved,
             )
             try:
                 with keeper:

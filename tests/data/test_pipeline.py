@@ -430,3 +430,32 @@ def test_first_batch_is_as_evaluation_delivers_it_and_first_pictures_are_clean()
 def test_rows_pass_as_they_are():
     rows = np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32)
     np.testing.assert_array_equal(evaluated(ArrayExamples(rows, None, 1.0), config(), (2,)), rows)
+
+
+# Where training goes on
+
+
+def first_batches(start, share=WHOLE, skip=0, **settings):
+    """The first seven batches of the dataset from `start` on, after some that are skipped."""
+    examples = grey(0.5, count=18)  # batches of 8, 8 and 2
+    dataset = training_batches(examples, config(batch_size=8, **settings), SHAPE, share, start)
+    return list(dataset.skip(skip * share.num_local).take(7).as_numpy_iterator())
+
+
+@pytest.mark.parametrize(
+    "share", [WHOLE, Share(0, 2, 3), Share(2, 1, 3)], ids=["whole", "two-of-three", "one-of-three"]
+)
+@pytest.mark.parametrize("start", [1, 2, 3, 4, 8, 30])
+def test_batches_from_a_step_on_are_those_of_a_run_that_came_there(start, share):
+    settings = {"binarize": "dynamic", "seed": 3}
+    expected = first_batches(0, share, skip=start, **settings)
+
+    for batch, wanted in zip(first_batches(start, share, **settings), expected, strict=True):
+        np.testing.assert_array_equal(batch, wanted)
+
+
+def test_corruption_from_a_step_on_is_that_of_a_run_that_came_there():
+    expected = first_batches(0, skip=4, corrupt="gaussian:0.3")
+
+    for (inputs, _), (wanted, _) in zip(first_batches(4, corrupt="gaussian:0.3"), expected, strict=True):
+        np.testing.assert_array_equal(inputs, wanted)

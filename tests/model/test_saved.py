@@ -5,6 +5,7 @@ import keras
 import pytest
 
 import vae_tf
+from vae_tf import registry
 from vae_tf.errors import InputError
 from vae_tf.model.saved import check_classes
 
@@ -36,6 +37,16 @@ def with_first_layer(saved, tmp_path):
 
 def test_a_model_of_this_package_passes(saved):
     check_classes(saved)
+
+
+@pytest.mark.parametrize("arch", ["conv", "dense"])
+@pytest.mark.parametrize("likelihood", sorted(registry.LIKELIHOODS))
+def test_a_model_of_every_kind_passes(tmp_path, arch, likelihood):
+    path = tmp_path / "model.keras"
+    model = vae_tf.build_vae((8, 8, 3), latent_dim=2, arch=arch, likelihood=likelihood, num_classes=3)
+    model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam()), jit_compile=False)
+    model.save(path)
+    check_classes(path)
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ class Keeper(keras.callbacks.Callback):
         any_worker: Tells whether a truth holds on any worker. All ask at every call, so that all stop at the same step.
         every: Steps, counted from the beginning of the run, after which to save.
         minutes: After which to save; `None` for never.
+        saved: The step that training goes on from and what was captured then, not to be saved again.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Keeper(keras.callbacks.Callback):
         *,
         every: int | None = None,
         minutes: float | None = None,
+        saved: tuple[int, Arrays] | None = None,
     ) -> None:
         super().__init__()
         self._state = state
@@ -50,7 +52,7 @@ class Keeper(keras.callbacks.Callback):
         self._any_worker = any_worker
         self._every = every
         self._seconds = None if minutes is None else SECONDS_PER_MINUTE * minutes
-        self._saved: tuple[int, Arrays] | None = None
+        self._saved = saved
         self._writer = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
 

@@ -24,7 +24,6 @@ PROGRESS = "progress.json"
 VARIABLES = "variables"
 STEP = "step_{:010}"
 ANY_STEP = "step_*"
-KEY = VARIABLES + "/{}/.ATTRIBUTES/VARIABLE_VALUE"  # as TensorFlow names them
 
 
 class Checkpoint(NamedTuple):
@@ -43,9 +42,7 @@ class Checkpoint(NamedTuple):
     def arrays(self) -> dict[str, np.ndarray]:
         """Returns the arrays by name."""
         reader = tf.train.load_checkpoint(str(self.path / VARIABLES))
-        before, _, after = KEY.partition("{}")
-        keys = [key for key in reader.get_variable_to_shape_map() if key.startswith(before) and key.endswith(after)]
-        return {key[len(before) : -len(after)]: reader.get_tensor(key) for key in keys}
+        return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
 class Store:
@@ -79,8 +76,10 @@ class Store:
             Path(folder, PROGRESS).write_text(told, encoding="utf-8")
             target = self._folder(step)
             with replacing(target) as partial:
-                shutil.copytree(folder, partial)
-                (partial / CHECKSUMS).write_text(_checksums(Path(folder)), encoding="utf-8")
+                partial.mkdir()  # with the rights of other folders; temporary ones are for their user alone
+                for path in Path(folder).iterdir():
+                    shutil.copyfile(path, partial / path.name)
+                (partial / CHECKSUMS).write_bytes(_lines(_checksums(Path(folder))))
                 shutil.rmtree(target, ignore_errors=True)
         steps = self._steps()
         past = [other for other in steps if other <= step]
@@ -121,13 +120,23 @@ class Store:
 
 
 def _write_arrays(prefix: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Writes what `tf.train.load_checkpoint` reads; `tf.train.Checkpoint` would make a variable of each array first."""
     with tf.device("CPU:0"):
-        variables = {name: tf.Variable(value) for name, value in arrays.items()}
-        tf.train.Checkpoint(**{VARIABLES: variables}).write(str(prefix))
+        tensors = [tf.constant(value) for value in arrays.values()]
+        try:
+            tf.raw_ops.SaveV2(
+                prefix=str(prefix), tensor_names=list(arrays), shape_and_slices=[""] * len(arrays), tensors=tensors
+            )
+        except tf.errors.OpError as error:
+            raise OSError(error.message) from None
 
 
-def _checksums(folder: Path) -> str:
-    return "".join(f"{_sha256(path)}  {path.name}\n" for path in sorted(folder.iterdir()))
+def _checksums(folder: Path) -> dict[str, str]:
+    return {path.name: _sha256(path) for path in sorted(folder.iterdir())}
+
+
+def _lines(checksums: dict[str, str]) -> bytes:
+    return "".join(f"{checksum}  {name}\n" for name, checksum in checksums.items()).encode()
 
 
 def _sha256(path: Path) -> str:
@@ -138,8 +147,10 @@ def _sha256(path: Path) -> str:
 def _damage(path: Path) -> str | None:
     """What is wrong with a checkpoint, if anything."""
     try:
-        lines = (path / CHECKSUMS).read_text(encoding="utf-8").splitlines()
-        expected = {name: checksum for checksum, name in (line.split("  ", 1) for line in lines)}
+        told = (path / CHECKSUMS).read_bytes()
+        expected = {name: checksum for checksum, name in (line.split("  ", 1) for line in told.decode().splitlines())}
+        if told != _lines(expected):
+            return f"{CHECKSUMS} is cut off or changed"
         if expected.keys() | {CHECKSUMS} != {file.name for file in path.iterdir()} or PROGRESS not in expected:
             return "its files are not those it was written with"
         for name, checksum in expected.items():

@@ -15,6 +15,7 @@ from vae_tf.errors import InputError
 MODEL_CLASS = "vae_tf>VAE"
 PACKAGES = ("keras", "vae_tf")
 RUNS_CODE = ("Lambda", "__lambda__", "function")
+PLAIN_VALUES = ("__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__")
 
 
 def check_classes(path: Path) -> None:
@@ -35,7 +36,7 @@ def check_classes(path: Path) -> None:
         name = str(entry["class_name"])
         registered = str(entry.get("registered_name", name))  # where Keras looks first
         package = registered.partition(">")[0] if ">" in registered else str(entry.get("module")).partition(".")[0]
-        if name in RUNS_CODE or package not in PACKAGES:
+        if name in RUNS_CODE or (package not in PACKAGES and name not in PLAIN_VALUES):
             raise InputError(
                 f"{path} must hold no class but those of {' and '.join(PACKAGES)}, and no code. "
                 f"Received: {name} of {package}"
