@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import vae_tf
 from vae_tf import cli, tracking
 from vae_tf.config import RunConfig
 from vae_tf.data.catalog import load_arrays
-from vae_tf.errors import InputError
+from vae_tf.errors import InputError, Interrupted
 from vae_tf.tracking import Tracker
 from vae_tf.train import COMMAND, TrainOptions, main, run_training
 
@@ -99,6 +100,26 @@ def test_pictures_are_those_of_the_run_folder(local, tmp_path):
 
 def test_a_finished_run_is_finished(local):
     assert local.run.info.status == "FINISHED"
+
+
+def test_a_run_that_was_stopped_goes_on_as_the_same_run(local, folder, monkeypatch):
+    def stop_after_the_second(self, epoch, logs=None):
+        if epoch == 1:
+            raise Interrupted(signal.SIGTERM)
+
+    monkeypatch.setenv(tracking.PLACE, f"sqlite:///{folder}/mlflow.db")
+    found = [local.run.info.experiment_id], "attributes.run_name = 'stopped'"
+    with monkeypatch.context() as patch:
+        patch.setattr("vae_tf.callbacks.Pictures.on_epoch_begin", stop_after_the_second)
+        with pytest.raises(Interrupted):
+            run_training(config(folder), folder / "runs" / "stopped", track=True)
+    assert [run.info.status for run in local.client.search_runs(*found)] == ["KILLED"]
+
+    run_training(config(folder), folder / "runs" / "stopped", track=True)
+    [run] = local.client.search_runs(*found)
+    assert run.info.status == "FINISHED"
+    steps = {metric.step for metric in local.client.get_metric_history(run.info.run_id, "loss")}
+    assert steps == set(range(1, EPOCHS + 1))
 
 
 def test_a_run_that_diverges_has_failed(local, folder, monkeypatch):

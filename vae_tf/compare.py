@@ -83,12 +83,12 @@ def train_missing(trainings: Mapping[str, RunConfig], folder: Path) -> list[RunD
 
     shape = load_splits(next(iter(trainings.values()))).spec.example_shape
     for name, config in trainings.items():
-        if (folder / name).exists():
+        if RunDir(folder / name).is_begun:
             _check_same(RunDir.open(folder / name), config.resolved(shape))
     runs = []
     for number, (name, config) in enumerate(trainings.items(), start=1):
         path = folder / name
-        if not (path.exists() and RunDir.open(path).is_finished):
+        if not RunDir(path).is_finished:
             print(f"Training {number} of {len(trainings)}: {config.variant}, seed {config.seed}")
             run_training(config, path)
         runs.append(RunDir.open(path, config.data_dir))  # config.yml is silent of a secret in it
