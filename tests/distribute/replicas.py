@@ -10,7 +10,14 @@ import numpy as np
 import tensorflow as tf
 import training
 
+from vae_tf import loop
+from vae_tf.config import DataConfig
+from vae_tf.data import pipeline
+from vae_tf.data.sources.arrays import ArrayExamples
+from vae_tf.distribute.strategy import distributed
+from vae_tf.divergence import GuardedStep
 from vae_tf.model import replicas
+from vae_tf.optimizer import num_updates
 
 NUM_NOISES = 8
 # The last batch of an epoch has fewer pictures than there are replicas.
@@ -65,12 +72,32 @@ def clipped_and_averaged(strategy):
     return {**result, **{f"average {number}": weight.numpy() for number, weight in enumerate(model.weights)}}
 
 
+def skipping(strategy):
+    """Of 56 pictures one is not a number: in each of two epochs one batch, on one replica."""
+    seen = training.examples(training.TRAIN)
+    pictures = (seen.read(np.arange(len(seen))) / 255).astype(np.float32)
+    pictures[7] = np.nan
+    poisoned, config = ArrayExamples(pictures, None, 1.0), DataConfig(batch_size=12)
+    model = training.model(strategy, "bn", optimizer=keras.optimizers.SGD)
+    guard = GuardedStep(model)
+    loop.train(
+        model,
+        distributed(strategy, lambda share: pipeline.training_batches(poisoned, config, training.SHAPE, share)),
+        epochs=2,
+        steps_per_epoch=pipeline.num_batches(poisoned, config.batch_size),
+        guard=guard,
+    )
+    weights = {f"weight {number}": weight.numpy() for number, weight in enumerate(model.weights)}
+    return {**weights, **guard.skipped._asdict(), "updates": num_updates(model.optimizer)}
+
+
 def main(folder):
     training.logical_cpus(3)
     for count in (1, 2, 3):
         strategy = strategy_of(count)
         np.savez(Path(folder) / f"noise-{count}.npz", **noise(strategy))
         np.savez(Path(folder) / f"regularized-{count}.npz", **regularized(strategy))
+        np.savez(Path(folder) / f"skipping-{count}.npz", **skipping(strategy))
     for count in (1, 2):
         strategy = strategy_of(count)
         np.savez(Path(folder) / f"convolutional-{count}.npz", **convolutional(strategy))

@@ -42,3 +42,14 @@ def test_normalized_convolutions_train_as_one(results):
 
 def test_gradients_of_the_whole_batch_are_clipped_and_weights_averaged(results):
     assert training.far(results("clipped_and_averaged", 2), results("clipped_and_averaged", 1)) == {}
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_batch_that_is_not_finite_on_one_replica_is_skipped_on_all(results, count):
+    one, several = results("skipping", 1), results("skipping", count)
+    assert (several["total"], several["updates"]) == (one["total"], one["updates"]) == (2, 8)
+    assert np.isnan([several["reconstruction_loss"], several["gradient_norm"]]).all()
+    assert np.isfinite(several["kl_loss"])
+    # The gradient of the bias before a normalization, the second of all weights, is nothing but rounding.
+    weights = [name for name in one if name.startswith("weight") and name != "weight 1"]
+    assert training.far({name: several[name] for name in weights}, {name: one[name] for name in weights}) == {}
