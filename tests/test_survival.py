@@ -8,6 +8,7 @@ import pytest
 
 from scripts.soak import report
 from scripts.soak.damage import Damage, Survey, damaged_run, damaged_stores, few_of
+from scripts.soak.growth import slope
 from scripts.soak.kills import Whole, killed_and_ended
 from scripts.soak.runs import SmallRun, content, differences
 
@@ -104,3 +105,9 @@ def test_a_part_without_a_case_is_a_failure():
     part = report.Part("fuzz", "one line")
     assert "- fuzz: no case was tried" in report.page([part], "make soak")
     assert report.status([part]) == 1
+
+
+def test_growth_is_seen_through_what_comes_and_goes():
+    comes_and_goes = np.tile([9000.0, 0, 4000, 30000, 700], 40)
+    assert slope(comes_and_goes) == pytest.approx(0)
+    assert slope(comes_and_goes + 25 * np.arange(200)) == pytest.approx(25)

@@ -90,8 +90,7 @@ def killed_and_ended(run: SmallRun, whole: Whole, rng: np.random.Generator, time
             return fell, ["it ended before it was killed, and without a model"]
         elif not fell:  # too late
             shutil.rmtree(run.path)
-    problems = [] if run.is_finished else run.train().problems()
-    return fell, problems + differences(content(run.path), whole.content)
+    return fell, run.train().problems() + differences(content(run.path), whole.content)
 
 
 def kills(folder: Path, count: int, rng: np.random.Generator) -> Part:
