@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from .kills import Whole
 from .report import Part
 from .runs import SmallRun, content, differences
 
-OPTIONS = ("--hidden-sizes", "256")  # so that a checkpoint is larger than everything else
+LARGE = ("--hidden-sizes", "256")  # so that a checkpoint is larger than everything else
+SMALL = ("--hidden-sizes", "4", "--keep-checkpoints", "1")  # so that there may be room for it, and for no picture
 CHECKPOINTS_IN_ROOM = 2.5
 TOLD = "No space left on device"
 
@@ -81,22 +82,22 @@ def filled(disk: Disk, run: SmallRun, whole: Whole, *, size: int = 0, files: int
 
 
 @contextmanager
-def room_for(folder: Path, name: str) -> Iterator[tuple[Disk, SmallRun]]:
+def room_for(folder: Path, options: Sequence[str]) -> Iterator[tuple[Disk, SmallRun]]:
     """Yields a disk and a run on it."""
-    with Disk(folder / name) as disk:
-        yield disk, SmallRun(folder, disk.place / "run", *OPTIONS)
+    with Disk(folder / "disk") as disk:
+        yield disk, SmallRun(folder, disk.place / "run", *options)
 
 
 def full_of_checkpoints(folder: Path, whole: Whole, checkpoint: int) -> list[str]:
     """Trains where two and a half checkpoints fit, and two are kept."""
-    with room_for(folder, "disk") as (disk, run):
+    with room_for(folder, LARGE) as (disk, run):
         told, problems = filled(disk, run, whole, size=int(CHECKPOINTS_IN_ROOM * checkpoint))
         return problems if told else [*problems, "there was room"]
 
 
 def full_temporary_folder(folder: Path, whole: Whole, checkpoint: int) -> list[str]:
     """Trains where half a checkpoint fits into the folder of temporary files."""
-    run = SmallRun(folder, folder / "run", *OPTIONS)
+    run = SmallRun(folder, folder / "run", *LARGE)
     with Disk(folder / "temporary") as disk:
         run.temporary = disk.place
         told, problems = filled(disk, run, whole, size=checkpoint // 2)
@@ -107,24 +108,23 @@ def full_temporary_folder(folder: Path, whole: Whole, checkpoint: int) -> list[s
 def room(folder: Path, count: int, rng: np.random.Generator) -> Part:
     """Fills disks: with checkpoints, and `count` times at a random place, by size or by the number of files."""
     part = Part("room", "a full disk ends the run with one line and status 2, and harms nothing; with room it goes on")
-    free = SmallRun(folder, folder / "whole", *OPTIONS)
-    whole = Whole(free)
+    large = SmallRun(folder, folder / "large", *LARGE)
+    whole = Whole(large)
     part.add("where there is room", whole.end.problems())
-    checkpoint, everything = kilobytes(next(free.checkpoints.glob("step_*"))), kilobytes(free.path)
+    checkpoint = kilobytes(next(large.checkpoints.glob("step_*")))
     part.add("2.5 checkpoints", full_of_checkpoints(folder, whole, checkpoint))
     part.add("a full temporary folder", full_temporary_folder(folder, whole, checkpoint))
+    small = SmallRun(folder, folder / "small", *SMALL)
+    whole = Whole(small)
+    everything, all_files = kilobytes(small.path), len(list(small.path.rglob("*")))
     stopped_at: Counter[str] = Counter()
     for number in range(count):
-        size = int(rng.integers(4, everything + checkpoint)) if number % 2 else 0
-        files = 0 if number % 2 else int(rng.integers(2, len(whole.content) + 10))
-        with room_for(folder, f"disk{number}") as (disk, run):
-            told, problems = filled(disk, run, whole, size=size, files=files)
+        limit = {"size": int(rng.integers(4, everything))} if number % 2 else {"files": int(rng.integers(2, all_files))}
+        with room_for(folder, SMALL) as (disk, run):
+            told, problems = filled(disk, run, whole, **limit)
         stopped_at[_place_in(told)] += 1
-        part.add(f"{size} kB" if size else f"{files} files", problems)
-    part.figures.append(
-        f"a checkpoint of {checkpoint} kB, a run of {everything} kB; where disks were full: "
-        + ", ".join(f"{times} {place}" for place, times in stopped_at.items())
-    )
+        part.add(f"{limit}, full at {_place_in(told)}", problems)
+    part.figures.append("disks were full at: " + ", ".join(f"{place} {times}" for place, times in stopped_at.items()))
     return part
 
 
