@@ -21,6 +21,6 @@ def fuzz(cases: int) -> Part:
     part.failures += [line[:LONGEST_LINE] for line in lines if line.startswith(("FAILED", "ERROR", "SKIPPED"))]
     if ended.returncode and not part.failures:
         part.failures.append(f"pytest ended with {ended.returncode}: {(ended.stdout + ended.stderr)[-LONGEST_LINE:]}")
-    part.cases = cases
+    part.cases = len(part.failures) or cases  # a kind of case that fails ends there
     part.figures.append(f"pytest says: {lines[-1] if lines else 'nothing'}")
     return part
