@@ -8,13 +8,17 @@ BIN := $(VENV)/bin
 # Further options for `make train`, as ARGS="--epochs 1 --arch dense".
 ARGS ?=
 
-.PHONY: train test lint lock audit clean
+.PHONY: train test soak lint lock audit clean
 
 train: $(VENV)/.installed
 	$(BIN)/python -m vae_tf.train --variant bn $(ARGS)
 
 test: lint
 	$(BIN)/python -m pytest
+
+# What a run survives, many times over: an hour, as root (its disks are mounted). Writes RELIABILITY.md.
+soak: $(VENV)/.installed-dev
+	$(BIN)/python -m scripts.soak
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

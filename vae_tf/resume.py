@@ -103,6 +103,7 @@ class Place:
         else:
             run = RunDir(self._run_dir)
             run.reopen()
+            self.store.remove_partial()
         run.write_config(self._config)
         if self._config.conditional and self._splits.spec.class_names is not None:
             run.write_classes(self._splits.spec.class_names)

@@ -106,9 +106,13 @@ class Store:
         return None
 
     def clear(self) -> None:
-        """Removes all checkpoints, and what an interrupted process left."""
+        """Removes all checkpoints, and what a process left that ended while it wrote."""
         for step in self._steps():
             shutil.rmtree(self._folder(step))
+        self.remove_partial()
+
+    def remove_partial(self) -> None:
+        """Removes what a process left that ended while it wrote."""
         remove_partial(self.path)
 
     def _steps(self) -> list[int]:
