@@ -13,7 +13,9 @@ PACKAGE = Path(vae_tf.__file__).parent
 ORDER = (
     "redaction",
     "errors",
+    "files",
     "registry",
+    "plain_yaml",
     "config",
     "cli",
     "data",

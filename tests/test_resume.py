@@ -18,8 +18,9 @@ from vae_tf.checkpoint.store import Store
 from vae_tf.config import CheckpointConfig, DatasetSpec, RunConfig
 from vae_tf.data.catalog import Splits
 from vae_tf.errors import InputError, Interrupted
+from vae_tf.files import locked
 from vae_tf.resume import Place
-from vae_tf.rundir import RunDir, locked
+from vae_tf.rundir import RunDir
 from vae_tf.train import run_training
 
 ROOT = Path(__file__).parents[1]
@@ -267,7 +268,7 @@ def test_overwrite_needs_no_undamaged_checkpoint(tmp_path):
 HOLD = """
 import sys
 from pathlib import Path
-from vae_tf.rundir import locked
+from vae_tf.files import locked
 with locked(Path(sys.argv[1])):
     print(1, flush=True)
     input()

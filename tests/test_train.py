@@ -16,9 +16,10 @@ from PIL import Image
 
 import vae_tf
 from vae_tf import cli
-from vae_tf.config import RunConfig, read_yaml
+from vae_tf.config import RunConfig
 from vae_tf.data.catalog import load_arrays
 from vae_tf.errors import InputError
+from vae_tf.plain_yaml import read_yaml
 from vae_tf.rundir import RunDir
 from vae_tf.train import COMMAND, TrainOptions, default_run_dir, main, run_training
 

@@ -15,8 +15,9 @@ from typing import Any, TextIO, TypeVar, cast, get_origin
 from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict, SettingsError
 
 from vae_tf import registry
-from vae_tf.config import Config, read_yaml
+from vae_tf.config import Config
 from vae_tf.errors import InputError, Interrupted
+from vae_tf.plain_yaml import read_yaml
 from vae_tf.redaction import redacted
 
 USAGE_ERROR = 2

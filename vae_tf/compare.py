@@ -12,9 +12,10 @@ from vae_tf import cli
 from vae_tf.config import RunConfig, Seed, UserPath, Variant
 from vae_tf.errors import InputError
 from vae_tf.evaluate import EvaluateSettings, evaluate_run
+from vae_tf.files import replacing
 from vae_tf.redaction import redacted
 from vae_tf.registry import TOY_DATASETS
-from vae_tf.rundir import RunDir, replacing
+from vae_tf.rundir import RunDir
 from vae_tf.train import run_training
 
 if TYPE_CHECKING:

@@ -42,7 +42,8 @@ class EncodeOptions(Config):
 
 def main(options: EncodeOptions) -> None:
     """Runs the command."""
-    from vae_tf.rundir import RunDir, replacing
+    from vae_tf.files import replacing
+    from vae_tf.rundir import RunDir
 
     run = RunDir.open(Path(options.run), options.data_dir)
     run.check_finished()

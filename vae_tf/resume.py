@@ -13,7 +13,8 @@ from vae_tf.checkpoint.store import Checkpoint, Store
 from vae_tf.config import CheckpointConfig, RunConfig
 from vae_tf.data.pipeline import num_batches
 from vae_tf.errors import InputError
-from vae_tf.rundir import CHECKPOINTS, RunDir, locked
+from vae_tf.files import locked
+from vae_tf.rundir import CHECKPOINTS, RunDir
 
 if TYPE_CHECKING:
     from vae_tf.data.catalog import Splits

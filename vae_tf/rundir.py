@@ -1,11 +1,9 @@
 """The run folder: the only place that knows its file names. Files are replaced whole, never half-written."""
 
 import csv
-import errno
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Self
 from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
-from filelock import FileLock, Timeout
 from matplotlib.figure import Figure
 
 from vae_tf import plots
 from vae_tf.config import DatasetSpec, RunConfig
 from vae_tf.errors import InputError
+from vae_tf.files import is_left_over, remove_partial, replacing
 from vae_tf.redaction import redacted
 from vae_tf.registry import TOY_DATASETS
 
@@ -36,7 +34,6 @@ CLASSES = "classes.json"
 METRICS = "metrics.json"
 PER_IMAGE = "per_image.npz"
 REPORT = "report.html"
-LOCK = ".lock"
 RESULTS = (MODEL, CURVES, METRICS, PER_IMAGE, REPORT)
 METRICS_KEYS = (
     "dataset",
@@ -49,8 +46,6 @@ METRICS_KEYS = (
     "references",
 )
 EPOCH_PICTURES = "epoch_*.png"
-PARTIAL = ".partial-"
-WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EINVAL, errno.ENOLCK)
 
 
 class RunDir:
@@ -75,7 +70,7 @@ class RunDir:
         try:
             if path.exists() and not path.is_dir():
                 raise InputError(f"run_dir must be a folder. Received: {path} (a file)")
-            free = not path.exists() or all(_is_left_over(entry) for entry in path.iterdir())
+            free = not path.exists() or all(is_left_over(entry) for entry in path.iterdir())
         except OSError as error:
             raise InputError(f"run_dir must be a folder that can be read. Received: {path} ({error})") from None
         if free:
@@ -366,11 +361,6 @@ def load_run(folder: str | os.PathLike[str]) -> "VAE":
     return RunDir.open(Path(folder)).load_model()
 
 
-def _is_left_over(entry: Path) -> bool:
-    """Whether something in a folder was left by a process that ended before it wrote anything else."""
-    return entry.name == LOCK or entry.name.startswith(PARTIAL)
-
-
 def _epoch_name(epoch: int) -> str:
     return f"epoch_{epoch:04d}.png"
 
@@ -384,63 +374,3 @@ def _readable(path: Path, command: str) -> Iterator[Path]:
         raise InputError(
             f"{path} must be as {command} wrote it. Received: a missing or damaged file; {command} again"
         ) from None
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keeps other processes from a folder meanwhile; its end, of whatever kind, ends the lock.
-
-    Raises:
-        InputError: Another process holds it, or the folder can't be written.
-    """
-    lock = FileLock(folder / LOCK, blocking=False, fallback_to_soft=False)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise InputError(
-            f"A run is for one process at a time. Received: {folder}, which another one holds; let it end, or choose "
-            "another folder"
-        ) from None
-    except NotImplementedError:
-        pass  # a drive that knows no locks, as some mounted ones
-    except OSError as error:
-        if error.errno not in WITHOUT_LOCKS:
-            raise InputError(f"{folder} must be a folder that can be written. Received: {error}") from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """Yields a path for a file or folder to write; on success it takes the target's place in one step, to stay there.
-
-    A folder takes no place: whoever writes it removes the target first.
-    """
-    with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=target.parent) as folder:
-        partial = Path(folder) / target.name
-        yield partial
-        for path in (*partial.rglob("*"), partial):
-            _flush(path)
-        partial.replace(target)
-    _flush(target.parent)
-
-
-def remove_partial(folder: Path) -> None:
-    """Removes what a process left that ended while it was `replacing` something in a folder."""
-    for path in folder.glob(f"{PARTIAL}*"):
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def _flush(path: Path) -> None:
-    """Makes a file, or the entries of a folder, outlive a crash of the machine, where its file system can."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOSYS):  # no such thing here; others are failures
-            raise
-    finally:
-        os.close(descriptor)

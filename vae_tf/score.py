@@ -198,7 +198,8 @@ def _writing(out: Path) -> Iterator[None]:
 def main(options: ScoreOptions) -> None:
     """Runs the command."""
     from vae_tf import plots
-    from vae_tf.rundir import RunDir, replacing
+    from vae_tf.files import replacing
+    from vae_tf.rundir import RunDir
 
     run, out = RunDir.open(Path(options.run)), Path(options.out)
     run.check_finished()

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vae_tf.rundir import PARTIAL, RECONSTRUCTIONS, SAMPLES
+from vae_tf.files import PARTIAL
+from vae_tf.rundir import RECONSTRUCTIONS, SAMPLES
 
 from .report import Part
 from .runs import SmallRun, content, differences, ended, wait

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vae_tf.rundir import CHECKPOINTS, HISTORY, LOCK, MODEL
+from vae_tf.files import LOCK
+from vae_tf.rundir import CHECKPOINTS, HISTORY, MODEL
 
 from .report import ROOT
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from vae_tf.checkpoint import store as module
 from vae_tf.checkpoint.store import CHECKSUMS, PROGRESS, Store
 from vae_tf.errors import InputError
-from vae_tf.rundir import PARTIAL
+from vae_tf.files import PARTIAL
 
 FILES = (CHECKSUMS, PROGRESS, "variables.index", "variables.data-00000-of-00001")
 ARRAYS = {

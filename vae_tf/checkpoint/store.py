@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from vae_tf.errors import InputError
-from vae_tf.rundir import remove_partial, replacing
+from vae_tf.files import remove_partial, replacing
 
 FORMAT = 1
 CHECKSUMS = "SHA256SUMS"
