@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -342,3 +343,13 @@ def test_what_the_terminal_can_not_show_is_printed_as_its_escapes(monkeypatch):
 
     terminal.flush()
     assert terminal.buffer.getvalue() == b"gr\\xf6\\xdfe \\udcff\n"
+
+
+def test_sigterm_is_told_like_ctrl_c_with_a_status_of_its_own(monkeypatch, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    with pytest.raises(SystemExit) as ended:
+        cli.run(lambda _: os.kill(os.getpid(), signal.SIGTERM), TrainOptions, COMMAND)
+
+    assert (ended.value.code, capsys.readouterr().err) == (143, "error: interrupted\n")
+    assert signal.getsignal(signal.SIGTERM) == before

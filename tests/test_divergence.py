@@ -252,7 +252,7 @@ def test_stop_stops_at_the_first(capsys):
     told = str(error.value).replace(f"kl_loss {training.guard.skipped.kl_loss:g}", "kl_loss K")
     assert told == (
         "Training diverged in epoch 1: loss or gradient was not finite in one step (on_nan=stop), to step 5. Received: "
-        "reconstruction_loss nan, kl_loss K, gradient norm nan, learning_rate=0.25; lower it, or set clip_norm"
+        "reconstruction_loss nan, kl_loss K, gradient norm nan, learning_rate=0.25; lower it, or set clip_norm, in another run_dir or with --overwrite"
     )
     assert (num_updates(training), training.guard.skipped.total) == (4, 1)
 
@@ -305,7 +305,9 @@ def test_rollbacks_come_to_an_end():
 
 def test_rollback_needs_a_checkpoint():
     training = built(most_in_a_row=2)
-    with pytest.raises(InputError, match=r"set clip_norm \(there is no checkpoint yet to go back to\)$"):
+    with pytest.raises(
+        InputError, match=r"in another run_dir or with --overwrite \(there is no checkpoint yet to go back to\)$"
+    ):
         run(training, range(2, 100), on_nan="rollback")
 
 

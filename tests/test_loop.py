@@ -286,3 +286,11 @@ def test_a_call_ends_wherever_a_multiple_of_steps_is_done(monkeypatch, first, ev
 
     assert [done for done, _ in steps.run(iter(batches().repeat()), first, 10, every)] == ends
     assert int(vae.optimizer.iterations) == 10 - first
+
+
+def test_an_epoch_without_an_update_has_no_loss(monkeypatch):
+    vae, recorded = compiled_vae(), Recorded()
+    nothing = tf.data.Dataset.from_tensor_slices(np.full_like(PICTURES, np.inf)).batch(8).repeat()
+    loop.train(vae, nothing, epochs=1, steps_per_epoch=3, guard=GuardedStep(vae), callbacks=[recorded])
+
+    assert np.isnan([recorded.epochs[0][name] for name in ("loss", "reconstruction_loss", "kl_loss")]).all()

@@ -39,19 +39,27 @@ CLOCK = ("seconds", "images_per_second")
 # Whether it may
 
 
-class Named:
-    """A train split that is nothing but names."""
+class Drawn:
+    """A split of as many pictures as it has names."""
+
+    is_in_memory = True
 
     def __init__(self, names):
         self.names = names
+        self.pixels = np.arange(len(names) * 64, dtype=np.uint8).reshape(-1, 8, 8, 1)
+        self.labels = np.arange(len(names)) % 3
 
     def __len__(self):
         return len(self.names)
 
+    def read(self, indices):
+        return self.pixels[indices]
+
 
 def splits_of(count=36, prefix="/data", shape=(8, 8, 1)):
     spec = DatasetSpec("npz", shape, count, 4, 8, None)
-    return Splits(spec, Named([f"{prefix}/{number}.png" for number in range(count)]), None, None)
+    train, test = (Drawn([f"{prefix}/{number}.png" for number in range(some)]) for some in (count, 8))
+    return Splits(spec, train, None, test)
 
 
 def config_of(**changes):
@@ -156,19 +164,42 @@ def test_one_picture_more_is_refused(tmp_path):
         found(tmp_path / "run", splits=splits_of(37))
 
 
-def test_other_pictures_are_refused(tmp_path):
+def flip_a_bit(splits):
+    splits.test.pixels[7, 7, 7] ^= 1
+
+
+def rename(splits):
+    splits.train.names[3] = "/data/other.png"
+
+
+def sort_otherwise(splits):
+    splits.train.labels[0] = 2
+
+
+@pytest.mark.parametrize(("change", "split"), [(rename, "train"), (flip_a_bit, "test"), (sort_otherwise, "train")])
+def test_other_pictures_are_refused(tmp_path, change, split):
     begun(tmp_path / "run")
     others = splits_of()
-    others.train.names[3] = "/data/other.png"
-    with pytest.raises(InputError, match=r"^A run goes on with the data .* with train_names_crc32=\d+ \(now \d+\)"):
+    change(others)
+    with pytest.raises(InputError, match=rf"^A run goes on with the data .* with {split}_crc32=\d+ \(now \d+\)"):
         found(tmp_path / "run", splits=others)
+
+
+def test_of_data_that_is_read_as_it_is_needed_the_ends_and_what_lies_between_are_compared(tmp_path):
+    read = []
+    splits = splits_of(1000)
+    splits.train.is_in_memory = False
+    splits.train.read = lambda indices: read.extend(indices) or splits.train.pixels[indices]
+    assert place_of(tmp_path, splits=splits).description["data"]["train_crc32"]
+
+    assert (len(read), read[0], read[-1]) == (64, 0, 999)
 
 
 def test_names_that_are_no_text_are_told_apart(tmp_path):
     names = [os.fsdecode(b"/data/\xff.png"), "/data/a\nb.png"]
-    with_names = splits_of()._replace(train=Named(names))
+    with_names = splits_of()._replace(train=Drawn(names))
 
-    assert isinstance(place_of(tmp_path, splits=with_names).description["data"]["train_names_crc32"], int)
+    assert isinstance(place_of(tmp_path, splits=with_names).description["data"]["train_crc32"], int)
 
 
 @pytest.mark.parametrize("steps", [2 * STEPS, 0])

@@ -1,5 +1,6 @@
 """What is written and shown while a run trains, one behaviour each."""
 
+import gc
 import sys
 import time
 from collections.abc import Mapping
@@ -138,6 +139,8 @@ class Pictures(keras.callbacks.Callback):
             return
         with averaged_weights(self.model):
             self._draw(done)
+        # A figure and its parts hold each other, and megabytes of pixels, until Python next looks at all there is.
+        gc.collect(1)
         self.new_paths = list(self.paths.values())
 
     def _draw(self, done: int) -> None:

@@ -4,24 +4,26 @@ import argparse
 import io
 import os
 import re
+import signal
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, TextIO, TypeVar, cast, get_origin
+from typing import Any, NoReturn, TextIO, TypeVar, cast, get_origin
 
 from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict, SettingsError
 
 from vae_tf import registry
 from vae_tf.config import Config
-from vae_tf.errors import InputError, Interrupted
+from vae_tf.errors import InputError, Interrupted, Terminated
 from vae_tf.plain_yaml import read_yaml
 from vae_tf.redaction import redacted
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
+TERMINATED = 143
 BROKEN_PIPE = 141
 
 OptionsT = TypeVar("OptionsT", bound=Config)
@@ -130,7 +132,20 @@ def _fit_to_print() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    def stop(*_: object) -> NoReturn:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 @_fit_to_print()
+@_sigterm_as_ctrl_c()
 def run(main: Callable[[OptionsT], None], options: type[OptionsT], command: str) -> None:
     """Parses `sys.argv`, calls `main(options)`, and ends the process with the right status.
 
@@ -145,8 +160,8 @@ def run(main: Callable[[OptionsT], None], options: type[OptionsT], command: str)
         sys.exit(_fail(str(error), USAGE_ERROR))
     except Interrupted as stop:
         sys.exit(_fail(str(stop), stop.status))
-    except KeyboardInterrupt:
-        sys.exit(_fail("interrupted", INTERRUPTED))
+    except KeyboardInterrupt as stop:
+        sys.exit(_fail("interrupted", TERMINATED if isinstance(stop, Terminated) else INTERRUPTED))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would fail again at its last flush
         sys.exit(BROKEN_PIPE)

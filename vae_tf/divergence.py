@@ -166,7 +166,8 @@ class OnDivergence(keras.callbacks.Callback):
         return (
             f"Training diverged in epoch {self._epoch + 1}: loss or gradient was not finite {steps}, to step {step}. "
             f"Received: reconstruction_loss {skipped.reconstruction_loss:g}, kl_loss {skipped.kl_loss:g}, gradient "
-            f"norm {skipped.gradient_norm:g}, learning_rate={self._config.learning_rate:g}; lower it, or set clip_norm"
+            f"norm {skipped.gradient_norm:g}, learning_rate={self._config.learning_rate:g}; lower it, or set "
+            "clip_norm, in another run_dir or with --overwrite"
         )
 
     def _warn(self, message: str) -> None:
@@ -183,7 +184,7 @@ def check_end(model: VAE, test: dict[str, float], config: RunConfig) -> None:
     if not (np.isfinite(test["loss"]) and all(np.isfinite(values).all() for values in weights)):
         raise InputError(
             f"Training diverged in epoch {config.epochs}: the loss is not a finite number. "
-            f"Received: learning_rate={config.learning_rate}; lower it"
+            f"Received: learning_rate={config.learning_rate}; lower it, in another run_dir or with --overwrite"
         )
 
 

@@ -34,6 +34,10 @@ class Interrupted(Exception):  # noqa: N818  # no error, as KeyboardInterrupt is
         self.status = 128 + number
 
 
+class Terminated(KeyboardInterrupt):
+    """What SIGTERM is where SIGINT would be a `KeyboardInterrupt`."""
+
+
 def printable(text: str) -> str:
     """Returns a text, as the name of a file, in one line that can be encoded: what can't be printed is escaped."""
     return UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)

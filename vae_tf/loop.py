@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from vae_tf.distribute.strategy import are_several_workers
@@ -78,7 +79,9 @@ def _compiled(
             return (done + 1,)
 
         (done,) = tf.while_loop(lambda done: (done < count) & may_go_on(), one, (tf.constant(0),))
-        return done, {metric.name: metric.result() for metric in model.metrics}
+        # Where no step counted, Keras would have it 0.
+        means = {metric.name: tf.where(metric.count.value > 0, metric.result(), np.nan) for metric in model.metrics}
+        return done, means
 
     return several
 

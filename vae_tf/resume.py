@@ -9,9 +9,12 @@ from pathlib import Path, PurePath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from vae_tf.checkpoint.store import Checkpoint, Store
 from vae_tf.config import CheckpointConfig, RunConfig
 from vae_tf.data.pipeline import num_batches
+from vae_tf.data.sources import Examples
 from vae_tf.errors import InputError
 from vae_tf.files import locked
 from vae_tf.rundir import CHECKPOINTS, RunDir
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 # Where the data is and what computes may be others when a run goes on.
 FREE = {"data_dir", "device"}
 MOST_NAMED = 5
+MOST_READ = 64
 
 
 class Place:
@@ -56,9 +60,11 @@ class Place:
     @cached_property
     def description(self) -> dict[str, Any]:
         """What a checkpoint tells of its run, as JSON holds it."""
-        names = "\n".join(PurePath(name).name for name in self._splits.train.names)
-        crc32 = zlib.crc32(names.encode(errors="surrogateescape"))
-        data = {**asdict(self._splits.spec), "train_names_crc32": crc32}
+        checksums = {
+            f"{name}_crc32": _checksum(examples)
+            for name, examples in (("train", self._splits.train), ("test", self._splits.test))
+        }
+        data = {**asdict(self._splits.spec), **checksums}
         return {"config": self._config.model_dump(mode="json"), "data": json.loads(json.dumps(data))}
 
     def find(self, *, overwrite: bool) -> Checkpoint | None:
@@ -158,3 +164,14 @@ class Place:
                 f"A run goes on with the options that it began with. Received: {self._run_dir} with "
                 f"{', '.join(changed[:MOST_NAMED])}; take those, choose another run_dir, or add --overwrite"
             )
+
+
+def _checksum(examples: Examples) -> int:
+    """Tells examples apart by their names, classes and values: all that are in memory, else some of each part."""
+    count = len(examples)
+    some = np.linspace(0, count - 1, count if examples.is_in_memory else min(count, MOST_READ)).astype(int)
+    names = "\n".join(PurePath(name).name for name in examples.names)
+    checksum = zlib.crc32(names.encode(errors="surrogateescape"))
+    if examples.labels is not None:
+        checksum = zlib.crc32(examples.labels.tobytes(), checksum)
+    return zlib.crc32(examples.read(some).tobytes(), checksum)

@@ -102,7 +102,10 @@ class Store:
                 return _opened(path)
             damaged.append(f"checkpoint {path} is damaged ({reason})")
         if damaged:
-            raise InputError(f"A run needs an undamaged checkpoint to go on. Received: {'; '.join(damaged)}")
+            raise InputError(
+                f"A run needs an undamaged checkpoint to go on. Received: {'; '.join(damaged)}; choose another "
+                "run_dir, or add --overwrite"
+            )
         return None
 
     def clear(self) -> None:

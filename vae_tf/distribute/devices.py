@@ -104,7 +104,9 @@ def errors_in_one_line() -> Iterator[None]:
     except BrokenPipeError:
         raise  # of who reads what the command prints
     except OSError as error:
+        place = error.filename2 or error.filename
         raise InputError(
-            f"A run must be able to write its folders to the end. Received: {error}; mend that, and the same command "
-            "with the same run_dir goes on from the last checkpoint"
+            f"A run must be able to write its folders to the end. Received: {error.strerror or error}"
+            f"{f' ({place})' if place else ''}; mend that, and the same command with the same run_dir goes on from the "
+            "last checkpoint that is there"
         ) from None

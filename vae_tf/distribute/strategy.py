@@ -43,6 +43,7 @@ def _of_several_workers(peers: "Peers", timeout: float) -> tf.distribute.Strateg
         rpc_layer="grpc",
     )
     peers.watch(timeout)
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except tf.errors.UnknownError as error:
@@ -51,7 +52,7 @@ def _of_several_workers(peers: "Peers", timeout: float) -> tf.distribute.Strateg
             f"Received: {cluster.addresses[cluster.index]} ({error.message})"
         ) from None
     peers.started()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # TensorFlow took it, to go on
+    signal.signal(signal.SIGTERM, on_sigterm)  # TensorFlow took it, to go on
     return strategy
 
 

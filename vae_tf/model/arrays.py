@@ -74,7 +74,8 @@ class ArrayMethods:
             classes = None if self.num_classes is None else np.arange(n) % self.num_classes
         else:
             classes = np.full(n, labels) if np.ndim(labels) == 0 else np.asarray(labels)
-        noise = keras.random.SeedGenerator(seed) if isinstance(seed, int) else seed
+        # A generator is for two draws; for one the number is enough, and costs no memory that Keras keeps.
+        noise = keras.random.SeedGenerator(seed) if isinstance(seed, int) and not mean else seed
         z = temperature * ops.convert_to_numpy(self.prior.sample(n, noise))
         if mean:
             return self.decode(z, classes)

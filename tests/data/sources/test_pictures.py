@@ -560,3 +560,11 @@ def test_a_folder_inside_that_can_not_be_listed_is_refused(tmp_path, monkeypatch
 def test_names_are_the_paths_also_in_a_part():
     examples = PictureExamples([Path("cats/a.png"), Path("cats/b.png"), Path("c.png")], (8, 8, 1))
     assert examples.subset(np.array([2, 0])).names == ["c.png", str(Path("cats", "a.png"))]
+
+
+def test_a_pipe_among_pictures_is_skipped_and_not_waited_for(tmp_path, capsys):
+    Image.new("L", (9, 9)).save(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "b.png")
+
+    assert opened([tmp_path / "a.png", tmp_path / "b.png"], (8, 8, 1)).names == [str(tmp_path / "a.png")]
+    assert "b.png" in capsys.readouterr().err

@@ -296,7 +296,8 @@ def warn_of_skipped(paths: Sequence[str | Path], opens: np.ndarray) -> None:
 
 def _opens(path: str | Path, image_shape: tuple[int, int, int]) -> bool:
     try:
-        return _is_whole_jpeg(path) or read_picture(path, image_shape) is not None
+        # A pipe would be waited for without end.
+        return Path(path).is_file() and (_is_whole_jpeg(path) or read_picture(path, image_shape) is not None)
     except (OSError, UnreadableError):
         return False
 
