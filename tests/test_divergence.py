@@ -252,7 +252,8 @@ def test_stop_stops_at_the_first(capsys):
     told = str(error.value).replace(f"kl_loss {training.guard.skipped.kl_loss:g}", "kl_loss K")
     assert told == (
         "Training diverged in epoch 1: loss or gradient was not finite in one step (on_nan=stop), to step 5. Received: "
-        "reconstruction_loss nan, kl_loss K, gradient norm nan, learning_rate=0.25; lower it, or set clip_norm, in another run_dir or with --overwrite"
+        "reconstruction_loss nan, kl_loss K, gradient norm nan, learning_rate=0.25; lower it, or set clip_norm, "
+        "in another run_dir or with --overwrite"
     )
     assert (num_updates(training), training.guard.skipped.total) == (4, 1)
 
