@@ -8,6 +8,7 @@ from keras import ops
 
 from vae_tf.checkpoint.state import TrainingState
 from vae_tf.divergence import GuardedStep
+from vae_tf.errors import InputError
 from vae_tf.loop import Steps
 from vae_tf.model import build_vae
 from vae_tf.model.adam import Adam
@@ -117,7 +118,7 @@ def test_counts_of_skipped_steps_are_restored():
 def test_values_of_another_model_are_refused_and_nothing_is_changed(options):
     training = Training()
     before = training.state.capture()
-    with pytest.raises(ValueError, match=r"^The values must be those of the same model\. Received: others"):
+    with pytest.raises(InputError, match=r"^A checkpoint must hold the variables of the same model\. Received: others"):
         training.state.restore(Training(**options).state.capture())
 
     for name, value in training.state.capture().items():

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from vae_tf.divergence import GuardedStep
+from vae_tf.errors import InputError
 from vae_tf.model.vae import VAE
 
 Arrays = dict[str, np.ndarray]
@@ -37,11 +38,14 @@ class TrainingState:
         """Gives all variables what `capture` returned.
 
         Raises:
-            ValueError: The values are those of another model.
+            InputError: The values are those of another model, as another version of Keras may make it.
         """
         shapes = {name: tuple(variable.shape) for name, variable in self._all.items()}
         if shapes != {name: value.shape for name, value in values.items()}:
-            raise ValueError("The values must be those of the same model. Received: others")
+            raise InputError(
+                "A checkpoint must hold the variables of the same model. Received: others; go on with the versions of "
+                "vae_tf and Keras that wrote it, choose another run_dir, or add --overwrite"
+            )
         _assign(self._all, values)
 
     def restore_updated(self, values: Arrays) -> None:
