@@ -20,6 +20,10 @@ ALLOWED = {
     ("tests/azure_check/test_rules.py", "Private Key", "BEGIN RS"): "the first line of a key, without one",
     ("tests/test_train.py", "GitHub Token", "ghs"): "the name of a test: beta wei-ghs the KL",
     ("vae_tf/data/named.py", "Hex High Entropy String", "91f7769d"): "the MD5 sum that the authors of STL-10 publish",
+    **{
+        ("vae_tf/data/named.py", "Hex High Entropy String", begin): "the SHA-256 sum of a file of Fashion-MNIST"
+        for begin in ("3aede38d", "a04f1713", "346e55b9", "67da17c7")
+    },
 }
 
 

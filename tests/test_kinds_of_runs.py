@@ -192,7 +192,7 @@ def test_features_of_pictures_for_points_are_told(runs, refused):
 
 
 def test_runs_of_points_and_of_pictures_are_not_compared(runs, refused):
-    reason = refused(compare, runs / "moons", runs / "restoring", "--out", runs / "both")
+    reason = refused(compare, runs / "moons", runs / "restoring", "--out", runs / "not-compared")
     assert reason == "error: compare takes runs of pictures or runs of points. Received: both; leave some out"
 
 

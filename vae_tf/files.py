@@ -18,8 +18,12 @@ WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EINVAL, errno.ENOLCK)
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, name: str = "run_dir") -> Iterator[None]:
     """Keeps other processes from a folder meanwhile; its end, of whatever kind, ends the lock.
+
+    Args:
+        folder: Made where it is missing.
+        name: What the user calls it.
 
     Raises:
         InputError: Another process holds it, or the folder can't be written.
@@ -37,7 +41,8 @@ def locked(folder: Path) -> Iterator[None]:
         pass  # a drive that knows no locks, as some mounted ones
     except OSError as error:
         if error.errno not in WITHOUT_LOCKS:
-            raise InputError(f"{folder} must be a folder that can be written. Received: {error}") from None
+            reason = error.strerror or error
+            raise InputError(f"{name} must be a folder that can be written. Received: {folder} ({reason})") from None
     try:
         yield
     finally:

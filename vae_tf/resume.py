@@ -118,7 +118,7 @@ class Place:
 
     def _lock(self, folders: list[Path]) -> None:
         for folder in folders:
-            self._held.enter_context(locked(folder))
+            self._held.enter_context(locked(folder, "run_dir" if folder == self._run_dir else "checkpoint_dir"))
         self._unlocked = [folder for folder in self._unlocked if folder not in folders]
 
     def _refuse_any(self, checkpoint: Checkpoint | None) -> None:

@@ -96,7 +96,11 @@ class RunDir:
         Raises:
             InputError: The path is a file, or a folder that is not empty and may not be taken.
         """
-        if overwrite or not resume or not (path / CONFIG).is_file():
+        try:
+            may_go_on = resume and not overwrite and cls(path).is_begun
+        except OSError as error:
+            raise InputError(f"run_dir must be a folder that can be read. Received: {path} ({error})") from None
+        if not may_go_on:
             cls.check_free(path, overwrite=overwrite)
 
     @classmethod

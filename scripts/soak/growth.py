@@ -41,13 +41,13 @@ def _follow(part: Part, run: SmallRun, name: str) -> None:
     grows = slope(memory)
     part.add(f"memory {name}", [f"{grows:.1f} kB an epoch"] if grows > MOST_KILOBYTES_AN_EPOCH else [])
     quarter = len(files) // 4
-    more = np.median(files[-quarter:]) - np.median(files[:quarter])  # a checkpoint may be open at the moment
+    more = files[-quarter:].min() - files[:quarter].min()  # at other moments a checkpoint is open
     part.add(f"open files {name}", [f"{more:g} more"] if more > 0 else [])
     part.figures.append(
         f"{name}, {len(seen)} epochs; after the first {begin}, the lows of memory grew {grows:.2f} kB an epoch, from "
         f"{memory[:WINDOW].min() / 1024:.1f} to {memory[-WINDOW:].min() / 1024:.1f} MiB (highest "
-        f"{memory.max() / 1024:.1f}); open files from {np.median(files[:quarter]):g} to "
-        f"{np.median(files[-quarter:]):g} (highest {files.max():g})"
+        f"{memory.max() / 1024:.1f}); open files from {files[:quarter].min():g} to "
+        f"{files[-quarter:].min():g} (highest {files.max():g})"
     )
 
 

@@ -504,3 +504,9 @@ def test_names_are_rows_of_the_array_also_in_a_part_of_it():
     examples = ArrayExamples(np.zeros((6, 4, 4), np.uint8), None, 255.0)
     assert examples.names == ["0", "1", "2", "3", "4", "5"]
     assert examples.subset(np.array([1, 3, 5])).subset(np.array([2, 0])).names == ["5", "1"]
+
+
+def test_an_npy_file_of_a_number_alone_has_no_dimension(tmp_path):
+    np.save(tmp_path / "x.npy", np.uint8(3))
+
+    assert (read_npy(tmp_path / "x.npy").ndim, read_npy(tmp_path / "x.npy")[()]) == (0, 3)

@@ -193,6 +193,8 @@ def read_npy(path: Path) -> Rows:
         with path.open("rb") as file:
             shape, is_fortran, dtype, begin = _header(file, path.stat().st_size)
             file.seek(begin)
+            if not shape:  # a number alone, which has no rows
+                return unpacked(file, dtype, shape, is_fortran=is_fortran)
             rows = StoredRows(path, dtype, shape, begin)
             if rows.nbytes <= LARGEST_IN_MEMORY:
                 return unpacked(file, dtype, shape, is_fortran=is_fortran)
