@@ -1,4 +1,4 @@
-"""The scoring script of the managed online endpoint: a run folder as the model, answers as in vae_tf/serving.py."""
+"""The scoring script of the managed online endpoint: loads a run folder as the model and answers its requests."""
 
 import os
 from pathlib import Path
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from azureml_inference_server_http.api.aml_request import AMLRequest, rawhttp
 from azureml_inference_server_http.api.aml_response import AMLResponse
 
-from vae_tf import cli
+from vae_tf.support import cli
 
 if TYPE_CHECKING:
-    from vae_tf.serving import Service
+    from vae_tf.serving.served_model import Service
 
 service: "Service"
 
@@ -20,7 +20,7 @@ def init() -> None:
     global service
     cli.load_tensorflow()
 
-    from vae_tf.serving import Service, find_run
+    from vae_tf.serving.served_model import Service, find_run
 
     service = Service(find_run(Path(os.environ["AZUREML_MODEL_DIR"])).load_model())
 

@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vae_tf import cli
 from vae_tf.config import RunConfig
 from vae_tf.data.catalog import requested_size
 from vae_tf.data.sources.pictures import opened
-from vae_tf.rundir import RunDir
+from vae_tf.runs.run_dir import RunDir
+from vae_tf.support import cli
 
 if TYPE_CHECKING:
     from vae_tf.model.vae import VAE

@@ -168,8 +168,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="at least two")
     parser.add_argument("--classes", type=int, nargs="+", default=list(range(10)), help="those to hold out in turn")
     options = parser.parse_args()
-    from vae_tf import cli
     from vae_tf.data.catalog import load_arrays
+    from vae_tf.support import cli
 
     cli.load_tensorflow()
     data = {name: load_arrays(name, getattr(options, name)) for name in ("fashion_mnist", "mnist")}

@@ -51,7 +51,7 @@ def make_pictures(folder: Path, count: int) -> None:
 
 def serve_ours(connection: Connection, options: argparse.Namespace, cache_dir: str | None) -> None:
     """Sends how long the start took, then images/s over an epoch at every request, then what training waits."""
-    from vae_tf import cli
+    from vae_tf.support import cli
 
     cli.load_tensorflow()
     from vae_tf.config import DataConfig

@@ -16,9 +16,9 @@ from skimage import restoration
 from skimage.filters import median
 from skimage.morphology import footprint_rectangle
 
-from vae_tf import cli
 from vae_tf.config import RunConfig
-from vae_tf.rundir import RunDir
+from vae_tf.runs.run_dir import RunDir
+from vae_tf.support import cli
 from vae_tf.train import run_training
 
 CORRUPTIONS = ("gaussian:0.3", "salt-pepper:0.1", "mask:0.5")

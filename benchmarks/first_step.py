@@ -19,11 +19,12 @@ HIDDEN_SIZES, LATENT_DIM, BATCH_SIZE = (512, 256), 128, 128
 
 def train_with_vae_tf() -> None:
     """Runs the command up to the end of its first step."""
-    from vae_tf import cli, train
+    from vae_tf import train
+    from vae_tf.support import cli
 
     cli.load_tensorflow()
 
-    from vae_tf import loop
+    from vae_tf.training import loop
 
     run = loop.Steps.run
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from vae_tf import cli
 from vae_tf.config import TOY_DEFAULTS, RunConfig
 from vae_tf.evaluate import EvaluateSettings, evaluate_run
 from vae_tf.registry import TOY_DATASETS
-from vae_tf.rundir import RunDir
+from vae_tf.runs.run_dir import RunDir
+from vae_tf.support import cli
 from vae_tf.train import run_training
 
 SEEDS = (0, 1, 2)

@@ -22,16 +22,16 @@ def pictures(case: str) -> np.ndarray:
 
 def vae_tf(case: str, precision: str) -> Run:
     """This package as its command trains: pipeline, model, optimizer and loop."""
-    from vae_tf import cli
+    from vae_tf.support import cli
 
     cli.load_tensorflow()
 
+    from vae_tf.backend.devices import use_threads
     from vae_tf.config import RunConfig
     from vae_tf.data import pipeline
     from vae_tf.data.sources.arrays import ArrayExamples
-    from vae_tf.distribute.devices import use_threads
-    from vae_tf.divergence import GuardedStep
-    from vae_tf.loop import Steps
+    from vae_tf.training.divergence import GuardedStep
+    from vae_tf.training.loop import Steps
 
     options: dict[str, Any] = {"arch": "conv", "latent_dim": CONV_LATENT, "batch_size": CONV_BATCH}
     if case == "dense":
@@ -61,7 +61,7 @@ def vae_tf(case: str, precision: str) -> Run:
 
 def _compiled(config: Any, example_shape: tuple[int, ...]) -> Any:
     from vae_tf.model.build import build_from_config
-    from vae_tf.optimizer import build_optimizer
+    from vae_tf.training.optimizer import build_optimizer
 
     model = build_from_config(config, example_shape, config.seed, dtype_policy=config.precision)
     model.compile(build_optimizer(config, 1), jit_compile=False)
@@ -70,7 +70,7 @@ def _compiled(config: Any, example_shape: tuple[int, ...]) -> Any:
 
 def keras_fit(case: str, precision: str) -> Run:
     """Keras's own layers, Adam and `fit`, with a `train_step` as in the VAE example of keras.io."""
-    from vae_tf import cli
+    from vae_tf.support import cli
 
     cli.load_tensorflow()
 
@@ -253,7 +253,7 @@ def pythae(case: str, precision: str) -> Run:
 
 def matmul(precision: str) -> Run:
     """TensorFlow's product of two 2048 x 2048 matrices, a call a step."""
-    from vae_tf import cli
+    from vae_tf.support import cli
 
     cli.load_tensorflow()
 

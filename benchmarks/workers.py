@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from vae_tf.rundir import RunDir
+from vae_tf.runs.run_dir import RunDir
 
 
 def images_per_second(count: int, cores: int, options: list[str]) -> float:

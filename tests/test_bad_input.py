@@ -13,10 +13,10 @@ import tensorflow as tf
 from PIL import Image
 
 import vae_tf
-from vae_tf import cli
 from vae_tf.config import RunConfig
 from vae_tf.data.catalog import load_splits
-from vae_tf.errors import InputError
+from vae_tf.support import cli
+from vae_tf.support.errors import InputError
 from vae_tf.train import COMMAND, TrainOptions, main
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(vae_tf.__file__).resolve().parents[1])}

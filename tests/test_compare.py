@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vae_tf import cli
 from vae_tf.compare import COMMAND, CompareOptions, compare_runs, main
-from vae_tf.comparison import probe_table, reference_table, sections
 from vae_tf.config import RunConfig
-from vae_tf.errors import InputError
 from vae_tf.evaluate import EvaluateSettings, evaluate_run
-from vae_tf.rundir import RunDir
+from vae_tf.report.comparison import probe_table, reference_table, sections
+from vae_tf.runs.run_dir import RunDir
+from vae_tf.support import cli
+from vae_tf.support.errors import InputError
 from vae_tf.train import run_training
 
 SMALL = {"dataset": "npz", "arch": "dense", "hidden_sizes": (16,), "latent_dim": 3, "epochs": 1, "batch_size": 32}

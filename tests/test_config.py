@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from vae_tf.config import DataConfig, ModelConfig, RunConfig
-from vae_tf.errors import InputError
+from vae_tf.support.errors import InputError
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 

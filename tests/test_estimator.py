@@ -18,8 +18,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from vae_tf.errors import InputError
 from vae_tf.estimator import VAEEstimator
+from vae_tf.support.errors import InputError
 
 TINY = {"latent_dim": 2, "epochs": 1, "hidden_sizes": (8,), "random_state": 0}
 TABLE = np.random.default_rng(0).normal(size=(40, 3)) * (1, 10, 100) + (0, 5, -50)

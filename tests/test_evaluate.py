@@ -7,11 +7,11 @@ import sys
 import numpy as np
 import pytest
 
-from vae_tf import cli
 from vae_tf.config import RunConfig
 from vae_tf.evaluate import COMMAND, EvaluateOptions, main
 from vae_tf.model.build import build_vae
-from vae_tf.rundir import RunDir
+from vae_tf.runs.run_dir import RunDir
+from vae_tf.support import cli
 from vae_tf.train import run_training
 
 SMALL = {"dataset": "npz", "arch": "dense", "hidden_sizes": (16,), "latent_dim": 3, "epochs": 1, "batch_size": 32}

@@ -51,20 +51,20 @@ MAY_IMPORT_TENSORFLOW = {
     "vae_tf.data.pipeline",
     "vae_tf.data.noise",
     "vae_tf.model.vae",
-    "vae_tf.model.kernels",
-    "vae_tf.model.replicas",
-    "vae_tf.model.micro_batches",
-    "vae_tf.distribute.devices",
+    "vae_tf.backend.kernels",
+    "vae_tf.backend.replicas",
+    "vae_tf.backend.micro_batches",
+    "vae_tf.backend.devices",
     "vae_tf.distribute.strategy",
-    "vae_tf.loop",  # many steps in one call
-    "vae_tf.trainer",  # its strategies and datasets
-    "vae_tf.divergence",  # a step that chooses
-    "vae_tf.checkpoint.store",  # its checkpoints
-    "vae_tf.cli",
+    "vae_tf.training.loop",  # many steps in one call
+    "vae_tf.training.trainer",  # its strategies and datasets
+    "vae_tf.training.divergence",  # a step that chooses
+    "vae_tf.training.checkpoint.store",  # its checkpoints
+    "vae_tf.support.cli",
     "vae_tf.metrics.elbo",  # one compiled function
     "vae_tf.metrics.anomaly",  # two compiled functions
     "vae_tf.metrics.reconstruction",  # structural similarity
-    "vae_tf.serving",  # three compiled functions
+    "vae_tf.serving.served_model",  # three compiled functions
 }
 
 
@@ -117,7 +117,7 @@ def test_a_module_imports_only_modules_above_it(module):
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("vae_tf.config", "from vae_tf.rundir import RunDir"),
+        ("vae_tf.config", "from vae_tf.runs.run_dir import RunDir"),
         ("vae_tf.config", "from vae_tf import plots"),
         ("vae_tf.config", "import vae_tf.train"),
         ("vae_tf.config", "def later():\n    from vae_tf import callbacks"),

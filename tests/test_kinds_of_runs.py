@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vae_tf import cli, compare, evaluate, sample, train
-from vae_tf.rundir import RunDir
+from vae_tf import compare, evaluate, sample, train
+from vae_tf.runs.run_dir import RunDir
+from vae_tf.support import cli
 
 NUM_CLASSES = 3
 KINDS = {

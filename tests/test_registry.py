@@ -2,7 +2,7 @@ import keras
 import pytest
 
 from vae_tf import registry
-from vae_tf.errors import InputError
+from vae_tf.support.errors import InputError
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 import vae_tf
-from vae_tf import cli
 from vae_tf.config import RunConfig
-from vae_tf.rundir import RunDir
+from vae_tf.runs.run_dir import RunDir
 from vae_tf.sample import COMMAND, SampleOptions, main
+from vae_tf.support import cli
 from vae_tf.train import run_training
 
 SHAPE = (12, 10, 1)

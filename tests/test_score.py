@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vae_tf import cli
 from vae_tf.config import RunConfig
 from vae_tf.data.catalog import load_splits
 from vae_tf.metrics.anomaly import likelihood_regret, mahalanobis
 from vae_tf.metrics.elbo import elbo_per_image
 from vae_tf.model.build import build_from_config
-from vae_tf.rundir import RunDir
+from vae_tf.runs.run_dir import RunDir
 from vae_tf.score import COMMAND, ScoreOptions, _write_table, main
+from vae_tf.support import cli
 from vae_tf.train import run_training
 
 SIDE = 12

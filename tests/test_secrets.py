@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 import vae_tf
-from vae_tf import compare, tracking
+from vae_tf import compare
 from vae_tf.config import RunConfig
-from vae_tf.rundir import RunDir
-from vae_tf.tracking import Tracker
+from vae_tf.runs import tracking
+from vae_tf.runs.run_dir import RunDir
+from vae_tf.runs.tracking import Tracker
 
 ROOT = Path(vae_tf.__file__).resolve().parents[1]
 # Not in one piece, so that the scanner of the tree does not take them for real ones.

@@ -65,7 +65,7 @@ def test_use_of_a_damaged_checkpoint_would_be_seen(stopped, tmp_path, monkeypatc
     def other_step(path):
         path.write_text(json.dumps({**json.loads(path.read_text()), "step": 1}))
 
-    monkeypatch.setattr("vae_tf.checkpoint.store._damage", lambda path: None)
+    monkeypatch.setattr("vae_tf.training.checkpoint.store._damage", lambda path: None)
     survey = Survey(stopped.checkpoints, tmp_path / "store")
     assert survey.problems(Damage("progress.json", "changed", other_step)) == ["damaged state is used"]
 

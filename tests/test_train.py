@@ -15,12 +15,12 @@ import yaml
 from PIL import Image
 
 import vae_tf
-from vae_tf import cli
 from vae_tf.config import RunConfig
 from vae_tf.data.catalog import load_arrays
-from vae_tf.errors import InputError
-from vae_tf.plain_yaml import read_yaml
-from vae_tf.rundir import RunDir
+from vae_tf.runs.run_dir import RunDir
+from vae_tf.support import cli
+from vae_tf.support.errors import InputError
+from vae_tf.support.plain_yaml import read_yaml
 from vae_tf.train import COMMAND, TrainOptions, default_run_dir, main, run_training
 
 ROOT = Path(vae_tf.__file__).resolve().parents[1]
@@ -336,7 +336,7 @@ def test_required_gpu_that_is_missing_stops_before_the_data_is_read(tmp_path):
 
 
 def test_required_gpus_are_printed_first(npz, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("vae_tf.distribute.devices.required_gpus", lambda: ["NVIDIA T4"])
+    monkeypatch.setattr("vae_tf.backend.devices.required_gpus", lambda: ["NVIDIA T4"])
     main(TrainOptions(dataset="npz", data_dir=str(npz), **SMALL, run_dir=str(tmp_path / "run"), require_gpu=True))
     assert capsys.readouterr().out.startswith("GPUs    NVIDIA T4\n")
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vae_tf.estimator import VAEEstimator
     from vae_tf.model.build import build_vae
     from vae_tf.model.vae import VAE
-    from vae_tf.rundir import load_run
+    from vae_tf.runs.run_dir import load_run
 
 __version__ = "0.1.0"
 __all__ = ["VAE", "RunConfig", "VAEEstimator", "build_vae", "load_arrays", "load_run"]
@@ -24,7 +24,7 @@ _HOMES = {
     "VAEEstimator": "vae_tf.estimator:VAEEstimator",
     "build_vae": "vae_tf.model.build:build_vae",
     "load_arrays": "vae_tf.data.catalog:load_arrays",
-    "load_run": "vae_tf.rundir:load_run",
+    "load_run": "vae_tf.runs.run_dir:load_run",
 }
 
 

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import model_validator
 from pydantic_settings import CliPositionalArg, CliSuppress
 
-from vae_tf import cli
 from vae_tf.config import RunConfig, Seed, UserPath, Variant
-from vae_tf.errors import InputError
 from vae_tf.evaluate import EvaluateSettings, evaluate_run
-from vae_tf.files import replacing
-from vae_tf.redaction import redacted
 from vae_tf.registry import TOY_DATASETS
-from vae_tf.rundir import RunDir
+from vae_tf.runs.run_dir import RunDir
+from vae_tf.support import cli
+from vae_tf.support.errors import InputError
+from vae_tf.support.files import replacing
+from vae_tf.support.redaction import redacted
 from vae_tf.train import run_training
 
 if TYPE_CHECKING:
-    from vae_tf.comparison import Comparison
-    from vae_tf.metrics.ranking import Evaluation
+    from vae_tf.report.comparison import Comparison
+    from vae_tf.report.ranking import Evaluation
 
 COMMAND = "python -m vae_tf.compare"
 RUNS = "runs"
@@ -113,7 +113,7 @@ def evaluations(runs: Mapping[str, RunDir], settings: EvaluateSettings) -> "dict
         runs: Finished runs by name.
         settings: What was not given explicitly may differ in a run that is evaluated already.
     """
-    from vae_tf.comparison import evaluation_of
+    from vae_tf.report.comparison import evaluation_of
 
     found = {}
     asked = settings.model_dump(include=settings.model_fields_set)
@@ -144,8 +144,8 @@ def compare_runs(
         raise InputError("compare takes runs of pictures or runs of points. Received: both; leave some out")
     cli.load_tensorflow()
 
-    from vae_tf.comparison import compared
-    from vae_tf.distribute.devices import use_device
+    from vae_tf.backend.devices import use_device
+    from vae_tf.report.comparison import compared
 
     use_device(device)
     by_name = {str(run.path): run for run in runs}
@@ -159,12 +159,13 @@ def write(comparison: "Comparison", out: Path) -> dict[str, Path]:
         comparison: From `compared`.
         out: A folder.
     """
-    from vae_tf import comparison as shown
-    from vae_tf import plots, report
+    from vae_tf import plots
+    from vae_tf.report import comparison as shown
+    from vae_tf.report import html
 
     table = shown.score_table(comparison)
     labels = " against ".join(group.label for group in comparison.groups)
-    page = report.page(labels, shown.lead(comparison), shown.sections(comparison))
+    page = html.page(labels, shown.lead(comparison), shown.sections(comparison))
     markdown = f"{table.markdown()}\n{' '.join(shown.how_to_read(comparison))}\n"
     texts = {
         "Report": ("report.html", page),
@@ -199,7 +200,7 @@ def _make_folder(out: Path, *, may_hold_runs: bool) -> None:
 
 def _finished(paths: Sequence[str], data_dir: str | None) -> list[RunDir]:
     """The runs, once it is sure that they can be compared."""
-    from vae_tf.metrics.ranking import pool
+    from vae_tf.report.ranking import pool
 
     runs = [RunDir.open(Path(path), data_dir) for path in paths]
     for run in runs:
@@ -218,7 +219,7 @@ def main(options: CompareOptions) -> None:
         runs = train_missing(options.trainings(), out / RUNS)
     comparison = compare_runs(runs, options.settings(), options.device)
 
-    from vae_tf import comparison as shown
+    from vae_tf.report import comparison as shown
 
     print(shown.score_table(comparison).text())
     print("\n".join(shown.how_to_read(comparison)))

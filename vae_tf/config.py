@@ -24,9 +24,9 @@ from pydantic import (
 )
 
 from vae_tf import registry
-from vae_tf.errors import UNPRINTABLE, InputError
-from vae_tf.plain_yaml import read_yaml
-from vae_tf.redaction import redacted
+from vae_tf.support.errors import UNPRINTABLE, InputError
+from vae_tf.support.plain_yaml import read_yaml
+from vae_tf.support.redaction import redacted
 
 SMALLEST_SIDE = 8
 LARGEST_SIDE = 4096

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Literal, Self
 import numpy as np
 from pydantic import model_validator
 
-from vae_tf import cli
 from vae_tf.config import Config, UserPath
-from vae_tf.errors import InputError
+from vae_tf.support import cli
+from vae_tf.support.errors import InputError
 
 if TYPE_CHECKING:
     from vae_tf.data.catalog import Splits
@@ -42,15 +42,15 @@ class EncodeOptions(Config):
 
 def main(options: EncodeOptions) -> None:
     """Runs the command."""
-    from vae_tf.files import replacing
-    from vae_tf.rundir import RunDir
+    from vae_tf.runs.run_dir import RunDir
+    from vae_tf.support.files import replacing
 
     run = RunDir.open(Path(options.run), options.data_dir)
     run.check_finished()
     cli.load_tensorflow()
 
+    from vae_tf.backend.devices import errors_in_one_line
     from vae_tf.data.catalog import load_splits
-    from vae_tf.distribute.devices import errors_in_one_line
     from vae_tf.metrics.encoded import encode
 
     config = run.read_config()

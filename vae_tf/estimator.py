@@ -16,7 +16,7 @@ from sklearn.utils import check_array, check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vae_tf.config import LARGEST_SEED, RunConfig
-from vae_tf.errors import InputError
+from vae_tf.support.errors import InputError
 
 if TYPE_CHECKING:
     import keras

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from vae_tf import cli
 from vae_tf.config import LARGEST_COUNT, Config, Seed, UserPath, examples_noun
-from vae_tf.errors import InputError
+from vae_tf.support import cli
+from vae_tf.support.errors import InputError
 
 if TYPE_CHECKING:
-    from vae_tf.metrics.ranking import Evaluation
     from vae_tf.metrics.suite import Scores, Subject
-    from vae_tf.rundir import RunDir
+    from vae_tf.report.ranking import Evaluation
+    from vae_tf.runs.run_dir import RunDir
 
 COMMAND = "python -m vae_tf.evaluate"
 
@@ -65,10 +65,10 @@ def evaluate_run(run: "RunDir", settings: EvaluateSettings, seed: int = 0) -> di
         InputError: The run is not finished or damaged, its data can't be read or is too little, or the features
             can't be had.
     """
+    from vae_tf.backend.devices import errors_in_one_line
     from vae_tf.data.catalog import load_splits
-    from vae_tf.distribute.devices import errors_in_one_line
-    from vae_tf.metrics.ranking import Evaluation
     from vae_tf.metrics.suite import Subject
+    from vae_tf.report.ranking import Evaluation
 
     config = run.read_config()
     splits = load_splits(config)
@@ -87,11 +87,11 @@ def evaluate_run(run: "RunDir", settings: EvaluateSettings, seed: int = 0) -> di
 
 
 def _write_report(run: "RunDir", evaluation: "Evaluation") -> None:
-    from vae_tf import comparison, report
+    from vae_tf.report import comparison, html
 
     name = run.path.name
     alone = comparison.compared({name: run}, {name: evaluation})
-    run.write_report(report.page(name, comparison.lead(alone), comparison.sections(alone)))
+    run.write_report(html.page(name, comparison.lead(alone), comparison.sections(alone)))
 
 
 def _measured(subject: "Subject", settings: EvaluateSettings) -> tuple["Scores", dict[str, Any]]:
@@ -206,13 +206,13 @@ def _line(name: str, score: dict[str, Any], noun: str) -> str:
 
 def main(options: EvaluateOptions) -> None:
     """Runs the command."""
-    from vae_tf.rundir import RunDir
+    from vae_tf.runs.run_dir import RunDir
 
     run = RunDir.open(Path(options.run), options.data_dir)
     run.check_finished()
     cli.load_tensorflow()
 
-    from vae_tf.distribute.devices import use_device
+    from vae_tf.backend.devices import use_device
 
     use_device(options.device)
     print_table(evaluate_run(run, options.settings(), options.seed))

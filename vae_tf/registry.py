@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Iterable
 from typing import Any
 
-from vae_tf.errors import InputError
+from vae_tf.support.errors import InputError
 
 DATASETS = {
     "fashion_mnist_sample": "vae_tf.data.catalog:load_fashion_mnist_sample",
@@ -27,8 +27,8 @@ DATASETS = {
 }
 TOY_DATASETS = ("moons", "circles", "blobs")
 BACKBONES = {
-    "conv": "vae_tf.model.backbones.conv:ConvBackbone",
-    "dense": "vae_tf.model.backbones.dense:DenseBackbone",
+    "conv": "vae_tf.model.network.conv:ConvBackbone",
+    "dense": "vae_tf.model.network.dense:DenseBackbone",
 }
 LIKELIHOODS = {
     "bernoulli": "vae_tf.model.likelihood.bernoulli:Bernoulli",
@@ -42,10 +42,10 @@ ANOMALY_SCORES = {
     "likelihood_regret": "vae_tf.metrics.anomaly:likelihood_regret",
 }
 LEARNING_RATE_SCHEDULES = {
-    "constant": "vae_tf.optimizer:constant",
-    "linear": "vae_tf.optimizer:linear",
-    "cosine": "vae_tf.optimizer:cosine",
-    "exponential": "vae_tf.optimizer:exponential",
+    "constant": "vae_tf.training.optimizer:constant",
+    "linear": "vae_tf.training.optimizer:linear",
+    "cosine": "vae_tf.training.optimizer:cosine",
+    "exponential": "vae_tf.training.optimizer:exponential",
 }
 CORRUPTIONS = ("gaussian", "salt-pepper", "mask")
 VARIANTS = ("plain", "bn")

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from vae_tf import cli
 from vae_tf.config import Config, Seed, UserPath
-from vae_tf.errors import InputError
+from vae_tf.support import cli
+from vae_tf.support.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vae_tf.config import RunConfig
     from vae_tf.data.sources import Examples
     from vae_tf.model.vae import VAE, Observed
-    from vae_tf.rundir import RunDir
+    from vae_tf.runs.run_dir import RunDir
 
 COMMAND = "python -m vae_tf.sample"
 NUM_RECONSTRUCTIONS, NUM_INTERPOLATIONS = 10, 8
@@ -81,12 +81,12 @@ class Drawn(NamedTuple):
 def main(options: SampleOptions) -> None:
     """Runs the command."""
     from vae_tf import plots
-    from vae_tf.rundir import RunDir
+    from vae_tf.runs.run_dir import RunDir
 
     run = RunDir.open(Path(options.run), options.data_dir)
     cli.load_tensorflow()
 
-    from vae_tf.distribute.devices import errors_in_one_line
+    from vae_tf.backend.devices import errors_in_one_line
 
     with errors_in_one_line():
         drawn = _drawn(options, run, run.load_model())
@@ -113,7 +113,8 @@ def _drawn(options: SampleOptions, run: "RunDir", model: "VAE") -> Drawn:
 
 
 def _samples(options: SampleOptions, model: "VAE", class_names: tuple[str, ...] | None) -> Drawn:
-    from vae_tf import drawing, plots
+    from vae_tf import plots
+    from vae_tf.plots import drawing
 
     if class_names is not None and len(class_names) != model.num_classes:
         raise InputError(
@@ -180,7 +181,8 @@ def _class_of(label: str, names: tuple[str, ...]) -> int:
 
 
 def _reconstructions(run: "RunDir", model: "VAE", num: int | None) -> Drawn:
-    from vae_tf import drawing, plots
+    from vae_tf import plots
+    from vae_tf.plots import drawing
 
     examples, config, shape = _test_split(run, model)
     of_points = drawing.is_of_points(model)
@@ -196,7 +198,8 @@ def _reconstructions(run: "RunDir", model: "VAE", num: int | None) -> Drawn:
 
 
 def _interpolations(run: "RunDir", model: "VAE", num: int | None) -> Drawn:
-    from vae_tf import drawing, plots
+    from vae_tf import plots
+    from vae_tf.plots import drawing
 
     examples, config, shape = _test_split(run, model)
     pairs = _pairs(len(examples), examples.labels if config.conditional else None)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import AfterValidator, model_validator
 
-from vae_tf import cli, registry
+from vae_tf import registry
 from vae_tf.config import Config, RunConfig, Seed, UserPath
-from vae_tf.errors import InputError
+from vae_tf.support import cli
+from vae_tf.support.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -198,8 +199,8 @@ def _writing(out: Path) -> Iterator[None]:
 def main(options: ScoreOptions) -> None:
     """Runs the command."""
     from vae_tf import plots
-    from vae_tf.files import replacing
-    from vae_tf.rundir import RunDir
+    from vae_tf.runs.run_dir import RunDir
+    from vae_tf.support.files import replacing
 
     run, out = RunDir.open(Path(options.run)), Path(options.out)
     run.check_finished()
@@ -207,7 +208,7 @@ def main(options: ScoreOptions) -> None:
     subject = _subject(own, options)
     cli.load_tensorflow()
 
-    from vae_tf.distribute.devices import errors_in_one_line, use_device
+    from vae_tf.backend.devices import errors_in_one_line, use_device
 
     use_device(options.device)
     with errors_in_one_line():

@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
-from vae_tf import cli, tracking
 from vae_tf.config import CheckpointConfig, DatasetSpec, RunConfig, UserPath, examples_noun
 from vae_tf.distribute.cluster import Cluster, Distribute, cluster_for
-from vae_tf.errors import InputError
+from vae_tf.runs import tracking
+from vae_tf.support import cli
+from vae_tf.support.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from vae_tf.checkpoint.store import Checkpoint
     from vae_tf.data.catalog import Splits
-    from vae_tf.resume import Place
-    from vae_tf.rundir import RunDir
-    from vae_tf.trainer import Trainer
+    from vae_tf.runs.run_dir import RunDir
+    from vae_tf.training.checkpoint.store import Checkpoint
+    from vae_tf.training.resume import Place
+    from vae_tf.training.trainer import Trainer
 
 COMMAND = "python -m vae_tf.train"
 NUM_RECONSTRUCTIONS = 10
@@ -91,7 +92,7 @@ def run_training(
     """
     from vae_tf.data.catalog import load_splits
     from vae_tf.distribute.peers import met
-    from vae_tf.rundir import RunDir
+    from vae_tf.runs.run_dir import RunDir
 
     _check_outside_data(run_dir, config)
     options = checkpoints or CheckpointConfig()
@@ -105,10 +106,10 @@ def run_training(
         config = config.resolved(splits.spec.example_shape)
         cli.load_tensorflow()
 
-        from vae_tf.distribute.devices import errors_in_one_line, use_device, use_threads
+        from vae_tf.backend.devices import errors_in_one_line, use_device, use_threads
         from vae_tf.distribute.strategy import check_shares, strategy_for
-        from vae_tf.resume import Place
-        from vae_tf.trainer import Trainer
+        from vae_tf.training.resume import Place
+        from vae_tf.training.trainer import Trainer
 
         device = use_device(config.device, deterministic=config.deterministic)
         use_threads(config, splits.spec.example_shape)
@@ -169,7 +170,7 @@ def _check_outside_data(run_dir: Path, config: RunConfig) -> None:
 def _shown(config: RunConfig, splits: "Splits") -> "tuple[Any, np.ndarray | None]":
     """The first of the test split in one batch, and their classes, for the pictures."""
     from vae_tf.data.pipeline import first_batch
-    from vae_tf.drawing import POINTS
+    from vae_tf.plots.drawing import POINTS
 
     count = min(NUM_RECONSTRUCTIONS if splits.spec.noun == "image" else POINTS, len(splits.test))
     batch = first_batch(splits.test, config, splits.spec.example_shape, "test", count)
@@ -219,7 +220,8 @@ def _train_and_write(
     told: Mapping[str, Any],
 ) -> None:
     """What the only worker does, or the chief of several."""
-    from vae_tf import callbacks, plots
+    from vae_tf import plots
+    from vae_tf.training import callbacks
 
     history = callbacks.History(run, splits.spec.num_train, told)
     pictures = callbacks.Pictures(run, config, *_shown(config, splits))
@@ -257,7 +259,7 @@ def _print_gpus() -> None:
     """Before the data is read, which takes long where it comes over a network."""
     cli.load_tensorflow()
 
-    from vae_tf.distribute.devices import required_gpus
+    from vae_tf.backend.devices import required_gpus
 
     print(f"GPUs    {', '.join(required_gpus())}", flush=True)
 

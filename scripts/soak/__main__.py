@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vae_tf import cli
+from vae_tf.support import cli
 
 from .damage import damage
 from .fuzz import fuzz

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vae_tf.checkpoint.store import Checkpoint, Store
-from vae_tf.errors import InputError
+from vae_tf.support.errors import InputError
+from vae_tf.training.checkpoint.store import Checkpoint, Store
 
 from .kills import Whole
 from .report import Part

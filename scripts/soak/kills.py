@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vae_tf.files import PARTIAL
-from vae_tf.rundir import RECONSTRUCTIONS, SAMPLES
+from vae_tf.runs.run_dir import RECONSTRUCTIONS, SAMPLES
+from vae_tf.support.files import PARTIAL
 
 from .report import Part
 from .runs import SmallRun, content, differences, ended, wait

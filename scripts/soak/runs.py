@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vae_tf.files import LOCK
-from vae_tf.rundir import CHECKPOINTS, HISTORY, MODEL
+from vae_tf.runs.run_dir import CHECKPOINTS, HISTORY, MODEL
+from vae_tf.support.files import LOCK
 
 from .report import ROOT
 

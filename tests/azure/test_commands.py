@@ -18,7 +18,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from vae_tf.rundir import RunDir
+from vae_tf.runs.run_dir import RunDir
 
 ROOT = Path(__file__).parents[2]
 CLOCK = ("seconds", "images_per_second")

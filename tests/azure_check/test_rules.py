@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from vae_tf.azure_check.rules import check
-from vae_tf.errors import InputError
+from vae_tf.support.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 TRAIN = """\

@@ -5,7 +5,7 @@ import pytest
 
 from vae_tf.config import DataConfig
 from vae_tf.data.catalog import load_arrays, load_splits
-from vae_tf.errors import InputError
+from vae_tf.support.errors import InputError
 
 EMBEDDED = resources.files("vae_tf.data") / "embedded"
 CLASSES = 4

@@ -7,7 +7,7 @@ from PIL import Image
 
 from vae_tf.config import DataConfig
 from vae_tf.data.catalog import load_splits
-from vae_tf.errors import InputError
+from vae_tf.support.errors import InputError
 
 
 def config(**values):

@@ -13,7 +13,7 @@ from vae_tf.config import DataConfig
 from vae_tf.data import named
 from vae_tf.data.catalog import load_arrays, load_splits
 from vae_tf.data.named import official_folds
-from vae_tf.errors import InputError
+from vae_tf.support.errors import InputError
 
 CLASSES = 4
 

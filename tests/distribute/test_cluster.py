@@ -5,7 +5,7 @@ import json
 import pytest
 
 from vae_tf.distribute.cluster import cluster_for
-from vae_tf.errors import InputError
+from vae_tf.support.errors import InputError
 
 WORKERS = ["10.0.0.4:2222", "10.0.0.5:2222"]
 

@@ -11,7 +11,7 @@ import pytest
 
 from vae_tf.distribute.cluster import Cluster
 from vae_tf.distribute.peers import INTERRUPTED, fault, met
-from vae_tf.errors import InputError
+from vae_tf.support.errors import InputError
 
 SECONDS = 60.0
 
@@ -136,7 +136,7 @@ WORKER = """
 import os, sys, time
 from vae_tf.distribute.cluster import Cluster
 from vae_tf.distribute.peers import met
-from vae_tf.errors import InputError
+from vae_tf.support.errors import InputError
 
 addresses, index, ends = tuple(sys.argv[1].split(",")), int(sys.argv[2]), sys.argv[3]
 with met(Cluster(addresses, index), 20) as peers:

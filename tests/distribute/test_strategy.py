@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from vae_tf.config import RunConfig
 from vae_tf.distribute.strategy import check_shares, strategy_for
-from vae_tf.errors import InputError
+from vae_tf.support.errors import InputError
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import training
 
+from vae_tf.backend.devices import errors_in_one_line
 from vae_tf.distribute.cluster import Cluster
-from vae_tf.distribute.devices import errors_in_one_line
 from vae_tf.distribute.peers import met
 from vae_tf.distribute.strategy import strategy_for
 

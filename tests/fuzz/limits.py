@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from vae_tf.errors import UNPRINTABLE, InputError
+from vae_tf.support.errors import UNPRINTABLE, InputError
 
 SECONDS = 20
 MEMORY = 2**30  # bytes above what the process held before

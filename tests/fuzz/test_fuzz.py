@@ -26,10 +26,10 @@ from limits import kept
 from PIL import Image
 
 import vae_tf
-from vae_tf import cli
 from vae_tf.config import DataConfig, RunConfig
 from vae_tf.data.catalog import load_splits
-from vae_tf.rundir import RunDir
+from vae_tf.runs.run_dir import RunDir
+from vae_tf.support import cli
 from vae_tf.train import COMMAND, TrainOptions
 
 FEW = 300

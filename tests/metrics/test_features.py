@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from vae_tf.errors import InputError
 from vae_tf.metrics import features
 from vae_tf.metrics.features import CLASSIFIER_FEATURES, classifier_features, inception_features
+from vae_tf.support.errors import InputError
 
 
 @pytest.fixture

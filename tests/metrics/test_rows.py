@@ -6,10 +6,10 @@ import pytest
 import vae_tf
 from vae_tf.config import RunConfig
 from vae_tf.data.catalog import load_splits
-from vae_tf.errors import InputError
 from vae_tf.metrics.generation import sliced_wasserstein
 from vae_tf.metrics.rows import RowJudge
 from vae_tf.metrics.suite import Subject, whole_train_split
+from vae_tf.support.errors import InputError
 
 CONFIG = RunConfig(dataset="moons")
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import vae_tf
-from vae_tf.errors import InputError
+from vae_tf.support.errors import InputError
 
 DENSE = {"arch": "dense", "hidden_sizes": (4,)}
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import vae_tf
-from vae_tf.errors import InputError
+from vae_tf.support.errors import InputError
 
 SHAPE = (8, 9, 1)
 NUM_CLASSES = 3

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vae_tf.model import kernels, layers
+from vae_tf.backend import kernels
+from vae_tf.model import layers
 
 RNG = np.random.default_rng(0)
 SHAPES = {"rows": (5,), "pictures": (6, 4, 5)}

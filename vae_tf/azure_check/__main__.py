@@ -5,9 +5,9 @@ from pathlib import Path
 
 from pydantic_settings import CliPositionalArg
 
-from vae_tf import cli
 from vae_tf.azure_check.rules import check
 from vae_tf.config import Config, UserPath
+from vae_tf.support import cli
 
 COMMAND = "python -m vae_tf.azure_check"
 FAULTS_FOUND = 1

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, get_type_hints
 
 import yaml
 
-from vae_tf import cli
 from vae_tf.azure_check.document import Document, Keys, lookup, mapping
 from vae_tf.config import Config
-from vae_tf.errors import InputError
+from vae_tf.support import cli
+from vae_tf.support.errors import InputError
 
 EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
 CALL = re.compile(r"\bpython3?\s+-m\s+(vae_tf\.\w+)(.*)")

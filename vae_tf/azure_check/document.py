@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from vae_tf.plain_yaml import PlainLoader
+from vae_tf.support.plain_yaml import PlainLoader
 
 Keys = tuple[Any, ...]
 

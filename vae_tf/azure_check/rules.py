@@ -10,8 +10,8 @@ import yaml
 from vae_tf.azure_check.commands import EXPRESSION, calls, code_folder, component_of
 from vae_tf.azure_check.document import Document, Finding, Keys, lookup, mapping
 from vae_tf.config import DataConfig
-from vae_tf.errors import InputError
-from vae_tf.tracking import EPOCH_METRICS
+from vae_tf.runs.tracking import EPOCH_METRICS
+from vae_tf.support.errors import InputError
 
 # What the service knows by itself.
 OF_THE_SERVICE = {"name": "of the job", "output_name": "of the output", "default_datastore": "of the workspace"}

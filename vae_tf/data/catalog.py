@@ -16,8 +16,8 @@ from vae_tf.config import SMALLEST_SIDE, DataConfig, DatasetSpec
 from vae_tf.data.sources import Examples
 from vae_tf.data.sources.arrays import ArrayExamples, checked_labels, checked_pixels, read_npy, read_npz, white_of
 from vae_tf.data.sources.stored import Rows, StoredRows
-from vae_tf.errors import InputError
 from vae_tf.registry import DATASETS, resolve
+from vae_tf.support.errors import InputError
 
 NPZ_KEYS = ("x_train", "x_test", "y_train", "y_test")
 TEST_FRACTION, TEST_SPLIT_SEED = 0.2, 0

@@ -9,7 +9,7 @@ from vae_tf.config import DataConfig
 from vae_tf.data.catalog import RawSplits, requested_size, required_data_dir
 from vae_tf.data.sources.picture_cache import cached
 from vae_tf.data.sources.pictures import LARGEST_PIXELS, PictureExamples, find_pictures, opened, read_list
-from vae_tf.errors import InputError, printable
+from vae_tf.support.errors import InputError, printable
 
 SIDE, CHANNELS = 64, 3
 LIST_SUFFIX = ".txt"

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from vae_tf.cli import load_tensorflow
 from vae_tf.config import DataConfig
 from vae_tf.data.catalog import RawSplits, from_arrays, from_npz
 from vae_tf.data.sources.arrays import ArrayExamples
@@ -14,8 +13,9 @@ from vae_tf.data.sources.idx import read_idx
 from vae_tf.data.sources.stl10 import find_folder, read_folds, read_part, read_pictures, unpack
 from vae_tf.data.sources.stored import Rows
 from vae_tf.data.sources.toy import draw
-from vae_tf.errors import InputError
-from vae_tf.redaction import redacted
+from vae_tf.support.cli import load_tensorflow
+from vae_tf.support.errors import InputError
+from vae_tf.support.redaction import redacted
 
 IDX_STEMS = {
     "x_train": "train-images-idx3-ubyte",

@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from vae_tf.errors import InputError
+from vae_tf.support.errors import InputError
 
 Distribute = Literal["auto", "none", "mirrored", "multi_worker"]
 

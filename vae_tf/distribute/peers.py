@@ -17,8 +17,8 @@ import time
 from collections.abc import Iterable, Iterator
 
 from vae_tf.distribute.cluster import Cluster
-from vae_tf.errors import InputError, Interrupted
-from vae_tf.redaction import redacted
+from vae_tf.support.errors import InputError, Interrupted
+from vae_tf.support.redaction import redacted
 
 WELCOME = "welcome"
 GO = "go"

@@ -10,7 +10,7 @@ import tensorflow as tf
 from vae_tf.config import RunConfig
 from vae_tf.data.pipeline import Share
 from vae_tf.distribute.cluster import Distribute
-from vae_tf.errors import InputError
+from vae_tf.support.errors import InputError
 
 if TYPE_CHECKING:
     from vae_tf.distribute.peers import Peers

@@ -11,7 +11,7 @@ import numpy as np
 from keras import layers
 
 from vae_tf.data.pipeline import fit_pictures
-from vae_tf.errors import InputError
+from vae_tf.support.errors import InputError
 
 CLASSIFIER_VERSION = 1
 CLASSIFIER_EPOCHS = 5

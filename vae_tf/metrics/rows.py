@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vae_tf.data.pipeline import clean, first_pictures
-from vae_tf.errors import InputError
 from vae_tf.metrics.estimate import Estimate, bootstrap_error
 from vae_tf.metrics.generation import sliced_wasserstein
 from vae_tf.metrics.generators import pca_generators
 from vae_tf.metrics.suite import Scores, Subject, drawn_classes
+from vae_tf.support.errors import InputError
 
 if TYPE_CHECKING:
     from vae_tf.data.sources import Examples

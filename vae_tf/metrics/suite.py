@@ -10,13 +10,13 @@ import numpy as np
 from vae_tf.config import RunConfig
 from vae_tf.data.catalog import Splits, load_arrays, load_splits
 from vae_tf.data.pipeline import clean, evaluation_batches, first_pictures
-from vae_tf.errors import InputError
 from vae_tf.metrics import latents, reconstruction
 from vae_tf.metrics.encoded import encode, spread
 from vae_tf.metrics.estimate import Estimate, bootstrap_error, mean_estimate
 from vae_tf.metrics.features import FeatureSpace, classifier_features, inception_features
 from vae_tf.metrics.generation import frechet_distance, manifold_scores
 from vae_tf.metrics.generators import Generator, noise_generator, pca_generators
+from vae_tf.support.errors import InputError
 
 if TYPE_CHECKING:
     from vae_tf.data.sources import Examples

@@ -5,9 +5,7 @@ So after `import vae_tf.model`, `keras.saving.load_model("model.keras")` restore
 
 import keras
 
-from vae_tf.model.adam import Adam
-from vae_tf.model.backbones.conv import ConvBackbone
-from vae_tf.model.backbones.dense import DenseBackbone
+from vae_tf.backend.adam import Adam
 from vae_tf.model.build import build_vae
 from vae_tf.model.likelihood import (
     Bernoulli,
@@ -17,6 +15,8 @@ from vae_tf.model.likelihood import (
     Likelihood,
     LogisticMixture,
 )
+from vae_tf.model.network.conv import ConvBackbone
+from vae_tf.model.network.dense import DenseBackbone
 from vae_tf.model.objective import BetaELBO, Objective, Terms
 from vae_tf.model.posterior import DiagonalNormal, Posterior
 from vae_tf.model.prior import Prior, StandardNormal

@@ -8,13 +8,13 @@ import keras
 
 from vae_tf import registry
 from vae_tf.config import SMALLEST_SIDE, ModelConfig
-from vae_tf.errors import InputError
-from vae_tf.model.backbones import Backbone
 from vae_tf.model.likelihood import Likelihood
+from vae_tf.model.network import Backbone
 from vae_tf.model.objective import BetaELBO
 from vae_tf.model.posterior import DiagonalNormal
 from vae_tf.model.prior import StandardNormal
 from vae_tf.model.vae import VAE
+from vae_tf.support.errors import InputError
 
 
 def build_vae(

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from vae_tf.model import kernels, replicas
+from vae_tf.backend import kernels, replicas
 
 FUSED_DTYPES = ("float32", "bfloat16")
 

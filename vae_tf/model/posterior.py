@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, TypeAlias
 import keras
 from keras import ops
 
-from vae_tf.model import replicas
-from vae_tf.model.kernels import normal_per_example
+from vae_tf.backend import replicas
+from vae_tf.backend.kernels import normal_per_example
 
 
 class Noise(NamedTuple):

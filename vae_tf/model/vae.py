@@ -6,11 +6,11 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from vae_tf.model import replicas
+from vae_tf.backend import replicas
+from vae_tf.backend.kernels import one_hot
+from vae_tf.backend.micro_batches import summed_over_parts
 from vae_tf.model.arrays import ArrayMethods
-from vae_tf.model.kernels import one_hot
 from vae_tf.model.likelihood import Likelihood
-from vae_tf.model.micro_batches import summed_over_parts
 from vae_tf.model.objective import Objective, Terms
 from vae_tf.model.posterior import Noise, Posterior, Seed, standard_normal
 from vae_tf.model.prior import Prior

@@ -9,7 +9,7 @@ import pytest
 from vae_tf.data.sources import arrays, stored
 from vae_tf.data.sources.arrays import ArrayExamples, checked_labels, checked_pixels, read_npy, read_npz, white_of
 from vae_tf.data.sources.stored import StoredRows
-from vae_tf.errors import InputError
+from vae_tf.support.errors import InputError
 
 NAMES = ("x_train", "x_test")
 

@@ -8,7 +8,7 @@ import pytest
 from vae_tf.data.sources import idx, stored
 from vae_tf.data.sources.idx import read_idx
 from vae_tf.data.sources.stored import StoredRows
-from vae_tf.errors import InputError
+from vae_tf.support.errors import InputError
 
 PIXELS = bytes(range(24))
 PICTURES = struct.pack(">BBBBIII", 0, 0, 0x08, 3, 2, 3, 4) + PIXELS

@@ -7,7 +7,7 @@ from PIL import Image
 from vae_tf.data.sources import picture_cache
 from vae_tf.data.sources.picture_cache import cached
 from vae_tf.data.sources.pictures import opened, read_picture
-from vae_tf.errors import InputError
+from vae_tf.support.errors import InputError
 
 SHAPE = (6, 5, 3)
 

@@ -18,7 +18,7 @@ from vae_tf.data.sources.pictures import (
     read_list,
     read_picture,
 )
-from vae_tf.errors import InputError
+from vae_tf.support.errors import InputError
 
 ORIENTATION = 0x0112
 RED, GREEN, BLUE, BLACK, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0), (255, 255, 255)

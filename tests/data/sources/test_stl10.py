@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vae_tf.data.sources.stl10 import find_folder, read_folds, read_labels, read_part, read_pictures, unpack
-from vae_tf.errors import InputError
+from vae_tf.support.errors import InputError
 
 PICTURE_BYTES = 3 * 96 * 96
 RED, GREEN, BLUE = range(3)

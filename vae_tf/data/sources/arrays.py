@@ -12,7 +12,7 @@ from typing import IO, Self
 import numpy as np
 
 from vae_tf.data.sources.stored import BLOCK, LARGEST_IN_MEMORY, Rows, StoredRows, blocks, unpacked
-from vae_tf.errors import InputError
+from vae_tf.support.errors import InputError
 
 IMAGE_RANKS = (3, 4)
 # What numpy and zipfile raise for bytes that are not what they should be.

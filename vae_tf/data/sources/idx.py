@@ -14,7 +14,7 @@ from typing import IO, cast
 import numpy as np
 
 from vae_tf.data.sources.stored import LARGEST_IN_MEMORY, Rows, StoredRows, unpacked
-from vae_tf.errors import InputError
+from vae_tf.support.errors import InputError
 
 UNSIGNED_BYTE = 0x08
 

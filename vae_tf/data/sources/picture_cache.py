@@ -21,7 +21,7 @@ from vae_tf.data.sources.pictures import (
     warn_of_skipped,
 )
 from vae_tf.data.sources.stored import BLOCK, StoredRows
-from vae_tf.errors import InputError
+from vae_tf.support.errors import InputError
 
 CHECKSUM_BYTES = 4
 

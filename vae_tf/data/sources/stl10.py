@@ -13,7 +13,7 @@ import numpy as np
 
 from vae_tf.data.sources.arrays import ArrayExamples
 from vae_tf.data.sources.stored import StoredRows
-from vae_tf.errors import InputError
+from vae_tf.support.errors import InputError
 
 SIDE, CHANNELS, NUM_CLASSES = 96, 3, 10
 PICTURE_BYTES = CHANNELS * SIDE * SIDE

@@ -1,0 +1,132 @@
+"""Where the computation runs; the GPUs here are pretended, so that every machine tests every case."""
+
+import pytest
+import tensorflow as tf
+
+from vae_tf.backend.devices import errors_in_one_line, required_gpus, use_device, use_threads
+from vae_tf.config import RunConfig
+from vae_tf.support.errors import InputError
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What TensorFlow is asked for, instead of doing it."""
+    calls = []
+    monkeypatch.setattr(tf.config, "set_visible_devices", lambda devices, kind: calls.append((devices, kind)))
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: calls.append("deterministic"))
+    monkeypatch.setattr(
+        tf.config.experimental, "set_memory_growth", lambda gpu, enable: calls.append((gpu, "grows", enable))
+    )
+    return calls
+
+
+@pytest.fixture
+def pretend_gpus(monkeypatch):
+    def pretend(*gpus):
+        for question in ("list_physical_devices", "get_visible_devices"):
+            monkeypatch.setattr(tf.config, question, lambda kind=None: list(gpus) if kind == "GPU" else [])
+
+    return pretend
+
+
+def test_gpu_without_a_gpu_is_an_input_error(asked, pretend_gpus):
+    pretend_gpus()
+    with pytest.raises(InputError, match=r"^device=gpu needs a GPU") as raised:
+        use_device("gpu")
+    assert "--device cpu" in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1
+    assert asked == []
+
+
+def test_cpu_hides_the_gpus(asked, pretend_gpus):
+    pretend_gpus("GPU:0")
+    use_device("cpu")
+    assert asked == [([], "GPU")]
+
+
+def test_cpu_where_no_gpu_is_visible_changes_nothing(asked, pretend_gpus):
+    pretend_gpus()
+    use_device("cpu")
+    assert asked == []
+
+
+@pytest.mark.parametrize("device", ["auto", "gpu"])
+def test_gpus_take_memory_as_they_need_it_and_compute_deterministically(asked, pretend_gpus, device):
+    pretend_gpus("GPU:0", "GPU:1")
+    use_device(device)
+    assert asked == [("GPU:0", "grows", True), ("GPU:1", "grows", True), "deterministic"]
+
+
+def test_a_gpu_in_use_keeps_its_memory(asked, monkeypatch, pretend_gpus):
+    def refuse(gpu, enable):
+        raise RuntimeError("Physical devices cannot be modified after being initialized")
+
+    pretend_gpus("GPU:0")
+    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", refuse)
+    use_device("gpu")
+    assert asked == ["deterministic"]
+
+
+def test_auto_without_a_gpu_changes_nothing(asked, pretend_gpus):
+    pretend_gpus()
+    use_device("auto")
+    assert asked == []
+
+
+def test_cpu_after_a_gpu_is_in_use_is_an_input_error(monkeypatch, pretend_gpus):
+    def refuse(devices, kind):
+        raise RuntimeError("Visible devices cannot be modified after being initialized")
+
+    pretend_gpus("GPU:0")
+    monkeypatch.setattr(tf.config, "set_visible_devices", refuse)
+    with pytest.raises(InputError, match="device=cpu must be chosen before"):
+        use_device("cpu")
+
+
+def test_required_gpus_are_named(monkeypatch, pretend_gpus):
+    names = {"GPU:0": "NVIDIA T4", "GPU:1": "NVIDIA A100"}
+    pretend_gpus(*names)
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: {"device_name": names[gpu]})
+    assert required_gpus() == ["NVIDIA T4", "NVIDIA A100"]
+
+
+def test_required_gpu_that_is_missing_is_an_input_error(pretend_gpus):
+    pretend_gpus()
+    with pytest.raises(InputError, match=r"^require_gpu needs a GPU .* Received: none visible"):
+        required_gpus()
+
+
+def test_too_little_memory_is_told_in_one_line():
+    with pytest.raises(InputError, match="must fit in memory"), errors_in_one_line():
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+
+def test_an_input_error_inside_the_pipeline_comes_out_as_itself():
+    def fail():
+        raise InputError("a.png is gone")
+
+    dataset = tf.data.Dataset.range(1).map(lambda _: tf.numpy_function(fail, [], tf.int64))
+    with pytest.raises(InputError, match=r"^a\.png is gone$"), errors_in_one_line():
+        list(dataset)
+
+
+def test_other_errors_of_tensorflow_stay_as_they_are():
+    with pytest.raises(tf.errors.InternalError), errors_in_one_line():
+        raise tf.errors.InternalError(None, None, "a bug")
+
+
+@pytest.mark.parametrize(
+    ("options", "threads"),
+    [
+        ({"arch": "dense", "hidden_sizes": (200, 200), "latent_dim": 50, "batch_size": 100}, [1]),
+        ({"arch": "dense", "hidden_sizes": (1024, 1024), "latent_dim": 50, "batch_size": 100}, []),
+        ({"arch": "dense", "hidden_sizes": (200, 200), "latent_dim": 50, "batch_size": 1000}, []),
+        ({"arch": "conv"}, []),
+    ],
+    ids=["small", "wide", "large batch", "conv"],
+)
+def test_operations_of_a_small_dense_net_have_one_thread_each(monkeypatch, options, threads):
+    asked = []
+    monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", asked.append)
+    use_threads(RunConfig(**options), (28, 28, 1))
+    assert asked == threads

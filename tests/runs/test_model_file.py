@@ -1,0 +1,91 @@
+import json
+import zipfile
+
+import keras
+import pytest
+
+import vae_tf
+from vae_tf import registry
+from vae_tf.runs.model_file import check_classes
+from vae_tf.support.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model.keras"
+    model = vae_tf.build_vae((8, 8, 1), latent_dim=2, arch="dense", variant="bn", hidden_sizes=(3,))
+    model.compile(keras.optimizers.Adam(), jit_compile=False)
+    model.save(path)
+    return path
+
+
+@pytest.fixture
+def with_first_layer(saved, tmp_path):
+    """The model with another description of the first layer of its encoder."""
+
+    def change(**description):
+        with zipfile.ZipFile(saved) as archive:
+            config = json.loads(archive.read("config.json"))
+        config["config"]["encoder"]["config"]["layers"][1] |= description
+        path = tmp_path / "model.keras"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("config.json", json.dumps(config))
+        return path
+
+    return change
+
+
+def test_a_model_of_this_package_passes(saved):
+    check_classes(saved)
+
+
+@pytest.mark.parametrize("arch", ["conv", "dense"])
+@pytest.mark.parametrize("likelihood", sorted(registry.LIKELIHOODS))
+def test_a_model_of_every_kind_passes(tmp_path, arch, likelihood):
+    path = tmp_path / "model.keras"
+    model = vae_tf.build_vae((8, 8, 3), latent_dim=2, arch=arch, likelihood=likelihood, num_classes=3)
+    model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam()), jit_compile=False)
+    model.save(path)
+    check_classes(path)
+
+
+@pytest.mark.parametrize(
+    ("description", "received"),
+    [
+        ({"class_name": "Lambda", "module": "keras.layers"}, "Lambda of keras"),
+        ({"class_name": "__lambda__"}, "__lambda__ of keras"),
+        ({"class_name": "function", "module": "builtins", "config": "system"}, "function of builtins"),
+        ({"class_name": "system", "module": "os"}, "system of os"),
+        ({"class_name": "Foreign", "module": "vae_tf.layers", "registered_name": "other>Foreign"}, "Foreign of other"),
+        ({"class_name": "Dense", "module": "kerasx.layers"}, "Dense of kerasx"),
+    ],
+)
+def test_another_class_is_refused_by_name(with_first_layer, description, received):
+    path = with_first_layer(**description)
+
+    with pytest.raises(InputError) as caught:
+        check_classes(path)
+
+    assert str(caught.value) == (
+        f"{path} must hold no class but those of keras and vae_tf, and no code. Received: {received}"
+    )
+
+
+def test_a_class_that_only_its_name_registers_is_refused(with_first_layer, saved):
+    with zipfile.ZipFile(saved) as archive:
+        config = json.loads(archive.read("config.json"))
+    del config["config"]["encoder"]["config"]["layers"][1]["registered_name"]
+    config["config"]["encoder"]["config"]["layers"][1]["class_name"] = "other>Foreign"
+    path = with_first_layer()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", json.dumps(config))
+
+    with pytest.raises(InputError, match="Received: other>Foreign of other"):
+        check_classes(path)
+
+
+def test_another_model_of_keras_is_refused(tmp_path):
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(tmp_path / "model.keras")
+
+    with pytest.raises(InputError, match=r"must be a model of this package\. Received: Sequential"):
+        check_classes(tmp_path / "model.keras")

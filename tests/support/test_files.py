@@ -1,0 +1,139 @@
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vae_tf.support import files
+from vae_tf.support.errors import InputError
+from vae_tf.support.files import is_left_over, locked, remove_partial, replacing
+
+ROOT = Path(__file__).parents[1]
+DIES = """
+import os, signal, sys
+from pathlib import Path
+from vae_tf.support.files import locked, replacing
+with locked(Path(sys.argv[1])), replacing(Path(sys.argv[1], "file")) as partial:
+    partial.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_takes_the_place_of_the_old_one(tmp_path):
+    (tmp_path / "file").write_text("old")
+    with replacing(tmp_path / "file") as partial:
+        partial.write_text("new")
+        assert (tmp_path / "file").read_text() == "old"
+
+    assert (tmp_path / "file").read_text() == "new"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_folder_takes_its_place_with_all_its_files(tmp_path):
+    with replacing(tmp_path / "folder") as partial:
+        partial.mkdir()
+        (partial / "file").write_text("new")
+        assert not (tmp_path / "folder").exists()
+
+    assert (tmp_path / "folder" / "file").read_text() == "new"
+
+
+def test_all_that_was_written_is_flushed_before_it_takes_its_place_and_the_place_after(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(files, "_flush", lambda path: flushed.append((path.name, (tmp_path / "folder").exists())))
+    with replacing(tmp_path / "folder") as partial:
+        partial.mkdir()
+        (partial / "file").touch()
+
+    assert flushed == [("file", False), ("folder", False), (tmp_path.name, True)]
+
+
+def write(path, failure=None):
+    with replacing(path) as partial:
+        partial.write_text("new")
+        if failure:
+            raise failure
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
+    (tmp_path / "file").write_text("old")
+    with pytest.raises(OSError, match="No space"):
+        write(tmp_path / "file", OSError(errno.ENOSPC, "No space left on device"))
+
+    assert (tmp_path / "file").read_text() == "old"
+    assert names(tmp_path) == ["file"]
+
+
+def fail_to_flush(monkeypatch, number):
+    def fail(descriptor):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+
+
+def test_a_drive_that_knows_no_flush_is_used_without(tmp_path, monkeypatch):
+    fail_to_flush(monkeypatch, errno.EINVAL)
+    write(tmp_path / "file")
+
+    assert (tmp_path / "file").read_text() == "new"
+
+
+def test_a_drive_that_fails_to_flush_keeps_the_old_file(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("old")
+    fail_to_flush(monkeypatch, errno.EIO)
+    with pytest.raises(OSError, match="Input/output error"):
+        write(tmp_path / "file")
+
+    assert (tmp_path / "file").read_text() == "old"
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """A folder whose process was killed while it held it and wrote to it."""
+    folder = tmp_path_factory.mktemp("killed")
+    done = subprocess.run([sys.executable, "-c", DIES, folder], cwd=ROOT)
+    assert done.returncode == -9
+    return folder
+
+
+def test_what_a_killed_process_left_is_known_and_removed(killed):
+    assert names(killed) != [".lock"]
+    assert all(is_left_over(entry) for entry in killed.iterdir())
+    remove_partial(killed)
+    assert names(killed) == [".lock"]
+
+
+def test_the_end_of_a_process_ends_its_lock(killed):
+    with locked(killed):
+        pass
+
+
+def test_a_folder_is_made_and_held_by_one_at_a_time(tmp_path):
+    place, refused = tmp_path / "a" / "b", pytest.raises(InputError, match=r"Received: .*b, which another one holds")
+    with locked(place), refused, locked(place):
+        pass
+    with locked(place):
+        pass
+
+
+@pytest.mark.parametrize("error", [NotImplementedError("no flock"), OSError(errno.ENOTSUP, "not supported")])
+def test_a_drive_without_locks_is_used_without(tmp_path, monkeypatch, error):
+    def refuse(lock):
+        raise error
+
+    monkeypatch.setattr(files.FileLock, "acquire", refuse)
+    with locked(tmp_path):
+        pass
+
+
+def test_a_folder_that_can_not_be_written_is_an_input_error(tmp_path, ordinary_user):
+    tmp_path.chmod(0o555)
+    with ordinary_user, pytest.raises(InputError, match="must be a folder that can be written"), locked(tmp_path / "x"):
+        pass
+    tmp_path.chmod(0o755)

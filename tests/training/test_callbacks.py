@@ -1,0 +1,247 @@
+"""What happens while fit runs."""
+
+import contextlib
+import csv
+import fcntl
+import os
+import pty
+import struct
+import termios
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import vae_tf
+from vae_tf.config import RunConfig
+from vae_tf.plots import drawing
+from vae_tf.runs.run_dir import RunDir
+from vae_tf.training.callbacks import History, Pictures, Progress
+
+SHAPE = (8, 8, 1)
+PICTURES = np.random.default_rng(0).random((24, *SHAPE), np.float32)
+TITLE_PIXELS = 40
+END_OF_TEXT = "\x03"
+
+
+def new_model():
+    keras.utils.set_random_seed(0)
+    model = vae_tf.build_vae(SHAPE, latent_dim=2, arch="dense", hidden_sizes=(6,))
+    model.compile(keras.optimizers.Adam(), jit_compile=False)
+    return model
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunDir.create(tmp_path / "run", overwrite=False)
+
+
+class CountBatches(keras.callbacks.Callback):
+    count = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.count += 1
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """A run of three epochs with validation: its folder, its History callback, and what fit returned."""
+    run = RunDir.create(tmp_path_factory.mktemp("fitted"), overwrite=False)
+    history = History(run, len(PICTURES))
+    model = new_model()
+    model.compile(keras.optimizers.Adam())
+    returned = model.fit(
+        PICTURES, batch_size=10, epochs=3, validation_data=(PICTURES[:8],), callbacks=[history], verbose=0
+    )
+    return SimpleNamespace(run=run, history=history, returned=returned)
+
+
+def test_history_numbers_are_those_of_fit(fitted):
+    assert len(fitted.history.rows) == 3
+    for name in ("loss", "reconstruction_loss", "kl_loss", "val_loss", "val_reconstruction_loss", "val_kl_loss"):
+        assert [row[name] for row in fitted.history.rows] == pytest.approx(fitted.returned.history[name], rel=1e-12)
+
+
+def test_history_file_holds_the_rows(fitted):
+    assert fitted.run.read_history() == fitted.history.rows
+
+
+def test_history_columns_are_in_order(fitted):
+    with (fitted.run.path / "history.csv").open() as file:
+        header = next(csv.reader(file))
+    losses = ["loss", "reconstruction_loss", "kl_loss"]
+    assert header == ["epoch", *losses, *(f"val_{name}" for name in losses), "seconds", "images_per_second"]
+
+
+def test_history_counts_epochs_from_one(fitted):
+    assert [row["epoch"] for row in fitted.history.rows] == [1, 2, 3]
+
+
+def test_history_speed_is_images_by_seconds(fitted):
+    for row in fitted.history.rows:
+        assert row["seconds"] > 0
+        rounding = 0.0005 / row["seconds"] + 0.05 / row["images_per_second"]
+        assert row["images_per_second"] * row["seconds"] == pytest.approx(len(PICTURES), rel=1.5 * rounding)
+
+
+def test_history_is_on_disk_after_each_epoch(run):
+    seen = []
+    history = History(run, len(PICTURES))
+    look = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(len(run.read_history())))
+    model = new_model()
+    model.compile(keras.optimizers.Adam())
+    model.fit(PICTURES, epochs=2, callbacks=[history, look], verbose=0)
+    assert seen == [1, 2]
+
+
+def draw(run, model, config, epochs):
+    pictures = Pictures(run, config, PICTURES[:4])
+    pictures.set_model(model)
+    for epoch in epochs:
+        pictures.on_epoch_end(epoch)
+    return pictures
+
+
+def drawn(folder) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("every", "epochs", "expected"), [(1, 3, [1, 2, 3]), (2, 5, [2, 4, 5]), (2, 4, [2, 4]), (9, 3, [3])]
+)
+def test_pictures_are_drawn_at_their_epochs_and_at_the_end(run, every, epochs, expected):
+    draw(run, new_model(), RunConfig(sample_every=every, epochs=epochs), range(epochs))
+    for folder in ("samples", "reconstructions"):
+        assert drawn(run.path / folder) == [f"epoch_{epoch:04d}.png" for epoch in expected]
+
+
+def test_pictures_are_of_averaged_weights(run, monkeypatch):
+    model, kernels, figure = new_model(), [], drawing.sample_figure
+
+    def watched(model, *args):
+        kernels.append(model.decoder.get_weights()[0])
+        return figure(model, *args)
+
+    monkeypatch.setattr(drawing, "sample_figure", watched)
+    model.compile(keras.optimizers.SGD(0.01, use_ema=True, ema_momentum=0.5), jit_compile=False)
+    trained = []
+    for _ in range(2):
+        model.train_on_batch(PICTURES)
+        trained.append(model.decoder.get_weights()[0])
+    draw(run, model, RunConfig(epochs=1), [0])
+
+    np.testing.assert_allclose(kernels[0], (trained[0] + trained[1]) / 2, rtol=1e-6)
+    np.testing.assert_array_equal(model.decoder.get_weights()[0], trained[1])
+
+
+def test_pictures_name_the_last_files(run):
+    pictures = draw(run, new_model(), RunConfig(epochs=2), range(2))
+    assert pictures.paths["Samples"] == run.path / "samples" / "epoch_0002.png"
+    assert pictures.paths["Reconstructions"] == run.path / "reconstructions" / "epoch_0002.png"
+
+
+def below_title(path) -> np.ndarray:
+    return np.asarray(Image.open(path).convert("RGB"))[TITLE_PIXELS:]
+
+
+@pytest.mark.parametrize("folder", ["samples", "reconstructions"])
+def test_same_weights_give_the_same_picture_at_every_epoch(run, folder):
+    draw(run, new_model(), RunConfig(epochs=2), range(2))
+    first, second = (below_title(run.path / folder / f"epoch_000{epoch}.png") for epoch in (1, 2))
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("folder", ["samples", "reconstructions"])
+def test_other_weights_give_another_picture(run, folder):
+    model = new_model()
+    draw(run, model, RunConfig(epochs=2), [0])
+    model.set_weights([weight + 0.1 for weight in model.get_weights()])
+    draw(run, model, RunConfig(epochs=2), [1])
+    first, second = (below_title(run.path / folder / f"epoch_000{epoch}.png") for epoch in (1, 2))
+    assert (first != second).any()
+
+
+def test_seed_of_the_run_chooses_the_latents_of_the_samples(run, tmp_path):
+    other = RunDir.create(tmp_path / "other", overwrite=False)
+    model = new_model()
+    first = draw(run, model, RunConfig(seed=0), [0])
+    second = draw(other, model, RunConfig(seed=1), [0])
+    samples, reconstructions = (
+        [below_title(pictures.paths[what]) for pictures in (first, second)] for what in ("Samples", "Reconstructions")
+    )
+    assert (samples[0] != samples[1]).any()
+    np.testing.assert_array_equal(*reconstructions)
+
+
+def test_drawing_does_not_change_what_training_computes(run):
+    histories = []
+    for callbacks in ([], [Pictures(run, RunConfig(epochs=2), PICTURES[:4])]):
+        model = new_model()
+        model.compile(keras.optimizers.Adam())
+        histories.append(model.fit(PICTURES, epochs=2, shuffle=False, callbacks=callbacks, verbose=0).history)
+    assert histories[0] == histories[1]
+
+
+ROW = {"epoch": 1, "loss": 3.25, "reconstruction_loss": 2.5, "kl_loss": 0.75, "images_per_second": 1234.5}
+
+
+def progress_of_one_epoch(config: RunConfig, row: dict[str, float], num_images: int = 10) -> None:
+    """Three batches, after each of which the bar is drawn."""
+    progress = Progress(SimpleNamespace(rows=[row]), config, num_images)
+    progress.on_epoch_begin(0)
+    for batch in range(3):
+        progress.on_train_batch_end(batch, row)
+        progress._bar.refresh()
+    progress.on_epoch_end(0)
+
+
+def test_piped_progress_is_one_plain_line_per_epoch(capsys):
+    progress_of_one_epoch(RunConfig(batch_size=4, epochs=10), ROW)
+    expected = "epoch  1/10  loss 3.25  reconstruction_loss 2.50  kl_loss 0.75  1,234 images/s\n"
+    assert capsys.readouterr() == (expected, "")
+
+
+def test_piped_progress_shows_the_validation_loss_where_there_is_one(capsys):
+    progress_of_one_epoch(RunConfig(batch_size=4, epochs=1), {**ROW, "val_loss": 4.5})
+    assert "val_loss 4.50" in capsys.readouterr().out
+
+
+def shown_on_terminal(show: Callable[[], None]) -> str:
+    """What `show` prints on a terminal of 80 columns."""
+    screen, inside = pty.openpty()
+    fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    received = b""
+    with os.fdopen(inside, "w", encoding="utf-8") as terminal:
+        with contextlib.redirect_stdout(terminal):
+            show()
+        terminal.write(END_OF_TEXT)
+        terminal.flush()
+        while not received.endswith(END_OF_TEXT.encode()):
+            received += os.read(screen, 65536)
+    os.close(screen)
+    return received.decode().removesuffix(END_OF_TEXT).replace("\r\n", "\n")
+
+
+def test_bar_on_a_terminal_of_80_columns_shows_the_three_losses_and_the_speed():
+    row = {"epoch": 1, "loss": 243.11, "reconstruction_loss": 231.05, "kl_loss": 12.06, "images_per_second": 500.0}
+    show = partial(progress_of_one_epoch, RunConfig(), row, num_images=60_000)
+    bar = [part for part in shown_on_terminal(show).split("\r") if "reconstruction " in part][-1]
+    assert [
+        part for part in ("loss 243.1", "reconstruction 231.1", "kl 12.1", "1%", "images/") if part not in bar
+    ] == []
+
+
+def test_bar_ends_at_the_number_of_pictures_though_the_last_batch_is_short():
+    shown = shown_on_terminal(lambda: progress_of_one_epoch(RunConfig(batch_size=4, epochs=1), ROW))
+    assert "100%" in shown
+    assert "120%" not in shown
+
+
+def test_bar_gives_way_to_the_line_of_the_epoch():
+    shown = shown_on_terminal(lambda: progress_of_one_epoch(RunConfig(batch_size=4, epochs=1), ROW))
+    assert shown.count("\r") > 2
+    assert shown.split("\r")[-1] == "epoch 1/1  loss 3.25  reconstruction_loss 2.50  kl_loss 0.75  1,234 images/s\n"

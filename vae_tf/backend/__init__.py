@@ -1,0 +1,1 @@
+"""What is TensorFlow and not Keras."""

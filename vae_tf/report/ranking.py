@@ -1,0 +1,235 @@
+"""Sets evaluated runs side by side: which numbers may be compared, how far apart they are, and how sure that is."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from vae_tf.config import RunConfig
+from vae_tf.support.errors import InputError
+
+# Keys in which runs of one experiment may differ.
+NOT_THE_EXPERIMENT = {"seed", "device", "sample_every"}
+# Keys whose values speak for themselves in a label.
+PLAIN_IN_LABELS = {"arch", "variant", "dataset", "likelihood"}
+CONFIDENCE = 0.95
+
+# What is better, by the beginning of a score's name; a score that is not here describes and ranks nothing.
+LOWER, HIGHER = -1, 1
+BETTER = {
+    "elbo": HIGHER,
+    "nll": LOWER,
+    "bits_per_dim": LOWER,
+    "cross_entropy_bound": LOWER,
+    "probe_accuracy": HIGHER,
+    "reconstruction_mse": LOWER,
+    "reconstruction_psnr": HIGHER,
+    "reconstruction_ssim": HIGHER,
+    "frechet_distance": LOWER,
+    "precision": HIGHER,
+    "recall": HIGHER,
+    "density": HIGHER,
+    "coverage": HIGHER,
+    "sliced_wasserstein": LOWER,
+    "psnr_gain": HIGHER,
+}
+OF_THE_LIKELIHOOD = {"elbo", "reconstruction_loss", "nll", "bits_per_dim", "cross_entropy_bound"}
+OF_THE_INPUT = OF_THE_LIKELIHOOD | {"reconstruction_mse", "reconstruction_psnr", "reconstruction_ssim", "psnr_gain"}
+# Likelihoods that are densities of the same values: their logarithms may stand side by side.
+DENSITIES = {"gaussian", "learned_gaussian", "continuous_bernoulli"}
+
+
+class Evaluation(NamedTuple):
+    """What `evaluate` found out about a run."""
+
+    config: RunConfig
+    metrics: dict[str, Any]
+    per_image: dict[str, np.ndarray]
+
+
+class Group(NamedTuple):
+    """Runs that differ by their seed alone, by name, in the order of their seeds."""
+
+    label: str
+    runs: tuple[str, ...]
+
+
+class Pooled(NamedTuple):
+    """One score of one group."""
+
+    mean: float
+    standard_error: float  # of measuring one run: over pictures and draws
+    seeds_sd: float | None  # between the runs, or None for a single one
+    num_runs: int
+
+
+class Difference(NamedTuple):
+    """How far one group is from another in a score."""
+
+    value: float  # of the first group minus that of the second
+    standard_error: float  # over pictures and over seeds
+    margin: float  # half the width of the confidence interval
+
+
+class Row(NamedTuple):
+    """One score of all groups.
+
+    Attributes:
+        name: Of the score.
+        unit: What it counts.
+        better: 1 where more is better, -1 where less is, 0 where it only describes.
+        groups: The score by the label of the group; empty where it is refused.
+        differences: (label, other label) -> difference of the means.
+        winner: Label of the group that is better than every other by more than the margin, or None.
+        refused: Why the numbers can't be compared, or an empty text.
+        note: What a reader must know before using the number, or an empty text.
+    """
+
+    name: str
+    unit: str
+    better: int
+    groups: dict[str, Pooled]
+    differences: dict[tuple[str, str], Difference]
+    winner: str | None
+    refused: str = ""
+    note: str = ""
+
+
+def pool(runs: Sequence[tuple[str, RunConfig]]) -> list[Group]:
+    """Returns the runs grouped by everything but their seed, each group labelled by what sets it apart.
+
+    Args:
+        runs: Name and configuration of each; at least one.
+
+    Raises:
+        InputError: Two runs are the same experiment with the same seed.
+    """
+    pooled: dict[str, dict[int, str]] = {}
+    experiments: dict[str, dict[str, Any]] = {}
+    for name, config in runs:
+        experiment = {key: value for key, value in config.model_dump().items() if key not in NOT_THE_EXPERIMENT}
+        experiments[repr(experiment)] = experiment
+        members = pooled.setdefault(repr(experiment), {})
+        if config.seed in members:
+            raise InputError(
+                f"Runs must differ in configuration or seed. Received: {members[config.seed]} and {name}, equal in "
+                "both; leave one out"
+            )
+        members[config.seed] = name
+    keys = [key for key in experiment if len({repr(each[key]) for each in experiments.values()}) > 1]
+    return [
+        Group(_label(experiments[key], keys or ["arch", "variant"]), tuple(members[seed] for seed in sorted(members)))
+        for key, members in pooled.items()
+    ]
+
+
+def rows(groups: Sequence[Group], evaluations: Mapping[str, Evaluation]) -> list[Row]:
+    """Returns every score that any run has, compared between the groups.
+
+    Args:
+        groups: From `pool`.
+        evaluations: By the name of the run.
+    """
+    members = {group.label: [evaluations[name] for name in group.runs] for group in groups}
+    scores = dict.fromkeys(score for name in evaluations for score in evaluations[name].metrics["metrics"])
+    return [_row(score, members) for score in scores]
+
+
+def _label(experiment: dict[str, Any], keys: Sequence[str]) -> str:
+    def told(key: str) -> str:
+        value = experiment[key]
+        return str(value) if key in PLAIN_IN_LABELS else f"{key}={value}"
+
+    return ", ".join(map(told, keys))
+
+
+def _row(name: str, members: Mapping[str, Sequence[Evaluation]]) -> Row:
+    runs = [run for group in members.values() for run in group]
+    score = next(run.metrics["metrics"][name] for run in runs if name in run.metrics["metrics"])
+    unit = score["unit"]
+    better = next((sign for start, sign in BETTER.items() if name.startswith(start)), 0)
+    refused = _refusal(name, runs)
+    if refused:
+        return Row(name, unit, better, {}, {}, None, refused=refused)
+    pooled = {label: _pooled(name, group) for label, group in members.items()}
+    differences = {
+        (a, b): _difference(name, members[a], members[b], pooled[a], pooled[b]) for a, b in combinations(members, 2)
+    }
+    winner = _winner(better, pooled, differences)
+    return Row(name, unit, better, pooled, differences, winner, note=score.get("note", ""))
+
+
+def _refusal(name: str, runs: Sequence[Evaluation]) -> str:
+    """Why a score of these runs can't be compared, or an empty text."""
+    if not all(name in run.metrics["metrics"] for run in runs):
+        return "not every run has it"
+    conditions: dict[str, Callable[[Evaluation], Any]] = {
+        "data": lambda run: run.metrics["dataset"],
+        "image shapes": lambda run: "x".join(map(str, run.metrics["example_shape"])),
+        "splits": lambda run: run.metrics["settings"]["split"],
+        "binarization": lambda run: run.config.binarize,
+        "pictures, by their SHA-256": lambda run: run.metrics["pictures_sha256"][:8],
+        "numbers of pictures": lambda run: run.metrics["metrics"][name]["num_examples"],
+        "numbers of samples": lambda run: run.metrics["metrics"][name].get("num_samples"),
+    }
+    if name in OF_THE_LIKELIHOOD:
+        if not all(run.config.likelihood in DENSITIES for run in runs):
+            conditions["likelihoods"] = lambda run: run.config.likelihood
+        conditions["conditioning"] = lambda run: "on the class" if run.config.conditional else "none"
+    if name in OF_THE_INPUT:
+        conditions["corruption"] = lambda run: run.config.corrupt
+    for what, of in conditions.items():
+        values = dict.fromkeys(str(of(run)) for run in runs)
+        if len(values) > 1:
+            return f"different {what}: {' and '.join(values)}"
+    return ""
+
+
+def _pooled(name: str, group: Sequence[Evaluation]) -> Pooled:
+    scores = [run.metrics["metrics"][name] for run in group]
+    values = [score["value"] for score in scores]
+    return Pooled(
+        float(np.mean(values)),
+        float(np.mean([score["standard_error"] for score in scores])),
+        float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        len(values),
+    )
+
+
+def _difference(
+    name: str, a: Sequence[Evaluation], b: Sequence[Evaluation], pooled_a: Pooled, pooled_b: Pooled
+) -> Difference:
+    """Difference of the means, its standard error over pictures and over seeds, and its 95 % margin.
+
+    Where the score is a mean over the same pictures, the pictures are paired: what makes a picture hard makes it
+    hard for both, and cancels. The margin is Student's: three seeds say little about their own spread (Welch 1947;
+    the error over pictures counts as known).
+    """
+    if all(name in run.per_image for run in (*a, *b)):
+        by_image = np.mean([run.per_image[name] for run in a], axis=0) - np.mean(
+            [run.per_image[name] for run in b], axis=0
+        )
+        measuring = float(by_image.std(ddof=1) / math.sqrt(len(by_image)))
+    else:
+        measuring = math.hypot(pooled_a.standard_error, pooled_b.standard_error)
+    of_seeds = [
+        (each.seeds_sd**2 / each.num_runs, each.num_runs - 1)
+        for each in (pooled_a, pooled_b)
+        if each.seeds_sd is not None
+    ]
+    variance = measuring**2 + sum(square for square, _ in of_seeds)
+    uncertainty = sum(square**2 / freedom for square, freedom in of_seeds)
+    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, variance**2 / uncertainty if uncertainty else math.inf)
+    error = math.sqrt(variance)
+    return Difference(pooled_a.mean - pooled_b.mean, error, float(quantile) * error)
+
+
+def _winner(better: int, pooled: Mapping[str, Pooled], differences: Mapping[tuple[str, str], Difference]) -> str | None:
+    if better == 0 or len(pooled) < 2:
+        return None
+    best = max(pooled, key=lambda label: better * pooled[label].mean)
+    against = [difference for pair, difference in differences.items() if best in pair]
+    return best if all(abs(difference.value) > difference.margin for difference in against) else None

@@ -1,0 +1,380 @@
+"""The run folder: the only place that knows its file names. Files are replaced whole, never half-written."""
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+from zipfile import BadZipFile, is_zipfile
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from vae_tf import plots
+from vae_tf.config import DatasetSpec, RunConfig
+from vae_tf.registry import TOY_DATASETS
+from vae_tf.support.errors import InputError
+from vae_tf.support.files import is_left_over, remove_partial, replacing
+from vae_tf.support.redaction import redacted
+
+if TYPE_CHECKING:
+    from vae_tf.model.vae import VAE
+
+CONFIG = "config.yml"
+HISTORY = "history.csv"
+MODEL = "model.keras"
+CURVES = "curves.png"
+SAMPLES = "samples"
+RECONSTRUCTIONS = "reconstructions"
+CHECKPOINTS = "checkpoints"
+CLASSES = "classes.json"
+METRICS = "metrics.json"
+PER_IMAGE = "per_image.npz"
+REPORT = "report.html"
+RESULTS = (MODEL, CURVES, METRICS, PER_IMAGE, REPORT)
+METRICS_KEYS = (
+    "dataset",
+    "example_shape",
+    "likelihood",
+    "pictures_sha256",
+    "settings",
+    "metrics",
+    "kl_per_dimension",
+    "references",
+)
+EPOCH_PICTURES = "epoch_*.png"
+
+
+class RunDir:
+    """One run folder.
+
+    Args:
+        path: The folder; `create` makes a new one, `open` takes a finished or unfinished one.
+        data_dir: Where the pictures are now, if not where the run found them.
+    """
+
+    def __init__(self, path: Path, data_dir: str | None = None) -> None:
+        self.path = path
+        self._data_dir = data_dir
+
+    @classmethod
+    def check_free(cls, path: Path, *, overwrite: bool) -> None:
+        """Raises where `create` would refuse, without touching anything.
+
+        Raises:
+            InputError: The path is a file, or a folder that is not empty and may not be replaced.
+        """
+        try:
+            if path.exists() and not path.is_dir():
+                raise InputError(f"run_dir must be a folder. Received: {path} (a file)")
+            free = not path.exists() or all(is_left_over(entry) for entry in path.iterdir())
+        except OSError as error:
+            raise InputError(f"run_dir must be a folder that can be read. Received: {path} ({error})") from None
+        if free:
+            return
+        if not overwrite:
+            raise InputError(f"run_dir must be new or empty. Received: {path}; choose another, or add --overwrite")
+        try:
+            RunConfig.from_yaml(path / CONFIG)
+        except InputError:
+            raise InputError(
+                f"--overwrite replaces run folders alone. Received: {path} (no {CONFIG} of a run)"
+            ) from None
+
+    @classmethod
+    def check_usable(cls, path: Path, *, overwrite: bool, resume: bool) -> None:
+        """Raises where a run can neither begin nor go on, without touching anything.
+
+        Args:
+            path: The folder.
+            overwrite: Whether the run that is there may be replaced.
+            resume: Whether it may go on.
+
+        Raises:
+            InputError: The path is a file, or a folder that is not empty and may not be taken.
+        """
+        try:
+            may_go_on = resume and not overwrite and cls(path).is_begun
+        except OSError as error:
+            raise InputError(f"run_dir must be a folder that can be read. Received: {path} ({error})") from None
+        if not may_go_on:
+            cls.check_free(path, overwrite=overwrite)
+
+    @classmethod
+    def create(cls, path: Path, *, overwrite: bool) -> Self:
+        """Returns a new run folder, empty but for the config that is there, until another is written.
+
+        Args:
+            path: Where to make it; an existing empty folder is taken.
+            overwrite: Remove the files of the run that is there.
+
+        Raises:
+            InputError: The folder can't be made or written, or holds something that may not be removed.
+        """
+        try:
+            cls.check_free(path, overwrite=overwrite)
+            path.mkdir(parents=True, exist_ok=True)
+            run = cls(path)
+            run.reopen()
+            for name in (CLASSES, HISTORY):
+                (path / name).unlink(missing_ok=True)
+            shutil.rmtree(path / CHECKPOINTS, ignore_errors=True)
+            for folder in (path / SAMPLES, path / RECONSTRUCTIONS):
+                for picture in folder.glob(EPOCH_PICTURES):
+                    picture.unlink()
+        except OSError as error:
+            raise InputError(f"run_dir must be a folder that can be written. Received: {path} ({error})") from None
+        return run
+
+    def reopen(self) -> None:
+        """Removes what a run has at its end, and what an interrupted process left."""
+        for name in RESULTS:
+            (self.path / name).unlink(missing_ok=True)
+        for folder in (self.path, self.path / SAMPLES, self.path / RECONSTRUCTIONS):
+            remove_partial(folder)
+
+    @classmethod
+    def open(cls, path: Path, data_dir: str | None = None) -> Self:
+        """Returns the run folder at `path`.
+
+        Args:
+            path: The folder.
+            data_dir: Where the pictures are now, if not where the run found them.
+
+        Raises:
+            InputError: There is no run at `path`.
+        """
+        try:
+            there, is_run = path.exists(), (path / CONFIG).is_file()
+        except OSError as error:
+            raise InputError(f"run must be a run folder that can be read. Received: {path} ({error})") from None
+        if not is_run:
+            reason = f"no {CONFIG} in it" if there else "there is no such folder"
+            raise InputError(f"run must be a run folder, as train writes it. Received: {path} ({reason})")
+        return cls(path, data_dir)
+
+    def write_config(self, config: RunConfig) -> None:
+        """Writes `config.yml`."""
+        with replacing(self.path / CONFIG) as partial:
+            partial.write_text(config.to_yaml(), encoding="utf-8")
+
+    def read_config(self) -> RunConfig:
+        """Returns what `config.yml` says, with the place where the pictures are now.
+
+        Raises:
+            InputError: The file is damaged.
+        """
+        config = RunConfig.from_yaml(self.path / CONFIG)
+        is_of_pictures = config.dataset not in TOY_DATASETS
+        if is_of_pictures and (config.image_size is None or config.channels is None):
+            raise InputError(f"{self.path / CONFIG} must be as train wrote it. Received: a file without image_size")
+        return config if self._data_dir is None else config.model_copy(update={"data_dir": self._data_dir})
+
+    def check_fits(self, model: "VAE", spec: DatasetSpec) -> None:
+        """Raises where the model of the run was trained on other data than there is now.
+
+        Raises:
+            InputError: The examples have another shape, or a conditional model knows other classes.
+        """
+        if model.example_shape != spec.example_shape:
+            raise InputError(
+                f"The model and config.yml of a run must agree. Received: {self.path} with examples of "
+                f"{spec.example_shape} and a model for {model.example_shape}; train it again"
+            )
+        if model.num_classes not in (None, spec.num_classes):
+            raise InputError(
+                f"The data must have the {model.num_classes} classes that the run was trained with. "
+                f"Received: {spec.num_classes} classes; train it again, or name the old data with --data-dir"
+            )
+        known = self.read_classes()
+        if known is not None and known != spec.class_names:
+            raise InputError(
+                f"The data must have the classes that the run was trained with, {', '.join(known)}. "
+                f"Received: {', '.join(spec.class_names or ['none with a name'])}; name the old data with --data-dir"
+            )
+
+    def write_classes(self, names: Sequence[str]) -> None:
+        """Writes `classes.json`: what the classes of a conditional run are called, in the order of the labels."""
+        with replacing(self.path / CLASSES) as partial:
+            partial.write_text(json.dumps(list(names)), encoding="utf-8")
+
+    def read_classes(self) -> tuple[str, ...] | None:
+        """Returns the names in `classes.json`, `None` where the classes of the run have none.
+
+        Raises:
+            InputError: The file is damaged.
+        """
+        if not (self.path / CLASSES).exists():
+            return None
+        with _readable(self.path / CLASSES, "train") as path:
+            return tuple(map(str, json.loads(path.read_text(encoding="utf-8"))))
+
+    def write_history(self, history: Sequence[dict[str, float]]) -> None:
+        """Writes `history.csv`, one row per epoch."""
+        with replacing(self.path / HISTORY) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(history[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(history)
+
+    def read_history(self) -> list[dict[str, float]]:
+        """Returns the rows of `history.csv`.
+
+        Raises:
+            InputError: The file is missing or damaged.
+        """
+        with _readable(self.path / HISTORY, "train") as path, path.open(newline="", encoding="utf-8") as file:
+            rows = [
+                {key: int(value) if key == "epoch" else float(value) for key, value in row.items()}
+                for row in csv.DictReader(file)
+            ]
+            if not rows or "epoch" not in rows[0]:
+                raise ValueError("no row")
+            return rows
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether there is a `metrics.json`."""
+        return self.metrics_path.is_file()
+
+    @property
+    def metrics_path(self) -> Path:
+        """Where `metrics.json` is once the run is evaluated."""
+        return self.path / METRICS
+
+    def write_metrics(self, metrics: dict[str, Any], per_image: dict[str, np.ndarray]) -> None:
+        """Writes `metrics.json`, and the values of every picture `(N,)` behind its means to `per_image.npz`."""
+        with replacing(self.path / PER_IMAGE) as partial:
+            arrays: dict[str, Any] = per_image
+            np.savez_compressed(partial, **arrays)
+        with replacing(self.metrics_path) as partial:
+            partial.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+
+    @property
+    def report_path(self) -> Path:
+        """Where `report.html` is once the run is evaluated."""
+        return self.path / REPORT
+
+    def write_report(self, page: str) -> None:
+        """Writes `report.html`."""
+        with replacing(self.report_path) as partial:
+            partial.write_text(page, encoding="utf-8")
+
+    def read_metrics(self) -> dict[str, Any]:
+        """Returns what `metrics.json` says.
+
+        Raises:
+            InputError: The file is damaged.
+        """
+        with _readable(self.metrics_path, "evaluate") as path:
+            metrics = json.loads(path.read_text(encoding="utf-8"))
+            return {key: metrics[key] for key in METRICS_KEYS}
+
+    def read_per_image(self) -> dict[str, np.ndarray]:
+        """Returns the values of every picture `(N,)` by score.
+
+        Raises:
+            InputError: The file is missing or damaged.
+        """
+        with _readable(self.path / PER_IMAGE, "evaluate") as path, np.load(path) as values:
+            return dict(values)
+
+    def save_samples(self, figure: Figure, epoch: int) -> Path:
+        """Writes the prior samples of an epoch and returns where."""
+        return self._save(figure, Path(SAMPLES, _epoch_name(epoch)))
+
+    def save_reconstructions(self, figure: Figure, epoch: int) -> Path:
+        """Writes the reconstructions of an epoch and returns where."""
+        return self._save(figure, Path(RECONSTRUCTIONS, _epoch_name(epoch)))
+
+    def save_curves(self, figure: Figure) -> Path:
+        """Writes `curves.png` and returns where."""
+        return self._save(figure, Path(CURVES))
+
+    def save_model(self, model: "VAE") -> Path:
+        """Writes `model.keras` and returns where."""
+        target = self.path / MODEL
+        with replacing(target) as partial:
+            model.save(partial)
+        return target
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is a run in the folder."""
+        return (self.path / CONFIG).is_file()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether training came to its end."""
+        return (self.path / MODEL).is_file()
+
+    def check_finished(self) -> None:
+        """Raises where training has not come to its end.
+
+        Raises:
+            InputError: There is no model yet.
+        """
+        if not self.is_finished:
+            raise InputError(f"run must be finished. Received: {self.path} (no {MODEL} in it); let its training end")
+
+    def load_model(self) -> "VAE":
+        """Returns the model in `model.keras`, read in safe mode.
+
+        Raises:
+            InputError: The model is missing (the run has not finished) or damaged.
+        """
+        self.check_finished()
+        path = self.path / MODEL
+
+        import keras
+
+        import vae_tf.model  # noqa: F401  # registers the classes
+        from vae_tf.runs.model_file import check_classes
+
+        try:
+            check_classes(path)
+            return keras.saving.load_model(path, safe_mode=True)
+        except InputError:
+            raise
+        except Exception as error:  # Keras raises whatever the zip, json and h5 readers raise
+            # Keras calls a file that is no zip one that is not there.
+            reason = (
+                " ".join(redacted(str(error)).split())[:120] if is_zipfile(path) else "it is cut off, or another file"
+            )
+            raise InputError(f"{path} must be an undamaged model of this package ({reason})") from error
+
+    def _save(self, figure: Figure, name: Path) -> Path:
+        target = self.path / name
+        target.parent.mkdir(exist_ok=True)
+        with replacing(target) as partial:
+            plots.save(figure, partial)
+        return target
+
+
+def load_run(folder: str | os.PathLike[str]) -> "VAE":
+    """Returns the trained model of a run folder.
+
+    Args:
+        folder: The run folder, as `runs/x`.
+
+    Raises:
+        InputError: The folder is no run, or its model is missing or damaged.
+    """
+    return RunDir.open(Path(folder)).load_model()
+
+
+def _epoch_name(epoch: int) -> str:
+    return f"epoch_{epoch:04d}.png"
+
+
+@contextmanager
+def _readable(path: Path, command: str) -> Iterator[Path]:
+    """Turns what readers raise over a damaged file into an `InputError` that names the command to write it again."""
+    try:
+        yield path
+    except (OSError, ValueError, TypeError, KeyError, BadZipFile):
+        raise InputError(
+            f"{path} must be as {command} wrote it. Received: a missing or damaged file; {command} again"
+        ) from None

@@ -1,0 +1,1 @@
+"""What every room uses: errors, redaction, YAML, atomic files, the command line, a quiet TensorFlow."""

@@ -1,0 +1,204 @@
+"""What the commands share: options from typed configs, one-line errors, exit codes, a quiet TensorFlow."""
+
+import argparse
+import io
+import os
+import re
+import signal
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any, NoReturn, TextIO, TypeVar, cast, get_origin
+
+from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict, SettingsError
+
+from vae_tf import registry
+from vae_tf.config import Config
+from vae_tf.support.errors import InputError, Interrupted, Terminated
+from vae_tf.support.plain_yaml import read_yaml
+from vae_tf.support.redaction import redacted
+
+USAGE_ERROR = 2
+INTERRUPTED = 130
+TERMINATED = 143
+BROKEN_PIPE = 141
+
+OptionsT = TypeVar("OptionsT", bound=Config)
+
+
+def parse(options: type[OptionsT], command: str, arguments: Sequence[str]) -> OptionsT:
+    """Returns the options of a command: its command line over its `--config` file over its defaults.
+
+    Args:
+        options: A `Config`; each field is an option, its docstring the help.
+        command: What to call the command in the help, as `"python -m vae_tf.train"`.
+        arguments: The words after the command.
+
+    Raises:
+        InputError: An option or config key is unknown or its value is not allowed.
+        SystemExit: After `--help` was printed.
+    """
+    given = _given_on_command_line(options, command, arguments)
+    from_file = read_yaml(Path(given["config"])) if "config" in given else {}
+    if "config" in from_file:
+        raise InputError(f"A config file can't name another one. Received: {given['config']} with the key 'config'")
+    return options(**{**from_file, **given})
+
+
+def _given_on_command_line(options: type[Config], command: str, arguments: Sequence[str]) -> dict[str, Any]:
+    class Settings(options, BaseSettings):  # type: ignore[misc, valid-type]  # the base is known at run time only
+        model_config = SettingsConfigDict(
+            cli_prog_name=command,
+            cli_kebab_case=True,
+            cli_implicit_flags=True,
+            cli_hide_none_type=True,
+            cli_avoid_json=True,
+            cli_exit_on_error=False,
+        )
+
+    Settings.__doc__ = options.__doc__
+    try:
+        source: CliSettingsSource[Any] = CliSettingsSource(
+            Settings, cli_parse_args=_joined_lists(options, arguments), formatter_class=_HelpFormatter
+        )
+        given = source()
+    except SettingsError as error:
+        raise InputError(_explained(str(error), options)) from None
+    return dict(given)
+
+
+def _joined_lists(options: type[Config], arguments: Sequence[str]) -> list[str]:
+    """The arguments with `--seeds 0 1 2` as `--seeds 0,1,2`, which the parser takes."""
+    lists = {_option(name) for name, field in options.model_fields.items() if get_origin(field.annotation) is tuple}
+    joined: list[str] = []
+    for word in arguments:
+        if len(joined) > 1 and joined[-2] in lists and not word.startswith("-"):
+            joined[-1] += f",{word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    """Leaves out empty defaults, where the help text says what happens, and the types of Python."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help and re.sub(r"\s*\(default: (None|\(\))\)$", "", action.help)
+
+    def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
+        return re.sub(r"tuple\[(\w+),\.\.\.\]", r"\1,\1,...", super()._format_args(action, default_metavar))
+
+
+def _explained(message: str, options: type[Config]) -> str:
+    message = message.removeprefix("error parsing CLI: ")
+    unknown = re.search(r"unrecognized arguments: (\S+)", message)
+    if not unknown:
+        return message
+    word = unknown.group(1)
+    if not word.startswith("-"):
+        return f"Options begin with --. Received: {word}"
+    names = [name.replace("_", "-") for name in options.model_fields]
+    hint = registry.did_you_mean(word.partition("=")[0].lstrip("-"), names)
+    return f"Unknown option '{word}'{hint.replace('mean ', 'mean --')}"
+
+
+class _Redacting:
+    """A stream that leaves secrets out of what is written to it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(redacted(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def _fit_to_print() -> Iterator[None]:
+    """What Python prints meanwhile, in this package or another, holds no secret that is known, and can be encoded."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # for names that the terminal's encoding does not have
+    stdout, stderr = (cast(TextIO, _Redacting(stream)) for stream in (sys.stdout, sys.stderr))
+    with redirect_stdout(stdout), redirect_stderr(stderr):
+        yield
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    def stop(*_: object) -> NoReturn:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@_fit_to_print()
+@_sigterm_as_ctrl_c()
+def run(main: Callable[[OptionsT], None], options: type[OptionsT], command: str) -> None:
+    """Parses `sys.argv`, calls `main(options)`, and ends the process with the right status.
+
+    The status is 0 on success, 2 with one line on stderr for what the user can mend, 130 after Ctrl-C, 143 after a
+    SIGTERM, 141 where the reader of a pipe has gone.
+    """
+    # Pillow warns of odd metadata in pictures that open all the same; those that do not are named elsewhere.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    try:
+        main(parse(options, command, sys.argv[1:]))
+    except InputError as error:
+        sys.exit(_fail(str(error), USAGE_ERROR))
+    except Interrupted as stop:
+        sys.exit(_fail(str(stop), stop.status))
+    except KeyboardInterrupt as stop:
+        sys.exit(_fail("interrupted", TERMINATED if isinstance(stop, Terminated) else INTERRUPTED))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would fail again at its last flush
+        sys.exit(BROKEN_PIPE)
+
+
+def load_tensorflow() -> None:
+    """Imports TensorFlow and starts its devices without the log lines it prints while doing so.
+
+    Its C++ parts write some of them before any log level applies, so stderr itself is set aside meanwhile;
+    what was written is shown after all where the import fails.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    with _stderr_set_aside():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+        tf.get_logger().setLevel("ERROR")
+
+
+@contextmanager
+def _stderr_set_aside() -> Iterator[None]:
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as aside:
+        os.dup2(aside.fileno(), 2)
+        try:
+            yield
+        except Exception:
+            aside.seek(0)
+            os.write(stderr, aside.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return status

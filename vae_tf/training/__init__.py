@@ -1,0 +1,1 @@
+"""From the first step, or a checkpoint, to a finished run folder."""

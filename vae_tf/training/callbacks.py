@@ -1,0 +1,180 @@
+"""What is written and shown while a run trains, one behaviour each."""
+
+import gc
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from vae_tf.config import RunConfig
+from vae_tf.plots import drawing
+from vae_tf.registry import TOY_DATASETS
+from vae_tf.runs.run_dir import RunDir
+from vae_tf.runs.tracking import LOSSES, Tracker
+from vae_tf.training.optimizer import averaged_weights
+
+# Short, so that the bar fits a terminal of 80 columns.
+BAR_LABELS = {"loss": "loss", "reconstruction_loss": "reconstruction", "kl_loss": "kl"}
+
+
+class History(keras.callbacks.Callback):
+    """Writes a row of `history.csv` after every epoch; `rows` holds them all.
+
+    Args:
+        run_dir: Where to write.
+        num_images: Training pictures in an epoch.
+        told: What `progress` returned where training is to go on.
+    """
+
+    def __init__(self, run_dir: RunDir, num_images: int, told: Mapping[str, Any] = MappingProxyType({})) -> None:
+        super().__init__()
+        self.rows: list[dict[str, float]] = list(told.get("history", []))
+        self._seconds_before: float = told.get("seconds", 0.0)
+        self._run_dir = run_dir
+        self._num_images = num_images
+
+    def progress(self) -> dict[str, Any]:
+        """Returns the rows, and the seconds that the epoch in which training is has taken so far."""
+        return {"history": list(self.rows), "seconds": self._trained - self._began}
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Starts the epoch's clock."""
+        self._trained = time.perf_counter()
+        self._began, self._seconds_before = self._trained - self._seconds_before, 0.0
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Reads the clock, so that validation and pictures do not count."""
+        self._trained = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        """Adds the row and writes the file."""
+        seconds = self._trained - self._began
+        columns = [name for name in (*LOSSES, *(f"val_{name}" for name in LOSSES)) if name in logs]
+        row: dict[str, float] = {"epoch": epoch + 1, **{name: float(logs[name]) for name in columns}}
+        self.rows.append(
+            {**row, "seconds": round(seconds, 3), "images_per_second": round(self._num_images / seconds, 1)}
+        )
+        self._run_dir.write_history(self.rows)
+
+
+class Progress(keras.callbacks.Callback):
+    """A bar with the three losses and images/s on a terminal; a line after every epoch, there and when piped.
+
+    Args:
+        history: The callback that has the epoch's row, called before this one.
+        config: The run.
+        num_images: Training pictures in an epoch.
+    """
+
+    def __init__(self, history: History, config: RunConfig, num_images: int) -> None:
+        super().__init__()
+        self._history = history
+        self._config = config
+        self._num_images = num_images
+        self._noun = "rows" if config.dataset in TOY_DATASETS else "images"
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Opens the epoch's bar."""
+        self._epoch = epoch
+        self._bar = tqdm(
+            total=self._num_images,
+            desc=self._name(epoch),
+            unit=f" {self._noun}",
+            leave=False,
+            bar_format="{desc} {percentage:3.0f}%{bar} {rate_noinv_fmt}",
+            file=sys.stdout,
+            disable=not sys.stdout.isatty(),
+        )
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
+        """Moves the bar."""
+        if self._bar.disable:
+            return
+        losses = "  ".join(f"{label} {float(logs[name]):.1f}" for name, label in BAR_LABELS.items())
+        self._bar.set_description_str(f"{self._name(self._epoch)}  {losses}", refresh=False)
+        self._bar.update(min((batch + 1) * self._config.batch_size, self._num_images) - self._bar.n)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Replaces the bar with the epoch's line."""
+        self._bar.close()
+        row = self._history.rows[-1]
+        losses = "  ".join(f"{name} {row[name]:.2f}" for name in (*LOSSES, "val_loss") if name in row)
+        print(f"{self._name(epoch)}  {losses}  {row['images_per_second']:,.0f} {self._noun}/s", flush=True)
+
+    def _name(self, epoch: int) -> str:
+        total = str(self._config.epochs)
+        return f"epoch {epoch + 1:{len(total)}}/{total}"
+
+
+class Pictures(keras.callbacks.Callback):
+    """Draws prior samples and reconstructions every `sample_every` epochs and after the last.
+
+    `paths` are those of the last ones, by what they show; `new_paths` is empty after an epoch without any.
+
+    Args:
+        run_dir: Where to write.
+        config: The run; its seed fixes the latents, the same at every epoch.
+        batch: What to reconstruct, in arrays as `fit` takes it.
+        classes: The class of each example, where there are any.
+    """
+
+    def __init__(self, run_dir: RunDir, config: RunConfig, batch: Any, classes: np.ndarray | None = None) -> None:
+        super().__init__()
+        self._run_dir = run_dir
+        self._config = config
+        self._batch = batch
+        self._classes = classes
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Draws where it is time to."""
+        done = epoch + 1
+        self.new_paths: list[Path] = []
+        if done % self._config.sample_every and done != self._config.epochs:
+            return
+        with averaged_weights(self.model):
+            self._draw(done)
+        # A figure and its parts hold each other, and megabytes of pixels, until Python next looks at all there is.
+        gc.collect(1)
+        self.new_paths = list(self.paths.values())
+
+    def _draw(self, done: int) -> None:
+        model, seed, when = self.model, self._config.seed, f", epoch {done}"
+        seen = model.observed(self._batch)
+        if drawing.is_of_points(model):
+            figure = drawing.overview_figure(model, seen, self._classes, seed, when)
+            self.paths = {"Samples": self._run_dir.save_samples(figure, done)}
+        else:
+            self.paths = {
+                "Samples": self._run_dir.save_samples(drawing.sample_figure(model, seed, when), done),
+                "Reconstructions": self._run_dir.save_reconstructions(
+                    drawing.reconstruction_figure(model, seen, when), done
+                ),
+            }
+
+
+class Track(keras.callbacks.Callback):
+    """Hands every epoch's row and new pictures to the tracker.
+
+    Args:
+        tracker: What takes them.
+        history: The callback that has the row, called before this one.
+        pictures: The callback that draws, called before this one.
+    """
+
+    def __init__(self, tracker: Tracker, history: History, pictures: Pictures) -> None:
+        super().__init__()
+        self._tracker = tracker
+        self._history = history
+        self._pictures = pictures
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Hands them over."""
+        self._tracker.log_epoch(self._history.rows[-1])
+        for path in self._pictures.new_paths:
+            self._tracker.log_picture(path)

@@ -1,0 +1,89 @@
+"""The optimizer of a run: Adam, with a learning rate that may change, clipped gradients and averaged weights."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+import keras
+from keras import ops
+from keras.optimizers import schedules
+
+from vae_tf import registry
+from vae_tf.backend.adam import Adam, updating
+from vae_tf.config import RunConfig
+from vae_tf.model.vae import VAE
+from vae_tf.support.errors import InputError
+
+LearningRate: TypeAlias = float | schedules.LearningRateSchedule
+EXPONENTIAL_END = 0.01
+
+
+def build_optimizer(config: RunConfig, num_steps: int) -> keras.optimizers.Optimizer:
+    """Returns the optimizer of a run.
+
+    Args:
+        config: `learning_rate`, `learning_rate_schedule`, `warmup_steps`, `clip_norm` and `ema` are used.
+        num_steps: Updates in the run, over which a schedule extends.
+
+    Raises:
+        InputError: The warm-up is as long as the run.
+    """
+    if (config.warmup_steps or 0) >= num_steps:
+        raise InputError(
+            f"warmup_steps must be less than the updates of the run. Received: warmup_steps={config.warmup_steps}, "
+            f"{num_steps} updates; lower it, or take more epochs"
+        )
+    schedule = registry.resolve(registry.LEARNING_RATE_SCHEDULES[config.learning_rate_schedule])
+    averaging = {} if config.ema is None else {"use_ema": True, "ema_momentum": config.ema}
+    return Adam(schedule(config, num_steps), global_clipnorm=config.clip_norm, **averaging)
+
+
+def constant(config: RunConfig, num_steps: int) -> LearningRate:
+    """Returns the learning rate itself."""
+    return config.learning_rate
+
+
+def linear(config: RunConfig, num_steps: int) -> LearningRate:
+    """Returns a learning rate that falls to 0 in a straight line."""
+    return schedules.PolynomialDecay(config.learning_rate, num_steps, end_learning_rate=0.0)
+
+
+def cosine(config: RunConfig, num_steps: int) -> LearningRate:
+    """Returns a learning rate that falls to 0 as half a cosine (Loshchilov & Hutter 2017, eq. 5), after a warm-up."""
+    if config.warmup_steps is None:
+        return schedules.CosineDecay(config.learning_rate, num_steps)
+    return schedules.CosineDecay(
+        0.0, num_steps - config.warmup_steps, warmup_target=config.learning_rate, warmup_steps=config.warmup_steps
+    )
+
+
+def exponential(config: RunConfig, num_steps: int) -> LearningRate:
+    """Returns a learning rate that falls to a hundredth by the same factor at every update."""
+    return schedules.ExponentialDecay(config.learning_rate, num_steps, EXPONENTIAL_END)
+
+
+def num_updates(optimizer: keras.optimizers.Optimizer) -> int:
+    """Returns how many updates were made, without those that were skipped because their gradients were not finite."""
+    return int(ops.convert_to_numpy(updating(optimizer).iterations))
+
+
+def finish(model: VAE) -> None:
+    """Gives a model for good the averages of its weights, where its optimizer keeps any and has made an update."""
+    if num_updates(model.optimizer):  # else the averages are still zeros
+        model.optimizer.finalize_variable_values(model.trainable_weights)
+
+
+@contextmanager
+def averaged_weights(model: VAE) -> Iterator[None]:
+    """Gives a model the averages of its weights meanwhile, where its optimizer keeps any (Polyak & Juditsky 1992)."""
+    weights = model.trainable_weights
+    if not updating(model.optimizer).use_ema:
+        yield
+        return
+    trained = [ops.convert_to_numpy(weight) for weight in weights]
+    finish(model)
+    try:
+        yield
+    finally:
+        for weight, values in zip(weights, trained, strict=True):
+            weight.assign(values)
