@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from azureml_inference_server_http.api.aml_request import AMLRequest, rawhttp
 from azureml_inference_server_http.api.aml_response import AMLResponse
 
-from vae_tf.support import cli
+from vae_tf.support.quiet_tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
     from vae_tf.serving.served_model import Service
@@ -18,7 +18,7 @@ service: "Service"
 def init() -> None:
     """Loads the model, once for each worker."""
     global service
-    cli.load_tensorflow()
+    load_tensorflow()
 
     from vae_tf.serving.served_model import Service, find_run
 

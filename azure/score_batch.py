@@ -11,7 +11,7 @@ from vae_tf.config import RunConfig
 from vae_tf.data.catalog import requested_size
 from vae_tf.data.sources.pictures import opened
 from vae_tf.runs.run_dir import RunDir
-from vae_tf.support import cli
+from vae_tf.support.quiet_tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
     from vae_tf.model.vae import VAE
@@ -25,7 +25,7 @@ model: "VAE"
 def init() -> None:
     """Loads the registered run; Azure ML calls this once in each worker."""
     global config, model
-    cli.load_tensorflow()
+    load_tensorflow()
     (found,) = Path(os.environ["AZUREML_MODEL_DIR"]).rglob("config.yml")
     run = RunDir(found.parent)
     config, model = run.read_config(), run.load_model()

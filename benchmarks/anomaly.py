@@ -169,9 +169,9 @@ def main() -> None:
     parser.add_argument("--classes", type=int, nargs="+", default=list(range(10)), help="those to hold out in turn")
     options = parser.parse_args()
     from vae_tf.data.catalog import load_arrays
-    from vae_tf.support import cli
+    from vae_tf.support.quiet_tensorflow import load_tensorflow
 
-    cli.load_tensorflow()
+    load_tensorflow()
     data = {name: load_arrays(name, getattr(options, name)) for name in ("fashion_mnist", "mnist")}
     results: Results = defaultdict(list)
     for case, seed in itertools.product(cases(data, options.classes), options.seeds):

@@ -51,9 +51,9 @@ def make_pictures(folder: Path, count: int) -> None:
 
 def serve_ours(connection: Connection, options: argparse.Namespace, cache_dir: str | None) -> None:
     """Sends how long the start took, then images/s over an epoch at every request, then what training waits."""
-    from vae_tf.support import cli
+    from vae_tf.support.quiet_tensorflow import load_tensorflow
 
-    cli.load_tensorflow()
+    load_tensorflow()
     from vae_tf.config import DataConfig
     from vae_tf.data.catalog import load_splits
     from vae_tf.data.pipeline import num_batches, training_batches

@@ -18,7 +18,7 @@ from skimage.morphology import footprint_rectangle
 
 from vae_tf.config import RunConfig
 from vae_tf.runs.run_dir import RunDir
-from vae_tf.support import cli
+from vae_tf.support.quiet_tensorflow import load_tensorflow
 from vae_tf.train import run_training
 
 CORRUPTIONS = ("gaussian:0.3", "salt-pepper:0.1", "mask:0.5")
@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--arch", default="dense")
     options = parser.parse_args()
-    cli.load_tensorflow()
+    load_tensorflow()
 
     from vae_tf.metrics.reconstruction import psnr
 

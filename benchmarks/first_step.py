@@ -21,8 +21,9 @@ def train_with_vae_tf() -> None:
     """Runs the command up to the end of its first step."""
     from vae_tf import train
     from vae_tf.support import cli
+    from vae_tf.support.quiet_tensorflow import load_tensorflow
 
-    cli.load_tensorflow()
+    load_tensorflow()
 
     from vae_tf.training import loop
 

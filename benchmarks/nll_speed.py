@@ -25,9 +25,9 @@ MATMUL_SIDE = 2048
 def serve_ours(connection: Connection, options: argparse.Namespace) -> None:
     """Trains the net and sends test pictures, weights and NLL, then a round's numbers at every request."""
     from vae_tf.data.catalog import load_arrays
-    from vae_tf.support import cli
+    from vae_tf.support.quiet_tensorflow import load_tensorflow
 
-    cli.load_tensorflow()
+    load_tensorflow()
     import keras
     import tensorflow as tf
 

@@ -16,7 +16,7 @@ from vae_tf.config import TOY_DEFAULTS, RunConfig
 from vae_tf.evaluate import EvaluateSettings, evaluate_run
 from vae_tf.registry import TOY_DATASETS
 from vae_tf.runs.run_dir import RunDir
-from vae_tf.support import cli
+from vae_tf.support.quiet_tensorflow import load_tensorflow
 from vae_tf.train import run_training
 
 SEEDS = (0, 1, 2)
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/toy_sets"))
     parser.add_argument("--epochs", type=int, default=TOY_DEFAULTS["epochs"])
     arguments = parser.parse_args()
-    cli.load_tensorflow()
+    load_tensorflow()
     lines = []
     for dataset in TOY_DATASETS:
         cells = []

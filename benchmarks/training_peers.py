@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from vae_tf.support.quiet_tensorflow import load_tensorflow
+
 Run = Callable[[int], None]
 
 CONV_SHAPE, CONV_LATENT, CONV_BATCH = (50, 50, 1), 128, 128
@@ -22,9 +24,7 @@ def pictures(case: str) -> np.ndarray:
 
 def vae_tf(case: str, precision: str) -> Run:
     """This package as its command trains: pipeline, model, optimizer and loop."""
-    from vae_tf.support import cli
-
-    cli.load_tensorflow()
+    load_tensorflow()
 
     from vae_tf.backend.devices import use_threads
     from vae_tf.config import RunConfig
@@ -70,9 +70,7 @@ def _compiled(config: Any, example_shape: tuple[int, ...]) -> Any:
 
 def keras_fit(case: str, precision: str) -> Run:
     """Keras's own layers, Adam and `fit`, with a `train_step` as in the VAE example of keras.io."""
-    from vae_tf.support import cli
-
-    cli.load_tensorflow()
+    load_tensorflow()
 
     import keras
     import tensorflow as tf
@@ -253,9 +251,7 @@ def pythae(case: str, precision: str) -> Run:
 
 def matmul(precision: str) -> Run:
     """TensorFlow's product of two 2048 x 2048 matrices, a call a step."""
-    from vae_tf.support import cli
-
-    cli.load_tensorflow()
+    load_tensorflow()
 
     import tensorflow as tf
 

@@ -2,7 +2,6 @@ import keras
 import pytest
 
 from vae_tf import registry
-from vae_tf.support.errors import InputError
 
 
 @pytest.mark.parametrize(
@@ -34,21 +33,3 @@ def test_every_alias_stands_for_a_variant():
 def test_a_module_that_does_not_exist_is_not_hidden():
     with pytest.raises(ModuleNotFoundError):
         registry.resolve("vae_tf.no_such_module:thing")
-
-
-def test_a_known_name_is_returned():
-    assert registry.check_name("arch", "conv", ["conv", "dense"]) == "conv"
-
-
-def test_an_unknown_name_gets_all_names_and_the_nearest():
-    with pytest.raises(InputError) as caught:
-        registry.check_name("dataset", "minst", ["mnist", "cifar10"])
-
-    assert str(caught.value) == ("dataset must be one of mnist, cifar10. Received: dataset=minst. Did you mean mnist?")
-
-
-def test_an_unknown_name_that_resembles_none_gets_no_suggestion():
-    with pytest.raises(InputError) as caught:
-        registry.check_name("arch", "xyz", ["conv", "dense"])
-
-    assert str(caught.value) == "arch must be one of conv, dense. Received: arch=xyz"

@@ -15,6 +15,7 @@ from vae_tf.runs.run_dir import RunDir
 from vae_tf.support import cli
 from vae_tf.support.errors import InputError
 from vae_tf.support.files import replacing
+from vae_tf.support.quiet_tensorflow import load_tensorflow
 from vae_tf.support.redaction import redacted
 from vae_tf.train import run_training
 
@@ -142,7 +143,7 @@ def compare_runs(
     of_points = {run.read_config().dataset in TOY_DATASETS for run in runs}
     if len(of_points) > 1:
         raise InputError("compare takes runs of pictures or runs of points. Received: both; leave some out")
-    cli.load_tensorflow()
+    load_tensorflow()
 
     from vae_tf.backend.devices import use_device
     from vae_tf.report.comparison import compared

@@ -9,6 +9,7 @@ from pydantic import model_validator
 from vae_tf.config import Config, UserPath
 from vae_tf.support import cli
 from vae_tf.support.errors import InputError
+from vae_tf.support.quiet_tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
     from vae_tf.data.catalog import Splits
@@ -47,7 +48,7 @@ def main(options: EncodeOptions) -> None:
 
     run = RunDir.open(Path(options.run), options.data_dir)
     run.check_finished()
-    cli.load_tensorflow()
+    load_tensorflow()
 
     from vae_tf.backend.devices import errors_in_one_line
     from vae_tf.data.catalog import load_splits

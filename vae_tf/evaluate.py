@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from vae_tf.config import LARGEST_COUNT, Config, Seed, UserPath, examples_noun
+from vae_tf.config import LARGEST_COUNT, Config, Seed, UserPath
+from vae_tf.data.spec import examples_noun
 from vae_tf.support import cli
 from vae_tf.support.errors import InputError
+from vae_tf.support.quiet_tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
     from vae_tf.metrics.suite import Scores, Subject
@@ -54,7 +56,7 @@ class EvaluateOptions(EvaluateSettings):
 def evaluate_run(run: "RunDir", settings: EvaluateSettings, seed: int = 0) -> dict[str, Any]:
     """Measures a run, writes `metrics.json`, `per_image.npz` and `report.html` into its folder, returns the first.
 
-    Call `cli.load_tensorflow()` before.
+    Call `load_tensorflow()` before.
 
     Args:
         run: A finished run.
@@ -210,7 +212,7 @@ def main(options: EvaluateOptions) -> None:
 
     run = RunDir.open(Path(options.run), options.data_dir)
     run.check_finished()
-    cli.load_tensorflow()
+    load_tensorflow()
 
     from vae_tf.backend.devices import use_device
 

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from vae_tf.config import Config, Seed, UserPath
 from vae_tf.support import cli
 from vae_tf.support.errors import InputError
+from vae_tf.support.quiet_tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,7 +85,7 @@ def main(options: SampleOptions) -> None:
     from vae_tf.runs.run_dir import RunDir
 
     run = RunDir.open(Path(options.run), options.data_dir)
-    cli.load_tensorflow()
+    load_tensorflow()
 
     from vae_tf.backend.devices import errors_in_one_line
 

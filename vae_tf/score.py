@@ -1,19 +1,21 @@
 """Find what does not belong: python -m vae_tf.score --run runs/x --dataset folder --data-dir pictures"""
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import AfterValidator, model_validator
+from pydantic import model_validator
 
 from vae_tf import registry
 from vae_tf.config import Config, RunConfig, Seed, UserPath
+from vae_tf.config.base import one_of
 from vae_tf.support import cli
 from vae_tf.support.errors import InputError
+from vae_tf.support.quiet_tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,22 +28,18 @@ IN_A_ROW = 10
 LARGEST_REFERENCE = 5_000
 
 
-def _one_of(kind: str, known: Iterable[str]) -> AfterValidator:
-    return AfterValidator(lambda name: registry.check_name(kind, name, known))
-
-
 class ScoreOptions(Config):
     """Score pictures by how little they belong to what a run was trained on; higher is more anomalous."""
 
     run: UserPath
     """Run folder, as runs/x."""
-    dataset: Annotated[str, _one_of("dataset", registry.DATASETS)] | None = None
+    dataset: Annotated[str, one_of("dataset", registry.DATASETS)] | None = None
     """What to score, by the names that train takes. Default: the run's own dataset."""
     data_dir: UserPath | None = None
     """Where it is."""
     split: Literal["all", "test"] | None = None
     """Part to score. Default: all where dataset or data_dir is given, else the test split of the run's own data."""
-    score: Annotated[str, _one_of("score", registry.ANOMALY_SCORES)] = "mahalanobis"
+    score: Annotated[str, one_of("score", registry.ANOMALY_SCORES)] = "mahalanobis"
     """mahalanobis (distance to the run's training pictures) or likelihood_regret (needs none of them; slower)."""
     out: UserPath = "scores.csv"
     """Table to write; the most and the least anomalous pictures go into a .png of the same name."""
@@ -206,7 +204,7 @@ def main(options: ScoreOptions) -> None:
     run.check_finished()
     own = run.read_config()
     subject = _subject(own, options)
-    cli.load_tensorflow()
+    load_tensorflow()
 
     from vae_tf.backend.devices import errors_in_one_line, use_device
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
-from vae_tf.config import CheckpointConfig, DatasetSpec, RunConfig, UserPath, examples_noun
+from vae_tf.config import CheckpointConfig, RunConfig, UserPath
+from vae_tf.data.spec import DatasetSpec, examples_noun
 from vae_tf.distribute.cluster import Cluster, Distribute, cluster_for
 from vae_tf.runs import tracking
 from vae_tf.support import cli
 from vae_tf.support.errors import InputError
+from vae_tf.support.quiet_tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,7 +106,7 @@ def run_training(
     with met(cluster, worker_timeout) as peers:
         splits = load_splits(config)
         config = config.resolved(splits.spec.example_shape)
-        cli.load_tensorflow()
+        load_tensorflow()
 
         from vae_tf.backend.devices import errors_in_one_line, use_device, use_threads
         from vae_tf.distribute.strategy import check_shares, strategy_for
@@ -257,7 +259,7 @@ def default_run_dir(config: RunConfig) -> Path:
 
 def _print_gpus() -> None:
     """Before the data is read, which takes long where it comes over a network."""
-    cli.load_tensorflow()
+    load_tensorflow()
 
     from vae_tf.backend.devices import required_gpus
 

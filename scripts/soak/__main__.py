@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vae_tf.support import cli
+from vae_tf.support.quiet_tensorflow import load_tensorflow
 
 from .damage import damage
 from .fuzz import fuzz
@@ -36,7 +36,7 @@ def main() -> int:
     )
     parser.add_argument("--report", type=Path, default=ROOT / "RELIABILITY.md")
     options = parser.parse_args()
-    cli.load_tensorflow()
+    load_tensorflow()
 
     def rng() -> np.random.Generator:
         return np.random.default_rng(options.seed)  # a part alone has the same numbers as among the others

@@ -190,7 +190,7 @@ def test_a_job_without_mlflow_warns_and_trains(folder, tmp_path, monkeypatch, ca
 @pytest.mark.parametrize("missing", ["mlflow", "sqlalchemy"])
 def test_asking_without_mlflow_is_one_line_with_status_2(folder, tmp_path, monkeypatch, capsys, missing):
     monkeypatch.setitem(sys.modules, missing, None)
-    monkeypatch.setattr(cli, "load_tensorflow", lambda: pytest.fail("TensorFlow loads"))
+    monkeypatch.setattr("vae_tf.train.load_tensorflow", lambda: pytest.fail("TensorFlow loads"))
     words = f"--track --dataset npz --data-dir {folder / 'tiny.npz'} --run-dir {tmp_path / 'run'}"
     monkeypatch.setattr(sys, "argv", ["train.py", *words.split()])
     with pytest.raises(SystemExit) as ended:

@@ -17,6 +17,7 @@ from vae_tf.support.errors import InputError
 from vae_tf.train import COMMAND, TrainOptions
 
 ROOT = Path(vae_tf.__file__).resolve().parents[1]
+LOADS = "from vae_tf.support.quiet_tensorflow import load_tensorflow; load_tensorflow()"
 
 # One value for each option that is not its default, as typed and as read.
 NON_DEFAULTS = {
@@ -302,7 +303,7 @@ def test_fault_of_the_program_is_not_hidden(monkeypatch):
 
 
 def test_loading_tensorflow_is_silent_and_gives_stderr_back():
-    code = "import sys; from vae_tf import cli; cli.load_tensorflow(); print('after', file=sys.stderr)"
+    code = f"import sys; {LOADS}; print('after', file=sys.stderr)"
     ended = python("-c", code + "; print('tensorflow' in sys.modules)")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "True\n", "after\n")
 
@@ -310,7 +311,7 @@ def test_loading_tensorflow_is_silent_and_gives_stderr_back():
 def test_what_a_failing_import_of_tensorflow_wrote_is_shown(tmp_path):
     broken = "import os\nos.write(2, b'no libcuda here\\n')\nraise ImportError('broken')\n"
     (tmp_path / "tensorflow.py").write_text(broken)
-    ended = python("-c", "from vae_tf import cli; cli.load_tensorflow()", path=tmp_path)
+    ended = python("-c", LOADS, path=tmp_path)
     assert ended.returncode == 1
     assert "no libcuda here" in ended.stderr
     assert "ImportError: broken" in ended.stderr
@@ -318,7 +319,7 @@ def test_what_a_failing_import_of_tensorflow_wrote_is_shown(tmp_path):
 
 def test_a_reader_of_the_pipe_that_has_gone_ends_the_command_quietly():
     program = (
-        "from vae_tf import cli; from vae_tf.config import RunConfig; import sys\n"
+        "from vae_tf.support import cli; from vae_tf.config import RunConfig; import sys\n"
         "sys.argv = ['x']\n"
         "cli.run(lambda options: [print('line', flush=True) for _ in range(100_000)], RunConfig, 'x')"
     )

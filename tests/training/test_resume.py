@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vae_tf.config import CheckpointConfig, DatasetSpec, RunConfig
+from vae_tf.config import CheckpointConfig, RunConfig
 from vae_tf.data.catalog import Splits
+from vae_tf.data.spec import DatasetSpec
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.support.errors import InputError, Interrupted
 from vae_tf.support.files import locked

@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vae_tf.config import SMALLEST_SIDE, DataConfig, DatasetSpec
+from vae_tf.config import SMALLEST_SIDE, DataConfig
 from vae_tf.data.sources import Examples
 from vae_tf.data.sources.arrays import ArrayExamples, checked_labels, checked_pixels, read_npy, read_npz, white_of
 from vae_tf.data.sources.stored import Rows, StoredRows
+from vae_tf.data.spec import DatasetSpec
 from vae_tf.registry import DATASETS, resolve
 from vae_tf.support.errors import InputError
 

@@ -13,8 +13,8 @@ from vae_tf.data.sources.idx import read_idx
 from vae_tf.data.sources.stl10 import find_folder, read_folds, read_part, read_pictures, unpack
 from vae_tf.data.sources.stored import Rows
 from vae_tf.data.sources.toy import draw
-from vae_tf.support.cli import load_tensorflow
 from vae_tf.support.errors import InputError
+from vae_tf.support.quiet_tensorflow import load_tensorflow
 from vae_tf.support.redaction import redacted
 
 IDX_STEMS = {

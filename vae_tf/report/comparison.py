@@ -7,9 +7,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from vae_tf import plots
-from vae_tf.config import RunConfig, examples_noun
+from vae_tf.config import RunConfig
 from vae_tf.data.catalog import Splits, load_splits
 from vae_tf.data.pipeline import first_batch
+from vae_tf.data.spec import examples_noun
 from vae_tf.metrics.probe import REFERENCES as PROBE_REFERENCES
 from vae_tf.plots import drawing
 from vae_tf.report import html, latent_page
@@ -65,7 +66,7 @@ def evaluation_of(run: RunDir) -> Evaluation:
 def compared(runs: Mapping[str, RunDir], evaluations: Mapping[str, Evaluation]) -> Comparison:
     """Returns the comparison of evaluated runs.
 
-    Call `cli.load_tensorflow()` before.
+    Call `load_tensorflow()` before.
 
     Args:
         runs: Finished runs by name.

@@ -14,7 +14,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from vae_tf import plots
-from vae_tf.config import DatasetSpec, RunConfig
+from vae_tf.config import RunConfig
+from vae_tf.data.spec import DatasetSpec
 from vae_tf.registry import TOY_DATASETS
 from vae_tf.support.errors import InputError
 from vae_tf.support.files import is_left_over, remove_partial, replacing

@@ -25,13 +25,13 @@ from keras import ops
 from PIL import Image
 from pydantic import BeforeValidator, Field
 
-from vae_tf import registry
 from vae_tf.config import LARGEST_SEED, Config
 from vae_tf.data.sources.pictures import FORMATS, read_picture
 from vae_tf.metrics.elbo import images_per_step
 from vae_tf.model.vae import VAE
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.support.errors import InputError
+from vae_tf.support.names import check_name
 
 LARGEST_BODY = 1_500_000  # bytes: room for LARGEST_NUM pictures of some 17 kB, in base64
 LARGEST_NUM = 64
@@ -221,7 +221,7 @@ def _json(body: bytes) -> dict[str, Any]:
 
 
 def _request(document: Mapping[str, Any]) -> SampleRequest | PicturesRequest:
-    action = registry.check_name("action", str(document.get("action")), REQUESTS)
+    action = check_name("action", str(document.get("action")), REQUESTS)
     fields = REQUESTS[action].model_fields
     if unknown := sorted(set(document) - set(fields)):
         raise InputError(f"A request to {action} takes {', '.join(fields)}. Received: {unknown[0]}")

@@ -1,4 +1,4 @@
-"""What the commands share: options from typed configs, one-line errors, exit codes, a quiet TensorFlow."""
+"""What the commands share: options from typed configs, one-line errors, exit codes."""
 
 import argparse
 import io
@@ -6,18 +6,17 @@ import os
 import re
 import signal
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NoReturn, TextIO, TypeVar, cast, get_origin
 
+from pydantic import BaseModel
 from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict, SettingsError
 
-from vae_tf import registry
-from vae_tf.config import Config
 from vae_tf.support.errors import InputError, Interrupted, Terminated
+from vae_tf.support.names import did_you_mean
 from vae_tf.support.plain_yaml import read_yaml
 from vae_tf.support.redaction import redacted
 
@@ -26,14 +25,14 @@ INTERRUPTED = 130
 TERMINATED = 143
 BROKEN_PIPE = 141
 
-OptionsT = TypeVar("OptionsT", bound=Config)
+OptionsT = TypeVar("OptionsT", bound=BaseModel)
 
 
 def parse(options: type[OptionsT], command: str, arguments: Sequence[str]) -> OptionsT:
     """Returns the options of a command: its command line over its `--config` file over its defaults.
 
     Args:
-        options: A `Config`; each field is an option, its docstring the help.
+        options: A model of pydantic; each field is an option, its docstring the help.
         command: What to call the command in the help, as `"python -m vae_tf.train"`.
         arguments: The words after the command.
 
@@ -48,7 +47,7 @@ def parse(options: type[OptionsT], command: str, arguments: Sequence[str]) -> Op
     return options(**{**from_file, **given})
 
 
-def _given_on_command_line(options: type[Config], command: str, arguments: Sequence[str]) -> dict[str, Any]:
+def _given_on_command_line(options: type[BaseModel], command: str, arguments: Sequence[str]) -> dict[str, Any]:
     class Settings(options, BaseSettings):  # type: ignore[misc, valid-type]  # the base is known at run time only
         model_config = SettingsConfigDict(
             cli_prog_name=command,
@@ -70,7 +69,7 @@ def _given_on_command_line(options: type[Config], command: str, arguments: Seque
     return dict(given)
 
 
-def _joined_lists(options: type[Config], arguments: Sequence[str]) -> list[str]:
+def _joined_lists(options: type[BaseModel], arguments: Sequence[str]) -> list[str]:
     """The arguments with `--seeds 0 1 2` as `--seeds 0,1,2`, which the parser takes."""
     lists = {_option(name) for name, field in options.model_fields.items() if get_origin(field.annotation) is tuple}
     joined: list[str] = []
@@ -96,7 +95,7 @@ class _HelpFormatter(argparse.HelpFormatter):
         return re.sub(r"tuple\[(\w+),\.\.\.\]", r"\1,\1,...", super()._format_args(action, default_metavar))
 
 
-def _explained(message: str, options: type[Config]) -> str:
+def _explained(message: str, options: type[BaseModel]) -> str:
     message = message.removeprefix("error parsing CLI: ")
     unknown = re.search(r"unrecognized arguments: (\S+)", message)
     if not unknown:
@@ -105,7 +104,7 @@ def _explained(message: str, options: type[Config]) -> str:
     if not word.startswith("-"):
         return f"Options begin with --. Received: {word}"
     names = [name.replace("_", "-") for name in options.model_fields]
-    hint = registry.did_you_mean(word.partition("=")[0].lstrip("-"), names)
+    hint = did_you_mean(word.partition("=")[0].lstrip("-"), names)
     return f"Unknown option '{word}'{hint.replace('mean ', 'mean --')}"
 
 
@@ -165,38 +164,6 @@ def run(main: Callable[[OptionsT], None], options: type[OptionsT], command: str)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would fail again at its last flush
         sys.exit(BROKEN_PIPE)
-
-
-def load_tensorflow() -> None:
-    """Imports TensorFlow and starts its devices without the log lines it prints while doing so.
-
-    Its C++ parts write some of them before any log level applies, so stderr itself is set aside meanwhile;
-    what was written is shown after all where the import fails.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ["KERAS_BACKEND"] = "tensorflow"
-    with _stderr_set_aside():
-        import tensorflow as tf
-
-        tf.config.list_physical_devices()
-        tf.get_logger().setLevel("ERROR")
-
-
-@contextmanager
-def _stderr_set_aside() -> Iterator[None]:
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as aside:
-        os.dup2(aside.fileno(), 2)
-        try:
-            yield
-        except Exception:
-            aside.seek(0)
-            os.write(stderr, aside.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
 
 
 def _fail(message: str, status: int) -> int:

@@ -1,0 +1,111 @@
+"""The base of every set of options: frozen, without unknown keys, with errors in one line."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
+from vae_tf.support.errors import UNPRINTABLE, InputError
+from vae_tf.support.names import check_name, did_you_mean
+from vae_tf.support.redaction import redacted
+
+LARGEST_COUNT = 2**20
+LARGEST_WIDTH = 2**16
+LARGEST_SEED = 2**31 - 1
+LONGEST_RECEIVED = 200
+
+
+def one_of(kind: str, known: Any) -> BeforeValidator:
+    """Returns a validator that accepts the `known` names only."""
+    return BeforeValidator(lambda name: check_name(kind, str(name), known))
+
+
+def _expanded(value: str) -> str:
+    if UNPRINTABLE.search(value):
+        raise InputError(f"A path must be one line without control characters. Received: {value!r}")
+    try:
+        path = Path(value).expanduser()
+        path.resolve()
+    except RuntimeError as error:  # ~ of a user there is not, or a link to itself
+        raise InputError(f"A path must name a place that can be found. Received: {value} ({error})") from None
+    return str(path)
+
+
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+UserPath = Annotated[str, Field(min_length=1), AfterValidator(_expanded)]
+
+
+class Config(BaseModel):
+    """Base of everything a user can set: frozen, without unknown keys, its faults told in one line.
+
+    Raises:
+        InputError: A key is unknown or a value is not allowed; says which and what is.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    def __init__(self, /, **values: Any) -> None:  # so that even a key "self" is told to be unknown
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise InputError(_one_line(error.errors()[0], type(self))) from None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value_for_a_number(cls, value: object, info: ValidationInfo) -> object:
+        name = str(info.field_name)
+        if isinstance(value, bool) and cls.model_fields[name].annotation is not bool:
+            raise InputError(f"{name} must be a value, not true or false. Received: {name}={value}")
+        return value
+
+
+_REQUIREMENTS = {
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "greater than {gt}",
+    "less_than_equal": "at most {le}",
+    "less_than": "less than {lt}",
+    "finite_number": "a finite number",
+    "int_parsing": "an integer",
+    "int_from_float": "an integer",
+    "int_type": "an integer",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "bool_parsing": "true or false",
+    "string_type": "a text",
+    "string_too_short": "a text of at least one character",
+    "tuple_type": "a list, as 512,256",
+    "too_short": "a list of at least {min_length} item",
+    "literal_error": "one of {expected}",
+}
+
+
+def _one_line(error: Mapping[str, Any], model: type[BaseModel]) -> str:
+    """A pydantic error as one line in the package's words."""
+    name = str(error["loc"][0]) if error["loc"] else ""
+    context = error.get("ctx", {})
+    if error["type"] == "extra_forbidden":
+        return f"Unknown config key '{name}'{did_you_mean(name, model.model_fields)}"
+    if error["type"] == "missing":
+        return f"{name} is required"
+    if error["type"] == "value_error":
+        return str(context["error"])
+    requirement = _REQUIREMENTS.get(error["type"])
+    requirement = requirement.format(**context) if requirement else f"valid ({error['msg']})"
+    return f"{name} must be {requirement}. Received: {name}={_shown(error['input'])}"
+
+
+def _shown(value: object) -> str:
+    try:
+        return f"{redacted(str(value)):.{LONGEST_RECEIVED}}"
+    except ValueError:  # Python writes no number of so many digits
+        return "a number of thousands of digits"
