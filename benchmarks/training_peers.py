@@ -27,10 +27,10 @@ def vae_tf(case: str, precision: str) -> Run:
     load_tensorflow()
 
     from vae_tf.backend.devices import use_threads
+    from vae_tf.backend.guarded_step import GuardedStep
     from vae_tf.config import RunConfig
     from vae_tf.data import pipeline
     from vae_tf.data.sources.arrays import ArrayExamples
-    from vae_tf.training.divergence import GuardedStep
     from vae_tf.training.loop import Steps
 
     options: dict[str, Any] = {"arch": "conv", "latent_dim": CONV_LATENT, "batch_size": CONV_BATCH}

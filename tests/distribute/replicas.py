@@ -11,12 +11,12 @@ import tensorflow as tf
 import training
 
 from vae_tf.backend import replicas
+from vae_tf.backend.guarded_step import GuardedStep
 from vae_tf.config import DataConfig
 from vae_tf.data import pipeline
 from vae_tf.data.sources.arrays import ArrayExamples
 from vae_tf.distribute.strategy import distributed
 from vae_tf.training import loop
-from vae_tf.training.divergence import GuardedStep
 from vae_tf.training.optimizer import num_updates
 
 NUM_NOISES = 8

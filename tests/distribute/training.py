@@ -5,13 +5,13 @@ import numpy as np
 import tensorflow as tf
 
 from vae_tf.backend.adam import Adam
+from vae_tf.backend.guarded_step import GuardedStep
 from vae_tf.config import DataConfig
 from vae_tf.data import pipeline
 from vae_tf.data.sources.arrays import ArrayExamples
 from vae_tf.distribute.strategy import distributed
 from vae_tf.model import build_vae
 from vae_tf.training import loop
-from vae_tf.training.divergence import GuardedStep
 
 SHAPE = (8, 8, 1)
 EPOCHS = 4  # of five steps each

@@ -7,12 +7,13 @@ import tensorflow as tf
 from keras import ops
 
 from vae_tf.backend.adam import Adam
+from vae_tf.backend.guarded_step import GuardedStep
 from vae_tf.config import RunConfig
 from vae_tf.model import build_vae
 from vae_tf.support.errors import InputError
 from vae_tf.training import loop
 from vae_tf.training.checkpoint.state import TrainingState
-from vae_tf.training.divergence import MOST_ROLLBACKS, GuardedStep, OnDivergence, check_end
+from vae_tf.training.divergence import MOST_ROLLBACKS, OnDivergence, check_end
 
 PICTURES = np.random.default_rng(0).random((8, 8, 8, 1), np.float32)
 DENSE = {"arch": "dense", "hidden_sizes": (4,)}

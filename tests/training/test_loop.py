@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from vae_tf.backend.guarded_step import GuardedStep
 from vae_tf.model import build_vae
 from vae_tf.training import loop
 from vae_tf.training.checkpoint.state import TrainingState
-from vae_tf.training.divergence import GuardedStep
 
 PICTURES = np.random.default_rng(0).random((20, 8, 8, 1), np.float32)
 

@@ -70,6 +70,11 @@ def use_threads(config: RunConfig, example_shape: tuple[int, ...]) -> None:
             tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
+def has_gpu() -> bool:
+    """Returns whether TensorFlow computes on a GPU."""
+    return bool(tf.config.list_logical_devices("GPU"))
+
+
 def required_gpus() -> list[str]:
     """Returns the names of the GPUs that TensorFlow sees, as `"NVIDIA T4"`.
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -97,6 +98,18 @@ def conv_transpose_as_conv(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         kernel: Of a transposed convolution with odd sides, `(kh, kw, filters, C)`.
     """
     return tf.nn.conv2d(x, tf.transpose(tf.reverse(kernel, (0, 1)), (0, 1, 3, 2)), 1, "SAME")
+
+
+def structural_similarity(originals: np.ndarray, reconstructions: np.ndarray, window: int) -> np.ndarray:
+    """Returns the structural similarity (Wang et al. 2004) of images in [0, 1], at most 1, float32 `(B,)`.
+
+    Args:
+        originals: float32 `(B, H, W, C)`.
+        reconstructions: The same shape.
+        window: Side of the Gaussian window, in pixels.
+    """
+    similarity: np.ndarray = tf.image.ssim(originals, reconstructions, max_val=1.0, filter_size=window).numpy()
+    return similarity
 
 
 def apply_adam(

@@ -10,10 +10,11 @@ The noise of a picture depends on the seed and on its place alone, not on its ba
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
+from vae_tf.backend.compiled import compiled, gradient_at
 from vae_tf.metrics.elbo import seeded
 from vae_tf.model.vae import VAE, Observed
 
@@ -55,8 +56,8 @@ def mahalanobis(vae: VAE, batches: Iterable[Any], reference: Iterable[Any], seed
 def _features(vae: VAE, batches: Iterable[Any], seed: int) -> np.ndarray:
     """Posterior means, log-likelihood, KL loss, and the log-likelihood of a perfect reconstruction `(N, Z + 3)`."""
 
-    @tf.function(reduce_retracing=True)
-    def features(seen: Observed, seeds: tf.Tensor) -> tf.Tensor:
+    @compiled
+    def features(seen: Observed, seeds: keras.KerasTensor) -> keras.KerasTensor:
         params, z, decoded = vae.draw(seen.inputs, labels=seen.labels, seed=seeds)
         terms = [
             vae.likelihood.log_prob(decoded, seen.target)[0],
@@ -85,10 +86,10 @@ def likelihood_regret(vae: VAE, batches: Iterable[Any], reference: Iterable[Any]
         float64 `(N,)`, nats.
     """
 
-    @tf.function(reduce_retracing=True)
-    def regret(seen: Observed, seeds: tf.Tensor) -> tf.Tensor:
-        def loss(params: tf.Tensor, num_samples: int, block: tf.Tensor) -> tf.Tensor:
-            return _negative_elbo(vae, params, seen, num_samples, seeds + tf.stack([0, block]))
+    @compiled
+    def regret(seen: Observed, seeds: keras.KerasTensor) -> keras.KerasTensor:
+        def loss(params: keras.KerasTensor, num_samples: int, block: keras.KerasTensor) -> keras.KerasTensor:
+            return _negative_elbo(vae, params, seen, num_samples, seeds + ops.stack([0, block]))
 
         given = vae.posterior_params(seen.inputs, seen.labels)
         best = _minimized(lambda params, step: loss(params, 1, step + 1), given)
@@ -97,29 +98,31 @@ def likelihood_regret(vae: VAE, batches: Iterable[Any], reference: Iterable[Any]
     return np.concatenate([regret(seen, seeds) for seen, seeds in seeded(vae, batches, seed)]).astype(np.float64)
 
 
-def _negative_elbo(vae: VAE, params: tf.Tensor, seen: Observed, num_samples: int, seeds: tf.Tensor) -> tf.Tensor:
+def _negative_elbo(
+    vae: VAE, params: keras.KerasTensor, seen: Observed, num_samples: int, seeds: keras.KerasTensor
+) -> keras.KerasTensor:
     """Minus the ELBO `(B,)` under posterior parameters `(B, P)`."""
     z = vae.posterior.sample(ops.broadcast_to(params, (num_samples, *ops.shape(params))), seeds)
-    labels = None if seen.labels is None else tf.tile(seen.labels, [num_samples])
-    decoded = vae.likelihood_params(tf.reshape(z, (-1, z.shape[-1])), labels)
-    decoded = tf.reshape(decoded, (num_samples, -1, *decoded.shape[1:]))
-    return vae.prior.kl(vae.posterior, params, z) - tf.reduce_mean(
-        vae.likelihood.log_prob(decoded, seen.target), axis=0
-    )
+    labels = None if seen.labels is None else ops.tile(seen.labels, [num_samples])
+    decoded = vae.likelihood_params(ops.reshape(z, (-1, z.shape[-1])), labels)
+    decoded = ops.reshape(decoded, (num_samples, -1, *decoded.shape[1:]))
+    return vae.prior.kl(vae.posterior, params, z) - ops.mean(vae.likelihood.log_prob(decoded, seen.target), axis=0)
 
 
-def _minimized(loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], start: tf.Tensor) -> tf.Tensor:
+def _minimized(
+    loss: Callable[[keras.KerasTensor, keras.KerasTensor], keras.KerasTensor], start: keras.KerasTensor
+) -> keras.KerasTensor:
     """Where Adam (Kingma & Ba 2015) comes from `start` `(B, P)` on `loss(values, step)` `(B,)`, each row by itself."""
-    values, first, second = start, tf.zeros_like(start), tf.zeros_like(start)
-    for step in tf.range(STEPS):
-        with tf.GradientTape() as tape:
-            tape.watch(values)
-            losses = loss(values, step)
-        gradient = tape.gradient(losses, values)
+
+    def update(step: keras.KerasTensor, state: tuple[keras.KerasTensor, ...]) -> tuple[keras.KerasTensor, ...]:
+        values, first, second = state
+        gradient = gradient_at(lambda values: loss(values, step), values)
         first += (1 - ADAM_DECAYS[0]) * (gradient - first)
-        second += (1 - ADAM_DECAYS[1]) * (tf.square(gradient) - second)
-        done = tf.cast(step, tf.float32)
+        second += (1 - ADAM_DECAYS[1]) * (ops.square(gradient) - second)
+        done = ops.cast(step, "float32")
         means = first / (1 - ADAM_DECAYS[0] ** (done + 1))
         squares = second / (1 - ADAM_DECAYS[1] ** (done + 1))
-        values -= FIRST_STEP_SIZE * (1 - done / STEPS) * means / (tf.sqrt(squares) + ADAM_EPSILON)
-    return values
+        values -= FIRST_STEP_SIZE * (1 - done / STEPS) * means / (ops.sqrt(squares) + ADAM_EPSILON)
+        return values, first, second
+
+    return ops.fori_loop(0, STEPS, update, (start, ops.zeros_like(start), ops.zeros_like(start)))[0]

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
+from vae_tf.backend.compiled import compiled
+from vae_tf.backend.devices import has_gpu
 from vae_tf.model.vae import VAE, Observed
 
 SAMPLES_PER_BLOCK = 500  # of a small decoder; fewer of one whose layers fill the memory
@@ -38,8 +40,10 @@ def elbo_per_image(vae: VAE, batches: Iterable[Any], seed: int) -> ElboTerms:
         seed: Seed of the draws.
     """
 
-    @tf.function(reduce_retracing=True)
-    def terms_of(seen: Observed, seeds: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    @compiled
+    def terms_of(
+        seen: Observed, seeds: keras.KerasTensor
+    ) -> tuple[keras.KerasTensor, keras.KerasTensor, keras.KerasTensor]:
         terms = vae.elbo_terms(seen.inputs, target=seen.target, labels=seen.labels, seed=seeds)
         return terms.negative_elbo(), terms.reconstruction_loss(), terms.kl
 
@@ -67,24 +71,22 @@ def nll_batches(vae: VAE, batches: Iterable[Any], num_samples: int, seed: int) -
     num_blocks, rest = divmod(num_samples, block_size)
     # XLA makes one pass of what comes after the decoder. On a CPU its matrix products are slower than TensorFlow's,
     # so that the networks stay outside; on a GPU it would need the CUDA toolkit.
-    on_cpu = not tf.config.list_logical_devices("GPU")
-    log_likelihood = tf.function(vae.likelihood.log_prob_of_draws, jit_compile=on_cpu)
+    log_likelihood = compiled(vae.likelihood.log_prob_of_draws, jit=not has_gpu())
 
-    @tf.function(reduce_retracing=True)
-    def log_weight_sum(seen: Observed, seeds: tf.Tensor) -> tf.Tensor:
+    @compiled
+    def log_weight_sum(seen: Observed, seeds: keras.KerasTensor) -> keras.KerasTensor:
         x = seen.target
 
-        def block(index: tf.Tensor, size: int) -> tf.Tensor:
+        def block(index: keras.KerasTensor, size: int) -> keras.KerasTensor:
             params, z, decoded = vae.draw(
-                seen.inputs, labels=seen.labels, num_samples=size, seed=seeds + tf.stack([0, index])
+                seen.inputs, labels=seen.labels, num_samples=size, seed=seeds + ops.stack([0, index])
             )
             log_ratio = vae.prior.log_prob(z) - vae.posterior.log_prob(params, z)
-            return tf.reduce_logsumexp(log_likelihood(decoded, x) + log_ratio, axis=0)
+            return ops.logsumexp(log_likelihood(decoded, x) + log_ratio, axis=0)
 
-        total = tf.fill(tf.shape(x)[:1], -math.inf)
-        for index in tf.range(num_blocks):
-            total = _log_add(total, block(index, block_size))
-        return _log_add(total, block(tf.constant(num_blocks), rest)) if rest else total
+        nothing = ops.full((ops.shape(x)[0],), -math.inf)
+        total = ops.fori_loop(0, num_blocks, lambda index, total: _log_add(total, block(index, block_size)), nothing)
+        return _log_add(total, block(ops.convert_to_tensor(num_blocks), rest)) if rest else total
 
     for seen, seeds in seeded(vae, batches, seed):
         yield math.log(num_samples) - log_weight_sum(seen, seeds).numpy().astype(np.float64)
@@ -113,13 +115,13 @@ def _computing_layers(model: keras.Model) -> list[keras.layers.Layer]:
     return [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
 
 
-def _log_add(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+def _log_add(a: keras.KerasTensor, b: keras.KerasTensor) -> keras.KerasTensor:
     """log(exp(a) + exp(b)), where `a` may be minus infinity."""
-    high, low = tf.maximum(a, b), tf.minimum(a, b)
-    return high + tf.math.log1p(tf.exp(low - high))
+    high, low = ops.maximum(a, b), ops.minimum(a, b)
+    return high + ops.log1p(ops.exp(low - high))
 
 
-def seeded(vae: VAE, batches: Iterable[Any], seed: int) -> Iterator[tuple[Observed, tf.Tensor]]:
+def seeded(vae: VAE, batches: Iterable[Any], seed: int) -> Iterator[tuple[Observed, keras.KerasTensor]]:
     """Yields each batch with one seed per example, int32 `(B, 2)`; the second number counts blocks of draws."""
     key = np.random.SeedSequence(seed).generate_state(1, np.uint32)[0]
     done = 0
@@ -128,6 +130,6 @@ def seeded(vae: VAE, batches: Iterable[Any], seed: int) -> Iterator[tuple[Observ
         count = len(seen.inputs)
         places = np.arange(done, done + count, dtype=np.uint32)
         seeds = np.stack([(key + places).view(np.int32), np.zeros(count, np.int32)], axis=1)
-        tensors = [None if part is None else tf.convert_to_tensor(part) for part in seen]
-        yield Observed(*tensors), tf.constant(seeds)
+        tensors = [None if part is None else ops.convert_to_tensor(part) for part in seen]
+        yield Observed(*tensors), ops.convert_to_tensor(seeds)
         done += count

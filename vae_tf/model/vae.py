@@ -3,10 +3,9 @@
 from typing import Any, NamedTuple, Self
 
 import keras
-import tensorflow as tf
 from keras import ops
 
-from vae_tf.backend import replicas
+from vae_tf.backend import compiled, replicas
 from vae_tf.backend.kernels import one_hot
 from vae_tf.backend.micro_batches import summed_over_parts
 from vae_tf.model.arrays import ArrayMethods
@@ -215,7 +214,7 @@ class VAE(ArrayMethods, keras.Model):
         replicas.apply(self.optimizer, self.gradients(data), self.trainable_weights)
         return self._means()
 
-    def gradients(self, data: Any) -> list[tf.Tensor]:
+    def gradients(self, data: Any) -> list[keras.KerasTensor]:
         """Returns the gradients of the mean loss of a batch, of all replicas together, and tracks the losses.
 
         Args:
@@ -239,15 +238,18 @@ class VAE(ArrayMethods, keras.Model):
             )
         return replicas.total(gradients)
 
-    def _gradients(self, seen: Observed, noise: Seed, batch_size: Any) -> list[tf.Tensor]:
+    def _gradients(self, seen: Observed, noise: Seed, batch_size: Any) -> list[keras.KerasTensor]:
         """Returns what some examples add to the gradients of the mean loss of a batch, and tracks their losses."""
-        with tf.GradientTape() as tape:
+
+        def scaled_loss() -> tuple[Any, tuple[Any, Terms]]:
             terms = self.elbo_terms(seen.inputs, target=seen.target, labels=seen.labels, training=True, seed=noise)
             per_example = self.objective(terms) + ops.sum(self.losses)  # plus the layers' own regularizers
             loss = ops.sum(per_example) / ops.cast(batch_size, per_example.dtype)
-            scaled_loss = self.optimizer.scale_loss(loss)
+            return self.optimizer.scale_loss(loss), (per_example, terms)
+
+        gradients, (per_example, terms) = compiled.gradients(scaled_loss, self.trainable_weights)
         self._track(per_example, terms)
-        return tape.gradient(scaled_loss, self.trainable_weights)
+        return gradients
 
     def test_step(self, data: Any) -> dict[str, keras.KerasTensor]:
         """Measures a batch, with beta 1 and batch normalization at its averages."""

@@ -19,12 +19,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Annotated, Any, Literal, NamedTuple
 
+import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 from PIL import Image
 from pydantic import BeforeValidator, Field
 
+from vae_tf.backend.compiled import compiled_for
 from vae_tf.config import LARGEST_SEED, Config
 from vae_tf.data.sources.pictures import FORMATS, read_picture
 from vae_tf.metrics.elbo import images_per_step
@@ -95,15 +96,15 @@ class Service:
     """
 
     def __init__(self, model: VAE) -> None:
-        def encode(x: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+        def encode(x: keras.KerasTensor, labels: keras.KerasTensor | None = None) -> keras.KerasTensor:
             return model.posterior.mean(model.posterior_params(x, labels))
 
-        def decode(z: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+        def decode(z: keras.KerasTensor, labels: keras.KerasTensor | None = None) -> keras.KerasTensor:
             return model.likelihood.mean(model.likelihood_params(z, labels))
 
-        def score(x: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+        def score(x: keras.KerasTensor, labels: keras.KerasTensor | None = None) -> keras.KerasTensor:
             # The same noise for every picture, so that its score does not depend on its place among others.
-            seeds = tf.zeros((tf.shape(x)[0], 2), tf.int32)
+            seeds = ops.zeros((ops.shape(x)[0], 2), "int32")
             return model.elbo_terms(x, labels=labels, num_samples=NUM_DRAWS, seed=seeds).negative_elbo()
 
         if len(model.example_shape) != IMAGE_RANK:
@@ -183,14 +184,15 @@ def find_run(folder: Path) -> RunDir:
 
 
 def _compiled(
-    function: Callable[..., tf.Tensor], shape: tuple[int, ...], step: int, conditional: bool
+    function: Callable[..., keras.KerasTensor], shape: tuple[int, ...], step: int, conditional: bool
 ) -> Callable[[np.ndarray, np.ndarray | None], np.ndarray]:
     """The function for any number of examples of a shape, `step` at a time so that memory stays bounded.
 
     It is compiled now and not while somebody waits; `predict` of Keras would take forty milliseconds to begin with.
     """
-    specs = [tf.TensorSpec((None, *shape), tf.float32), tf.TensorSpec((None,), tf.int64)]
-    compiled = tf.function(function, input_signature=specs if conditional else specs[:1])
+    shapes, dtypes = [(None, *shape), (None,)], ["float32", "int64"]
+    count = 2 if conditional else 1
+    compiled = compiled_for(function, shapes[:count], dtypes[:count])
 
     def in_steps(values: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         given = [values] if labels is None else [values, labels]

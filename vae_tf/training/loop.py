@@ -12,9 +12,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from vae_tf.backend.guarded_step import GuardedStep
 from vae_tf.distribute.strategy import are_several_workers
 from vae_tf.model.vae import VAE
-from vae_tf.training.divergence import GuardedStep
 from vae_tf.training.optimizer import averaged_weights, finish
 
 # Long enough for the cost of a call to vanish, short enough for a progress bar and an answer to Ctrl-C.

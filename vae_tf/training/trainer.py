@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from vae_tf.backend.guarded_step import MOST_IN_A_ROW, GuardedStep
 from vae_tf.config import CheckpointConfig, RunConfig
 from vae_tf.data import pipeline
 from vae_tf.data.catalog import Splits
@@ -18,7 +19,7 @@ from vae_tf.training import loop
 from vae_tf.training.checkpoint.keeper import Keeper
 from vae_tf.training.checkpoint.state import Arrays, TrainingState
 from vae_tf.training.checkpoint.store import Store
-from vae_tf.training.divergence import MOST_IN_A_ROW, GuardedStep, OnDivergence, check_end
+from vae_tf.training.divergence import OnDivergence, check_end
 from vae_tf.training.interruption import Interruption
 from vae_tf.training.optimizer import build_optimizer, num_updates
 

@@ -9,13 +9,13 @@ import pytest
 import tensorflow as tf
 
 from vae_tf.backend.adam import Adam
+from vae_tf.backend.guarded_step import GuardedStep
 from vae_tf.model import build_vae
 from vae_tf.support.errors import Interrupted
 from vae_tf.training import loop
 from vae_tf.training.checkpoint.keeper import Keeper
 from vae_tf.training.checkpoint.state import TrainingState
 from vae_tf.training.checkpoint.store import Store
-from vae_tf.training.divergence import GuardedStep
 from vae_tf.training.interruption import Interruption
 
 STEPS_PER_EPOCH = 5

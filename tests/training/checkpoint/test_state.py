@@ -7,10 +7,10 @@ import tensorflow as tf
 from keras import ops
 
 from vae_tf.backend.adam import Adam
+from vae_tf.backend.guarded_step import GuardedStep
 from vae_tf.model import build_vae
 from vae_tf.support.errors import InputError
 from vae_tf.training.checkpoint.state import TrainingState
-from vae_tf.training.divergence import GuardedStep
 from vae_tf.training.loop import Steps
 
 PICTURES = np.random.default_rng(0).random((24, 8, 8, 1), np.float32)

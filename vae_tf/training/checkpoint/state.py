@@ -4,9 +4,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from vae_tf.backend.guarded_step import GuardedStep
 from vae_tf.model.vae import VAE
 from vae_tf.support.errors import InputError
-from vae_tf.training.divergence import GuardedStep
 
 Arrays = dict[str, np.ndarray]
 
