@@ -19,7 +19,7 @@ from skimage.morphology import footprint_rectangle
 from vae_tf.config import RunConfig
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.support.quiet_tensorflow import load_tensorflow
-from vae_tf.train import run_training
+from vae_tf.training.run import run_training
 
 CORRUPTIONS = ("gaussian:0.3", "salt-pepper:0.1", "mask:0.5")
 SEEDS = (0, 1, 2)

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from vae_tf.config import TOY_DEFAULTS, RunConfig
-from vae_tf.evaluate import EvaluateSettings, evaluate_run
+from vae_tf.config.evaluation import EvaluationConfig
 from vae_tf.registry import TOY_DATASETS
+from vae_tf.report.evaluation import evaluate_run
+from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.support.quiet_tensorflow import load_tensorflow
-from vae_tf.train import run_training
+from vae_tf.training.run import run_training
 
 SEEDS = (0, 1, 2)
 MODELS: dict[str, dict[str, Any]] = {
@@ -36,7 +38,7 @@ def distances(dataset: str, options: dict[str, Any], folder: Path) -> list[tuple
         if not run.is_finished:
             run = run_training(config, run.path, overwrite=True)
         if not run.is_evaluated:
-            evaluate_run(run, EvaluateSettings(nll_images=2, nll_samples=1))
+            evaluate_run(LoadedRun(run), EvaluationConfig(nll_images=2, nll_samples=1))
         metrics = run.read_metrics()
         rows = (metrics["metrics"], metrics["references"]["train_rows"])
         ours, floor = (row["sliced_wasserstein"]["value"] for row in rows)

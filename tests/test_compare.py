@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vae_tf.compare import COMMAND, CompareOptions, compare_runs, main
+from vae_tf.compare import COMMAND, CompareOptions, main
 from vae_tf.config import RunConfig
-from vae_tf.evaluate import EvaluateSettings, evaluate_run
-from vae_tf.report.comparison import probe_table, reference_table, sections
+from vae_tf.config.evaluation import EvaluationConfig
+from vae_tf.report.comparison_page import probe_table, reference_table, sections
+from vae_tf.report.evaluation import evaluate_run
+from vae_tf.report.experiment import compare_runs
+from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.support import cli
 from vae_tf.support.errors import InputError
-from vae_tf.train import run_training
+from vae_tf.training.run import run_training
 
 SMALL = {"dataset": "npz", "arch": "dense", "hidden_sizes": (16,), "latent_dim": 3, "epochs": 1, "batch_size": 32}
 RUNS = {
@@ -27,7 +30,7 @@ RUNS = {
     "gaussian": {"likelihood": "gaussian"},
 }
 FILES = {"compare.json", "compare.md", "report.html", "samples.png", "reconstructions.png", "curves.png"}
-SETTINGS = EvaluateSettings(nll_images=8, nll_samples=4)
+SETTINGS = EvaluationConfig(nll_images=8, nll_samples=4)
 AS_EVALUATED = ("--nll-images", 8, "--nll-samples", 4)
 
 
@@ -45,7 +48,7 @@ def folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         for name in ("plain0", "bn0", "bn1", "gaussian", "other"):
-            evaluate_run(RunDir(folder / name), SETTINGS)
+            evaluate_run(LoadedRun(RunDir(folder / name)), SETTINGS)
     return folder
 
 

@@ -9,7 +9,7 @@ from vae_tf.config import RunConfig
 from vae_tf.encode import COMMAND, EncodeOptions, main
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.support import cli
-from vae_tf.train import run_training
+from vae_tf.training.run import run_training
 
 SMALL = {"dataset": "npz", "arch": "dense", "hidden_sizes": (8,), "latent_dim": 3, "epochs": 1, "batch_size": 16}
 

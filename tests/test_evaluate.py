@@ -12,7 +12,7 @@ from vae_tf.evaluate import COMMAND, EvaluateOptions, main
 from vae_tf.model.build import build_vae
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.support import cli
-from vae_tf.train import run_training
+from vae_tf.training.run import run_training
 
 SMALL = {"dataset": "npz", "arch": "dense", "hidden_sizes": (16,), "latent_dim": 3, "epochs": 1, "batch_size": 32}
 SPACE = "classifier_npz"

@@ -14,7 +14,7 @@ from vae_tf.config import RunConfig
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.sample import COMMAND, SampleOptions, main
 from vae_tf.support import cli
-from vae_tf.train import run_training
+from vae_tf.training.run import run_training
 
 SHAPE = (12, 10, 1)
 NUM_TEST = 12

@@ -18,7 +18,7 @@ from vae_tf.model.build import build_from_config
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.score import COMMAND, ScoreOptions, _write_table, main
 from vae_tf.support import cli
-from vae_tf.train import run_training
+from vae_tf.training.run import run_training
 
 SIDE = 12
 NUM_TEST = 30

@@ -21,7 +21,8 @@ from vae_tf.runs.run_dir import RunDir
 from vae_tf.support import cli
 from vae_tf.support.errors import InputError
 from vae_tf.support.plain_yaml import read_yaml
-from vae_tf.train import COMMAND, TrainOptions, default_run_dir, main, run_training
+from vae_tf.train import COMMAND, TrainOptions, default_run_dir, main
+from vae_tf.training.run import run_training
 
 ROOT = Path(vae_tf.__file__).resolve().parents[1]
 LOSSES = ["loss", "reconstruction_loss", "kl_loss"]

@@ -19,7 +19,7 @@ from PIL import Image
 
 import vae_tf
 from vae_tf.config import RunConfig
-from vae_tf.train import run_training
+from vae_tf.training.run import run_training
 
 ROOT = Path(vae_tf.__file__).resolve().parents[1]
 SMALL = {"dataset": "npz", "arch": "dense", "hidden_sizes": (6,), "latent_dim": 2, "epochs": 1, "sample_every": 1}

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from vae_tf.config import RunConfig
-from vae_tf.train import run_training
+from vae_tf.training.run import run_training
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"arch": "dense", "hidden_sizes": (16,), "latent_dim": 2, "epochs": 20, "batch_size": 8, "sample_every": 20}

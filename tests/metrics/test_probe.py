@@ -8,7 +8,7 @@ from vae_tf.config import RunConfig
 from vae_tf.data.catalog import load_splits
 from vae_tf.data.pipeline import first_pictures
 from vae_tf.metrics.probe import linear_probe, probe_scores
-from vae_tf.metrics.suite import Subject, whole_train_split
+from vae_tf.metrics.suite import Subject
 
 RNG = np.random.default_rng(0)
 
@@ -65,7 +65,7 @@ def subject(tmp_path):
 
 
 def scores_of(subject):
-    return probe_scores(subject, whole_train_split(subject.config))
+    return probe_scores(subject, subject.splits.whole_train)
 
 
 @pytest.mark.parametrize(("split", "trained_on", "judged"), [("test", 160, 80), ("val", 144, 16)])
@@ -108,7 +108,7 @@ def test_a_dataset_with_official_folds_is_probed_by_its_protocol(stl10):
     )
     splits = load_splits(config)
     model = vae_tf.build_vae(splits.spec.example_shape, 3, "dense", hidden_sizes=(8,))
-    train = whole_train_split(config)
+    train = load_splits(config).whole_train
     scores, _ = probe_scores(Subject(config, splits, "test", splits.test, model, 0), train)
     means, labels, judged = (
         model.encode(first_pictures(part, config, (8, 8, 3), "test", 100)) if part is not None else train.labels

@@ -8,7 +8,7 @@ from vae_tf.config import RunConfig
 from vae_tf.data.catalog import load_splits
 from vae_tf.metrics.generation import sliced_wasserstein
 from vae_tf.metrics.rows import RowJudge
-from vae_tf.metrics.suite import Subject, whole_train_split
+from vae_tf.metrics.suite import Subject
 from vae_tf.support.errors import InputError
 
 CONFIG = RunConfig(dataset="moons")
@@ -23,7 +23,7 @@ def subject():
 
 @pytest.fixture(scope="module")
 def judge(subject):
-    return RowJudge(subject, whole_train_split(CONFIG), "classifier")
+    return RowJudge(subject, load_splits(CONFIG).whole_train, "classifier")
 
 
 def rows(examples):
@@ -39,7 +39,7 @@ def test_the_model_is_judged_by_its_draws(subject, judge):
 
 def test_the_floor_is_as_many_training_rows(subject, judge):
     floor = judge.reference_scores()["train_rows"]["sliced_wasserstein"].value
-    train = rows(whole_train_split(CONFIG))[:2_000]
+    train = rows(load_splits(CONFIG).whole_train)[:2_000]
     assert floor == pytest.approx(sliced_wasserstein(rows(subject.examples), train, 3))
 
 
@@ -56,4 +56,4 @@ def test_a_normal_distribution_is_not_cut_off(judge):
 
 def test_features_of_pictures_are_refused(subject):
     with pytest.raises(InputError, match="features=inception needs pictures"):
-        RowJudge(subject, whole_train_split(CONFIG), "inception")
+        RowJudge(subject, load_splits(CONFIG).whole_train, "inception")

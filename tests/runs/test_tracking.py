@@ -23,7 +23,8 @@ from vae_tf.runs import tracking
 from vae_tf.runs.tracking import Tracker
 from vae_tf.support import cli
 from vae_tf.support.errors import InputError, Interrupted
-from vae_tf.train import COMMAND, TrainOptions, main, run_training
+from vae_tf.train import COMMAND, TrainOptions, main
+from vae_tf.training.run import run_training
 
 ROOT = Path(vae_tf.__file__).resolve().parents[1]
 EPOCHS = 3
@@ -190,7 +191,7 @@ def test_a_job_without_mlflow_warns_and_trains(folder, tmp_path, monkeypatch, ca
 @pytest.mark.parametrize("missing", ["mlflow", "sqlalchemy"])
 def test_asking_without_mlflow_is_one_line_with_status_2(folder, tmp_path, monkeypatch, capsys, missing):
     monkeypatch.setitem(sys.modules, missing, None)
-    monkeypatch.setattr("vae_tf.train.load_tensorflow", lambda: pytest.fail("TensorFlow loads"))
+    monkeypatch.setattr("vae_tf.training.run.load_tensorflow", lambda: pytest.fail("TensorFlow loads"))
     words = f"--track --dataset npz --data-dir {folder / 'tiny.npz'} --run-dir {tmp_path / 'run'}"
     monkeypatch.setattr(sys, "argv", ["train.py", *words.split()])
     with pytest.raises(SystemExit) as ended:

@@ -18,11 +18,11 @@ from vae_tf.data.spec import DatasetSpec
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.support.errors import InputError, Interrupted
 from vae_tf.support.files import locked
-from vae_tf.train import run_training
 from vae_tf.training import loop, trainer
 from vae_tf.training.checkpoint.keeper import Keeper
 from vae_tf.training.checkpoint.store import Store
 from vae_tf.training.resume import Place
+from vae_tf.training.run import run_training
 
 ROOT = Path(__file__).parents[1]
 SMALL = {
@@ -60,7 +60,7 @@ class Drawn:
 def splits_of(count=36, prefix="/data", shape=(8, 8, 1)):
     spec = DatasetSpec("npz", shape, count, 4, 8, None)
     train, test = (Drawn([f"{prefix}/{number}.png" for number in range(some)]) for some in (count, 8))
-    return Splits(spec, train, None, test)
+    return Splits(spec, train, None, test, train)
 
 
 def config_of(**changes):

@@ -37,12 +37,22 @@ class RawSplits(NamedTuple):
 
 
 class Splits(NamedTuple):
-    """The splits a run uses. `val` is `None` with `val_fraction=0`."""
+    """The splits a run uses.
+
+    Attributes:
+        spec: Shape and counts.
+        train: To train on.
+        val: The part of the training set that steers; `None` with `val_fraction=0`.
+        test: Held out.
+        whole_train: `train` and `val` in one. Runs of several seeds hold out different examples: what their samples are
+            compared with must be the same for all.
+    """
 
     spec: DatasetSpec
     train: Examples
     val: Examples | None
     test: Examples
+    whole_train: Examples
 
 
 def load_splits(config: DataConfig) -> Splits:
@@ -60,7 +70,7 @@ def load_splits(config: DataConfig) -> Splits:
         train, test = _split(train, TEST_FRACTION, TEST_SPLIT_SEED, "a test split")
     if config.conditional:
         _check_classes(config, train.labels, test.labels)
-    val = None
+    whole_train, val = train, None
     if config.val_fraction > 0:
         train, val = _split(train, config.val_fraction, config.seed, f"val_fraction={config.val_fraction}")
     num_classes = _num_classes([part.labels for part in (train, val, test) if part is not None])
@@ -73,7 +83,7 @@ def load_splits(config: DataConfig) -> Splits:
         num_classes=num_classes,
         class_names=class_names,
     )
-    return Splits(spec, train, val, test)
+    return Splits(spec, train, val, test, whole_train)
 
 
 def load_parts(config: DataConfig) -> tuple[tuple[int, ...], dict[str, Examples]]:

@@ -60,7 +60,8 @@ def probe_scores(subject: Subject, train: "Examples") -> tuple[Scores, dict[str,
 
     Args:
         subject: The run, its model and data.
-        train: From `whole_train_split`; what is judged on the validation part is trained on the rest alone.
+        train: The training set, its validation part included; what is judged on the validation part is
+            trained on the rest alone.
     """
     trainings, note = _trainings(subject, train)
     judged_labels = subject.examples.labels

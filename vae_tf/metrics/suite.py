@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from vae_tf.config import RunConfig
-from vae_tf.data.catalog import Splits, load_arrays, load_splits
+from vae_tf.data.catalog import Splits, load_arrays
 from vae_tf.data.pipeline import clean, evaluation_batches, first_pictures
 from vae_tf.metrics import latents, reconstruction
 from vae_tf.metrics.encoded import encode, spread
@@ -83,14 +83,6 @@ def latent_scores(subject: Subject) -> tuple[Scores, np.ndarray]:
     return scores, latents.kl_per_dimension(means, log_vars)
 
 
-def whole_train_split(config: RunConfig) -> "Examples":
-    """Returns the train split and the validation part in one.
-
-    Runs of several seeds hold out different examples: what judges them must be the same for all.
-    """
-    return load_splits(config.model_copy(update={"val_fraction": 0.0})).train
-
-
 def reconstruction_scores(subject: Subject) -> Scores:
     """Returns MSE, PSNR and SSIM of the mean reconstructions, and what a restoring model gains; of rows MSE alone."""
     measures: dict[str, tuple[Measure, str]] = (
@@ -120,7 +112,7 @@ class SampleJudge:
 
     Args:
         subject: The run, its model and data.
-        train: From `whole_train_split`.
+        train: The training set, its validation part included.
         features: `"classifier"` or `"inception"`.
 
     Raises:

@@ -1,0 +1,259 @@
+"""How a comparison is shown: figures, tables, the sections of a page, and the files of a folder."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from vae_tf import plots
+from vae_tf.data.spec import examples_noun
+from vae_tf.metrics.probe import REFERENCES as PROBE_REFERENCES
+from vae_tf.report import html, latent_page
+from vae_tf.report.comparison import Comparison
+from vae_tf.report.html import Cell, Section, Table
+from vae_tf.report.ranking import CONFIDENCE, HIGHER, Group, Pooled, Row
+from vae_tf.support.files import replacing
+from vae_tf.support.redaction import redacted
+
+COLUMNS = 8
+REFUSED = "not compared"
+ARROWS = {HIGHER: " ↑", 0: "", -HIGHER: " ↓"}
+
+
+def write(comparison: Comparison, out: Path) -> dict[str, Path]:
+    """Writes the comparison's files into a folder and returns where, by what they are.
+
+    Args:
+        comparison: From `compared`.
+        out: A folder.
+    """
+    table = score_table(comparison)
+    labels = " against ".join(group.label for group in comparison.groups)
+    page = html.page(labels, lead(comparison), sections(comparison))
+    markdown = f"{table.markdown()}\n{' '.join(how_to_read(comparison))}\n"
+    texts = {
+        "Report": ("report.html", page),
+        "Markdown table": ("compare.md", redacted(markdown)),
+        "Numbers": ("compare.json", redacted(json.dumps(as_json(comparison), indent=2)) + "\n"),
+    }
+    figures = {
+        "Samples": ("samples.png", samples_figure(comparison)),
+        "Reconstructions": ("reconstructions.png", reconstructions_figure(comparison)),
+    }
+    if not curves_refused(comparison):
+        figures["Curves"] = ("curves.png", curves_figure(comparison))
+    for name, text in texts.values():
+        with replacing(out / name) as partial:
+            partial.write_text(text, encoding="utf-8")
+    for name, figure in figures.values():
+        with replacing(out / name) as partial:
+            plots.save(figure, partial)
+    return {what: out / name for what, (name, _) in (figures | texts).items()}
+
+
+def samples_figure(comparison: Comparison) -> Figure:
+    """Returns the grids of prior samples next to each other."""
+    return plots.side_by_side(comparison.samples, COLUMNS)
+
+
+def reconstructions_figure(comparison: Comparison) -> Figure:
+    """Returns test pictures and below them each group's reconstructions."""
+    return plots.labelled_rows(comparison.reconstructions)
+
+
+def curves_figure(comparison: Comparison) -> Figure:
+    """Returns the learning curves of all runs in the same axes."""
+    return plots.compared_curves(comparison.histories)
+
+
+def curves_refused(comparison: Comparison) -> str:
+    """Why the learning curves may not share their axes, or an empty text."""
+    return next(row.refused for row in comparison.rows if row.name == "elbo")
+
+
+def score_table(comparison: Comparison) -> Table:
+    """Returns the scores of each group, the winner marked, with the difference where there are two groups."""
+    labels = [_counted(group) for group in comparison.groups]
+    two = len(comparison.groups) == 2
+    header = ["score", *labels, *([f"difference ({CONFIDENCE:.0%})"] if two else []), "unit"]
+    return Table(header, [_score_row(row, comparison.groups, two) for row in comparison.rows])
+
+
+def how_to_read(comparison: Comparison) -> list[str]:
+    """Returns the sentences that explain the score table, with what could not be compared and why."""
+    sentences = [
+        "Arrows show what is better; a score without one describes and ranks nothing.",
+        "± is the standard deviation over seeds where a group has several, else the standard error over examples.",
+    ]
+    if len(comparison.groups) > 1:
+        sentences.append(
+            f"Marked is what is better than every other beyond the {CONFIDENCE:.0%} interval of the difference, which "
+            "pairs the examples and counts the spread between seeds."
+        )
+        if any(len(group.runs) == 1 for group in comparison.groups):
+            sentences.append("With a single seed, a difference says nothing of other seeds.")
+    notes = dict.fromkeys(f"{row.name}: {row.note}." for row in comparison.rows if row.note)
+    refused = [f"Not compared: {', '.join(names)} ({why})." for why, names in _refusals(comparison).items()]
+    return [*sentences, *notes, *refused]
+
+
+def reference_table(comparison: Comparison) -> Table:
+    """Returns the sample scores of the groups beside those of training pictures, noise and simple generators."""
+    return _beside(comparison, [name for name in comparison.references if name not in PROBE_REFERENCES])
+
+
+def probe_table(comparison: Comparison) -> Table:
+    """Returns the accuracy of a linear probe on the latents beside that on pixels and on principal components."""
+    return _beside(comparison, [name for name in comparison.references if name in PROBE_REFERENCES])
+
+
+def sections(comparison: Comparison) -> list[Section]:
+    """Returns the parts of the page."""
+    return [
+        _samples_section(comparison),
+        _reconstructions_section(comparison),
+        *latent_page.sections(comparison.latents),
+        _curves_section(comparison),
+        Section("Scores", " ".join(how_to_read(comparison)), table=score_table(comparison)),
+        *_reference_sections(comparison),
+        Section("Runs", table=_runs_table(comparison)),
+    ]
+
+
+def lead(comparison: Comparison) -> str:
+    """Returns the sentence that says what is compared on what."""
+    data = {
+        f"{evaluation.metrics['dataset']}, {'x'.join(map(str, evaluation.metrics['example_shape']))}, "
+        f"{evaluation.metrics['settings']['split']} split of "
+        f"{evaluation.metrics['metrics']['elbo']['num_examples']:,} "
+        f"{examples_noun(evaluation.metrics['example_shape'])}"
+        for evaluation in comparison.evaluations.values()
+    }
+    return f"{' against '.join(map(_counted, comparison.groups))} on {'; '.join(sorted(data))}."
+
+
+def as_json(comparison: Comparison) -> dict[str, Any]:
+    """Returns groups and scores with every number unrounded."""
+    return {
+        "groups": {group.label: list(group.runs) for group in comparison.groups},
+        "scores": {row.name: _row_as_json(row) for row in comparison.rows},
+        "references": comparison.references,
+    }
+
+
+def _beside(comparison: Comparison, names: Sequence[str]) -> Table:
+    """The scores of the groups that some references have too, and those of the references."""
+    references = {name: comparison.references[name] for name in names}
+    labels = [group.label for group in comparison.groups]
+    lines = []
+    for row in comparison.rows:
+        if references and all(row.name in scores for scores in references.values()):
+            ours = [_told(row.groups[label]) if row.groups else REFUSED for label in labels]
+            theirs = [html.number(s[row.name]["value"], s[row.name]["standard_error"]) for s in references.values()]
+            lines.append([Cell(row.name + ARROWS[row.better]), *map(Cell, ours), *map(Cell, theirs)])
+    return Table(["score", *labels, *(name.replace("_", " ") for name in references)], lines)
+
+
+def _reference_sections(comparison: Comparison) -> list[Section]:
+    """What makes scores readable; samples have none where examples were too few, a probe where there are no classes."""
+    of_samples = Section(
+        "What the sample scores mean",
+        "The same scores for training examples and for simple generators: a normal distribution and a mixture of "
+        "normals on principal components, as many as the first run has latents, and noise for pictures.",
+        table=reference_table(comparison),
+    )
+    of_probe = Section(
+        "What a linear probe reads from the latents",
+        "Accuracy of a linear classifier of the posterior means, of the pixels, and of principal components of the "
+        "pixels, as many as the first run has latents.",
+        table=probe_table(comparison),
+    )
+    return [section for section in (of_samples, of_probe) if section.table and section.table.rows]
+
+
+def _samples_section(comparison: Comparison) -> Section:
+    same_latents = len({evaluation.config.latent_dim for evaluation in comparison.evaluations.values()}) == 1
+    pictures = [
+        html.picture(plots.side_by_side({label: images}, COLUMNS), f"{len(images)} prior samples of {label}")
+        for label, images in comparison.samples.items()
+    ]
+    latents = "the same latent draws, place by place" if same_latents else "one seed; the latent spaces differ in size"
+    return Section("Prior samples", f"The first run of each group, from {latents}.", pictures)
+
+
+def _reconstructions_section(comparison: Comparison) -> Section:
+    alt = f"Test examples, and below them their reconstructions by {_labels(comparison)}"
+    picture = html.picture(reconstructions_figure(comparison), alt, wide=True)
+    return Section("Reconstructions", "The first run of each group, its posterior means decoded.", [picture])
+
+
+def _curves_section(comparison: Comparison) -> Section:
+    refused = curves_refused(comparison)
+    if refused:
+        return Section("Learning curves", f"Not in the same axes: {refused}.")
+    text = "Training dashed, validation solid, a line for each run. The steep beginning is cut off."
+    pictures = [
+        html.picture(plots.compared_curves(comparison.histories, [name]), f"{name} of {_labels(comparison)} by epoch")
+        for name in plots.COMPARED
+    ]
+    return Section("Learning curves", text, pictures)
+
+
+def _labels(comparison: Comparison) -> str:
+    return " and ".join(group.label for group in comparison.groups)
+
+
+def _counted(group: Group) -> str:
+    return group.label if len(group.runs) == 1 else f"{group.label} ({len(group.runs)} seeds)"
+
+
+def _told(pooled: Pooled) -> str:
+    return html.number(pooled.mean, pooled.standard_error if pooled.seeds_sd is None else pooled.seeds_sd)
+
+
+def _score_row(row: Row, groups: Sequence[Group], with_difference: bool) -> list[Cell]:
+    if row.refused:
+        values = [Cell(REFUSED)] * (len(groups) + with_difference)
+    else:
+        told = [(group.label, _told(row.groups[group.label])) for group in groups]
+        values = [Cell(text, "best" if label == row.winner else "") for label, text in told]
+        values += [Cell(html.number(d.value, d.margin)) for d in row.differences.values() if with_difference]
+    return [Cell(row.name + ARROWS[row.better]), *values, Cell("" if row.unit == "1" else row.unit)]
+
+
+def _refusals(comparison: Comparison) -> dict[str, list[str]]:
+    """The names of the scores that can't be compared, by the reason."""
+    reasons: dict[str, list[str]] = {}
+    for row in comparison.rows:
+        if row.refused:
+            reasons.setdefault(row.refused, []).append(row.name)
+    return reasons
+
+
+def _runs_table(comparison: Comparison) -> Table:
+    lines = []
+    for group in comparison.groups:
+        for name in group.runs:
+            evaluation = comparison.evaluations[name]
+            elbo = evaluation.metrics["metrics"]["elbo"]
+            told = html.number(elbo["value"], elbo["standard_error"])
+            cells = (name, group.label, evaluation.config.seed, evaluation.config.epochs, told)
+            lines.append([Cell(str(cell)) for cell in cells])
+    return Table(["run", "group", "seed", "epochs", "ELBO, nats per example"], lines)
+
+
+def _row_as_json(row: Row) -> dict[str, Any]:
+    if row.refused:
+        return {"unit": row.unit, "refused": row.refused}
+    return {
+        "unit": row.unit,
+        "better": {HIGHER: "higher", 0: None, -HIGHER: "lower"}[row.better],
+        "groups": {label: pooled._asdict() for label, pooled in row.groups.items()},
+        "differences": [
+            {"of": pair[0], "minus": pair[1], **difference._asdict()} for pair, difference in row.differences.items()
+        ],
+        "winner": row.winner,
+        **({"note": row.note} if row.note else {}),
+    }

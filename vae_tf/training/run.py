@@ -1,0 +1,210 @@
+"""A training run from its config to its finished run folder, top to bottom."""
+
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vae_tf.config import CheckpointConfig, RunConfig
+from vae_tf.data.spec import DatasetSpec, examples_noun
+from vae_tf.distribute.cluster import Cluster, Distribute, cluster_for
+from vae_tf.runs import tracking
+from vae_tf.support.errors import InputError
+from vae_tf.support.quiet_tensorflow import load_tensorflow
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from vae_tf.data.catalog import Splits
+    from vae_tf.runs.run_dir import RunDir
+    from vae_tf.training.checkpoint.store import Checkpoint
+    from vae_tf.training.resume import Place
+    from vae_tf.training.trainer import Trainer
+
+NUM_RECONSTRUCTIONS = 10
+FINISHED = -1
+
+
+def run_training(
+    config: RunConfig,
+    run_dir: Path,
+    *,
+    checkpoints: CheckpointConfig | None = None,
+    overwrite: bool = False,
+    track: bool = False,
+    distribute: Distribute = "none",
+    worker_timeout: float = 120,
+) -> "RunDir":
+    """Trains as `config` says, writes the run folder and returns it.
+
+    Of several workers all call this; the first alone writes the folder, prints and tracks.
+
+    Args:
+        config: What to compute.
+        run_dir: New or empty folder, or that of an unfinished run of the same config, which goes on.
+        checkpoints: When to save the state of training; by default as the command does.
+        overwrite: Replace the run that is in `run_dir`.
+        track: Tell MLflow of it, as is done in any case where `MLFLOW_RUN_ID` names a run.
+        distribute: As of the command.
+        worker_timeout: Seconds to wait for the other workers.
+
+    Raises:
+        InputError: The data or the folder can't be used, MLflow is missing, a worker is, or training diverged.
+        Interrupted: SIGTERM or SIGINT came; the state of training is saved.
+    """
+    from vae_tf.data.catalog import load_splits
+    from vae_tf.distribute.peers import met
+    from vae_tf.runs.run_dir import RunDir
+
+    _check_outside_data(run_dir, config)
+    options = checkpoints or CheckpointConfig()
+    cluster = cluster_for(distribute)
+    is_chief = cluster is None or cluster.is_chief
+    if is_chief:
+        RunDir.check_usable(run_dir, overwrite=overwrite, resume=options.resume == "auto")
+    is_tracked = tracking.is_on(asked=track)
+    with met(cluster, worker_timeout) as peers:
+        splits = load_splits(config)
+        config = config.resolved(splits.spec.example_shape)
+        load_tensorflow()
+
+        from vae_tf.backend.devices import errors_in_one_line, use_device, use_threads
+        from vae_tf.distribute.strategy import check_shares, strategy_for
+        from vae_tf.training.resume import Place
+        from vae_tf.training.trainer import Trainer
+
+        device = use_device(config.device, deterministic=config.deterministic)
+        use_threads(config, splits.spec.example_shape)
+        if peers is not None:
+            peers.agree("options and data", _fingerprint(config, splits.spec))
+        with errors_in_one_line(), Place(run_dir, options, config, splits) as place:
+            checkpoint = place.find(overwrite=overwrite) if is_chief else None
+            start = 0 if checkpoint is None else checkpoint.step
+            if place.is_finished:
+                print(
+                    f"Finished {run_dir}: {config.epochs} epochs are done; more --epochs go on, --overwrite begins anew"
+                )
+                start = FINISHED
+            if peers is not None:
+                start = int(peers.from_chief(str(start) if is_chief else None))
+            if start == FINISHED:
+                return RunDir(run_dir)
+            strategy = strategy_for(distribute, peers, worker_timeout)
+            check_shares(strategy, config, splits.spec.num_train)
+            trainer = Trainer(config, splits, strategy)
+            if start:
+                trainer.go_on(start, checkpoint.arrays() if checkpoint else None)
+            if is_chief:
+                run = place.take(checkpoint)
+                _describe(config, splits, trainer, run, f"{device}{_replicas(strategy, cluster)}", checkpoint)
+                told = {} if checkpoint is None else checkpoint.progress
+                with tracking.Tracker(config, run.path, on=is_tracked, run_id=told.get("mlflow_run_id")) as tracker:
+                    _train_and_write(trainer, config, splits, place, run, tracker, told)
+            else:
+                assert cluster is not None
+                print(f"{cluster.name(cluster.index)} of {len(cluster.addresses)}, {device}", flush=True)
+                trainer.train([], None, dict, options)
+    return RunDir(run_dir)
+
+
+def _fingerprint(config: RunConfig, spec: DatasetSpec) -> str:
+    """Equal on workers that compute the same; their data may lie at different places."""
+    return str(zlib.crc32(repr((config.model_copy(update={"data_dir": None}), spec)).encode()))
+
+
+def _replicas(strategy: Any, cluster: Cluster | None) -> str:
+    workers = "" if cluster is None else f" on each of {len(cluster.addresses)} workers"
+    count = strategy.num_replicas_in_sync
+    return f"{workers}, {count} replicas" if count > 1 else workers
+
+
+def _check_outside_data(run_dir: Path, config: RunConfig) -> None:
+    if config.dataset == "folder" and config.data_dir is not None:
+        data_dir = Path(config.data_dir).resolve()
+        place = run_dir.resolve()
+        if place.is_relative_to(data_dir) or data_dir.is_relative_to(place):
+            raise InputError(
+                f"run_dir must lie outside data_dir and the other way round: one holds the pictures to train on, the "
+                f"other those that training draws. Received: run_dir={run_dir}; choose another with --run-dir"
+            )
+
+
+def _shown(config: RunConfig, splits: "Splits") -> "tuple[Any, np.ndarray | None]":
+    """The first of the test split in one batch, and their classes, for the pictures."""
+    from vae_tf.data.pipeline import first_batch
+    from vae_tf.plots.drawing import POINTS
+
+    count = min(NUM_RECONSTRUCTIONS if splits.spec.noun == "image" else POINTS, len(splits.test))
+    batch = first_batch(splits.test, config, splits.spec.example_shape, "test", count)
+    return batch, None if splits.test.labels is None else splits.test.labels[:count]
+
+
+def _describe(
+    config: RunConfig,
+    splits: "Splits",
+    trainer: "Trainer",
+    run: "RunDir",
+    device: str,
+    checkpoint: "Checkpoint | None",
+) -> None:
+    spec, model = splits.spec, trainer.model
+    is_of_pictures = spec.noun == "image"
+    shape = "x".join(map(str, spec.example_shape)) if is_of_pictures else f"{spec.example_shape[0]} features"
+    noun = examples_noun(spec.example_shape)
+    parameters = f"{model.encoder.count_params():,} + {model.decoder.count_params():,} parameters"
+    print(
+        f"Data    {spec.name}, {shape}: {spec.num_train:,} train, {spec.num_val:,} val, {spec.num_test:,} test {noun}"
+    )
+    if config.conditional:
+        print(f"Classes {_classes(spec)}")
+    latents = f"{config.latent_dim} latent dimension{'s' * (config.latent_dim > 1)}"
+    print(f"Model   {config.arch} {config.variant}, {latents}, {parameters}")
+    print(f"Device  {device}")
+    print(f"Run     {run.path}", flush=True)
+    if checkpoint is not None:
+        total = config.epochs * trainer.steps_per_epoch
+        print(f"Resumed after step {checkpoint.step:,} of {total:,}, from {checkpoint.path}", flush=True)
+
+
+def _classes(spec: DatasetSpec) -> str:
+    if spec.class_names is None:
+        return str(spec.num_classes)
+    return f"{spec.num_classes}: " + ", ".join(f"{number} {name}" for number, name in enumerate(spec.class_names))
+
+
+def _train_and_write(
+    trainer: "Trainer",
+    config: RunConfig,
+    splits: "Splits",
+    place: "Place",
+    run: "RunDir",
+    tracker: tracking.Tracker,
+    told: Mapping[str, Any],
+) -> None:
+    """What the only worker does, or the chief of several."""
+    from vae_tf import plots
+    from vae_tf.training import callbacks
+
+    history = callbacks.History(run, splits.spec.num_train, told)
+    pictures = callbacks.Pictures(run, config, *_shown(config, splits))
+    progress = callbacks.Progress(history, config, splits.spec.num_train)
+    test = trainer.train(
+        [history, progress, pictures, callbacks.Track(tracker, history, pictures)],
+        place.store,
+        lambda: {**place.description, **history.progress(), "mlflow_run_id": tracker.run_id},
+        place.options,
+    )
+    results = {
+        **pictures.paths,
+        "Curves": run.save_curves(plots.curves(history.rows)),
+        "Model": run.save_model(trainer.model),
+    }
+    print(
+        f"Test ELBO {-test['loss']:.2f} nats per {splits.spec.noun} "
+        f"(reconstruction_loss {test['reconstruction_loss']:.2f}, kl_loss {test['kl_loss']:.2f}; "
+        f"{splits.spec.num_test:,} {examples_noun(splits.spec.example_shape)})"
+    )
+    for what, path in results.items():
+        print(f"{what:16}{path}", flush=True)
+    tracker.log_test(test)
+    tracker.log_picture(results["Curves"])
