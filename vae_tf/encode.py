@@ -7,8 +7,10 @@ import numpy as np
 from pydantic import model_validator
 
 from vae_tf.config import Config, UserPath
+from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.support import cli
 from vae_tf.support.errors import InputError
+from vae_tf.support.files import replacing
 from vae_tf.support.quiet_tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
@@ -43,29 +45,21 @@ class EncodeOptions(Config):
 
 def main(options: EncodeOptions) -> None:
     """Runs the command."""
-    from vae_tf.runs.run_dir import RunDir
-    from vae_tf.support.files import replacing
-
-    run = RunDir.open(Path(options.run), options.data_dir)
-    run.check_finished()
+    run = LoadedRun.open(Path(options.run), options.data_dir)
     load_tensorflow()
 
     from vae_tf.backend.devices import errors_in_one_line
-    from vae_tf.data.catalog import load_splits
     from vae_tf.metrics.encoded import encode
 
-    config = run.read_config()
-    splits = load_splits(config)
-    chosen = _chosen(splits, options.split)
-    model = run.load_model()
-    run.check_fits(model, splits.spec)
-    out = Path(options.out)
+    chosen = _chosen(run.splits, options.split)
+    run.check_fits()
+    out, shape = Path(options.out), run.splits.spec.example_shape
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with replacing(out) as partial, errors_in_one_line():  # a folder that can't be written is found before the work
             arrays: dict[str, np.ndarray] = {}
             for name, examples in chosen.items():
-                means, log_vars, labels = encode(model, examples, config, splits.spec.example_shape, name)
+                means, log_vars, labels = encode(run.model, examples, run.config, shape, name)
                 arrays |= {f"z_{name}": means, f"log_var_{name}": log_vars}
                 if labels is not None:
                     arrays[f"y_{name}"] = labels

@@ -1,0 +1,199 @@
+"""Figures and arrays of one trained run: samples, reconstructions, interpolations, traversals."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from vae_tf import plots
+from vae_tf.data.pipeline import first_batch
+from vae_tf.metrics.traversal import LARGEST_NUM_DIMENSIONS, encoded_sample, traverse
+from vae_tf.model.vae import Observed
+from vae_tf.plots import drawing
+from vae_tf.runs.loaded_run import LoadedRun
+from vae_tf.support.errors import InputError
+
+NUM_RECONSTRUCTIONS, NUM_INTERPOLATIONS = 10, 8
+INTERPOLATION_STEPS = 10
+POINTS_OF_EACH_CLASS = 500
+ALL = "all"
+
+
+class Drawn(NamedTuple):
+    """What was drawn.
+
+    Attributes:
+        name: Default name of the file.
+        arrays: What goes into an npz file.
+        figure: What goes into a png file.
+    """
+
+    name: str
+    arrays: dict[str, Any]
+    figure: Figure
+
+
+def samples(
+    run: LoadedRun, num: int | None = None, label: str | None = None, seed: int = 0, temperature: float = 1.0
+) -> Drawn:
+    """Returns prior samples.
+
+    Args:
+        run: The run.
+        num: How many; of each class if `label` is `"all"`. Default: 64 images or 2,000 points.
+        label: Class of the samples of a conditional run, by number or name, or `"all"`; by default in turn.
+        seed: Seed of the draws.
+        temperature: Factor on the prior's noise.
+
+    Raises:
+        InputError: The run has no such class, or none.
+    """
+    model, class_names = run.model, run.folder.read_classes()
+    if class_names is not None and len(class_names) != model.num_classes:
+        raise InputError(
+            f"classes.json of a run must name the classes of its model. Received: {len(class_names)} names for "
+            f"{model.num_classes} classes; train it again"
+        )
+    of_points = drawing.is_of_points(model)
+    names = class_names or tuple(map(str, range(model.num_classes or 0)))
+    default, of_each = (drawing.POINTS, POINTS_OF_EACH_CLASS) if of_points else (drawing.SAMPLES, drawing.COLUMNS)
+    classes = _classes(label, names, num, (default, of_each))
+    count = (num or default) if classes is None else len(classes)
+    drawn = model.sample(count, seed, classes, temperature=temperature, mean=not of_points)
+    arrays = {"samples": drawn} if classes is None else {"samples": drawn, "labels": classes}
+    if of_points:
+        return Drawn("samples", arrays, plots.point_panels({"Prior samples": plots.Points(drawn, classes)}))
+    if label == ALL:
+        rows = dict(zip(names, drawn.reshape(len(names), -1, *drawn.shape[1:]), strict=True))
+        return Drawn("samples", arrays, plots.named_rows(rows, "Prior samples of each class"))
+    return Drawn("samples", arrays, plots.picture_grid(drawn, min(drawing.COLUMNS, count), "Prior samples"))
+
+
+def reconstructions(run: LoadedRun, num: int | None = None) -> Drawn:
+    """Returns test examples and their reconstructions.
+
+    Args:
+        run: The run.
+        num: How many, the first of the test split. Default: 10 images or 2,000 points.
+
+    Raises:
+        InputError: There are fewer.
+    """
+    run.check_fits()
+    model = run.model
+    of_points = drawing.is_of_points(model)
+    count = _count(num, len(run.splits.test), drawing.POINTS if of_points else NUM_RECONSTRUCTIONS)
+    seen = _test_examples(run, np.arange(count))
+    arrays = {"originals": seen.target, "reconstructions": model.reconstruct(seen.inputs, seen.labels)}
+    if seen.inputs is not seen.target:
+        arrays["corrupted"] = seen.inputs
+    if of_points:
+        panels = {name.capitalize(): plots.Points(xy, seen.labels) for name, xy in arrays.items()}
+        return Drawn("reconstructions", arrays, plots.point_panels(panels))
+    return Drawn("reconstructions", arrays, drawing.reconstruction_figure(model, seen))
+
+
+def interpolations(run: LoadedRun, num: int | None = None) -> Drawn:
+    """Returns images on the way from one test example to another, in equal latent steps.
+
+    Args:
+        run: The run.
+        num: How many ways, between neighbours of the test split; of a class if the run is conditional. Default: 8.
+
+    Raises:
+        InputError: There are fewer.
+    """
+    run.check_fits()
+    model, examples = run.model, run.splits.test
+    pairs = _pairs(len(examples), examples.labels if run.config.conditional else None)
+    pairs = pairs[: _count(num, len(pairs), NUM_INTERPOLATIONS)]
+    seen = _test_examples(run, pairs.ravel())
+    labels = None if seen.labels is None else seen.labels[0::2]
+    ways = model.interpolate(seen.inputs[0::2], seen.inputs[1::2], INTERPOLATION_STEPS, labels)
+    flat = ways.reshape(-1, *ways.shape[2:])
+    if drawing.is_of_points(model):
+        points = plots.Points(flat, np.repeat(np.arange(len(ways)), INTERPOLATION_STEPS))
+        figure = plots.point_panels({"Ways through the latent space": points})
+    else:
+        figure = plots.picture_grid(flat, INTERPOLATION_STEPS, "From left to right through the latent space")
+    return Drawn("interpolations", {"interpolations": flat}, figure)
+
+
+def traversals(run: LoadedRun, num: int | None = None) -> Drawn:
+    """Returns images in which one latent dimension at a time changes.
+
+    Args:
+        run: A run of images.
+        num: How many dimensions, the most informative first. Default: 10.
+
+    Raises:
+        InputError: There are fewer dimensions, or the run is not of images.
+    """
+    model = run.model
+    if len(model.example_shape) == 1:
+        raise InputError("traverse needs a run of pictures. Received: a run of rows")
+    there = model.prior.latent_dim
+    if (num or 1) > there:
+        raise InputError(f"num must be at most {there}, by the latent dimensions there are. Received: num={num}")
+    encoded = encoded_sample(model, run.config, run.splits)
+    traversal = traverse(model, run.config, run.splits, encoded, num or LARGEST_NUM_DIMENSIONS)
+    title = "One latent dimension at a time, from -3 to 3"
+    arrays = traversal._asdict()
+    return Drawn("traversals", arrays, plots.named_rows(traversal.rows, title, traversal.columns))
+
+
+def _classes(
+    label: str | None, names: tuple[str, ...], num: int | None, defaults: tuple[int, int]
+) -> np.ndarray | None:
+    """Returns the class of each sample, `None` for a run without classes.
+
+    Args:
+        label: As of `samples`.
+        names: Of the classes.
+        num: As of `samples`.
+        defaults: In place of `num`: for all classes together, and for each class.
+    """
+    default, of_each = defaults
+    if not names:
+        if label is not None:
+            raise InputError(f"label needs a run trained with --conditional. Received: label={label}")
+        return None
+    if label == ALL:
+        return np.repeat(np.arange(len(names)), num or of_each)
+    count = num or default
+    if label is None:
+        return np.arange(count) % len(names)
+    return np.full(count, _class_of(label, names))
+
+
+def _class_of(label: str, names: tuple[str, ...]) -> int:
+    """The number of a class, given by its number or by its name."""
+    if label in names:
+        return names.index(label)
+    if label.isdecimal() and int(label) < len(names):
+        return int(label)
+    named = "" if names[0] == "0" else f" or one of {', '.join(names)}"
+    raise InputError(f"label must be a class of the run, 0 to {len(names) - 1}{named}, or all. Received: label={label}")
+
+
+def _pairs(count: int, classes: np.ndarray | None) -> np.ndarray:
+    """Neighbours among the examples `(P, 2)`; where classes `(count,)` are given, neighbours of a class."""
+    if classes is None:
+        return np.arange(count // 2 * 2).reshape(-1, 2)
+    of_class = [np.flatnonzero(classes == label) for label in np.unique(classes)]
+    pairs = [members[: len(members) // 2 * 2].reshape(-1, 2) for members in of_class]
+    longest = max(map(len, pairs))
+    return np.array([part[place] for place in range(longest) for part in pairs if place < len(part)]).reshape(-1, 2)
+
+
+def _count(num: int | None, there: int, default: int) -> int:
+    """How many of those `there` are: `num`, by default as many as there are up to `default`."""
+    if (num or 1) > there:
+        raise InputError(f"num must be at most {there}, by the test pictures there are. Received: num={num or 1}")
+    return num or min(default, there)
+
+
+def _test_examples(run: LoadedRun, indices: np.ndarray) -> Observed:
+    some = run.splits.test.subset(indices)
+    batch = first_batch(some, run.config, run.splits.spec.example_shape, "test", len(indices))
+    return run.model.observed(batch)
