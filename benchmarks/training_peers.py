@@ -50,7 +50,7 @@ def vae_tf(case: str, precision: str) -> Run:
     model = _compiled(config, examples.example_shape)
     batches = iter(pipeline.training_batches(examples, config, examples.example_shape))
     guard = GuardedStep(model)
-    steps = Steps(model, guard, guard.may_go_on)
+    steps = Steps(model, guard, guard.may_continue)
 
     def run(count: int) -> None:
         for _ in steps.run(batches, 0, count):

@@ -8,7 +8,7 @@ from vae_tf import registry
     "target",
     [
         *registry.DATASETS.values(),
-        *registry.BACKBONES.values(),
+        *registry.NETWORKS.values(),
         *registry.LIKELIHOODS.values(),
         *registry.ANOMALY_SCORES.values(),
         *registry.LEARNING_RATE_SCHEDULES.values(),

@@ -48,7 +48,7 @@ class CompareOptions(EvaluationConfig, RunConfig):
 
     def trainings(self) -> dict[str, RunConfig]:
         """Returns what to train, by the name of its folder."""
-        common = {name: getattr(self, name) for name in RunConfig.model_fields}
+        common = self.part(RunConfig).model_dump()
         return {
             f"{variant}-seed{seed}": RunConfig(**{**common, "variant": variant, "seed": seed})
             for seed in self.seeds or (self.seed,)

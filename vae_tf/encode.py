@@ -59,10 +59,9 @@ def main(options: EncodeOptions) -> None:
         with replacing(out) as partial, errors_in_one_line():  # a folder that can't be written is found before the work
             arrays: dict[str, np.ndarray] = {}
             for name, examples in chosen.items():
-                means, log_vars, labels = encode(run.model, examples, run.config, shape, name)
-                arrays |= {f"z_{name}": means, f"log_var_{name}": log_vars}
-                if labels is not None:
-                    arrays[f"y_{name}"] = labels
+                encoded = encode(run.model, examples, run.config, shape, name)
+                found = {"z": encoded.means, "log_var": encoded.log_vars, "y": encoded.labels}
+                arrays |= {f"{key}_{name}": values for key, values in found.items() if values is not None}
             np.savez(partial, allow_pickle=False, **arrays)
     except OSError as error:
         raise InputError(f"out must be a file that can be written. Received: {out} ({error.strerror})") from None

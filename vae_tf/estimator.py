@@ -106,7 +106,7 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """Returns the posterior means `(N, Z)` of rows `(N, F)`, in their float type."""
         X = self._checked_rows(X)
         vae = self.model_
-        latents = _in_blocks(lambda x: vae.posterior.mean(vae.posterior_params(x)), self.scaler_.transform(X))
+        latents = _in_blocks(lambda x: vae.latents.representation(x, None), self.scaler_.transform(X))
         return latents.astype(X.dtype)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
@@ -122,7 +122,7 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
                 f"inverse_transform takes latents of {self._n_features_out} columns. Received: {X.shape[1]} columns"
             )
         vae = self.model_
-        means = _in_blocks(lambda z: vae.likelihood.mean(vae.likelihood_params(z)), X)
+        means = _in_blocks(lambda z: vae.likelihood.mean(vae.latents.decode(z, None)), X)
         return self._in_data_units(means).astype(X.dtype)
 
     def sample(self, n: int = 1) -> np.ndarray:
@@ -138,7 +138,8 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         check_scalar(n, "n", Integral, min_val=1)
         vae = self.model_
         latent_seed, noise_seed = check_random_state(self.random_state).randint(LARGEST_SEED, size=2).tolist()
-        params = _in_blocks(vae.likelihood_params, np.asarray(vae.prior.sample(n, latent_seed)))
+        latents = np.asarray(vae.latents.sample(n, None, latent_seed))
+        params = _in_blocks(lambda z: vae.latents.decode(z, None), latents)
         return self._in_data_units(np.asarray(vae.likelihood.sample(params, noise_seed)))
 
     def generate(self) -> np.ndarray:
@@ -258,15 +259,8 @@ def _noise(latent_dim: int) -> np.ndarray:
 
 
 def _elbo(vae: "VAE", x: np.ndarray, noise: np.ndarray) -> "keras.KerasTensor":
-    """The ELBO `(B,)` of rows `(B, F)` over given noise `(K, 1, Z)`, where `VAE.elbo_terms` draws its own."""
-    from keras import ops
-
-    params = vae.posterior_params(x)
-    mean, log_var = vae.posterior.mean_and_log_var(params)
-    z = mean + ops.exp(0.5 * log_var) * noise
-    decoded = vae.likelihood_params(ops.reshape(z, (-1, z.shape[-1])))
-    log_likelihood = vae.likelihood.log_prob(ops.reshape(decoded, (*z.shape[:-1], decoded.shape[-1])), x)
-    return ops.mean(log_likelihood, axis=0) - vae.prior.kl(vae.posterior, params, z)
+    """Returns the ELBO `(B,)` of rows `(B, F)` over given noise `(K, 1, Z)`."""
+    return -vae.elbo_terms(x, noise=noise).negative_elbo()
 
 
 def _in_blocks(function: Callable[[Any], Any], rows: np.ndarray) -> np.ndarray:

@@ -25,10 +25,6 @@ class EvaluateOptions(EvaluationConfig):
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where to compute."""
 
-    def settings(self) -> EvaluationConfig:
-        """Returns the part that decides what is measured."""
-        return EvaluationConfig(**{name: getattr(self, name) for name in EvaluationConfig.model_fields})
-
 
 def print_table(results: dict[str, Any]) -> None:
     """Prints the scores with their errors, and the reference rows under those they stand beside."""
@@ -57,7 +53,7 @@ def main(options: EvaluateOptions) -> None:
     from vae_tf.report.evaluation import evaluate_run
 
     use_device(options.device)
-    print_table(evaluate_run(run, options.settings(), options.seed).metrics)
+    print_table(evaluate_run(run, options.part(EvaluationConfig), options.seed).metrics)
     print(run.folder.metrics_path)
     print(run.folder.report_path)
 

@@ -7,6 +7,9 @@ likelihood is its own code plus one line below.
 import importlib
 from typing import Any
 
+from vae_tf.support.errors import InputError
+from vae_tf.support.names import check_name
+
 DATASETS = {
     "fashion_mnist_sample": "vae_tf.data.catalog:load_fashion_mnist_sample",
     "fashion_mnist": "vae_tf.data.named:load_fashion_mnist",
@@ -22,7 +25,7 @@ DATASETS = {
     "blobs": "vae_tf.data.named:load_blobs",
 }
 TOY_DATASETS = ("moons", "circles", "blobs")
-BACKBONES = {
+NETWORKS = {
     "conv": "vae_tf.model.network.conv:ConvBackbone",
     "dense": "vae_tf.model.network.dense:DenseBackbone",
 }
@@ -32,6 +35,31 @@ LIKELIHOODS = {
     "learned_gaussian": "vae_tf.model.likelihood.gaussian:LearnedGaussian",
     "continuous_bernoulli": "vae_tf.model.likelihood.bernoulli:ContinuousBernoulli",
     "logistic_mixture": "vae_tf.model.likelihood.logistic:LogisticMixture",
+}
+POSTERIORS = {
+    "diagonal_normal": "vae_tf.model.posterior.diagonal_normal:DiagonalNormal",
+}
+PRIORS = {
+    "standard_normal": "vae_tf.model.prior.standard_normal:StandardNormal",
+}
+OBJECTIVES = {
+    "elbo": "vae_tf.model.objective.elbo:ELBO",
+}
+SAMPLERS: dict[str, str] = {}
+# The parts of a model that a user can choose, by the option that chooses.
+PARTS = {
+    "arch": NETWORKS,
+    "posterior": POSTERIORS,
+    "prior": PRIORS,
+    "likelihood": LIKELIHOODS,
+    "objective": OBJECTIVES,
+    "sampler": SAMPLERS,
+}
+# The options of a part, if it has any, by the option that chooses it and its name.
+OPTIONS = {
+    ("arch", "dense"): "vae_tf.config.parts:DenseOptions",
+    ("likelihood", "gaussian"): "vae_tf.config.parts:GaussianOptions",
+    ("likelihood", "learned_gaussian"): "vae_tf.config.parts:GaussianOptions",
 }
 ANOMALY_SCORES = {
     "mahalanobis": "vae_tf.metrics.anomaly:mahalanobis",
@@ -44,9 +72,35 @@ LEARNING_RATE_SCHEDULES = {
     "exponential": "vae_tf.training.optimizer:exponential",
 }
 CORRUPTIONS = ("gaussian", "salt-pepper", "mask")
+# What every training and every validation report, in nats per example.
+LOSSES = ("loss", "reconstruction_loss", "kl_loss")
 VARIANTS = ("plain", "bn")
 VARIANT_ALIASES = {"v1": "plain", "v2": "bn"}
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh")
+
+
+def register(kind: str, name: str, target: str, options: str | None = None) -> None:
+    """Makes a part from outside the package available by name, in this process.
+
+    Args:
+        kind: What it is: `"arch"`, `"posterior"`, `"prior"`, `"likelihood"`, `"objective"` or `"sampler"`.
+        name: What to call it.
+        target: Where its class is, `"module:Class"`; imported at its first use.
+        options: Where its options are, `"module:Class"`, a subclass of `vae_tf.config.parts.PartOptions`.
+
+    Raises:
+        InputError: There is no such kind, or the name is taken.
+
+    Example:
+        >>> vae_tf.register("prior", "laplace", "my_package.priors:Laplace")
+        >>> vae_tf.build_vae((28, 28, 1), prior="laplace")
+    """
+    check_name("kind", kind, PARTS)
+    if name in PARTS[kind]:
+        raise InputError(f"name must not be taken. Received: {kind}={name}, which is {PARTS[kind][name]}")
+    PARTS[kind][name] = target
+    if options is not None:
+        OPTIONS[kind, name] = options
 
 
 def resolve(target: str) -> Any:

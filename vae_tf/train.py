@@ -3,7 +3,7 @@
 import itertools
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
@@ -13,9 +13,6 @@ from vae_tf.support import cli
 from vae_tf.support.errors import InputError
 from vae_tf.support.quiet_tensorflow import load_tensorflow
 from vae_tf.training.run import run_training
-
-if TYPE_CHECKING:
-    pass
 
 COMMAND = "python -m vae_tf.train"
 
@@ -45,14 +42,6 @@ class TrainOptions(CheckpointConfig, RunConfig):
             raise InputError("require_gpu needs device auto or gpu. Received: device=cpu; leave one of them out")
         return self
 
-    def run_config(self) -> RunConfig:
-        """Returns the part that decides what is computed."""
-        return RunConfig(**{name: getattr(self, name) for name in RunConfig.model_fields})
-
-    def checkpoint_config(self) -> CheckpointConfig:
-        """Returns the part that decides when it is saved."""
-        return CheckpointConfig(**{name: getattr(self, name) for name in CheckpointConfig.model_fields})
-
 
 def default_run_dir(config: RunConfig) -> Path:
     """Returns `runs/<dataset>-<arch>-<variant>-<date>-<time>`, with a number where there is that one already."""
@@ -74,12 +63,12 @@ def main(options: TrainOptions) -> None:
     """Runs the command."""
     if options.require_gpu:
         _print_gpus()
-    config = options.run_config()
+    config = options.part(RunConfig)
     run_dir = Path(options.run_dir) if options.run_dir else default_run_dir(config)
     run_training(
         config,
         run_dir,
-        checkpoints=options.checkpoint_config(),
+        checkpoints=options.part(CheckpointConfig),
         overwrite=options.overwrite,
         track=options.track,
         distribute=options.distribute,

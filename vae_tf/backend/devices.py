@@ -9,7 +9,7 @@ from typing import Literal
 
 import tensorflow as tf
 
-from vae_tf.config import RunConfig
+from vae_tf.config import DenseOptions, RunConfig
 from vae_tf.support.errors import InputError
 
 FLOPS_PER_PRODUCT = 6  # a multiplication and an addition, forward and twice backward
@@ -62,8 +62,7 @@ def use_threads(config: RunConfig, example_shape: tuple[int, ...]) -> None:
     """
     if config.arch != "dense":
         return
-    assert config.hidden_sizes is not None
-    sizes = (math.prod(example_shape), *config.hidden_sizes, config.latent_dim)
+    sizes = (math.prod(example_shape), *config.options(DenseOptions).hidden_sizes, config.latent_dim)
     products = 2 * sum(one * other for one, other in pairwise(sizes))  # of encoder and decoder
     if FLOPS_PER_PRODUCT * products * config.batch_size < SMALL_STEP_FLOPS:
         with suppress(RuntimeError):  # something was computed already: it keeps the threads it has

@@ -13,61 +13,63 @@ MOST_IN_A_ROW = 10
 
 
 class Skipped(NamedTuple):
-    """The updates that were not made.
+    """The updates that were skipped.
 
     Attributes:
         total: How many, since the beginning of the run.
-        in_a_row: How many of them were the latest steps; 0 where the latest made an update.
+        in_a_row: How many of them were the latest steps; 0 if the latest step made an update.
         rollbacks: How often training went back because of them.
-        reconstruction_loss: Of the latest of them, the mean of its batch, in nats.
-        kl_loss: As well.
-        gradient_norm: Of the gradients of all its weights together.
+        losses: Of the latest of them, the mean of its batch by the name of the metric.
+        gradient_norm: Of the latest of them, the norm of the gradients of all weights together.
     """
 
     total: int
     in_a_row: int
     rollbacks: int
-    reconstruction_loss: float
-    kl_loss: float
+    losses: dict[str, float]
     gradient_norm: float
 
 
 class GuardedStep:
-    """A `train_step` that makes no update where loss, gradient or an average of a batch is infinite or not a number.
+    """A training step that skips the update if a loss, a gradient or an average of a batch is infinite or not a number.
 
     Weights, batch normalization's averages, the optimizer, averaged weights and metrics are then as they were before
-    the step; only its noise is spent. The overflow of a scaled loss is none of that: its optimizer looks after it.
+    the step; only its noise is spent. The overflow of a scaled loss is not such a case: its optimizer handles it.
 
     Args:
-        model: A compiled model.
-        most_in_a_row: After so many steps without an update there is no other one, until they are forgiven.
+        model: A compiled model with a method `gradients(data)`, whose metrics are means over examples.
+        most_in_a_row: After so many skipped steps in a row `may_continue` is false.
     """
 
     def __init__(self, model: keras.Model, most_in_a_row: int = MOST_IN_A_ROW) -> None:
         self.most_in_a_row = most_in_a_row
         self._model = model
-        with model.distribute_strategy.scope():
+        self._names = [metric.name for metric in model.metrics[1:]]  # the first is the loss, which the others make up
+        with tf.init_scope(), model.distribute_strategy.scope():
             if not model.optimizer.built:  # else the scale of the loss would be a constant of the step
                 model.optimizer.build(model.trainable_weights)
             self._counts = _variable(np.zeros(3, np.int32))
-            self._measured = _variable(np.zeros(3, np.float32))
+            self._measured = _variable(np.zeros(len(self._names) + 1, np.float32))
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """What it counts with."""
+        """The counts, and what was measured at the latest skipped step."""
         return [self._counts, self._measured]
 
     @property
     def skipped(self) -> Skipped:
-        """The updates that were not made so far."""
-        return Skipped(*ops.convert_to_numpy(self._counts).tolist(), *ops.convert_to_numpy(self._measured).tolist())
+        """The updates that were skipped so far."""
+        *losses, gradient_norm = ops.convert_to_numpy(self._measured).tolist()
+        by_name = dict(zip(self._names, losses, strict=True))
+        total, in_a_row, rollbacks = ops.convert_to_numpy(self._counts).tolist()
+        return Skipped(total, in_a_row, rollbacks, by_name, gradient_norm)
 
-    def may_go_on(self) -> tf.Tensor:
+    def may_continue(self) -> tf.Tensor:
         """Returns whether there may be another step, a bool scalar."""
         return self._counts.value[1] < self.most_in_a_row
 
     def count_rollback(self) -> None:
-        """Begins to count the steps in a row anew."""
+        """Counts a rollback, and forgives the skipped steps before it."""
         self._counts.assign([self.skipped.total, 0, self.skipped.rollbacks + 1])
 
     def __call__(self, data: Any) -> None:
@@ -91,7 +93,7 @@ class GuardedStep:
         return [*self._model.non_trainable_weights, *self._model.metrics_variables]
 
     def _sums(self) -> list[tf.Tensor]:
-        """The sums of the three losses since the beginning of the epoch, and of how many examples they are."""
+        """The sums of the metrics since the beginning of the epoch, and the number of examples in them."""
         trackers = self._model.metrics
         return [*(tf.identity(tracker.total.value) for tracker in trackers), tf.identity(trackers[0].count.value)]
 

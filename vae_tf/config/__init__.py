@@ -6,7 +6,8 @@ base classes, so that a function names the part it needs: `def load(config: Data
 
 from vae_tf.config.base import LARGEST_COUNT, LARGEST_SEED, Config, Seed, UserPath
 from vae_tf.config.data import SMALLEST_SIDE, DataConfig
-from vae_tf.config.model import DEFAULT_HIDDEN_SIZES, ModelConfig, Variant
+from vae_tf.config.model import ModelConfig, Variant
+from vae_tf.config.parts import DEFAULT_HIDDEN_SIZES, DenseOptions, PartOptions
 from vae_tf.config.training import TOY_DEFAULTS, CheckpointConfig, RunConfig
 
 __all__ = [
@@ -18,7 +19,9 @@ __all__ = [
     "CheckpointConfig",
     "Config",
     "DataConfig",
+    "DenseOptions",
     "ModelConfig",
+    "PartOptions",
     "RunConfig",
     "Seed",
     "UserPath",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -15,6 +15,7 @@ from pydantic import (
     field_validator,
 )
 
+from vae_tf.support.cli import Options
 from vae_tf.support.errors import UNPRINTABLE, InputError
 from vae_tf.support.names import check_name, did_you_mean
 from vae_tf.support.redaction import redacted
@@ -45,7 +46,10 @@ Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 UserPath = Annotated[str, Field(min_length=1), AfterValidator(_expanded)]
 
 
-class Config(BaseModel):
+ConfigT = TypeVar("ConfigT", bound="Config")
+
+
+class Config(Options):
     """Base of everything a user can set: frozen, without unknown keys, its faults told in one line.
 
     Raises:
@@ -59,6 +63,11 @@ class Config(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             raise InputError(_one_line(error.errors()[0], type(self))) from None
+
+    def part(self, config: type[ConfigT]) -> ConfigT:
+        """Returns the options of a base class, and the further ones, as an object of that class."""
+        further = self.further_fields().keys() & (self.model_extra or {}).keys()
+        return config(**{name: getattr(self, name) for name in (*config.model_fields, *further)})
 
     @field_validator("*", mode="before")
     @classmethod

@@ -1,5 +1,6 @@
 """Options of a training run, and of its checkpoints."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -9,11 +10,12 @@ from pydantic import Field, model_validator
 from vae_tf import registry
 from vae_tf.config.base import LARGEST_COUNT, Config, UserPath, one_of
 from vae_tf.config.data import DataConfig
-from vae_tf.config.model import DEFAULT_HIDDEN_SIZES, ModelConfig
+from vae_tf.config.model import ModelConfig
 from vae_tf.support.errors import InputError
 from vae_tf.support.plain_yaml import read_yaml
 from vae_tf.support.redaction import redacted
 
+FORMAT_KEY, FORMAT = "format_version", 2
 # Points of a plane are not pictures: what a user gets who names a toy set and nothing else.
 TOY_DEFAULTS: dict[str, Any] = {
     "arch": "dense",
@@ -107,14 +109,30 @@ class RunConfig(DataConfig, ModelConfig):
         Raises:
             InputError: The file can't be read, is no YAML mapping, or holds a wrong key or value.
         """
-        return cls(**read_yaml(path))
+        return cls(**cls.merged(read_yaml(path), {}))
 
     def to_yaml(self) -> str:
         """Returns YAML text from which `from_yaml` makes an equal config."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        return yaml.safe_dump({FORMAT_KEY: FORMAT, **self.model_dump(mode="json")}, sort_keys=False)
+
+    @classmethod
+    def merged(cls, from_file: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns options from a file and from the command line together; the command line wins.
+
+        Raises:
+            InputError: The file has a format of a later version of the package.
+        """
+        values = dict(from_file)
+        version = values.pop(FORMAT_KEY, 1)  # files without the key are of format 1, whose keys mean the same
+        if not (isinstance(version, int) and 1 <= version <= FORMAT):
+            raise InputError(
+                f"{FORMAT_KEY} of a config must be at most {FORMAT}. Received: {version}; use the version of "
+                "vae_tf that wrote it, or a later one"
+            )
+        return super().merged(values, given)
 
     def resolved(self, example_shape: tuple[int, ...]) -> Self:
-        """Returns the config with every default that depends on the data or on another key spelled out.
+        """Returns the config with every default that depends on the data spelled out.
 
         It is the one to keep: a secret in `data_dir`, the only free text, is left out, and `--data-dir` names the
         place again.
@@ -128,11 +146,6 @@ class RunConfig(DataConfig, ModelConfig):
             update |= {"image_size": f"{height}x{width}", "channels": channels}
         if self.data_dir is not None:
             update["data_dir"] = redacted(str(Path(self.data_dir).resolve()))
-        if self.arch == "dense":
-            update["hidden_sizes"] = self.hidden_sizes or DEFAULT_HIDDEN_SIZES
-            update["activation"] = self.activation or "relu"
-        if self.likelihood in ("gaussian", "learned_gaussian"):
-            update["sigma"] = self.sigma or 1.0
         return self.model_copy(update=update)
 
 

@@ -16,7 +16,10 @@ from keras import ops
 
 from vae_tf.backend.compiled import compiled, gradient_at
 from vae_tf.metrics.elbo import seeded
+from vae_tf.model.latents import FlatLatents
+from vae_tf.model.terms import Terms
 from vae_tf.model.vae import VAE, Observed
+from vae_tf.support.errors import InputError
 
 STEPS = 100
 FIRST_STEP_SIZE = 0.1
@@ -58,13 +61,10 @@ def _features(vae: VAE, batches: Iterable[Any], seed: int) -> np.ndarray:
 
     @compiled
     def features(seen: Observed, seeds: keras.KerasTensor) -> keras.KerasTensor:
-        params, z, decoded = vae.draw(seen.inputs, labels=seen.labels, seed=seeds)
-        terms = [
-            vae.likelihood.log_prob(decoded, seen.target)[0],
-            vae.prior.kl(vae.posterior, params, z),
-            vae.likelihood.peak_log_prob(seen.target),
-        ]
-        return ops.concatenate([vae.posterior.mean(params), ops.stack(terms, axis=-1)], axis=-1)
+        terms = vae.elbo_terms(seen.inputs, target=seen.target, labels=seen.labels, seed=seeds)
+        losses = [terms.log_likelihood[0], terms.kl_loss(), vae.likelihood.peak_log_prob(seen.target)]
+        means = vae.latents.representation(seen.inputs, seen.labels)
+        return ops.concatenate([means, ops.stack(losses, axis=-1)], axis=-1)
 
     return np.concatenate([features(seen, seeds) for seen, seeds in seeded(vae, batches, seed)]).astype(np.float64)
 
@@ -84,14 +84,23 @@ def likelihood_regret(vae: VAE, batches: Iterable[Any], reference: Iterable[Any]
 
     Returns:
         float64 `(N,)`, nats.
+
+    Raises:
+        InputError: The model has several layers of latents.
     """
+    latents = vae.latents
+    if not isinstance(latents, FlatLatents):
+        raise InputError(
+            "score=likelihood_regret needs one layer of latents, whose posterior it optimizes. "
+            f"Received: {type(latents).__name__}; use mahalanobis"
+        )
 
     @compiled
     def regret(seen: Observed, seeds: keras.KerasTensor) -> keras.KerasTensor:
         def loss(params: keras.KerasTensor, num_samples: int, block: keras.KerasTensor) -> keras.KerasTensor:
             return _negative_elbo(vae, params, seen, num_samples, seeds + ops.stack([0, block]))
 
-        given = vae.posterior_params(seen.inputs, seen.labels)
+        given = latents.posterior_params(seen.inputs, seen.labels)
         best = _minimized(lambda params, step: loss(params, 1, step + 1), given)
         return loss(given, DRAWS, 0) - loss(best, DRAWS, 0)
 
@@ -102,11 +111,10 @@ def _negative_elbo(
     vae: VAE, params: keras.KerasTensor, seen: Observed, num_samples: int, seeds: keras.KerasTensor
 ) -> keras.KerasTensor:
     """Minus the ELBO `(B,)` under posterior parameters `(B, P)`."""
-    z = vae.posterior.sample(ops.broadcast_to(params, (num_samples, *ops.shape(params))), seeds)
-    labels = None if seen.labels is None else ops.tile(seen.labels, [num_samples])
-    decoded = vae.likelihood_params(ops.reshape(z, (-1, z.shape[-1])), labels)
-    decoded = ops.reshape(decoded, (num_samples, -1, *decoded.shape[1:]))
-    return vae.prior.kl(vae.posterior, params, z) - ops.mean(vae.likelihood.log_prob(decoded, seen.target), axis=0)
+    assert isinstance(vae.latents, FlatLatents)
+    inferred = vae.latents.infer_from(params, vae.latents.noise(ops.shape(params)[0], num_samples, seeds))
+    decoded = vae.decode_draws(inferred, seen.labels)
+    return Terms(inferred, vae.likelihood.log_prob(decoded, seen.target)).negative_elbo()
 
 
 def _minimized(

@@ -20,7 +20,6 @@ SAMPLES_PER_BLOCK = 500  # of a small decoder; fewer of one whose layers fill th
 SMALLEST_BLOCK = 50
 MEMORY_BYTES = 256 * 2**20
 LARGEST_STEP = 64
-FLOAT_BYTES = 4
 
 
 class ElboTerms(NamedTuple):
@@ -45,7 +44,7 @@ def elbo_per_image(vae: VAE, batches: Iterable[Any], seed: int) -> ElboTerms:
         seen: Observed, seeds: keras.KerasTensor
     ) -> tuple[keras.KerasTensor, keras.KerasTensor, keras.KerasTensor]:
         terms = vae.elbo_terms(seen.inputs, target=seen.target, labels=seen.labels, seed=seeds)
-        return terms.negative_elbo(), terms.reconstruction_loss(), terms.kl
+        return terms.negative_elbo(), terms.reconstruction_loss(), terms.kl_loss()
 
     parts = [terms_of(seen, seeds) for seen, seeds in seeded(vae, batches, seed)]
     return ElboTerms(*(np.concatenate(part).astype(np.float64) for part in zip(*parts, strict=True)))
@@ -78,10 +77,10 @@ def nll_batches(vae: VAE, batches: Iterable[Any], num_samples: int, seed: int) -
         x = seen.target
 
         def block(index: keras.KerasTensor, size: int) -> keras.KerasTensor:
-            params, z, decoded = vae.draw(
-                seen.inputs, labels=seen.labels, num_samples=size, seed=seeds + ops.stack([0, index])
-            )
-            log_ratio = vae.prior.log_prob(z) - vae.posterior.log_prob(params, z)
+            noise = vae.latents.noise(ops.shape(x)[0], size, seeds + ops.stack([0, index]))
+            inferred = vae.latents.infer(seen.inputs, seen.labels, noise)
+            decoded = vae.decode_draws(inferred, seen.labels)
+            log_ratio = inferred.log_prior - inferred.log_posterior
             return ops.logsumexp(log_likelihood(decoded, x) + log_ratio, axis=0)
 
         nothing = ops.full((ops.shape(x)[0],), -math.inf)
@@ -100,19 +99,11 @@ def images_per_step(vae: VAE, num_samples: int) -> int:
         num_samples: Posterior draws per image.
     """
     at_once = min(num_samples, _samples_per_block(vae))
-    return int(np.clip(MEMORY_BYTES // (_bytes_per_sample(vae) * at_once), 1, LARGEST_STEP))
+    return int(np.clip(MEMORY_BYTES // (vae.latents.bytes_per_sample() * at_once), 1, LARGEST_STEP))
 
 
 def _samples_per_block(vae: VAE) -> int:
-    return int(np.clip(MEMORY_BYTES // _bytes_per_sample(vae), SMALLEST_BLOCK, SAMPLES_PER_BLOCK))
-
-
-def _bytes_per_sample(vae: VAE) -> int:
-    return FLOAT_BYTES * sum(math.prod(layer.output.shape[1:]) for layer in _computing_layers(vae.decoder))
-
-
-def _computing_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    return [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+    return int(np.clip(MEMORY_BYTES // vae.latents.bytes_per_sample(), SMALLEST_BLOCK, SAMPLES_PER_BLOCK))
 
 
 def _log_add(a: keras.KerasTensor, b: keras.KerasTensor) -> keras.KerasTensor:

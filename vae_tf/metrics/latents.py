@@ -41,7 +41,7 @@ def active_units(means: np.ndarray, seed: int) -> Estimate:
     return Estimate(count(means), "latent dimensions", bootstrap_error(count, (means,), seed), len(means), seed)
 
 
-def kl_per_dimension(means: np.ndarray, log_vars: np.ndarray) -> np.ndarray:
+def normal_kl(means: np.ndarray, log_vars: np.ndarray) -> np.ndarray:
     """Returns KL(q(z_j | x) || N(0, 1)) averaged over the data, float64 `(Z,)`, in nats.
 
     Args:

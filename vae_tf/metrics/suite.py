@@ -75,12 +75,12 @@ def fingerprint(batches: Iterable[np.ndarray]) -> str:
 def latent_scores(subject: Subject) -> tuple[Scores, np.ndarray]:
     """Returns active units and mutual information, and the KL of each latent dimension `(Z,)`."""
     shape = subject.splits.spec.example_shape
-    means, log_vars, _ = encode(subject.model, subject.examples, subject.config, shape, subject.split)
-    scores = {
-        "active_units": latents.active_units(means, subject.seed),
-        "mutual_information": latents.mutual_information(means, log_vars, subject.seed),
-    }
-    return scores, latents.kl_per_dimension(means, log_vars)
+    encoded = encode(subject.model, subject.examples, subject.config, shape, subject.split)
+    scores = {"active_units": latents.active_units(encoded.means, subject.seed)}
+    if encoded.log_vars is not None:
+        information = latents.mutual_information(encoded.means, encoded.log_vars, subject.seed)
+        scores["mutual_information"] = information
+    return scores, encoded.kl_per_dimension
 
 
 def reconstruction_scores(subject: Subject) -> Scores:

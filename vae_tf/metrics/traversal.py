@@ -8,7 +8,6 @@ from vae_tf.config import RunConfig
 from vae_tf.data.catalog import Splits
 from vae_tf.data.pipeline import first_batch
 from vae_tf.metrics.encoded import Encoded, encode, spread
-from vae_tf.metrics.latents import kl_per_dimension
 
 if TYPE_CHECKING:
     from vae_tf.model.vae import VAE
@@ -71,10 +70,11 @@ def traverse(
         num: Dimensions to traverse; all where there are fewer.
     """
     first = model.observed(first_batch(splits.test, config, splits.spec.example_shape, "test", 1))
-    kl = kl_per_dimension(encoded.means, encoded.log_vars)
+    kl = encoded.kl_per_dimension
     dimensions = np.argsort(-kl, kind="stable")[:num]
-    z = np.tile(model.encode(first.inputs, first.labels), (len(dimensions), len(VALUES), 1))
-    z[np.arange(len(dimensions)), :, dimensions] = VALUES
-    flat = z.reshape(-1, z.shape[-1])
+    base = model.to_base(model.encode(first.inputs, first.labels))
+    u = np.tile(base, (len(dimensions), len(VALUES), 1))
+    u[np.arange(len(dimensions)), :, dimensions] = VALUES
+    flat = model.from_base(u.reshape(-1, u.shape[-1]))
     decoded = model.decode(flat, None if first.labels is None else np.repeat(first.labels, len(flat)))
-    return Traversal(dimensions, kl[dimensions], VALUES, decoded.reshape(*z.shape[:2], *decoded.shape[1:]))
+    return Traversal(dimensions, kl[dimensions], VALUES, decoded.reshape(*u.shape[:2], *decoded.shape[1:]))

@@ -7,6 +7,7 @@ import keras
 
 from vae_tf.backend.adam import Adam
 from vae_tf.model.build import build_vae
+from vae_tf.model.latents import FlatLatents, LatentModel
 from vae_tf.model.likelihood import (
     Bernoulli,
     ContinuousBernoulli,
@@ -17,21 +18,25 @@ from vae_tf.model.likelihood import (
 )
 from vae_tf.model.network.conv import ConvBackbone
 from vae_tf.model.network.dense import DenseBackbone
-from vae_tf.model.objective import BetaELBO, Objective, Terms
+from vae_tf.model.objective import ELBO, Objective
 from vae_tf.model.posterior import DiagonalNormal, Posterior
 from vae_tf.model.prior import Prior, StandardNormal
+from vae_tf.model.terms import Inferred, Terms
 from vae_tf.model.vae import VAE
 
 __all__ = [
+    "ELBO",
     "VAE",
     "Adam",
     "Bernoulli",
-    "BetaELBO",
     "ContinuousBernoulli",
     "ConvBackbone",
     "DenseBackbone",
     "DiagonalNormal",
+    "FlatLatents",
     "Gaussian",
+    "Inferred",
+    "LatentModel",
     "LearnedGaussian",
     "Likelihood",
     "LogisticMixture",

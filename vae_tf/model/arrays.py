@@ -1,16 +1,18 @@
 """A VAE's methods for arrays: arrays in, arrays out, in batches that fit the memory."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from vae_tf.model.posterior import Posterior, Seed
-from vae_tf.model.prior import Prior
-
-if TYPE_CHECKING:
-    from vae_tf.model.likelihood import Likelihood
+from vae_tf.backend.batches import in_batches
+from vae_tf.backend.compiled import compiled_for
+from vae_tf.model.latents import FlatLatents, LatentModel
+from vae_tf.model.likelihood import Likelihood
+from vae_tf.model.noise import Seed
 
 BATCH_SIZE = 128
 
@@ -18,29 +20,28 @@ BATCH_SIZE = 128
 class ArrayMethods:
     """What `vae_tf.VAE` offers for arrays; see there for shapes and labels."""
 
-    encoder: keras.Model
-    decoder: keras.Model
-    posterior: Posterior
-    prior: Prior
-    likelihood: "Likelihood"
-    num_classes: int | None
+    latents: LatentModel
+    likelihood: Likelihood
     example_shape: Any  # (H, W, C) or (F,)
 
-    def encode(self, x: np.ndarray, labels: np.ndarray | None = None, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
-        """Returns the posterior means, float32 `(N, Z)`, of data `(N, H, W, C)`."""
-        params = self.encode_params(x, labels, batch_size=batch_size)
-        return ops.convert_to_numpy(self.posterior.mean(ops.convert_to_tensor(params)))
+    @property
+    def num_classes(self) -> int | None:
+        """Number of classes of a conditional model."""
+        return self.latents.num_classes
 
-    def encode_params(
+    def encode(self, x: np.ndarray, labels: np.ndarray | None = None, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
+        """Returns the latents that stand for data `(N, H, W, C)`, posterior means, float32 `(N, Z)`."""
+        return in_batches(self._encode, self._checked(x, labels, self.example_shape), batch_size)
+
+    def posterior_params(
         self, x: np.ndarray, labels: np.ndarray | None = None, *, batch_size: int = BATCH_SIZE
     ) -> np.ndarray:
-        """Returns the raw posterior parameters, float32 `(N, P)`, of data `(N, H, W, C)`."""
-        given = self._checked_input(x, labels, self.example_shape)
-        return np.asarray(self.encoder.predict(given, batch_size=batch_size, verbose=0), np.float32)
+        """Returns the raw posterior parameters, float32 `(N, P)`, of data `(N, H, W, C)`; of flat latents."""
+        return in_batches(self._encode_params, self._checked(x, labels, self.example_shape), batch_size)
 
     def decode(self, z: np.ndarray, labels: np.ndarray | None = None, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
         """Returns the mean data E[x | z], float32 `(N, H, W, C)`, for latents `(N, Z)`."""
-        return ops.convert_to_numpy(self.likelihood.mean(self._decode_params(z, labels, batch_size)))
+        return ops.convert_to_numpy(self.likelihood.mean(self._decoded(z, labels, batch_size)))
 
     def sample(
         self,
@@ -57,8 +58,8 @@ class ArrayMethods:
             n: Number of draws, at least 1.
             seed: An integer gives the same draws every time; by default every call gives others.
             labels: Classes `(n,)`, or one for all, of a conditional model; by default its classes in turn.
-            temperature: Factor on the latents, at least 0; below 1 stays nearer to the prior's centre.
-            mean: Return the mean data E[x | z], as is done for pictures; else draws from the likelihood p(x | z).
+            temperature: Scale of the prior's noise, at least 0; below 1 stays nearer to the prior's centre.
+            mean: Whether to return the mean data E[x | z]; otherwise draws from the likelihood p(x | z).
 
         Returns:
             float32 `(n, H, W, C)` in data units.
@@ -76,23 +77,25 @@ class ArrayMethods:
             classes = np.full(n, labels) if np.ndim(labels) == 0 else np.asarray(labels)
         # A generator is for two draws; for one the number is enough, and costs no memory that Keras keeps.
         noise = keras.random.SeedGenerator(seed) if isinstance(seed, int) and not mean else seed
-        z = temperature * ops.convert_to_numpy(self.prior.sample(n, noise))
+        z = ops.convert_to_numpy(self.latents.sample(n, classes, noise, temperature))
         if mean:
             return self.decode(z, classes)
-        return ops.convert_to_numpy(self.likelihood.sample(self._decode_params(z, classes), noise))
+        return ops.convert_to_numpy(self.likelihood.sample(self._decoded(z, classes), noise))
 
     def reconstruct(self, x: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         """Returns the mean reconstructions, float32 `(N, H, W, C)`, of data `(N, H, W, C)`."""
         return self.decode(self.encode(x, labels), labels)
 
     def interpolate(self, a: np.ndarray, b: np.ndarray, steps: int, labels: np.ndarray | None = None) -> np.ndarray:
-        """Returns the way from some data to other data, in equal steps between their posterior means.
+        """Returns the path from some data to other data, in equal steps between their latents.
+
+        The steps are equal in the base space of a prior that has one.
 
         Args:
             a: Where to begin `(N, H, W, C)`.
             b: Where to end `(N, H, W, C)`.
-            steps: Number of points on each way, both ends included, at least 2.
-            labels: Classes `(N,)` of both ends and the way, for a conditional model.
+            steps: Number of points on each path, both ends included, at least 2.
+            labels: Classes `(N,)` of both ends and the path, for a conditional model.
 
         Returns:
             float32 `(N, steps, H, W, C)`, mean data.
@@ -104,29 +107,62 @@ class ArrayMethods:
             raise ValueError(f"steps must be at least 2. Received: steps={steps}")
         if np.shape(a) != np.shape(b):
             raise ValueError(f"a and b must have one shape. Received: {np.shape(a)} and {np.shape(b)}")
-        first, last = self.encode(a, labels)[:, np.newaxis], self.encode(b, labels)[:, np.newaxis]
+        first, last = (self.to_base(self.encode(x, labels))[:, np.newaxis] for x in (a, b))
         weights = np.linspace(0, 1, steps, dtype=np.float32)[np.newaxis, :, np.newaxis]
-        between = ((1 - weights) * first + weights * last).reshape(-1, self.prior.latent_dim)
-        decoded = self.decode(between, None if labels is None else np.repeat(labels, steps))
+        between = ((1 - weights) * first + weights * last).reshape(-1, first.shape[-1])
+        decoded = self.decode(self.from_base(between), None if labels is None else np.repeat(labels, steps))
         return decoded.reshape(len(a), steps, *decoded.shape[1:])
 
-    def _decode_params(
-        self, z: np.ndarray, labels: np.ndarray | None, batch_size: int = BATCH_SIZE
-    ) -> keras.KerasTensor:
-        given = self._checked_input(z, labels, (self.prior.latent_dim,))
-        return ops.convert_to_tensor(self.decoder.predict(given, batch_size=batch_size, verbose=0), "float32")
+    def to_base(self, z: np.ndarray) -> np.ndarray:
+        """Returns latents `(N, Z)` in the base space of the prior; the latents themselves if it has none."""
+        return ops.convert_to_numpy(self.latents.to_base(z))
 
-    def _checked_input(self, values: np.ndarray, labels: np.ndarray | None, shape: tuple[int, ...]) -> Any:
-        """What encoder and decoder take: the values, beside one-hot labels where the model is conditional."""
+    def from_base(self, u: np.ndarray) -> np.ndarray:
+        """Returns the latents `(N, Z)` at points of the base space: the inverse of `to_base`."""
+        return ops.convert_to_numpy(self.latents.from_base(u))
+
+    @cached_property
+    def _encode(self) -> Callable[..., keras.KerasTensor]:
+        return self._compiled(self.latents.representation, self.example_shape)
+
+    @cached_property
+    def _encode_params(self) -> Callable[..., keras.KerasTensor]:
+        assert isinstance(self.latents, FlatLatents)
+        return self._compiled(self.latents.posterior_params, self.example_shape)
+
+    @cached_property
+    def _decode(self) -> Callable[..., keras.KerasTensor]:
+        return self._compiled(self.latents.decode, (self.latents.latent_dim,))
+
+    def _compiled(
+        self, function: Callable[..., keras.KerasTensor], shape: tuple[int, ...]
+    ) -> Callable[..., keras.KerasTensor]:
+        """Returns a function of values and labels, `None` for a model without classes."""
+        if self.num_classes is None:
+            of_values: Callable[..., keras.KerasTensor] = compiled_for(
+                lambda values: function(values, None), [(None, *shape)], ["float32"]
+            )
+            return lambda values, labels: of_values(values)
+        return compiled_for(function, [(None, *shape), (None,)], ["float32", "int64"])
+
+    def _decoded(self, z: np.ndarray, labels: np.ndarray | None, batch_size: int = BATCH_SIZE) -> keras.KerasTensor:
+        """Returns the raw likelihood parameters, float32 `(N, H, W, P)`, for latents `(N, Z)`."""
+        given = self._checked(z, labels, (self.latents.latent_dim,))
+        return ops.convert_to_tensor(in_batches(self._decode, given, batch_size), "float32")
+
+    def _checked(
+        self, values: np.ndarray, labels: np.ndarray | None, shape: tuple[int, ...]
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Returns values and labels as arrays if the model can take them."""
         values = np.asarray(values)
         if len(values.shape) < 1 or values.shape[1:] != shape or not len(values):
             wanted = ", ".join(map(str, ("N", *shape)))
             raise ValueError(f"The array must have shape ({wanted}), N at least 1. Received: {values.shape}")
         self._check_has_labels(labels)
+        values = values.astype(np.float32, copy=False)
         if labels is None or self.num_classes is None:
-            return values
-        classes = checked_labels(labels, len(values), self.num_classes)
-        return [values, np.eye(self.num_classes, dtype=np.float32)[classes]]
+            return values, None
+        return values, checked_labels(labels, len(values), self.num_classes).astype(np.int64)
 
     def _check_has_labels(self, labels: Any) -> None:
         if (labels is None) != (self.num_classes is None):

@@ -3,16 +3,15 @@
 import operator
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import keras
 
 from vae_tf import registry
 from vae_tf.config import SMALLEST_SIDE, ModelConfig
-from vae_tf.model.likelihood import Likelihood
+from vae_tf.model.latents import FlatLatents
 from vae_tf.model.network import Backbone
-from vae_tf.model.objective import BetaELBO
-from vae_tf.model.posterior import DiagonalNormal
-from vae_tf.model.prior import StandardNormal
+from vae_tf.model.objective import Objective
 from vae_tf.model.vae import VAE
 from vae_tf.support.errors import InputError
 
@@ -24,47 +23,58 @@ def build_vae(
     variant: str = "bn",
     likelihood: str = "bernoulli",
     *,
-    hidden_sizes: Sequence[int] | None = None,
-    activation: str | None = None,
-    sigma: float | None = None,
+    prior: str = "standard_normal",
+    objective: str = "elbo",
     beta: float = 1.0,
+    kl_schedule: str = "constant",
+    kl_warmup_steps: int | None = None,
     num_classes: int | None = None,
     seed: int = 0,
     dtype_policy: str | None = None,
+    **options: Any,
 ) -> VAE:
     """Returns a built VAE with fresh weights; call `keras.utils.set_random_seed` first to fix them.
 
     Args:
-        example_shape: Of pictures, `(height, width, channels)`, at least 8x8 pixels, 1 or 3 channels; of rows,
+        example_shape: Of images, `(height, width, channels)`, at least 8x8 pixels, 1 or 3 channels; of rows,
             `(features,)`, with `arch="dense"`.
         latent_dim: Number of latent dimensions.
         arch: `"conv"` or `"dense"`.
         variant: `"plain"` (alias `"v1"`) or `"bn"` (`"v2"`), with batch normalization.
         likelihood: `"bernoulli"`, `"gaussian"`, `"learned_gaussian"`, `"continuous_bernoulli"` or
             `"logistic_mixture"`.
-        hidden_sizes: Units of the dense encoder's hidden layers; default `(512, 256)`.
-        activation: Activation of the dense hidden layers; default `"relu"`.
-        sigma: Standard deviation of the gaussian likelihood, where that of learned_gaussian begins; default 1.
+        prior: Distribution of the latents, a name in `vae_tf.registry.PRIORS`.
+        objective: What training minimizes, a name in `vae_tf.registry.OBJECTIVES`.
         beta: Weight of the KL term in the training loss.
+        kl_schedule: `"constant"`, or `"linear"` or `"cyclical"`, which raise the weight from 0 to beta.
+        kl_warmup_steps: Training steps in which the weight rises, for the last two.
         num_classes: Number of classes of a conditional model.
         seed: Seed of the posterior noise.
-        dtype_policy: Keras's name of one, as `"mixed_bfloat16"`; default the global one. The last layers and all
+        dtype_policy: A Keras dtype policy, as `"mixed_bfloat16"`; default the global one. The last layers and all
             losses are float32 in any case.
+        **options: Options of the chosen parts (`vae_tf.config.parts`), as `hidden_sizes`, `activation`, `sigma`.
 
     Raises:
         InputError: An argument is out of range, unknown, or has no effect with the others.
+
+    Example:
+        >>> vae = vae_tf.build_vae((28, 28, 1), latent_dim=16, arch="dense", hidden_sizes=(256, 128))
+        >>> vae.encoder.count_params()
+        242464
     """
     config = ModelConfig(
         latent_dim=latent_dim,
         arch=arch,
         variant=variant,
         likelihood=likelihood,
-        hidden_sizes=hidden_sizes,
-        activation=activation,
-        sigma=sigma,
+        prior=prior,
+        objective=objective,
         beta=beta,
+        kl_schedule=kl_schedule,
+        kl_warmup_epochs=kl_warmup_steps,  # in steps, as there are no epochs here
+        **options,
     )
-    return build_from_config(config, example_shape, seed, num_classes, dtype_policy)
+    return build_from_config(config, example_shape, seed, num_classes, dtype_policy, kl_warmup_steps)
 
 
 def build_from_config(
@@ -73,17 +83,18 @@ def build_from_config(
     seed: int,
     num_classes: int | None = None,
     dtype_policy: str | None = None,
+    kl_warmup_steps: int | None = None,
 ) -> VAE:
     """Returns a built VAE with fresh weights for examples of `example_shape`; see `build_vae`.
 
     Raises:
-        InputError: `example_shape` or `num_classes` is none that a VAE can have.
+        InputError: No VAE can have that `example_shape` or `num_classes`.
     """
     example_shape = _checked_example_shape(example_shape, config.arch)
     if num_classes is not None and not (isinstance(num_classes, int) and num_classes >= 1):
         raise InputError(f"num_classes must be a whole number of at least 1. Received: num_classes={num_classes}")
     with _global_dtype_policy(dtype_policy):
-        vae = _composed(config, example_shape, seed, num_classes)
+        vae = _composed(config, example_shape, seed, num_classes, kl_warmup_steps)
         vae.build((None, *example_shape))
     return vae
 
@@ -99,33 +110,36 @@ def _global_dtype_policy(name: str | None) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _composed(config: ModelConfig, example_shape: tuple[int, ...], seed: int, num_classes: int | None) -> VAE:
-    posterior = DiagonalNormal(name="posterior")
-    likelihood = _likelihood(config)
+def _composed(
+    config: ModelConfig, example_shape: tuple[int, ...], seed: int, num_classes: int | None, kl_warmup_steps: int | None
+) -> VAE:
+    posterior = _part("posterior", config)
+    likelihood = _part("likelihood", config)
     backbone = _backbone(config, example_shape, num_classes)
-    return VAE(
+    latents = FlatLatents(
         encoder=backbone.encoder(posterior.params_size(config.latent_dim)),
         decoder=backbone.decoder(config.latent_dim, likelihood.params_size(example_shape[-1])),
         posterior=posterior,
-        prior=StandardNormal(config.latent_dim, name="prior"),
-        likelihood=likelihood,
-        objective=BetaELBO(config.beta, name="objective"),
-        seed=seed,
+        prior=_part("prior", config, latent_dim=config.latent_dim),
         num_classes=num_classes,
-        name="vae",
+        name="latents",
     )
+    objective: Objective = _part(
+        "objective", config, beta=config.beta, kl_schedule=config.kl_schedule, kl_warmup_steps=kl_warmup_steps
+    )
+    return VAE(latents, likelihood, objective, seed=seed, name="vae")
 
 
-def _likelihood(config: ModelConfig) -> Likelihood:
-    options = {} if config.sigma is None else {"sigma": config.sigma}
-    return registry.resolve(registry.LIKELIHOODS[config.likelihood])(**options, name="likelihood")
+def _part(kind: str, config: ModelConfig, **arguments: Any) -> Any:
+    """Returns the chosen part of a kind, with its options."""
+    target = registry.PARTS[kind][getattr(config, kind)]
+    return registry.resolve(target)(**arguments, **config.arguments(kind), name=kind)
 
 
 def _backbone(config: ModelConfig, example_shape: tuple[int, ...], num_classes: int | None) -> Backbone:
-    options = {"hidden_sizes": config.hidden_sizes, "activation": config.activation}
-    given = {name: value for name, value in options.items() if value is not None}
-    backbone = registry.resolve(registry.BACKBONES[config.arch])
-    made: Backbone = backbone(example_shape, batch_norm=config.variant == "bn", num_classes=num_classes, **given)
+    backbone = registry.resolve(registry.NETWORKS[config.arch])
+    batch_norm = config.variant == "bn"
+    made: Backbone = backbone(example_shape, batch_norm=batch_norm, num_classes=num_classes, **config.arguments("arch"))
     return made
 
 

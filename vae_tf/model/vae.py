@@ -1,21 +1,28 @@
-"""The variational autoencoder: encoder + posterior + prior + likelihood + decoder + objective."""
+"""The variational autoencoder: latent model + likelihood + objective."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 import keras
 from keras import ops
 
 from vae_tf.backend import compiled, replicas
-from vae_tf.backend.kernels import one_hot
+from vae_tf.backend.guarded_step import GuardedStep
 from vae_tf.backend.micro_batches import summed_over_parts
+from vae_tf.backend.step_counter import StepCounter
 from vae_tf.model.arrays import ArrayMethods
+from vae_tf.model.latents import LatentModel
 from vae_tf.model.likelihood import Likelihood
-from vae_tf.model.objective import Objective, Terms
-from vae_tf.model.posterior import Noise, Posterior, Seed, standard_normal
+from vae_tf.model.noise import Seed
+from vae_tf.model.objective import Objective
+from vae_tf.model.posterior import Posterior
 from vae_tf.model.prior import Prior
+from vae_tf.model.terms import Inferred, Terms
+from vae_tf.registry import LOSSES
+from vae_tf.support.errors import InputError
 
-NOISE_STATE = "seed_generator_state"
-PARTS = ("encoder", "decoder", "posterior", "prior", "likelihood", "objective")
+NOISE_STATE, STEP = "seed_generator_state", "step"
+PARTS = ("latents", "likelihood", "objective")
 
 
 class Observed(NamedTuple):
@@ -37,65 +44,80 @@ class VAE(ArrayMethods, keras.Model):
     """A variational autoencoder (Kingma & Welling 2014) composed of interchangeable parts.
 
     `compile(optimizer)` without a loss, then `fit(x)` with the data alone, `fit(corrupted, x)` to learn to restore it
-    (Im et al. 2017), or `fit([x, labels])` where the model is conditional. Training reports `loss` (the objective,
-    and the layers' own regularizers where there are any), `reconstruction_loss` and `kl_loss`; `evaluate` and `val_*`
-    report minus the ELBO as `loss`, and its two parts. All in nats per example.
+    (Im et al. 2017), or `fit([x, labels])` if the model is conditional. Training reports `loss` (the objective, and the
+    layers' own regularizers if there are any), `reconstruction_loss` and `kl_loss`; `evaluate` and `val_*` report minus
+    the ELBO as `loss`, and its two parts. All in nats per example.
 
-    Shapes are those of pictures, `(B, H, W, C)`; rows of features are `(B, F)` throughout. With `num_classes` the model
-    is conditional, p(x | class) (Sohn et al. 2015): wherever there are `labels`, they are needed; else they may not
-    be given. They are whole numbers `(B,)` in [0, num_classes).
+    Shapes are those of images, `(B, H, W, C)`; rows of features are `(B, F)` throughout. A conditional model, p(x |
+    class) (Sohn et al. 2015), needs `labels` everywhere, another one takes none. They are whole numbers `(B,)` in
+    [0, num_classes).
 
     Args:
-        encoder: Model from data `(B, H, W, C)` to raw posterior parameters `(B, posterior.params_size(Z))`. A
-            conditional one takes the list of the data and one-hot labels `(B, num_classes)`.
-        decoder: Model from latents `(B, Z)` to raw likelihood parameters
-            `(B, H, W, likelihood.params_size(C))`. A conditional one takes the list of latents and one-hot labels.
-        posterior: What the encoder's numbers mean.
-        prior: Distribution of the latents; it knows Z.
-        likelihood: What the decoder's numbers mean.
+        latents: How latents are inferred, decoded and generated.
+        likelihood: The meaning of the decoder's outputs.
         objective: What training minimizes.
-        seed: Seed of the posterior noise. Training draws it from one generator; every `evaluate` begins a
-            second one anew, so that evaluation is repeatable and leaves training as it was.
-        num_classes: Number of classes of a conditional model.
-        micro_batch_size: Where it is given, a training step adds up the gradients of its batch from parts of so many
-            examples, the last with what is left over: the same update with less memory, but for batch
-            normalization, which normalizes each part. The attribute may be set until the model trains.
+        seed: Seed of the posterior noise. Training draws it from one generator; every `evaluate` restarts a second one,
+            so that evaluation is repeatable and leaves training as it was.
+        micro_batch_size: If set, a training step adds up the gradients of its batch from parts of so many examples, the
+            last with what is left over: the same update with less memory, except for batch normalization, which
+            normalizes each part. The attribute may be set until the model trains.
         **kwargs: As of `keras.Model`.
+
+    Raises:
+        ValueError: `micro_batch_size` is below 1.
+
+    Example:
+        >>> vae = vae_tf.build_vae((28, 28, 1), latent_dim=16, arch="dense")
+        >>> vae.compile(keras.optimizers.Adam(1e-3))
+        >>> (x_train, _), (x_test, _) = vae_tf.load_arrays()
+        >>> vae.fit(x_train, batch_size=128, epochs=1)
+        >>> vae.sample(8).shape
+        (8, 28, 28, 1)
     """
 
     def __init__(
         self,
-        encoder: keras.Model,
-        decoder: keras.Model,
-        posterior: Posterior,
-        prior: Prior,
+        latents: LatentModel,
         likelihood: Likelihood,
         objective: Objective,
         seed: int = 0,
-        num_classes: int | None = None,
         micro_batch_size: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name, number in (("num_classes", num_classes), ("micro_batch_size", micro_batch_size)):
-            if number is not None and number < 1:
-                raise ValueError(f"{name} must be at least 1. Received: {name}={number}")
-        self.num_classes = num_classes
+        if micro_batch_size is not None and micro_batch_size < 1:
+            raise ValueError(f"micro_batch_size must be at least 1. Received: micro_batch_size={micro_batch_size}")
         self.micro_batch_size = micro_batch_size
-        self.encoder = encoder
-        self.decoder = decoder
-        # Called by themselves, as for pictures, they compute here alone; within a step the strategy of the VAE holds.
-        self.encoder._distribute_strategy = self.decoder._distribute_strategy = None
-        self.posterior = posterior
-        self.prior = prior
+        self.latents = latents
         self.likelihood = likelihood
         self.objective = objective
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.evaluation_seed_generator = keras.random.SeedGenerator(seed + 1)
-        self.loss_tracker = keras.metrics.Mean(name="loss")
-        self.reconstruction_loss_tracker = keras.metrics.Mean(name="reconstruction_loss")
-        self.kl_loss_tracker = keras.metrics.Mean(name="kl_loss")
+        self.step_counter = StepCounter()
+        self.guard: GuardedStep | None = None
+        names = (*LOSSES, *latents.loss_names, *objective.extra_names)
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
+
+    @property
+    def encoder(self) -> keras.Model:
+        """The network from data to posterior parameters."""
+        return self.latents.encoder
+
+    @property
+    def decoder(self) -> keras.Model:
+        """The network from latents to likelihood parameters."""
+        return self.latents.decoder
+
+    @property
+    def posterior(self) -> Posterior:
+        """The posterior of flat latents."""
+        return self.latents.posterior
+
+    @property
+    def prior(self) -> Prior:
+        """The prior of flat latents."""
+        return self.latents.prior
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Does what `keras.Model.evaluate` does, with the same posterior noise at every call."""
@@ -103,7 +125,7 @@ class VAE(ArrayMethods, keras.Model):
         return super().evaluate(*args, **kwargs)
 
     def reset_evaluation_noise(self) -> None:
-        """Begins the noise of `test_step` anew."""
+        """Restarts the noise of `test_step`."""
         self.evaluation_seed_generator.state.assign([self.seed + 1, 0])  # as `SeedGenerator` begins
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
@@ -113,30 +135,19 @@ class VAE(ArrayMethods, keras.Model):
             input_shape: Of the data, `(None, height, width, channels)` or `(None, features)`.
 
         Raises:
-            ValueError: The encoder or decoder does not put out what the posterior or likelihood needs.
+            ValueError: A network does not return what the posterior or likelihood needs.
         """
-        params_size = self.posterior.params_size(self.prior.latent_dim)
-        latent_shape = (None, self.prior.latent_dim)
-        likelihood_shape = (*input_shape[1:-1], self.likelihood.params_size(input_shape[-1]))
-        for part, shape in (
-            (self.encoder, self._network_shape(input_shape)),
-            (self.decoder, self._network_shape(latent_shape)),
-            (self.posterior, (None, params_size)),
-            (self.prior, latent_shape),
-            (self.likelihood, input_shape),
-            (self.objective, None),
-        ):
+        self.latents.build_for(tuple(input_shape[1:]), self.likelihood.params_size(input_shape[-1]))
+        for part, shape in ((self.likelihood, input_shape), (self.objective, None)):
             if not part.built:
                 part.build(shape)
-        _check_output("encoder", self.encoder, self._network_shape(input_shape), (params_size,))
-        _check_output("decoder", self.decoder, self._network_shape(latent_shape), likelihood_shape)
         self.example_shape = tuple(input_shape[1:])
         self.built = True
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """The three trackers; Keras resets them at the start of every epoch."""
-        return [self.loss_tracker, self.reconstruction_loss_tracker, self.kl_loss_tracker]
+        """The means of the epoch; Keras resets them at its start."""
+        return list(self.trackers.values())
 
     def elbo_terms(
         self,
@@ -147,6 +158,7 @@ class VAE(ArrayMethods, keras.Model):
         num_samples: int = 1,
         training: bool = False,
         seed: Seed | None = None,
+        noise: keras.KerasTensor | None = None,
     ) -> Terms:
         """Returns the terms of the ELBO; training, testing and evaluation all go through here.
 
@@ -157,62 +169,69 @@ class VAE(ArrayMethods, keras.Model):
             num_samples: Posterior draws K per example.
             training: Whether batch normalization uses the batch and updates its averages.
             seed: Source of the noise; by default the model's own generator, which moves on.
+            noise: The noise itself, from `latents.noise`, in place of `num_samples` and `seed`.
 
         Returns:
             `Terms` for K draws of B examples, in nats.
         """
-        params, z, decoded = self.draw(inputs, labels=labels, num_samples=num_samples, training=training, seed=seed)
-        return Terms(
-            log_likelihood=self.likelihood.log_prob(decoded, inputs if target is None else target),
-            log_prior=self.prior.log_prob(z),
-            log_posterior=self.posterior.log_prob(params, z),
-            kl=self.prior.kl(self.posterior, params, z),
-            z=z,
-        )
+        self._check_has_labels(labels)
+        if noise is None:
+            source = self.seed_generator if seed is None else seed
+            noise = self.latents.noise(ops.shape(inputs)[0], num_samples, source)
+        target = inputs if target is None else target
+        inferred = self.latents.infer(inputs, labels, noise, training)
+        return Terms(inferred, self.likelihood.log_prob(self.decode_draws(inferred, labels, target, training), target))
 
-    def draw(
+    def decode_draws(
         self,
-        inputs: keras.KerasTensor,
-        *,
-        labels: keras.KerasTensor | None = None,
-        num_samples: int = 1,
+        inferred: Inferred,
+        labels: keras.KerasTensor | None,
+        target: keras.KerasTensor | None = None,
         training: bool = False,
-        seed: Seed | None = None,
-    ) -> tuple[keras.KerasTensor, keras.KerasTensor, keras.KerasTensor]:
-        """Returns the posterior's parameters `(B, P)`, draws `(K, B, Z)`, and likelihood parameters `(K, B, H, W, P)`.
-
-        The arguments are those of `elbo_terms`.
-        """
-        params = self.posterior_params(inputs, labels, training=training)
-        batch_size = ops.shape(params)[0]
-        repeated = ops.broadcast_to(params, (num_samples, *ops.shape(params)))
-        z = self.posterior.sample(repeated, self.seed_generator if seed is None else seed)
-        flat = ops.reshape(z, (num_samples * batch_size, self.prior.latent_dim))
-        decoded = self.likelihood_params(flat, None if labels is None else ops.tile(labels, [num_samples]), training)
-        return params, z, ops.reshape(decoded, (num_samples, batch_size, *decoded.shape[1:]))
-
-    def posterior_params(
-        self, inputs: keras.KerasTensor, labels: keras.KerasTensor | None = None, training: bool = False
     ) -> keras.KerasTensor:
-        """Returns the raw posterior parameters, float32 `(B, P)`, of data `(B, H, W, C)`."""
-        return ops.cast(self.encoder(self._network_input(inputs, labels), training=training), "float32")
-
-    def likelihood_params(
-        self, z: keras.KerasTensor, labels: keras.KerasTensor | None = None, training: bool = False
-    ) -> keras.KerasTensor:
-        """Returns the raw likelihood parameters `(B, H, W, P)` of latents `(B, Z)`."""
-        return self.decoder(self._network_input(z, labels), training=training)
+        """Returns the raw likelihood parameters `(K, B, H, W, P)` of inferred draws; the arguments are as above."""
+        if inferred.decoded is not None:
+            return inferred.decoded
+        num_samples, batch_size, latent_dim = ops.shape(inferred.z)
+        z = ops.reshape(inferred.z, (num_samples * batch_size, latent_dim))
+        tiled = None if labels is None else ops.tile(labels, [num_samples])
+        targets = None
+        if self.latents.takes_target and target is not None and training:
+            targets = ops.tile(target, [num_samples, *[1] * (len(target.shape) - 1)])
+        decoded = self.latents.decode(z, tiled, targets, training)
+        return ops.reshape(decoded, (num_samples, batch_size, *decoded.shape[1:]))
 
     def call(self, inputs: Any, training: bool = False) -> keras.KerasTensor:
         """Returns the reconstruction `(B, H, W, C)` of data, or of `[data, labels]`, through the posterior mean."""
         x, labels = self._data_and_labels(inputs)
-        z = self.posterior.mean(self.posterior_params(x, labels, training))
-        return self.likelihood.mean(self.likelihood_params(z, labels, training))
+        z = self.latents.representation(x, labels)
+        return self.likelihood.mean(self.latents.decode(z, labels, training=training))
 
     def train_step(self, data: Any) -> dict[str, keras.KerasTensor]:
-        """Makes one update of the weights on a batch and returns the running means of the epoch."""
-        replicas.apply(self.optimizer, self.gradients(data), self.trainable_weights)
+        """Makes one update of the weights on a batch, or none if it would not be finite; returns the running means."""
+        self.guarded_step(data)
         return self._means()
+
+    def guarded_step(self, data: Any) -> None:
+        """Makes one update of the weights on a batch, or none if it would not be finite."""
+        if self.guard is None:
+            self.guard = GuardedStep(self)
+        self.guard(data)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Makes what `fit` calls; the guard's variables must exist before."""
+        if self.guard is None or force:
+            self.guard = GuardedStep(self)
+        return super().make_train_function(force)
+
+    def fit(self, *args: Any, callbacks: Any = None, **kwargs: Any) -> Any:
+        """Does what `keras.Model.fit` does, and stops after ten updates in a row that were not finite.
+
+        Raises:
+            InputError: Training diverged.
+        """
+        given = [callbacks] if isinstance(callbacks, keras.callbacks.Callback) else list(callbacks or [])
+        return super().fit(*args, callbacks=[*given, StopOnDivergence()], **kwargs)
 
     def gradients(self, data: Any) -> list[keras.KerasTensor]:
         """Returns the gradients of the mean loss of a batch, of all replicas together, and tracks the losses.
@@ -223,46 +242,58 @@ class VAE(ArrayMethods, keras.Model):
         Returns:
             One for each of `trainable_weights`, times the scale that the optimizer gives the loss.
         """
+        if self.micro_batch_size is not None and self.objective.mixes_examples:
+            raise ValueError(
+                "An objective that mixes the examples of a batch needs the whole batch. "
+                f"Received: micro_batch_size={self.micro_batch_size}; leave it out"
+            )
         seen = self.observed(data)
         count = ops.shape(seen.inputs)[0]
         batch_size = replicas.total(count)
+        noise = self.latents.noise(count, self.objective.num_samples, self.seed_generator)
         if self.micro_batch_size is None:
-            gradients = self._gradients(seen, self.seed_generator, batch_size)
+            gradients = self._gradients(seen, noise, batch_size)
         else:  # with the noise that the whole batch would have
-            noise = standard_normal((1, count, self.prior.latent_dim), self.seed_generator)
             gradients = summed_over_parts(
-                lambda *part: self._gradients(Observed(*part[:-1]), Noise(part[-1][None]), batch_size),
-                (*seen, noise[0]),
+                lambda *part: self._gradients(Observed(*part[:-1]), ops.swapaxes(part[-1], 0, 1), batch_size),
+                (*seen, ops.swapaxes(noise, 0, 1)),
                 self.micro_batch_size,
                 self.trainable_weights,
             )
+        self.step_counter.increment()
         return replicas.total(gradients)
 
-    def _gradients(self, seen: Observed, noise: Seed, batch_size: Any) -> list[keras.KerasTensor]:
+    def _gradients(
+        self, seen: Observed, noise: keras.KerasTensor, batch_size: keras.KerasTensor
+    ) -> list[keras.KerasTensor]:
         """Returns what some examples add to the gradients of the mean loss of a batch, and tracks their losses."""
 
-        def scaled_loss() -> tuple[Any, tuple[Any, Terms]]:
-            terms = self.elbo_terms(seen.inputs, target=seen.target, labels=seen.labels, training=True, seed=noise)
-            per_example = self.objective(terms) + ops.sum(self.losses)  # plus the layers' own regularizers
-            loss = ops.sum(per_example) / ops.cast(batch_size, per_example.dtype)
-            return self.optimizer.scale_loss(loss), (per_example, terms)
+        def scaled_loss() -> tuple[keras.KerasTensor, dict[str, keras.KerasTensor]]:
+            terms = self.elbo_terms(seen.inputs, target=seen.target, labels=seen.labels, training=True, noise=noise)
+            loss, extras = self.objective.call(terms, self.step_counter.value)
+            per_example = _plus(loss, terms.inferred.losses) + ops.sum(self.losses)  # plus the layers' own regularizers
+            mean = ops.sum(per_example) / ops.cast(batch_size, per_example.dtype)
+            reported = {**_reported(per_example, terms), **extras}
+            return self.optimizer.scale_loss(mean), reported
 
-        gradients, (per_example, terms) = compiled.gradients(scaled_loss, self.trainable_weights)
-        self._track(per_example, terms)
+        gradients, reported = compiled.gradients(scaled_loss, self.trainable_weights)
+        self._track(reported)
         return gradients
 
     def test_step(self, data: Any) -> dict[str, keras.KerasTensor]:
         """Measures a batch, with beta 1 and batch normalization at its averages."""
         seen, noise = self.observed(data), self.evaluation_seed_generator
         terms = self.elbo_terms(seen.inputs, target=seen.target, labels=seen.labels, seed=noise)
-        self._track(terms.negative_elbo(), terms)
+        loss = terms.negative_elbo()
+        if terms.inferred.log_prior is None:  # there is no ELBO
+            loss = _plus(loss, terms.inferred.losses)
+        self._track(_reported(loss, terms))
         return self._means()
 
-    def _track(self, loss: keras.KerasTensor, terms: Terms) -> None:
+    def _track(self, values: dict[str, keras.KerasTensor]) -> None:
         """Adds one value per example `(B,)` to each mean, so that a short last batch weighs right."""
-        self.loss_tracker.update_state(loss)
-        self.reconstruction_loss_tracker.update_state(terms.reconstruction_loss())
-        self.kl_loss_tracker.update_state(terms.kl)
+        for name, value in values.items():
+            self.trackers[name].update_state(value)
 
     def _means(self) -> dict[str, keras.KerasTensor]:
         return {metric.name: metric.result() for metric in self.metrics}
@@ -274,7 +305,7 @@ class VAE(ArrayMethods, keras.Model):
             data: `x`, `(x,)` or `(x, target)`, where x is `[x, labels]` for a conditional model.
 
         Raises:
-            ValueError: There are sample weights, or the target is no match of the data.
+            ValueError: There are sample weights, or the target does not match the data.
             TypeError: The labels of a conditional model are missing.
         """
         inputs, target, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -283,7 +314,7 @@ class VAE(ArrayMethods, keras.Model):
         x, labels = self._data_and_labels(inputs)
         if target is not None and tuple(target.shape[1:]) != tuple(x.shape[1:]):
             raise ValueError(
-                "The target of a VAE is data of the same shape; classes go beside the data, in fit([x, labels]). "
+                "The target of a VAE is data of the same shape; classes go with the data, in fit([x, labels]). "
                 f"Received: {tuple(target.shape)} for {tuple(x.shape)}"
             )
         return Observed(x, x if target is None else target, labels)
@@ -298,32 +329,23 @@ class VAE(ArrayMethods, keras.Model):
         x, labels = inputs
         return x, labels
 
-    def _network_input(self, values: keras.KerasTensor, labels: keras.KerasTensor | None) -> Any:
-        """What encoder and decoder take: the values, beside one-hot labels where the model is conditional."""
-        self._check_has_labels(labels)
-        if self.num_classes is None:
-            return values
-        return [ops.convert_to_tensor(values), one_hot(labels, self.num_classes)]
-
-    def _network_shape(self, shape: tuple[Any, ...]) -> Any:
-        """The shape, or shapes, of `_network_input`."""
-        return shape if self.num_classes is None else [shape, (None, self.num_classes)]
-
     def save_own_variables(self, store: Any) -> None:
-        """Stores the state of the noise, which Keras leaves out, so that training goes on where it was."""
+        """Stores the state of the noise and the step, which Keras leaves out, so that training can continue."""
         super().save_own_variables(store)
         store[NOISE_STATE] = ops.convert_to_numpy(self.seed_generator.state)
+        store[STEP] = ops.convert_to_numpy(self.step_counter.variable)
 
     def load_own_variables(self, store: Any) -> None:
         """Loads what `save_own_variables` stored."""
-        super().load_own_variables({key: store[key] for key in store.keys() if key != NOISE_STATE})  # noqa: SIM118  # no dict
+        own = (NOISE_STATE, STEP)
+        super().load_own_variables({key: store[key] for key in store.keys() if key not in own})  # noqa: SIM118  # no dict
         self.seed_generator.state.assign(store[NOISE_STATE])
+        self.step_counter.variable.assign(store[STEP])
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, parts serialized."""
         parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in PARTS}
-        given = {name: getattr(self, name) for name in ("seed", "num_classes", "micro_batch_size")}
-        return {**super().get_config(), **parts, **given}
+        return {**super().get_config(), **parts, "seed": self.seed, "micro_batch_size": self.micro_batch_size}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Self:
@@ -332,7 +354,31 @@ class VAE(ArrayMethods, keras.Model):
         return cls(**{**config, **parts})
 
 
-def _check_output(name: str, network: keras.Model, input_shape: Any, needed: tuple[Any, ...]) -> None:
-    given = tuple(network.compute_output_shape(input_shape))[1:]
-    if given != needed:
-        raise ValueError(f"The {name} must put out {needed} for each example. Received: {given}")
+class StopOnDivergence(keras.callbacks.Callback):
+    """Stops `fit` after too many updates in a row that were not finite."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Looks at the guard.
+
+        Raises:
+            InputError: Too many of the latest steps made no update.
+        """
+        skipped = self.model.guard.skipped
+        if skipped.in_a_row >= self.model.guard.most_in_a_row:
+            losses = ", ".join(f"{name} {value:g}" for name, value in skipped.losses.items())
+            raise InputError(
+                f"Training must have finite losses and gradients. Received: {skipped.in_a_row} steps in a row without, "
+                f"the latest with {losses}, gradient norm {skipped.gradient_norm:g}; lower the learning rate"
+            )
+
+
+def _plus(loss: keras.KerasTensor, losses: Mapping[str, keras.KerasTensor]) -> keras.KerasTensor:
+    for value in losses.values():
+        loss = loss + value
+    return loss
+
+
+def _reported(loss: keras.KerasTensor, terms: Terms) -> dict[str, keras.KerasTensor]:
+    """Returns the losses of each example by name, `(B,)` each."""
+    values = (loss, terms.reconstruction_loss(), terms.kl_loss())
+    return {**dict(zip(LOSSES, values, strict=True)), **terms.inferred.losses}

@@ -45,9 +45,9 @@ def train_missing(trainings: Mapping[str, RunConfig], folder: Path) -> list[RunD
 def _check_same(run: RunDir, wanted: RunConfig) -> None:
     found = run.read_config().model_dump()
     for key, value in wanted.model_dump().items():
-        if key != "device" and found[key] != value:
+        if key != "device" and found.get(key) != value:
             raise InputError(
-                f"out must hold trainings with the same options. Received: {run.path} with {key}={found[key]}, "
+                f"out must hold trainings with the same options. Received: {run.path} with {key}={found.get(key)}, "
                 f"not {value}; choose another --out"
             )
 

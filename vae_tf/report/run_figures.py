@@ -132,7 +132,7 @@ def traversals(run: LoadedRun, num: int | None = None) -> Drawn:
     model = run.model
     if len(model.example_shape) == 1:
         raise InputError("traverse needs a run of pictures. Received: a run of rows")
-    there = model.prior.latent_dim
+    there = model.latents.latent_dim
     if (num or 1) > there:
         raise InputError(f"num must be at most {there}, by the latent dimensions there are. Received: num={num}")
     encoded = encoded_sample(model, run.config, run.splits)

@@ -18,13 +18,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from vae_tf.config import RunConfig
+from vae_tf.registry import LOSSES
 from vae_tf.support.errors import InputError, Interrupted
 from vae_tf.support.redaction import redacted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-LOSSES = ("loss", "reconstruction_loss", "kl_loss")
 EPOCH_METRICS = (*LOSSES, *(f"val_{name}" for name in LOSSES), "seconds", "images_per_second")
 TEST_METRICS = ("test_elbo", "test_reconstruction_loss", "test_kl_loss")
 # Every name that can stand in a sweep or a chart.

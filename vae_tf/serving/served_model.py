@@ -97,10 +97,10 @@ class Service:
 
     def __init__(self, model: VAE) -> None:
         def encode(x: keras.KerasTensor, labels: keras.KerasTensor | None = None) -> keras.KerasTensor:
-            return model.posterior.mean(model.posterior_params(x, labels))
+            return model.latents.representation(x, labels)
 
         def decode(z: keras.KerasTensor, labels: keras.KerasTensor | None = None) -> keras.KerasTensor:
-            return model.likelihood.mean(model.likelihood_params(z, labels))
+            return model.likelihood.mean(model.latents.decode(z, labels))
 
         def score(x: keras.KerasTensor, labels: keras.KerasTensor | None = None) -> keras.KerasTensor:
             # The same noise for every picture, so that its score does not depend on its place among others.
@@ -109,12 +109,12 @@ class Service:
 
         if len(model.example_shape) != IMAGE_RANK:
             raise InputError(f"An endpoint serves a run of pictures. Received: one of shape {model.example_shape}")
-        self._prior = model.prior
+        self._latents = model.latents
         self._num_classes = model.num_classes
         self._shape: tuple[int, int, int] = model.example_shape
         step, conditional = images_per_step(model, NUM_DRAWS), model.num_classes is not None
         self._encode = _compiled(encode, self._shape, step, conditional)
-        self._decode = _compiled(decode, (model.prior.latent_dim,), step, conditional)
+        self._decode = _compiled(decode, (model.latents.latent_dim,), step, conditional)
         self._score = _compiled(score, self._shape, step, conditional)
 
     def answer(self, stream: IO[bytes], content_type: str, query: Mapping[str, str]) -> Answer:
@@ -139,7 +139,7 @@ class Service:
 
     def _performed(self, request: SampleRequest | PicturesRequest) -> dict[str, np.ndarray]:
         if isinstance(request, SampleRequest):
-            latents = ops.convert_to_numpy(self._prior.sample(request.n, request.seed))
+            latents = ops.convert_to_numpy(self._latents.sample(request.n, None, request.seed))
             return {"pictures": self._decode(latents, self._sample_labels(request))}
         pictures = np.stack([_picture(item, self._shape) for item in request.pictures])
         labels = self._checked_labels(request.labels, len(pictures))

@@ -7,12 +7,13 @@ import re
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, NoReturn, TextIO, TypeVar, cast, get_origin
+from typing import Annotated, Any, NoReturn, TextIO, TypeVar, cast, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, create_model
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict, SettingsError
 
 from vae_tf.support.errors import InputError, Interrupted, Terminated
@@ -25,7 +26,22 @@ INTERRUPTED = 130
 TERMINATED = 143
 BROKEN_PIPE = 141
 
-OptionsT = TypeVar("OptionsT", bound=BaseModel)
+
+class Options(BaseModel):
+    """Base of the options of a command."""
+
+    @classmethod
+    def further_fields(cls) -> dict[str, FieldInfo]:
+        """Returns options that are not fields of the class, by name."""
+        return {}
+
+    @classmethod
+    def merged(cls, from_file: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns options from a file and from the command line together; the command line wins."""
+        return {**from_file, **given}
+
+
+OptionsT = TypeVar("OptionsT", bound=Options)
 
 
 def parse(options: type[OptionsT], command: str, arguments: Sequence[str]) -> OptionsT:
@@ -44,10 +60,10 @@ def parse(options: type[OptionsT], command: str, arguments: Sequence[str]) -> Op
     from_file = read_yaml(Path(given["config"])) if "config" in given else {}
     if "config" in from_file:
         raise InputError(f"A config file can't name another one. Received: {given['config']} with the key 'config'")
-    return options(**{**from_file, **given})
+    return options(**options.merged(from_file, given))
 
 
-def _given_on_command_line(options: type[BaseModel], command: str, arguments: Sequence[str]) -> dict[str, Any]:
+def _given_on_command_line(options: type[Options], command: str, arguments: Sequence[str]) -> dict[str, Any]:
     class Settings(options, BaseSettings):  # type: ignore[misc, valid-type]  # the base is known at run time only
         model_config = SettingsConfigDict(
             cli_prog_name=command,
@@ -56,12 +72,14 @@ def _given_on_command_line(options: type[BaseModel], command: str, arguments: Se
             cli_hide_none_type=True,
             cli_avoid_json=True,
             cli_exit_on_error=False,
+            extra="forbid",
         )
 
     Settings.__doc__ = options.__doc__
+    offered: Any = create_model("Settings", __base__=Settings, **_optional(options.further_fields()))
     try:
         source: CliSettingsSource[Any] = CliSettingsSource(
-            Settings, cli_parse_args=_joined_lists(options, arguments), formatter_class=_HelpFormatter
+            offered, cli_parse_args=_joined_lists(options, arguments), formatter_class=_HelpFormatter
         )
         given = source()
     except SettingsError as error:
@@ -69,7 +87,20 @@ def _given_on_command_line(options: type[BaseModel], command: str, arguments: Se
     return dict(given)
 
 
-def _joined_lists(options: type[BaseModel], arguments: Sequence[str]) -> list[str]:
+def _optional(fields: Mapping[str, FieldInfo]) -> dict[str, Any]:
+    """Returns fields that may be left out, whatever their defaults are."""
+    return {
+        name: (Annotated[field.annotation, *field.metadata] | None, Field(None, description=_with_default(field)))
+        for name, field in fields.items()
+    }
+
+
+def _with_default(field: FieldInfo) -> str:
+    default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+    return f"{field.description} Default: {default}."
+
+
+def _joined_lists(options: type[Options], arguments: Sequence[str]) -> list[str]:
     """The arguments with `--seeds 0 1 2` as `--seeds 0,1,2`, which the parser takes."""
     lists = {_option(name) for name, field in options.model_fields.items() if get_origin(field.annotation) is tuple}
     joined: list[str] = []
@@ -95,7 +126,7 @@ class _HelpFormatter(argparse.HelpFormatter):
         return re.sub(r"tuple\[(\w+),\.\.\.\]", r"\1,\1,...", super()._format_args(action, default_metavar))
 
 
-def _explained(message: str, options: type[BaseModel]) -> str:
+def _explained(message: str, options: type[Options]) -> str:
     message = message.removeprefix("error parsing CLI: ")
     unknown = re.search(r"unrecognized arguments: (\S+)", message)
     if not unknown:
@@ -103,7 +134,7 @@ def _explained(message: str, options: type[BaseModel]) -> str:
     word = unknown.group(1)
     if not word.startswith("-"):
         return f"Options begin with --. Received: {word}"
-    names = [name.replace("_", "-") for name in options.model_fields]
+    names = [name.replace("_", "-") for name in (*options.model_fields, *options.further_fields())]
     hint = did_you_mean(word.partition("=")[0].lstrip("-"), names)
     return f"Unknown option '{word}'{hint.replace('mean ', 'mean --')}"
 

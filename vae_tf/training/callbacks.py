@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 from vae_tf.config import RunConfig
 from vae_tf.plots import drawing
-from vae_tf.registry import TOY_DATASETS
+from vae_tf.registry import LOSSES, TOY_DATASETS
 from vae_tf.runs.run_dir import RunDir
-from vae_tf.runs.tracking import LOSSES, Tracker
+from vae_tf.runs.tracking import Tracker
 from vae_tf.training.optimizer import averaged_weights
 
 # Short, so that the bar fits a terminal of 80 columns.
@@ -55,8 +55,7 @@ class History(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         """Adds the row and writes the file."""
         seconds = self._trained - self._began
-        columns = [name for name in (*LOSSES, *(f"val_{name}" for name in LOSSES)) if name in logs]
-        row: dict[str, float] = {"epoch": epoch + 1, **{name: float(logs[name]) for name in columns}}
+        row: dict[str, float] = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
         self.rows.append(
             {**row, "seconds": round(seconds, 3), "images_per_second": round(self._num_images / seconds, 1)}
         )

@@ -63,11 +63,12 @@ class OnDivergence(keras.callbacks.Callback):
 
     def _told_of(self, step: int, skipped: Skipped) -> str:
         steps = f"in {skipped.in_a_row} steps in a row" if skipped.in_a_row > 1 else "in one step (on_nan=stop)"
+        losses = ", ".join(f"{name} {value:g}" for name, value in skipped.losses.items())
         return (
             f"Training diverged in epoch {self._epoch + 1}: loss or gradient was not finite {steps}, to step {step}. "
-            f"Received: reconstruction_loss {skipped.reconstruction_loss:g}, kl_loss {skipped.kl_loss:g}, gradient "
-            f"norm {skipped.gradient_norm:g}, learning_rate={self._config.learning_rate:g}; lower it, or set "
-            "clip_norm, in another run_dir or with --overwrite"
+            f"Received: {losses}, gradient norm {skipped.gradient_norm:g}, "
+            f"learning_rate={self._config.learning_rate:g}; lower it, or set clip_norm, in another run_dir or with "
+            "--overwrite"
         )
 
     def _warn(self, message: str) -> None:

@@ -30,16 +30,16 @@ class Steps:
     Args:
         model: A compiled model.
         step: A `GuardedStep`, or the model's `test_step`.
-        may_go_on: Returns whether there may be another step in a call, a bool scalar; by default there always may.
+        may_continue: Returns whether there may be another step in a call, a bool scalar; by default there always may.
     """
 
     def __init__(
-        self, model: VAE, step: Callable[[Any], Any], may_go_on: Callable[[], tf.Tensor] = lambda: tf.constant(True)
+        self, model: VAE, step: Callable[[Any], Any], may_continue: Callable[[], tf.Tensor] = lambda: tf.constant(True)
     ) -> None:
         self._steps_per_call = 1
         # Workers must run the same number of steps in a call, which their clocks would not give.
         self._may_grow = not are_several_workers(model.distribute_strategy)
-        self._call = _compiled(model, step, may_go_on)
+        self._call = _compiled(model, step, may_continue)
 
     def run(
         self, batches: Any, first: int, last: int, every: int | None = None
@@ -66,7 +66,7 @@ class Steps:
 
 
 def _compiled(
-    model: VAE, step: Callable[[Any], Any], may_go_on: Callable[[], tf.Tensor]
+    model: VAE, step: Callable[[Any], Any], may_continue: Callable[[], tf.Tensor]
 ) -> Callable[[Any, tf.Tensor], tuple[tf.Tensor, dict[str, tf.Tensor]]]:
     strategy = model.distribute_strategy
     if model.jit_compile:
@@ -78,7 +78,7 @@ def _compiled(
             strategy.run(step, (next(batches),))
             return (done + 1,)
 
-        (done,) = tf.while_loop(lambda done: (done < count) & may_go_on(), one, (tf.constant(0),))
+        (done,) = tf.while_loop(lambda done: (done < count) & may_continue(), one, (tf.constant(0),))
         # Where no step counted, Keras would have it 0.
         means = {metric.name: tf.where(metric.count.value > 0, metric.result(), np.nan) for metric in model.metrics}
         return done, means
@@ -115,7 +115,7 @@ def train(
         callbacks: `on_train_batch_end` is called after several steps, with the number of the last of them.
     """
     listeners = keras.callbacks.CallbackList(list(callbacks), model=model, epochs=epochs, steps=steps_per_epoch)
-    steps, iterator = Steps(model, guard, guard.may_go_on), iter(batches)
+    steps, iterator = Steps(model, guard, guard.may_continue), iter(batches)
     listeners.on_train_begin()
     for epoch in range(epoch_of(start, steps_per_epoch), epochs):
         first, last = max(start, epoch * steps_per_epoch), (epoch + 1) * steps_per_epoch
@@ -155,7 +155,7 @@ def evaluator(
         model.reset_metrics()
         measured: dict[str, float] = {}
         for _, means in steps.run(iter(batches), 0, num_batches):
-            measured = means
+            measured = {name: value for name, value in means.items() if name not in model.objective.extra_names}
             check()
         return measured
 

@@ -41,9 +41,9 @@ class Trainer:
         self._saved: tuple[int, Arrays] | None = None
         self.steps_per_epoch = pipeline.num_batches(splits.train, config.batch_size)
         with strategy.scope():
-            self.model = _compiled_model(config, splits, config.epochs * self.steps_per_epoch)
+            self.model = _compiled_model(config, splits, self.steps_per_epoch)
         most = 1 if config.on_nan == "stop" else min(MOST_IN_A_ROW, self.steps_per_epoch)
-        self._guard = GuardedStep(self.model, most)
+        self._guard = self.model.guard = GuardedStep(self.model, most)
         self._state = TrainingState(self.model, self._guard)
 
     def go_on(self, step: int, arrays: Arrays | None) -> None:
@@ -156,11 +156,12 @@ class Trainer:
         check_end(self.model, test, config)
 
 
-def _compiled_model(config: RunConfig, splits: Splits, num_steps: int) -> VAE:
+def _compiled_model(config: RunConfig, splits: Splits, steps_per_epoch: int) -> VAE:
     keras.utils.set_random_seed(config.seed)
     spec = splits.spec
     num_classes = spec.num_classes if config.conditional else None
-    model = build_from_config(config, spec.example_shape, config.seed, num_classes, config.precision)
+    warmup = None if config.kl_warmup_epochs is None else max(1, round(config.kl_warmup_epochs * steps_per_epoch))
+    model = build_from_config(config, spec.example_shape, config.seed, num_classes, config.precision, warmup)
     model.micro_batch_size = config.micro_batch_size
-    model.compile(build_optimizer(config, num_steps), jit_compile=config.jit)
+    model.compile(build_optimizer(config, config.epochs * steps_per_epoch), jit_compile=config.jit)
     return model

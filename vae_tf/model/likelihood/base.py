@@ -5,7 +5,7 @@ from typing import Literal
 import keras
 from keras import ops
 
-from vae_tf.model.posterior import Seed
+from vae_tf.model.noise import Seed
 
 
 class Likelihood(keras.layers.Layer):

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from vae_tf.model.likelihood.base import Likelihood
-from vae_tf.model.posterior import Seed
+from vae_tf.model.noise import Seed
 
 LARGEST_GROUP = 16
 SMALL_LOGIT = 0.05

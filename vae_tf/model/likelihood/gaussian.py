@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from vae_tf.model.likelihood.base import Likelihood
-from vae_tf.model.posterior import Seed
+from vae_tf.model.noise import Seed
 
 LOG_SQRT_2_PI = 0.5 * math.log(2 * math.pi)
 SMALLEST_LOG_SIGMA = -6.0

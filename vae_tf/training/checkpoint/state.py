@@ -21,7 +21,12 @@ class TrainingState:
 
     def __init__(self, model: VAE, guard: GuardedStep) -> None:
         updated = {"model": model.weights, "optimizer": model.optimizer.variables}
-        others = {"noise": _states_of_noise(model), "metrics": model.metrics_variables, "skipped": guard.variables}
+        others = {
+            "noise": _states_of_noise(model),
+            "step": [model.step_counter.variable],
+            "metrics": model.metrics_variables,
+            "skipped": guard.variables,
+        }
         self._guard = guard
         self._updated = _numbered(updated)
         self._all = {**self._updated, **_numbered(others)}

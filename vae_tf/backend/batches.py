@@ -1,0 +1,20 @@
+"""Functions of arrays, called on some examples at a time."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+
+def in_batches(function: Callable[..., Any], arrays: Sequence[np.ndarray | None], batch_size: int) -> np.ndarray:
+    """Returns what a function returns for all examples, computed in batches so that memory stays bounded.
+
+    Args:
+        function: From the arrays of a batch, `(B, ...)` each, to one result `(B, ...)`.
+        arrays: `(N, ...)` each; a `None` among them stays one.
+        batch_size: Examples in a batch; the last has what is left over.
+    """
+    [count] = {len(array) for array in arrays if array is not None}
+    parts = [slice(start, start + batch_size) for start in range(0, count, batch_size)]
+    results = [function(*(None if array is None else array[part] for array in arrays)) for part in parts]
+    return np.concatenate([np.asarray(result) for result in results])

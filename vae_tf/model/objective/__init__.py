@@ -1,0 +1,6 @@
+"""Objectives: from the terms of the evidence lower bound to the loss that training minimizes."""
+
+from vae_tf.model.objective.base import Objective
+from vae_tf.model.objective.elbo import ELBO
+
+__all__ = ["ELBO", "Objective"]

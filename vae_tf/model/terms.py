@@ -1,0 +1,68 @@
+"""What a pass through the model yields, and what an objective is made of.
+
+For one example x and posterior draws z_k ~ q(z | x), k = 1..K (Kingma & Welling 2014, eq. 3):
+
+    log p(x)  >=  ELBO  =  E_q[ log p(x | z) ]  -  KL( q(z | x) || p(z) )
+
+`reconstruction_loss` is minus the first part and `kl_loss` the second, both in nats per example, so that
+ELBO = -(reconstruction_loss + kl_loss).
+"""
+
+import functools
+import operator
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+import keras
+from keras import ops
+
+
+class Inferred(NamedTuple):
+    """What a latent model infers about B examples with K posterior draws each; float32, nats.
+
+    Attributes:
+        z: The draws `(K, B, Z)`.
+        log_posterior: log q(z | x) `(K, B)`.
+        log_prior: log p(z) `(K, B)`; `None` for a model without a prior.
+        kl: By the group of latents, KL(q(z | x) || p(z)) `(B, d)`: d latent dimensions if there is a closed form,
+            otherwise 1.
+        params: Raw posterior parameters `(B, P)`; `None` for a model without a posterior.
+        losses: Further losses of the latent model by name, `(B,)` each.
+        decoded: Raw likelihood parameters `(K, B, H, W, P)` if inferring decodes; otherwise `None`.
+    """
+
+    z: keras.KerasTensor
+    log_posterior: keras.KerasTensor
+    log_prior: keras.KerasTensor | None
+    kl: Mapping[str, keras.KerasTensor]
+    params: keras.KerasTensor | None = None
+    losses: Mapping[str, keras.KerasTensor] = MappingProxyType({})
+    decoded: keras.KerasTensor | None = None
+
+
+class Terms(NamedTuple):
+    """The terms of the ELBO of B examples with K posterior draws each; float32, nats.
+
+    Attributes:
+        inferred: What the latent model inferred.
+        log_likelihood: log p(x | z) `(K, B)`.
+    """
+
+    inferred: Inferred
+    log_likelihood: keras.KerasTensor
+
+    def reconstruction_loss(self) -> keras.KerasTensor:
+        """Returns minus the expected log-likelihood `(B,)`."""
+        return -ops.mean(self.log_likelihood, axis=0)
+
+    def kl_loss(self) -> keras.KerasTensor:
+        """Returns KL(q(z | x) || p(z)), summed over latents `(B,)`; 0 for a model without a prior."""
+        groups = [ops.sum(kl, axis=-1) for kl in self.inferred.kl.values()]
+        if not groups:
+            return ops.zeros_like(self.log_likelihood[0])
+        return functools.reduce(operator.add, groups)
+
+    def negative_elbo(self) -> keras.KerasTensor:
+        """Returns minus the evidence lower bound `(B,)`."""
+        return self.reconstruction_loss() + self.kl_loss()
