@@ -34,12 +34,12 @@ def unzoomed(figure: Figure, canvas_shape: tuple[int, int]) -> np.ndarray:
 
 
 def canvas_shape(count: int, columns: int, shape: tuple[int, int, int]) -> tuple[int, int]:
-    rows, gap = math.ceil(count / columns), plots.pictures.GAP
+    rows, gap = math.ceil(count / columns), plots.images.GAP
     return rows * (shape[0] + gap) - gap, columns * (shape[1] + gap) - gap
 
 
 def tile(canvas: np.ndarray, row: int, column: int, shape: tuple[int, int, int]) -> np.ndarray:
-    top, left = row * (shape[0] + plots.pictures.GAP), column * (shape[1] + plots.pictures.GAP)
+    top, left = row * (shape[0] + plots.images.GAP), column * (shape[1] + plots.images.GAP)
     return canvas[top : top + shape[0], left : left + shape[1]]
 
 
@@ -51,7 +51,7 @@ def random_pictures(count: int, shape: tuple[int, int, int]) -> np.ndarray:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_grid_shows_every_pixel_of_every_picture(shape):
     pictures = random_pictures(5, shape)
-    canvas = unzoomed(plots.picture_grid(pictures, 3, "title"), canvas_shape(5, 3, shape))
+    canvas = unzoomed(plots.image_grid(pictures, 3, "title"), canvas_shape(5, 3, shape))
     for index, picture in enumerate(pictures):
         expected = np.broadcast_to(np.rint(picture * 255), (*shape[:2], 3))
         np.testing.assert_allclose(tile(canvas, index // 3, index % 3, shape), expected, atol=1)
@@ -59,7 +59,7 @@ def test_grid_shows_every_pixel_of_every_picture(shape):
 
 def test_grid_is_white_between_pictures_and_where_the_last_row_ends():
     shape = (8, 8, 1)
-    canvas = unzoomed(plots.picture_grid(np.zeros((5, *shape)), 3, "title"), canvas_shape(5, 3, shape))
+    canvas = unzoomed(plots.image_grid(np.zeros((5, *shape)), 3, "title"), canvas_shape(5, 3, shape))
     black = (canvas == 0).all(-1)
     assert black.sum() == 5 * 8 * 8
     assert (canvas[~black] == 255).all()
@@ -67,43 +67,43 @@ def test_grid_is_white_between_pictures_and_where_the_last_row_ends():
 
 
 def test_constant_grey_picture_is_not_stretched_to_black_or_white():
-    canvas = unzoomed(plots.picture_grid(np.full((1, 8, 8, 1), 0.5), 1, "title"), (8, 8))
+    canvas = unzoomed(plots.image_grid(np.full((1, 8, 8, 1), 0.5), 1, "title"), (8, 8))
     assert np.unique(canvas).tolist() in ([127], [128])
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_values_outside_the_range_are_clipped(channels):
     pictures = np.stack([np.full((8, 8, channels), value, np.float32) for value in (-3.0, 7.0)])
-    canvas = unzoomed(plots.picture_grid(pictures, 2, "title"), canvas_shape(2, 2, (8, 8, channels)))
+    canvas = unzoomed(plots.image_grid(pictures, 2, "title"), canvas_shape(2, 2, (8, 8, channels)))
     assert (tile(canvas, 0, 0, (8, 8, channels)) == 0).all()
     assert (tile(canvas, 0, 1, (8, 8, channels)) == 255).all()
 
 
 def test_colours_keep_their_channels():
-    canvas = unzoomed(plots.picture_grid(np.tile([1.0, 0.5, 0.0], (1, 8, 8, 1)), 1, "title"), (8, 8))
+    canvas = unzoomed(plots.image_grid(np.tile([1.0, 0.5, 0.0], (1, 8, 8, 1)), 1, "title"), (8, 8))
     np.testing.assert_allclose(canvas.reshape(-1, 3), np.tile([255, 127.5, 0], (64, 1)), atol=1)
 
 
 def test_one_picture_makes_a_grid_of_one():
     picture = random_pictures(1, (12, 10, 1))
-    canvas = unzoomed(plots.picture_grid(picture, 1, "title"), (12, 10))
+    canvas = unzoomed(plots.image_grid(picture, 1, "title"), (12, 10))
     np.testing.assert_allclose(canvas[..., 0], picture[0, ..., 0] * 255, atol=1)
 
 
 def test_small_pictures_are_enlarged_and_large_ones_keep_their_pixels():
-    assert pixels(plots.picture_grid(np.zeros((1, 8, 8, 1)), 1, "")).shape[1] > 8
-    assert pixels(plots.picture_grid(np.zeros((1, 300, 300, 1)), 1, "")).shape[1] == 300
+    assert pixels(plots.image_grid(np.zeros((1, 8, 8, 1)), 1, "")).shape[1] > 8
+    assert pixels(plots.image_grid(np.zeros((1, 300, 300, 1)), 1, "")).shape[1] == 300
 
 
 def test_title_stands_above_the_pictures():
-    titled, untitled = (pixels(plots.picture_grid(np.zeros((4, 28, 28, 1)), 4, title)) for title in ("title", ""))
+    titled, untitled = (pixels(plots.image_grid(np.zeros((4, 28, 28, 1)), 4, title)) for title in ("title", ""))
     rows = np.flatnonzero((titled != untitled).any((1, 2)))
     assert rows.size
     assert rows.max() < titled.shape[0] - canvas_shape(4, 4, (28, 28, 1))[0]
 
 
 def test_title_of_a_narrow_grid_is_not_cut_off():
-    figure = plots.picture_grid(np.zeros((1, 8, 8, 1)), 1, "Prior samples, epoch 10")
+    figure = plots.image_grid(np.zeros((1, 8, 8, 1)), 1, "Prior samples, epoch 10")
     canvas = FigureCanvasAgg(figure)
     extent = figure.texts[0].get_window_extent(canvas.get_renderer())
     assert extent.x0 >= 0
@@ -165,19 +165,19 @@ def test_one_epoch_shows_as_a_point():
 
 
 def test_saved_file_is_a_png(tmp_path):
-    plots.save(plots.picture_grid(np.zeros((1, 8, 8, 1)), 1, "title"), tmp_path / "grid.png")
+    plots.save(plots.image_grid(np.zeros((1, 8, 8, 1)), 1, "title"), tmp_path / "grid.png")
     assert Image.open(tmp_path / "grid.png").format == "PNG"
 
 
 def test_grids_stand_side_by_side_with_all_their_pixels():
     panels = {"one": random_pictures(4, (28, 28, 1)), "a": random_pictures(2, (28, 28, 1))}
     drawn = pixels(plots.side_by_side(panels, 2))
-    zoom, side = 3, 28 * 2 + plots.pictures.GAP
-    first = drawn[plots.pictures.TITLE_PIXELS :, : side * zoom : zoom, 0][::zoom]
+    zoom, side = 3, 28 * 2 + plots.images.GAP
+    first = drawn[plots.images.TITLE_PIXELS :, : side * zoom : zoom, 0][::zoom]
     np.testing.assert_allclose(first[:28, :28], np.rint(panels["one"][0, :, :, 0] * 255), atol=1)
-    second = drawn[plots.pictures.TITLE_PIXELS :: zoom, side * zoom + plots.pictures.PANEL_GAP :: zoom, 0]
+    second = drawn[plots.images.TITLE_PIXELS :: zoom, side * zoom + plots.images.PANEL_GAP :: zoom, 0]
     np.testing.assert_allclose(second[:28, -28:], np.rint(panels["a"][1, :, :, 0] * 255), atol=1)
-    assert drawn.shape[1] == 2 * side * zoom + plots.pictures.PANEL_GAP
+    assert drawn.shape[1] == 2 * side * zoom + plots.images.PANEL_GAP
 
 
 def test_rows_stand_below_their_labels():
@@ -185,7 +185,7 @@ def test_rows_stand_below_their_labels():
     figure = plots.labelled_rows(rows)
     assert [text.get_text().strip() for text in figure.texts] == list(rows)
     drawn = pixels(figure)
-    assert drawn.shape[0] == 2 * plots.pictures.TITLE_PIXELS + 3 * 28 + 9 * 8
+    assert drawn.shape[0] == 2 * plots.images.TITLE_PIXELS + 3 * 28 + 9 * 8
     last = drawn[-72::9, : 8 * 9 : 9]
     np.testing.assert_allclose(last, np.rint(rows["small"][0] * 255), atol=1)
 
@@ -195,12 +195,12 @@ def test_captions_stand_under_their_pictures():
     captions = {label: [f"{label} {number}" for number in range(3)] for label in rows}
     figure = plots.labelled_rows(rows, captions)
     width, height = pixels(figure).shape[1::-1]
-    assert height == pixels(plots.labelled_rows(rows)).shape[0] + 2 * plots.pictures.CAPTION_PIXELS
+    assert height == pixels(plots.labelled_rows(rows)).shape[0] + 2 * plots.images.CAPTION_PIXELS
     places = {text.get_text(): text.get_position() for text in figure.texts}
     columns = [places[caption][0] * width for caption in captions["second"]]
     np.testing.assert_allclose(np.diff(columns), 30 * 3, atol=3)  # 28 pixels and the gap, three times enlarged
     assert columns[0] == pytest.approx(14 * 3, abs=3)
-    assert places["second 0"][1] * height == pytest.approx(plots.pictures.CAPTION_PIXELS / 2)
+    assert places["second 0"][1] * height == pytest.approx(plots.images.CAPTION_PIXELS / 2)
 
 
 def compared_axes(**options):
@@ -253,8 +253,8 @@ def test_rows_stand_beside_their_names_and_below_those_of_the_columns():
     texts = [text.get_text().strip() for text in figure.texts]
     assert texts == ["title", *rows, "-3", "0", "1.5"]
     assert not clipped(figure, *figure.texts)
-    drawn, side = pixels(figure), 3 * (28 * 3 + 2 * plots.pictures.GAP)
-    canvas = drawn[-3 * (28 * 2 + plots.pictures.GAP) :: 3, -side::3]
+    drawn, side = pixels(figure), 3 * (28 * 3 + 2 * plots.images.GAP)
+    canvas = drawn[-3 * (28 * 2 + plots.images.GAP) :: 3, -side::3]
     for row, pictures in enumerate(rows.values()):
         for column, picture in enumerate(pictures):
             expected = np.rint(np.clip(picture[..., 0], 0, 1) * 255)

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from vae_tf.config import Seed, UserPath
 from vae_tf.config.evaluation import EvaluationConfig
-from vae_tf.data.spec import examples_noun
+from vae_tf.data.modality import modality_of
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.support import cli
 from vae_tf.support.quiet_tensorflow import load_tensorflow
@@ -28,7 +28,7 @@ class EvaluateOptions(EvaluationConfig):
 
 def print_table(results: dict[str, Any]) -> None:
     """Prints the scores with their errors, and the reference rows under those they stand beside."""
-    noun = examples_noun(results["example_shape"])
+    noun = modality_of(results["example_shape"]).plural
     for name, score in results["metrics"].items():
         print(_line(name, score, noun))
         for row, references in results["references"].items():
@@ -46,14 +46,17 @@ def _line(name: str, score: dict[str, Any], noun: str) -> str:
 
 def main(options: EvaluateOptions) -> None:
     """Runs the command."""
-    run = LoadedRun.open(Path(options.run), options.data_dir)
+    run = LoadedRun.open(Path(options.run), options.data_dir, from_prior=options.sampler == "prior")
     load_tensorflow()
 
     from vae_tf.backend.devices import use_device
     from vae_tf.report.evaluation import evaluate_run
 
     use_device(options.device)
-    print_table(evaluate_run(run, options.part(EvaluationConfig), options.seed).metrics)
+    evaluation = evaluate_run(run, options.part(EvaluationConfig), options.seed)
+    print_table(evaluation.metrics)
+    if run.sampler is not None:
+        print(f"Samples come from the {run.sampler.name} sampler; --sampler prior draws from the prior")
     print(run.folder.metrics_path)
     print(run.folder.report_path)
 

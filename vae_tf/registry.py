@@ -61,6 +61,14 @@ OPTIONS = {
     ("likelihood", "gaussian"): "vae_tf.config.parts:GaussianOptions",
     ("likelihood", "learned_gaussian"): "vae_tf.config.parts:GaussianOptions",
 }
+# What belongs to a modality, by its noun.
+PREPARATIONS = {"image": "vae_tf.data.pipeline:fit_images", "row": None}
+FIGURES = {"image": "vae_tf.plots.figures:IMAGE_FIGURES", "row": "vae_tf.plots.figures:POINT_FIGURES"}
+SAMPLE_JUDGES = {"image": "vae_tf.metrics.suite:SampleJudge", "row": "vae_tf.metrics.rows:RowJudge"}
+RECONSTRUCTION_MEASURES = {
+    "image": "vae_tf.metrics.reconstruction:IMAGE_MEASURES",
+    "row": "vae_tf.metrics.reconstruction:ROW_MEASURES",
+}
 ANOMALY_SCORES = {
     "mahalanobis": "vae_tf.metrics.anomaly:mahalanobis",
     "likelihood_regret": "vae_tf.metrics.anomaly:likelihood_regret",

@@ -1,7 +1,7 @@
 """Draw pictures from a trained run: python -m vae_tf.sample --run runs/x --out grid.png"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -45,12 +45,15 @@ class SampleOptions(Config):
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """Factor on the prior's noise: below 1 gives more typical samples. Default: 1."""
 
+    sampler: Literal["prior"] | None = None
+    """prior draws samples from the prior although the run has a sampler. Default: the run's sampler, if it has one."""
+
     @model_validator(mode="after")
     def _one_picture(self) -> Self:
         asked = [f"--{name}" for name in ("reconstruct", "interpolate", "traverse") if getattr(self, name)]
         if len(asked) > 1:
             raise InputError(f"One picture at a time. Received: {' and '.join(asked)}; choose one")
-        for name in ("seed", "temperature", "label"):
+        for name in ("seed", "temperature", "label", "sampler"):
             if getattr(self, name) is not None and asked:
                 raise InputError(f"{name} applies to prior samples. Received: another picture; leave it out")
         if self.out is not None and Path(self.out).suffix not in FORMATS:
@@ -60,7 +63,7 @@ class SampleOptions(Config):
 
 def main(options: SampleOptions) -> None:
     """Runs the command."""
-    run = LoadedRun.open(Path(options.run), options.data_dir)
+    run = LoadedRun.open(Path(options.run), options.data_dir, from_prior=options.sampler == "prior")
     load_tensorflow()
 
     from vae_tf import plots
@@ -78,6 +81,8 @@ def main(options: SampleOptions) -> None:
     except OSError as error:
         raise InputError(f"out must be a file that can be written. Received: {out} ({error.strerror})") from None
     print(out)
+    if drawn.name == "samples" and run.sampler is not None:
+        print(f"Samples come from the {run.sampler.name} sampler; --sampler prior draws from the prior")
 
 
 def _drawn(options: SampleOptions, run: LoadedRun) -> "Drawn":

@@ -83,7 +83,7 @@ def main(options: ScoreOptions) -> None:
                 columns = score_columns(run, data, options.score, options.seed)
                 _write_table(columns, partial)
             print(out)
-            if data.has_pictures:
+            if data.modality.figures.shows_means:
                 sheet = out.with_suffix(".png")
                 plots.save(contact_sheet(data, columns["anomaly_score"]), sheet)
                 print(sheet)

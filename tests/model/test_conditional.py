@@ -1,4 +1,4 @@
-"""A VAE that is told the class: p(x | class)."""
+"""A VAE that is given the class: p(x | class)."""
 
 import keras
 import numpy as np
@@ -29,7 +29,7 @@ def vae():
 
 @pytest.mark.parametrize("arch", ["dense", "conv"])
 @pytest.mark.parametrize("variant", ["plain", "bn"])
-def test_encoder_and_decoder_hear_the_class(arch, variant):
+def test_encoder_and_decoder_use_the_class(arch, variant):
     keras.utils.set_random_seed(0)
     vae = vae_tf.build_vae(SHAPE, 2, arch, variant, num_classes=NUM_CLASSES)
     x, z = pictures(1).repeat(NUM_CLASSES, axis=0), np.zeros((NUM_CLASSES, 2), "float32")
@@ -46,9 +46,10 @@ def test_classes_cost_a_weight_for_each_unit_they_reach():
 
 def test_every_draw_of_an_example_has_its_class(vae):
     x = pictures()
-    _, z, decoded = vae.draw(x, labels=LABELS, num_samples=4, seed=1)
+    inferred = vae.latents.infer(x, LABELS, vae.latents.noise(len(x), 4, seed=1))
+    decoded = vae.decode_draws(inferred, LABELS)
     for k in range(4):
-        np.testing.assert_allclose(decoded[k], vae.likelihood_params(z[k], LABELS), rtol=1e-5)
+        np.testing.assert_allclose(decoded[k], vae.latents.decode(inferred.z[k], LABELS), rtol=1e-5)
 
 
 def test_fit_learns_what_sets_the_classes_apart():
@@ -137,7 +138,7 @@ def test_a_model_has_a_whole_number_of_classes(num_classes):
         tiny(num_classes)
 
 
-def test_classes_for_a_model_without_any_are_told():
+def test_classes_for_a_model_without_any_are_refused():
     vae = tiny(None)
     vae.compile(keras.optimizers.Adam(), jit_compile=False)
     with pytest.raises(TypeError, match="takes data alone: it is not conditional"):

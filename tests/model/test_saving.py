@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import vae_tf
-from vae_tf.model import Bernoulli, BetaELBO, DiagonalNormal, Gaussian, StandardNormal, build_vae
+from vae_tf.model import ELBO, Bernoulli, DiagonalNormal, Gaussian, StandardNormal, build_vae
 
 SHAPE = (8, 9, 1)
 PARTS = [
@@ -20,7 +20,8 @@ PARTS = [
     (StandardNormal, {"latent_dim": 7, "name": "p"}),
     (Bernoulli, {"name": "l"}),
     (Gaussian, {"sigma": 0.3, "name": "g"}),
-    (BetaELBO, {"beta": 2.5, "name": "o"}),
+    (ELBO, {"beta": 2.5, "kl_schedule": "constant", "kl_warmup_steps": None, "name": "o"}),
+    (ELBO, {"beta": 2.5, "kl_schedule": "cyclical", "kl_warmup_steps": 7, "name": "c"}),
 ]
 MODELS = {
     f"{arch}-{variant}-{likelihood}": {"arch": arch, "variant": variant, "likelihood": likelihood}
@@ -93,7 +94,7 @@ def test_a_saved_model_names_only_keras_and_vae_tf_classes(saved, name):
         assert set(archive.namelist()) == {"metadata.json", "config.json", "model.weights.h5"}
         config = json.loads(archive.read("config.json"))
     objects = list(serialized_objects(config))
-    assert {"VAE", "DiagonalNormal", "StandardNormal", "BetaELBO"} <= {entry["class_name"] for entry in objects}
+    assert {"VAE", "FlatLatents", "DiagonalNormal", "StandardNormal", "ELBO"} <= {entry["class_name"] for entry in objects}
     for entry in objects:
         assert entry["module"].partition(".")[0] in ("keras", "vae_tf"), entry
         assert entry["class_name"] not in ("__lambda__", "Lambda", "function"), entry
@@ -132,9 +133,9 @@ def test_config_of_a_part_keeps_its_dtype_policy():
 
 
 def test_a_restored_objective_has_its_beta():
-    restored = BetaELBO.from_config(BetaELBO(2.5).get_config())
+    restored = ELBO.from_config(ELBO(2.5).get_config())
     restored.build()
-    assert float(restored.beta) == 2.5
+    assert restored.beta == 2.5
 
 
 def test_config_of_a_vae_makes_an_equal_one_with_fresh_weights():
@@ -148,7 +149,7 @@ def test_config_of_a_vae_makes_an_equal_one_with_fresh_weights():
     restored.build((None, *SHAPE))
     hidden = [layer for layer in restored.encoder.layers if isinstance(layer, keras.layers.Dense)]
     assert [(layer.units, layer.activation.__name__) for layer in hidden] == [(5, "tanh"), (4, "tanh"), (6, "linear")]
-    assert (restored.likelihood.sigma, float(restored.objective.beta), restored.seed) == (0.3, 2.5, 9)
+    assert (restored.likelihood.sigma, restored.objective.beta, restored.seed) == (0.3, 2.5, 9)
     assert [w.shape for w in restored.weights] == [w.shape for w in vae.weights]
     assert not np.array_equal(restored.encoder.get_weights()[0], vae.encoder.get_weights()[0])
 
@@ -186,21 +187,38 @@ def test_the_next_step_after_loading_is_the_one_that_would_have_come(tmp_path):
         np.testing.assert_allclose(theirs, ours, rtol=1e-6, atol=1e-7)
 
 
-def test_an_assigned_beta_is_saved_with_the_weights(tmp_path):
-    vae = small_dense(beta=2.0)
-    vae.objective.beta.assign(0.25)
+def test_the_objective_is_saved_with_the_model(tmp_path):
+    vae = small_dense(beta=0.25, kl_schedule="linear", kl_warmup_steps=7)
     vae.save(tmp_path / "model.keras")
-    assert float(keras.saving.load_model(tmp_path / "model.keras").objective.beta) == 0.25
+    objective = keras.saving.load_model(tmp_path / "model.keras").objective
+    assert (objective.beta, objective.kl_schedule, objective.kl_warmup_steps) == (0.25, "linear", 7)
+
+
+def test_the_count_of_steps_is_saved_with_the_model(tmp_path):
+    vae = small_dense()
+    vae.compile(keras.optimizers.SGD(0.01), jit_compile=False)
+    vae.fit(pictures(6), batch_size=2, verbose=0)
+    vae.save(tmp_path / "model.keras")
+    assert int(keras.saving.load_model(tmp_path / "model.keras").step_counter.value) == 3
+
+
+def test_a_schedule_goes_on_after_loading(tmp_path):
+    vae = small_dense(beta=4.0, kl_schedule="linear", kl_warmup_steps=8)
+    vae.compile(keras.optimizers.SGD(0.01), jit_compile=False)
+    vae.fit(pictures(6), batch_size=2, verbose=0)
+    vae.save(tmp_path / "model.keras")
+    logs = keras.saving.load_model(tmp_path / "model.keras").train_on_batch(pictures(2), return_dict=True)
+    assert logs["kl_weight"] == pytest.approx(4.0 * 3 / 8)
 
 
 def test_posterior_noise_goes_on_after_loading(tmp_path):
     vae, x = small_dense(), pictures(2)
-    first = np.asarray(vae.elbo_terms(x).z)
+    first = np.asarray(vae.elbo_terms(x).inferred.z)
     vae.save(tmp_path / "model.keras")
     restored = keras.saving.load_model(tmp_path / "model.keras")
-    following = np.asarray(vae.elbo_terms(x).z)
+    following = np.asarray(vae.elbo_terms(x).inferred.z)
     assert np.abs(following - first).max() > 1e-3
-    np.testing.assert_allclose(restored.elbo_terms(x).z, following, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(restored.elbo_terms(x).inferred.z, following, rtol=1e-5, atol=1e-6)
 
 
 def test_weights_alone_can_be_saved_and_loaded(tmp_path):

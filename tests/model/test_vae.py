@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from vae_tf.model import VAE, Bernoulli, BetaELBO, DiagonalNormal, StandardNormal, build_vae
+from vae_tf.model import ELBO, VAE, Bernoulli, DiagonalNormal, FlatLatents, StandardNormal, build_vae
 
 SHAPE = (8, 9, 1)
 LATENT_DIM = 3
@@ -92,7 +92,7 @@ def test_conv_loss_equals_the_originals_formula(shape):
     spread_weights(vae)
     x = pictures(3, shape=shape)
     terms = vae.elbo_terms(x)
-    logits = vae.decoder(terms.z[0])
+    logits = vae.decoder(terms.inferred.z[0])
     assert np.std(logits) > 0.1
     expected = cross_entropy(x, logits) + divergence(vae.encoder(x))
     np.testing.assert_allclose(terms.negative_elbo(), expected, rtol=1e-5)
@@ -107,15 +107,15 @@ def test_dense_loss_equals_a_whole_vae_in_numpy():
         return np.maximum(inputs @ kernel + bias, 0) @ head_kernel + head_bias
 
     params = network(x.reshape(4, -1).astype("float64"), vae.encoder)
-    logits = network(np.asarray(terms.z[0], "float64"), vae.decoder).reshape(x.shape)
+    logits = network(np.asarray(terms.inferred.z[0], "float64"), vae.decoder).reshape(x.shape)
     np.testing.assert_allclose(terms.reconstruction_loss(), cross_entropy(x, logits), rtol=1e-5)
-    np.testing.assert_allclose(terms.kl, divergence(params), rtol=1e-5)
+    np.testing.assert_allclose(terms.kl_loss(), divergence(params), rtol=1e-5)
 
 
 def test_train_step_reports_the_originals_loss():
     vae, x = frozen(tiny()), pictures(4)
     state = value(vae.seed_generator.state)
-    z = vae.elbo_terms(x, training=True).z[0]
+    z = vae.elbo_terms(x, training=True).inferred.z[0]
     vae.seed_generator.state.assign(state)
     expected = cross_entropy(x, vae.decoder(z)) + divergence(vae.encoder(x))
     np.testing.assert_allclose(vae.train_on_batch(x)[0], expected.mean(), rtol=1e-5)
@@ -124,35 +124,53 @@ def test_train_step_reports_the_originals_loss():
 @pytest.mark.parametrize("num_samples", [1, 3])
 def test_elbo_terms_have_a_row_per_draw(num_samples):
     terms = tiny().elbo_terms(pictures(4), num_samples=num_samples)
+    inferred = terms.inferred
     assert terms.log_likelihood.shape == (num_samples, 4)
-    assert terms.log_prior.shape == (num_samples, 4)
-    assert terms.log_posterior.shape == (num_samples, 4)
-    assert terms.kl.shape == (4,)
-    assert terms.z.shape == (num_samples, 4, LATENT_DIM)
-    assert {term.dtype for term in terms} == {tf.float32}
+    assert inferred.log_prior.shape == (num_samples, 4)
+    assert inferred.log_posterior.shape == (num_samples, 4)
+    assert terms.kl_loss().shape == (4,)
+    assert inferred.z.shape == (num_samples, 4, LATENT_DIM)
+    tensors = (terms.log_likelihood, inferred.log_prior, inferred.log_posterior, inferred.kl["z"], inferred.z)
+    assert {tensor.dtype for tensor in tensors} == {tf.float32}
 
 
 def test_every_term_belongs_to_its_draw_and_example():
     vae, x = tiny(), pictures(4)
     terms = vae.elbo_terms(x, num_samples=3)
     mean, log_var = np.split(np.asarray(vae.encoder(x), "float64"), 2, axis=-1)
-    for k, z in enumerate(np.asarray(terms.z)):
+    for k, z in enumerate(np.asarray(terms.inferred.z)):
         np.testing.assert_allclose(terms.log_likelihood[k], -cross_entropy(x, vae.decoder(z)), rtol=1e-5)
-        np.testing.assert_allclose(terms.log_prior[k], stats.norm.logpdf(z).sum(axis=-1), rtol=1e-5)
+        np.testing.assert_allclose(terms.inferred.log_prior[k], stats.norm.logpdf(z).sum(axis=-1), rtol=1e-5)
         expected = stats.norm.logpdf(z, mean, np.exp(log_var / 2)).sum(axis=-1)
-        np.testing.assert_allclose(terms.log_posterior[k], expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(terms.inferred.log_posterior[k], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_draws_differ_between_samples_examples_and_calls():
     vae = tiny()
     x = np.repeat(pictures(1), 2, axis=0)
-    z = np.concatenate([vae.elbo_terms(x, num_samples=2).z, vae.elbo_terms(x, num_samples=2).z])
+    z = np.concatenate([vae.elbo_terms(x, num_samples=2).inferred.z for _ in range(2)])
     assert len(np.unique(z.reshape(-1, LATENT_DIM), axis=0)) == 8
 
 
 def test_elbo_terms_repeat_with_an_explicit_seed():
     vae, x = tiny(), pictures(2)
-    np.testing.assert_array_equal(vae.elbo_terms(x, seed=5).z, vae.elbo_terms(x, seed=5).z)
+    first, again = (vae.elbo_terms(x, seed=5).inferred.z for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+
+
+def test_elbo_terms_take_the_noise_itself():
+    vae, x = tiny(), pictures(2)
+    noise = np.random.default_rng(3).normal(size=(4, 2, LATENT_DIM)).astype("float32")
+    mean, log_var = np.split(np.asarray(vae.encoder(x), "float64"), 2, axis=-1)
+    expected = mean + np.exp(log_var / 2) * noise
+    np.testing.assert_allclose(vae.elbo_terms(x, noise=noise).inferred.z, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_given_noise_leaves_the_models_own_alone():
+    vae, x = tiny(), pictures(2)
+    before = value(vae.seed_generator.state)
+    vae.elbo_terms(x, noise=np.zeros((1, 2, LATENT_DIM), "float32"))
+    np.testing.assert_array_equal(vae.seed_generator.state, before)
 
 
 # ---- Training
@@ -253,7 +271,8 @@ def regularized(**regularizers):
         ]
     )
     decoder = tiny().decoder
-    vae = VAE(encoder, decoder, DiagonalNormal(), StandardNormal(LATENT_DIM), Bernoulli(), BetaELBO(3.0))
+    latents = FlatLatents(encoder, decoder, DiagonalNormal(), StandardNormal(LATENT_DIM))
+    vae = VAE(latents, Bernoulli(), ELBO(3.0))
     vae.build((None, *SHAPE))
     return frozen(vae)
 
@@ -291,7 +310,7 @@ def test_the_same_seed_gives_the_same_history_and_another_does_not():
 
 def test_the_seed_of_the_model_decides_the_posterior_noise():
     x = pictures(4)
-    draws = [np.asarray(tiny(seed=seed).elbo_terms(x).z) for seed in (1, 1, 2)]
+    draws = [np.asarray(tiny(seed=seed).elbo_terms(x).inferred.z) for seed in (1, 1, 2)]
     np.testing.assert_array_equal(draws[0], draws[1])
     assert np.abs(draws[0] - draws[2]).max() > 0.1
 
@@ -305,7 +324,7 @@ def test_sample_weights_are_refused(method):
 
 def test_classes_where_a_target_belongs_are_refused():
     dataset = tf.data.Dataset.from_tensor_slices((pictures(4), np.arange(4))).batch(2)
-    with pytest.raises(ValueError, match=r"data of the same shape; classes go beside the data"):
+    with pytest.raises(ValueError, match=r"data of the same shape; classes go with the data"):
         frozen(tiny()).fit(dataset, shuffle=False, verbose=0)
 
 
@@ -382,7 +401,7 @@ def test_inference_normalizes_by_the_moving_statistics():
     layer = batch_norms(vae.encoder)[0]
     mean, variance = value(layer.moving_mean), value(layer.moving_variance)
     expected = normalized_encoder(vae, x, mean, variance)
-    np.testing.assert_allclose(vae.elbo_terms(x, training=False).kl, divergence(expected), rtol=1e-4)
+    np.testing.assert_allclose(vae.elbo_terms(x, training=False).kl_loss(), divergence(expected), rtol=1e-4)
     np.testing.assert_allclose(vae.encode(x), expected[:, :LATENT_DIM], rtol=1e-4, atol=1e-5)
 
 
@@ -414,7 +433,7 @@ def test_an_examples_inference_output_does_not_depend_on_the_others_in_its_batch
     x = pictures(6)
     x[1:] *= 0.1
     np.testing.assert_allclose(vae.reconstruct(x)[:1], vae.reconstruct(x[:1]), rtol=1e-5)
-    alone, together = (vae.elbo_terms(batch, training=False).kl[0] for batch in (x[:1], x))
+    alone, together = (vae.elbo_terms(batch, training=False).kl_loss()[0] for batch in (x[:1], x))
     np.testing.assert_allclose(together, alone, rtol=1e-5)
 
 
@@ -534,6 +553,6 @@ def test_temperature_out_of_range_is_refused(temperature):
 
 def test_a_decoder_that_does_not_fit_the_data_is_refused():
     vae = VAE.from_config(tiny().get_config())
-    vae.decoder = keras.Sequential([keras.Input((LATENT_DIM,)), keras.layers.Dense(3)])
+    vae.latents.decoder = keras.Sequential([keras.Input((LATENT_DIM,)), keras.layers.Dense(3)])
     with pytest.raises(ValueError, match="decoder must put out"):
         vae.build((None, *SHAPE))

@@ -9,7 +9,7 @@ from vae_tf import plots
 from vae_tf.plots import drawing
 
 SHAPE = (8, 8, 1)
-GAP = plots.pictures.GAP
+GAP = plots.images.GAP
 
 
 def model(shape=SHAPE, **options):

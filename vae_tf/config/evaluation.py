@@ -18,3 +18,5 @@ class EvaluationConfig(Config):
     """Images for the likelihood, the first of the split."""
     features: Literal["classifier", "inception"] = "classifier"
     """Feature space in which samples are compared with real images."""
+    sampler: Literal["prior"] | None = None
+    """prior draws samples from the prior although the run has a sampler. Default: the run's sampler, if it has one."""

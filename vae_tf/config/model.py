@@ -1,19 +1,14 @@
 """Options of the model: which parts it has."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import BeforeValidator, Field, model_validator
 
 from vae_tf import registry
-from vae_tf.config import parts
-from vae_tf.config.base import LARGEST_WIDTH, Config, one_of
-from vae_tf.config.parts import PartOptions
+from vae_tf.config.base import LARGEST_WIDTH, one_of
+from vae_tf.config.parts import PartsConfig
 from vae_tf.support.errors import InputError
-from vae_tf.support.names import check_name, did_you_mean
-
-OptionsT = TypeVar("OptionsT", bound=PartOptions)
+from vae_tf.support.names import check_name
 
 
 def _variant(name: object) -> str:
@@ -25,13 +20,8 @@ def _variant(name: object) -> str:
 Variant = Annotated[str, BeforeValidator(_variant)]
 
 
-class ModelConfig(Config):
-    """The parts of the model, and the options of those parts.
-
-    The options of a part (`vae_tf.config.parts`) are attributes like all others, but only if the part is chosen.
-    """
-
-    model_config = ConfigDict(extra="allow")  # for the options of parts, which the validator below checks
+class ModelConfig(PartsConfig):
+    """The parts of the model, and the options of those parts."""
 
     arch: Annotated[str, one_of("arch", registry.NETWORKS)] = "conv"
     """conv or dense."""
@@ -55,17 +45,6 @@ class ModelConfig(Config):
     kl_warmup_epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Epochs in which the weight of the KL term rises, with kl_schedule linear or cyclical."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _options_of_chosen_parts(cls, values: dict[str, Any]) -> dict[str, Any]:
-        own = {name: value for name, value in values.items() if name in cls.model_fields}
-        given = {name: value for name, value in values.items() if name not in own}
-        for name in given:
-            if not parts.is_option(name):
-                known = (*cls.model_fields, *parts.all_fields())
-                raise InputError(f"Unknown config key '{name}'{did_you_mean(name, known)}")
-        return {**own, **parts.chosen(_parts(cls, own), given)}
-
     @model_validator(mode="after")
     def _a_warmup_for_a_schedule(self) -> Self:
         if (self.kl_warmup_epochs is None) != (self.kl_schedule == "constant"):
@@ -74,41 +53,3 @@ class ModelConfig(Config):
                 f"Received: kl_schedule={self.kl_schedule}, kl_warmup_epochs={self.kl_warmup_epochs}"
             )
         return self
-
-    @classmethod
-    def further_fields(cls) -> dict[str, FieldInfo]:
-        """Returns the options of all parts, for the command line."""
-        return parts.all_fields()
-
-    @classmethod
-    def merged(cls, from_file: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns options from a file and from the command line together; the command line wins.
-
-        The file's options for a part that the command line replaces are dropped.
-        """
-        replaced = {kind for kind in registry.PARTS if kind in given}
-        before, after = _parts(cls, from_file), _parts(cls, {**from_file, **given})
-        dropped = {
-            option
-            for kind in replaced
-            if (options := parts.options_of(kind, before.get(kind, ""))) and before.get(kind) != after.get(kind)
-            for option in options.model_fields
-            if option not in given
-        }
-        kept = {name: value for name, value in from_file.items() if name not in dropped}
-        return super().merged(kept, given)
-
-    def options(self, options: type[OptionsT]) -> OptionsT:
-        """Returns the options of a chosen part in their own class."""
-        return options(**{name: getattr(self, name) for name in options.model_fields})
-
-    def arguments(self, kind: str) -> dict[str, Any]:
-        """Returns the arguments that the options give the constructor of the chosen part of a kind."""
-        options = parts.options_of(kind, getattr(self, kind))
-        return {} if options is None else self.options(options).arguments()
-
-
-def _parts(config: type[Config], values: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the name of each part by its kind: as given, otherwise the default."""
-    fields = config.model_fields
-    return {kind: str(values.get(kind) or fields[kind].default) for kind in registry.PARTS if kind in fields}

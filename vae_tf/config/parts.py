@@ -1,18 +1,18 @@
-"""The options of each part of a model, and how a config holds those of the parts that are chosen.
+"""The options of each part of a model, and a config that holds those of the parts that are chosen.
 
 The name of an option begins with the kind of its part, as `prior_components`; those of the notebooks keep their names.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 
 from vae_tf import registry
 from vae_tf.config.base import LARGEST_WIDTH, Config, one_of
 from vae_tf.support.errors import InputError
-from vae_tf.support.names import check_name
+from vae_tf.support.names import check_name, did_you_mean
 
 DEFAULT_HIDDEN_SIZES = (512, 256)
 
@@ -36,6 +36,9 @@ class PartOptions(Config):
         return {name.removeprefix(f"{self.kind}_"): getattr(self, name) for name in type(self).model_fields}
 
 
+PartOptionsT = TypeVar("PartOptionsT", bound=PartOptions)
+
+
 class DenseOptions(PartOptions):
     """Options of the dense network."""
 
@@ -56,19 +59,72 @@ class GaussianOptions(PartOptions):
     """Standard deviation of the gaussian likelihood; for learned_gaussian the one it starts from."""
 
 
-def options_of(kind: str, name: str) -> type[PartOptions] | None:
+class PartsConfig(Config):
+    """A config that chooses parts: each field that is named like a kind of part in the registry chooses one.
+
+    The options of a part are attributes like all others, but only if the part is chosen.
+    """
+
+    model_config = ConfigDict(extra="allow")  # for the options of parts, which the validator checks
+
+    @model_validator(mode="before")
+    @classmethod
+    def _options_of_chosen_parts(cls, values: dict[str, Any]) -> dict[str, Any]:
+        own = {name: value for name, value in values.items() if name in cls.model_fields}
+        given = {name: value for name, value in values.items() if name not in own}
+        known = cls.further_fields()
+        for name in given:
+            if name not in known:
+                suggestion = did_you_mean(name, (*cls.model_fields, *known))
+                raise InputError(f"Unknown config key '{name}'{suggestion}")
+        return {**own, **_options_of(cls._parts(own), given)}
+
+    @classmethod
+    def further_fields(cls) -> dict[str, FieldInfo]:
+        """Returns the options of all parts that the config can choose, by name."""
+        targets = dict.fromkeys(target for (kind, _), target in registry.OPTIONS.items() if kind in cls.model_fields)
+        return {name: field for target in targets for name, field in registry.resolve(target).model_fields.items()}
+
+    @classmethod
+    def merged(cls, from_file: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns options from a file and from the command line together; the command line wins.
+
+        The file's options for a part that the command line replaces are dropped.
+        """
+        before, after = cls._parts(from_file), cls._parts({**from_file, **given})
+        replaced = [_options(kind, before.get(kind)) for kind in registry.PARTS if before.get(kind) != after.get(kind)]
+        kept = [_options(kind, name) for kind, name in after.items()]
+        dropped = {name for options in replaced if options not in kept for name in _names(options)}
+        return super().merged({name: value for name, value in from_file.items() if name not in dropped}, given)
+
+    def options(self, options: type[PartOptionsT]) -> PartOptionsT:
+        """Returns the options of a chosen part in their own class."""
+        return options(**{name: getattr(self, name) for name in options.model_fields})
+
+    def arguments(self, kind: str) -> dict[str, Any]:
+        """Returns the arguments that the options give the constructor of the chosen part of a kind."""
+        options = _options(kind, getattr(self, kind))
+        return {} if options is None else self.options(options).arguments()
+
+    @classmethod
+    def _parts(cls, values: Mapping[str, Any]) -> dict[str, str]:
+        """Returns the name of each part by its kind: as given, otherwise the default, if it has one."""
+        kinds = [kind for kind in registry.PARTS if kind in cls.model_fields]
+        chosen = {kind: values.get(kind) or cls.model_fields[kind].get_default() for kind in kinds}
+        return {kind: str(name) for kind, name in chosen.items() if isinstance(name, str)}
+
+
+def _options(kind: str, name: str | None) -> type[PartOptions] | None:
     """Returns the options of a part, `None` if it has none."""
-    target = registry.OPTIONS.get((kind, name))
+    target = registry.OPTIONS.get((kind, name or ""))
     return None if target is None else registry.resolve(target)
 
 
-def all_fields() -> dict[str, FieldInfo]:
-    """Returns the options of every part that is registered, by name."""
-    classes = [registry.resolve(target) for target in dict.fromkeys(registry.OPTIONS.values())]
-    return {name: field for options in classes for name, field in options.model_fields.items()}
+def _names(options: type[PartOptions] | None) -> Iterable[str]:
+    return () if options is None else options.model_fields
 
 
-def chosen(parts: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, Any]:
+def _options_of(parts: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the options of the parts that are chosen: those given, and the defaults of the others.
 
     Args:
@@ -76,30 +132,19 @@ def chosen(parts: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, Any]
         given: Values by name; `None` stands for a default.
 
     Raises:
-        InputError: An option is unknown, belongs to a part that is not chosen, or has a wrong value.
+        InputError: An option belongs to a part that is not chosen, or has a wrong value.
     """
     rest = {name: value for name, value in given.items() if value is not None}
-    options: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for kind, name in parts.items():
         check_name(kind, name, registry.PARTS[kind])
-        of_part = options_of(kind, name)
-        if of_part is not None:
-            own = {key: rest.pop(key) for key in of_part.model_fields if key in rest}
-            options |= of_part(**own).model_dump()
-    for key, value in rest.items():
-        kind, names = _owners(key)
-        if names:
-            owners = " or ".join(names)
-            raise InputError(f"{key} needs {kind}={owners}. Received: {kind}={parts[kind]}, {key}={value}")
-    return options
-
-
-def is_option(name: str) -> bool:
-    """Returns whether some part has an option of that name."""
-    return bool(_owners(name)[1])
-
-
-def _owners(option: str) -> tuple[str, list[str]]:
-    """Returns the kind and the names of the parts that have an option."""
-    owners = [key for key in registry.OPTIONS if option in options_of(*key).model_fields]  # type: ignore[union-attr]
-    return (owners[0][0] if owners else ""), [name for _, name in owners]
+        options = _options(kind, name)
+        if options is not None:
+            own = {option: rest.pop(option) for option in options.model_fields if option in rest}
+            found |= options(**own).model_dump()
+    for option, value in rest.items():
+        owners = [key for key in registry.OPTIONS if option in _names(_options(*key))]
+        kind, names = owners[0][0], " or ".join(name for _, name in owners)
+        received = parts.get(kind, "none")
+        raise InputError(f"{option} needs {kind}={names}. Received: {kind}={received}, {option}={value}")
+    return found

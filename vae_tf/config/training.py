@@ -35,6 +35,8 @@ TOY_DEFAULTS: dict[str, Any] = {
 class RunConfig(DataConfig, ModelConfig):
     """Everything that decides what a training run computes. The toy sets have defaults of their own."""
 
+    sampler: Annotated[str, one_of("sampler", registry.SAMPLERS)] | None = None
+    """Fitted to the latents after training, to draw samples from in place of the prior. Default: none."""
     epochs: int = Field(10, ge=1, le=LARGEST_COUNT)
     """Passes over the training pictures."""
     learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False)

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from vae_tf.config import DataConfig
+from vae_tf.data.modality import modality_of
 from vae_tf.data.noise import Draws, binarized, corrupted
 from vae_tf.data.sources import Examples
 
@@ -153,13 +154,13 @@ def _preparation(
 ) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Any]:
     """The function (indices `(B,)`, their positions in the epoch `(B,)`, epoch) -> batch."""
     fixed = tf.constant(FIXED_EPOCH, tf.int64)
-    read = _reader(examples)
+    read, fit = _reader(examples), modality_of(example_shape).preparation
 
     def prepare(indices: tf.Tensor, positions: tf.Tensor, epoch: tf.Tensor) -> Any:
         draws = Draws(positions, epoch if split == "train" else fixed, config.seed, split)
         x = tf.cast(read(indices), tf.float32) / examples.scale
-        if len(example_shape) > 1:
-            x = fit_pictures(x, example_shape)
+        if fit is not None:
+            x = fit(x, example_shape)
         if config.binarize != "none":
             is_fixed = config.binarize == "static" and split == "train"
             x = binarized(x, Draws(indices, fixed, config.seed, split, consecutive=False) if is_fixed else draws)
@@ -188,7 +189,7 @@ def _classes(examples: Examples, indices: tf.Tensor) -> tf.Tensor:
     return tf.gather(tf.constant(examples.labels), indices)
 
 
-def fit_pictures(pictures: tf.Tensor, example_shape: tuple[int, ...]) -> tf.Tensor:
+def fit_images(pictures: tf.Tensor, example_shape: tuple[int, ...]) -> tf.Tensor:
     """Returns pictures `(B, h, w, c)` in [0, 1] brought to `example_shape`: float32 `(B, H, W, C)` in [0, 1]."""
     height, width, channels = example_shape
     if pictures.shape[-1] == RGB_CHANNELS and channels == 1:

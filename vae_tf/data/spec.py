@@ -1,7 +1,8 @@
 """What the model and the reports need to know about a dataset."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+
+from vae_tf.data.modality import Modality, modality_of
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,6 @@ class DatasetSpec:
     class_names: tuple[str, ...] | None = None
 
     @property
-    def noun(self) -> str:
-        """What an example is: `"image"` or `"row"`."""
-        return "image" if len(self.example_shape) > 1 else "row"
-
-
-def examples_noun(example_shape: Sequence[int]) -> str:
-    """Returns what to call several examples of a shape: `"pictures"` or `"rows"`."""
-    return "pictures" if len(example_shape) > 1 else "rows"
+    def modality(self) -> Modality:
+        """The kind of its examples."""
+        return modality_of(self.example_shape)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from vae_tf.data.pipeline import fit_pictures
+from vae_tf.data.pipeline import fit_images
 from vae_tf.support.errors import InputError
 
 CLASSIFIER_VERSION = 1
@@ -58,7 +58,7 @@ def classifier_features(images: np.ndarray, labels: np.ndarray, dataset: str) ->
     example_shape = images.shape[1:]
 
     def extract(pictures: np.ndarray) -> np.ndarray:
-        return np.asarray(hidden.predict(fit_pictures(pictures, example_shape), batch_size=BATCH, verbose=0))
+        return np.asarray(hidden.predict(fit_images(pictures, example_shape), batch_size=BATCH, verbose=0))
 
     return FeatureSpace(f"classifier_{dataset}", CLASSIFIER_FEATURES, extract)
 
@@ -86,7 +86,7 @@ def inception_features(weights: str | None = "imagenet") -> FeatureSpace:
     def extract(pictures: np.ndarray) -> np.ndarray:
         parts = []
         for start in range(0, len(pictures), BATCH):
-            fitted = fit_pictures(pictures[start : start + BATCH], (INCEPTION_SIDE, INCEPTION_SIDE, 3))
+            fitted = fit_images(pictures[start : start + BATCH], (INCEPTION_SIDE, INCEPTION_SIDE, 3))
             parts.append(network.predict(2 * fitted - 1, batch_size=32, verbose=0))
         return np.concatenate(parts)
 

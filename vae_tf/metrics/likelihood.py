@@ -8,7 +8,6 @@ import numpy as np
 from tqdm import tqdm
 
 from vae_tf.config.evaluation import EvaluationConfig
-from vae_tf.data.spec import examples_noun
 from vae_tf.metrics.elbo import SAMPLES_PER_BLOCK, elbo_per_image, images_per_step, nll_batches
 from vae_tf.metrics.estimate import mean_estimate
 from vae_tf.metrics.suite import Scores, Subject
@@ -16,7 +15,7 @@ from vae_tf.metrics.suite import Scores, Subject
 
 def likelihood_scores(subject: Subject, settings: EvaluationConfig) -> Scores:
     """Returns the ELBO and its parts, the importance-sampled likelihood, and bits per dimension where it has them."""
-    nats, seed, model = f"nats per {subject.splits.spec.noun}", subject.seed, subject.model
+    nats, seed, model = f"nats per {subject.splits.spec.modality.noun}", subject.seed, subject.model
     terms = elbo_per_image(model, subject.batches(images_per_step(model, 1)), seed)
     scores = {
         "elbo": mean_estimate(-terms.negative_elbo, nats, seed, num_samples=1),
@@ -59,5 +58,5 @@ def _announce(subject: Subject, count: int, step: int, num_samples: int) -> None
     began = time.perf_counter()
     next(runs)
     seconds = (time.perf_counter() - began) * (num_samples / pilot) * (count / min(step, count))
-    what = f"{count:,} {examples_noun(subject.splits.spec.example_shape)} from {num_samples:,} samples each"
+    what = f"{count:,} {subject.splits.spec.modality.plural} from {num_samples:,} samples each"
     print(f"Likelihood of {what}: about {max(1, round(seconds)):,} s", flush=True)

@@ -10,8 +10,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from vae_tf.data.modality import modality_of
 from vae_tf.data.named import official_folds
-from vae_tf.data.pipeline import evaluation_batches, fit_pictures
+from vae_tf.data.pipeline import evaluation_batches
 from vae_tf.metrics.encoded import BATCH, spread
 from vae_tf.metrics.estimate import mean_estimate
 from vae_tf.metrics.suite import Scores, Subject
@@ -121,7 +122,8 @@ def _means_and_pixels(model: "VAE", batches: Iterable[Any]) -> tuple[np.ndarray,
 
 
 def _flat(inputs: np.ndarray) -> np.ndarray:
-    if inputs.ndim > 2:
+    fit = modality_of(inputs.shape[1:]).preparation
+    if fit is not None:
         height, width, channels = inputs.shape[1:]
-        inputs = np.asarray(fit_pictures(inputs, (min(height, LARGEST_SIDE), min(width, LARGEST_SIDE), channels)))
+        inputs = np.asarray(fit(inputs, (min(height, LARGEST_SIDE), min(width, LARGEST_SIDE), channels)))
     return inputs.reshape(len(inputs), -1)

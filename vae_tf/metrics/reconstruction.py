@@ -1,5 +1,7 @@
 """How near a reconstruction is to its original, picture by picture."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from vae_tf.backend.kernels import structural_similarity
@@ -41,3 +43,13 @@ def ssim(originals: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
         for i in range(0, len(originals), BATCH)
     ]
     return np.concatenate(parts).astype(np.float64)
+
+
+# By the name of the metric: (originals, reconstructions) -> float64 `(N,)`, and its unit.
+Measures = dict[str, tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], str]]
+IMAGE_MEASURES: Measures = {
+    "reconstruction_mse": (mean_squared_error, "squared pixel value"),
+    "reconstruction_psnr": (psnr, "dB"),
+    "reconstruction_ssim": (ssim, "1"),
+}
+ROW_MEASURES: Measures = {"reconstruction_mse": (row_squared_error, "squared data unit")}

@@ -38,7 +38,11 @@ class RowJudge:
     def model_scores(self) -> Scores:
         """Returns the scores of draws from the model: latents from the prior, rows from the likelihood."""
         model, seed, count = self._subject.model, self._subject.seed, len(self._real)
-        return self._scores(model.sample(count, seed, drawn_classes(self._subject, count, seed), mean=False))
+        return self._scores(
+            model.sample(
+                count, seed, drawn_classes(self._subject, count, seed), mean=False, sampler=self._subject.sampler
+            )
+        )
 
     def reference_scores(self) -> dict[str, Scores]:
         """Returns the scores of training rows, below which no model can be trusted to be, and of simple generators."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from vae_tf.support.errors import InputError
 
 if TYPE_CHECKING:
     from vae_tf.data.sources import Examples
+    from vae_tf.model.sampler import Sampler
     from vae_tf.model.vae import VAE
 
 LARGEST_SAMPLE = 10_000
@@ -28,7 +29,6 @@ PSNR_GAIN = "psnr_gain"
 BATCH = 256
 
 Scores = dict[str, Estimate]
-Measure = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class TooFewPicturesError(InputError):
@@ -44,11 +44,7 @@ class Subject(NamedTuple):
     examples: "Examples"
     model: "VAE"
     seed: int
-
-    @property
-    def is_of_pictures(self) -> bool:
-        """Whether the examples are pictures and not rows."""
-        return self.splits.spec.noun == "image"
+    sampler: "Sampler | None" = None
 
     def batches(self, size: int = BATCH, count: int | None = None) -> Iterator[np.ndarray]:
         """Yields the split in batches as the model takes them, `size` at a time, the first `count` examples."""
@@ -85,15 +81,7 @@ def latent_scores(subject: Subject) -> tuple[Scores, np.ndarray]:
 
 def reconstruction_scores(subject: Subject) -> Scores:
     """Returns MSE, PSNR and SSIM of the mean reconstructions, and what a restoring model gains; of rows MSE alone."""
-    measures: dict[str, tuple[Measure, str]] = (
-        {
-            "reconstruction_mse": (reconstruction.mean_squared_error, "squared pixel value"),
-            "reconstruction_psnr": (reconstruction.psnr, "dB"),
-            "reconstruction_ssim": (reconstruction.ssim, "1"),
-        }
-        if subject.is_of_pictures
-        else {"reconstruction_mse": (reconstruction.row_squared_error, "squared data unit")}
-    )
+    measures = subject.splits.spec.modality.reconstruction_measures
     restores = subject.config.corrupt != "none"
     values: dict[str, list[np.ndarray]] = {name: [] for name in (*measures, *([PSNR_GAIN] if restores else []))}
     for seen in map(subject.model.observed, subject.batches()):
@@ -192,7 +180,7 @@ def _model_generator(subject: Subject) -> Generator:
     """(n, seed) -> pictures as the data has them: drawn 0/1 where it is binarized, else means."""
 
     def generate(n: int, seed: int) -> np.ndarray:
-        means = np.clip(subject.model.sample(n, seed, drawn_classes(subject, n, seed)), 0, 1)
+        means = np.clip(subject.model.sample(n, seed, drawn_classes(subject, n, seed), sampler=subject.sampler), 0, 1)
         if subject.config.binarize == "none":
             return means
         return (np.random.default_rng(seed).random(means.shape) < means).astype(np.float32)

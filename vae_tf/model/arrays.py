@@ -13,6 +13,7 @@ from vae_tf.backend.compiled import compiled_for
 from vae_tf.model.latents import FlatLatents, LatentModel
 from vae_tf.model.likelihood import Likelihood
 from vae_tf.model.noise import Seed
+from vae_tf.model.sampler import Sampler
 
 BATCH_SIZE = 128
 
@@ -51,8 +52,9 @@ class ArrayMethods:
         *,
         temperature: float = 1.0,
         mean: bool = True,
+        sampler: Sampler | None = None,
     ) -> np.ndarray:
-        """Returns data for `n` draws of the latents from the prior.
+        """Returns data for `n` draws of the latents from the prior, or from a sampler.
 
         Args:
             n: Number of draws, at least 1.
@@ -60,6 +62,7 @@ class ArrayMethods:
             labels: Classes `(n,)`, or one for all, of a conditional model; by default its classes in turn.
             temperature: Scale of the prior's noise, at least 0; below 1 stays nearer to the prior's centre.
             mean: Whether to return the mean data E[x | z]; otherwise draws from the likelihood p(x | z).
+            sampler: A sampler fitted to the latents of this model.
 
         Returns:
             float32 `(n, H, W, C)` in data units.
@@ -77,7 +80,8 @@ class ArrayMethods:
             classes = np.full(n, labels) if np.ndim(labels) == 0 else np.asarray(labels)
         # A generator is for two draws; for one the number is enough, and costs no memory that Keras keeps.
         noise = keras.random.SeedGenerator(seed) if isinstance(seed, int) and not mean else seed
-        z = ops.convert_to_numpy(self.latents.sample(n, classes, noise, temperature))
+        source = self.latents if sampler is None else sampler
+        z = ops.convert_to_numpy(source.sample(n, classes, noise, temperature))
         if mean:
             return self.decode(z, classes)
         return ops.convert_to_numpy(self.likelihood.sample(self._decoded(z, classes), noise))

@@ -6,11 +6,11 @@ from typing import BinaryIO
 from matplotlib.figure import Figure
 
 from vae_tf.plots.curves import COMPARED, compared_curves, curves
-from vae_tf.plots.pictures import (
+from vae_tf.plots.images import (
+    image_grid,
+    image_rows,
     labelled_rows,
     named_rows,
-    picture_grid,
-    picture_rows,
     reconstruction_grid,
     side_by_side,
 )
@@ -21,11 +21,11 @@ __all__ = [
     "Points",
     "compared_curves",
     "curves",
+    "image_grid",
+    "image_rows",
     "labelled_rows",
     "latent_map",
     "named_rows",
-    "picture_grid",
-    "picture_rows",
     "point_panels",
     "reconstruction_grid",
     "save",

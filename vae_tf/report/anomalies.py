@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from vae_tf import plots, registry
 from vae_tf.config import RunConfig
 from vae_tf.data.catalog import load_parts, load_splits
+from vae_tf.data.modality import Modality, modality_of
 from vae_tf.data.pipeline import evaluation_batches, first_pictures
 from vae_tf.data.sources import Examples
 from vae_tf.data.sources.pictures import PictureExamples
@@ -32,9 +33,9 @@ class ScoredData:
     parts: dict[str, Examples]
 
     @property
-    def has_pictures(self) -> bool:
-        """Whether the examples are pictures, not rows of features."""
-        return len(self.example_shape) > 1
+    def modality(self) -> Modality:
+        """The kind of the examples."""
+        return modality_of(self.example_shape)
 
     def __iter__(self) -> Iterator[Any]:
         """Yields the batches of all parts, one part after the other, as the model takes them."""

@@ -5,15 +5,14 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from vae_tf.data.modality import Modality, modality_of
 from vae_tf.data.pipeline import first_batch
-from vae_tf.plots import drawing
 from vae_tf.report.latent_page import LatentView, latent_view
 from vae_tf.report.ranking import Evaluation, Group, Row, pool, rows
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.runs.run_dir import RunDir
 
 NUM_SAMPLES = 32
-NUM_RECONSTRUCTIONS = 10
 SEED = 0
 
 History = list[dict[str, float]]
@@ -85,6 +84,11 @@ class Comparison(NamedTuple):
         )
 
     @property
+    def modality(self) -> Modality:
+        """The kind of the examples, the same for all runs."""
+        return modality_of(self.evaluations[self.groups[0].runs[0]].metrics["example_shape"])
+
+    @property
     def references(self) -> dict[str, dict[str, Any]]:
         """The scores that make those of the samples readable, from the first run's `metrics.json`."""
         return self.evaluations[self.groups[0].runs[0]].metrics["references"]
@@ -98,11 +102,12 @@ def evaluation_of(folder: RunDir) -> Evaluation:
 def view_of(run: LoadedRun) -> RunView:
     """Returns what is shown of a run; every run has the same latent draws and test examples."""
     model, splits = run.model, run.splits
-    of_points = drawing.is_of_points(model)
-    count = drawing.POINTS if of_points else NUM_RECONSTRUCTIONS
+    figures = splits.spec.modality.figures
+    count = figures.num_reconstructions
     seen = model.observed(first_batch(splits.test, run.config, splits.spec.example_shape, "test", count))
     latents = latent_view(model, run.config, splits)
-    samples = model.sample(drawing.POINTS if of_points else NUM_SAMPLES, SEED, mean=not of_points)
+    num_samples = NUM_SAMPLES if figures.shows_means else figures.num_samples
+    samples = model.sample(num_samples, SEED, mean=figures.shows_means, sampler=run.sampler)
     return RunView(samples, seen.inputs, seen.target, model.reconstruct(seen.inputs, seen.labels), latents)
 
 

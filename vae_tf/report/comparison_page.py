@@ -8,8 +8,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from vae_tf import plots
-from vae_tf.data.spec import examples_noun
+from vae_tf.data.modality import modality_of
 from vae_tf.metrics.probe import REFERENCES as PROBE_REFERENCES
+from vae_tf.model.sampler import PRIOR
 from vae_tf.report import html, latent_page
 from vae_tf.report.comparison import Comparison
 from vae_tf.report.html import Cell, Section, Table
@@ -55,12 +56,12 @@ def write(comparison: Comparison, out: Path) -> dict[str, Path]:
 
 def samples_figure(comparison: Comparison) -> Figure:
     """Returns the grids of prior samples next to each other."""
-    return plots.side_by_side(comparison.samples, COLUMNS)
+    return comparison.modality.figures.side_by_side(comparison.samples, COLUMNS)
 
 
 def reconstructions_figure(comparison: Comparison) -> Figure:
     """Returns test pictures and below them each group's reconstructions."""
-    return plots.labelled_rows(comparison.reconstructions)
+    return comparison.modality.figures.labelled_rows(comparison.reconstructions)
 
 
 def curves_figure(comparison: Comparison) -> Figure:
@@ -86,6 +87,11 @@ def how_to_read(comparison: Comparison) -> list[str]:
     sentences = [
         "Arrows show what is better; a score without one describes and ranks nothing.",
         "± is the standard deviation over seeds where a group has several, else the standard error over examples.",
+    ]
+    sentences += [
+        f"Samples of {name} come from its {sampler} sampler, not from its prior."
+        for name, evaluation in comparison.evaluations.items()
+        if (sampler := evaluation.metrics["settings"].get("sampler") or PRIOR) != PRIOR
     ]
     if len(comparison.groups) > 1:
         sentences.append(
@@ -128,7 +134,7 @@ def lead(comparison: Comparison) -> str:
         f"{evaluation.metrics['dataset']}, {'x'.join(map(str, evaluation.metrics['example_shape']))}, "
         f"{evaluation.metrics['settings']['split']} split of "
         f"{evaluation.metrics['metrics']['elbo']['num_examples']:,} "
-        f"{examples_noun(evaluation.metrics['example_shape'])}"
+        f"{modality_of(evaluation.metrics['example_shape']).plural}"
         for evaluation in comparison.evaluations.values()
     }
     return f"{' against '.join(map(_counted, comparison.groups))} on {'; '.join(sorted(data))}."
@@ -176,11 +182,14 @@ def _reference_sections(comparison: Comparison) -> list[Section]:
 def _samples_section(comparison: Comparison) -> Section:
     same_latents = len({evaluation.config.latent_dim for evaluation in comparison.evaluations.values()}) == 1
     pictures = [
-        html.picture(plots.side_by_side({label: images}, COLUMNS), f"{len(images)} prior samples of {label}")
+        html.picture(
+            comparison.modality.figures.side_by_side({label: images}, COLUMNS),
+            f"{len(images)} samples of {label}",
+        )
         for label, images in comparison.samples.items()
     ]
     latents = "the same latent draws, place by place" if same_latents else "one seed; the latent spaces differ in size"
-    return Section("Prior samples", f"The first run of each group, from {latents}.", pictures)
+    return Section("Samples", f"The first run of each group, from {latents}.", pictures)
 
 
 def _reconstructions_section(comparison: Comparison) -> Section:

@@ -8,8 +8,8 @@ from vae_tf.config.evaluation import EvaluationConfig
 from vae_tf.metrics import suite
 from vae_tf.metrics.likelihood import likelihood_scores
 from vae_tf.metrics.probe import probe_scores
-from vae_tf.metrics.rows import RowJudge
 from vae_tf.metrics.suite import Scores, Subject
+from vae_tf.model.sampler import sampler_name
 from vae_tf.report import html
 from vae_tf.report.comparison import Comparison, view_of
 from vae_tf.report.comparison_page import lead, sections
@@ -34,7 +34,7 @@ def evaluate_run(run: LoadedRun, settings: EvaluationConfig, seed: int = 0) -> E
         raise InputError("split=val needs a run that held a part out. Received: val_fraction=0; use --split test")
     run.check_fits()
     with errors_in_one_line():
-        subject = Subject(run.config, run.splits, settings.split, examples, run.model, seed)
+        subject = Subject(run.config, run.splits, settings.split, examples, run.model, seed, run.sampler)
         scores, results = _measured(subject, settings)
     per_image = {name: score.per_example for name, score in scores.items() if score.per_example is not None}
     evaluation = Evaluation(run.config, results, per_image)
@@ -49,7 +49,7 @@ def _measured(subject: Subject, settings: EvaluationConfig) -> tuple[Scores, dic
     """The scores, and everything that `metrics.json` says."""
     train = subject.splits.whole_train
     try:
-        judge = (suite.SampleJudge if subject.is_of_pictures else RowJudge)(subject, train, settings.features)
+        judge = subject.splits.spec.modality.sample_judge(subject, train, settings.features)
         samples, references = judge.model_scores(), judge.reference_scores()
     except suite.TooFewPicturesError as error:
         print(f"warning: {error}; they are left out", file=sys.stderr)
@@ -69,7 +69,7 @@ def _measured(subject: Subject, settings: EvaluationConfig) -> tuple[Scores, dic
         "example_shape": list(subject.splits.spec.example_shape),
         "likelihood": subject.config.likelihood,
         "pictures_sha256": suite.fingerprint(subject.pictures()),
-        "settings": {**settings.model_dump(), "seed": subject.seed},
+        "settings": {**settings.model_dump(), "seed": subject.seed, "sampler": sampler_name(subject.sampler)},
         "metrics": {name: score.as_dict() for name, score in scores.items()},
         "kl_per_dimension": {"values": [round(float(v), 6) for v in per_dimension], "unit": "nats"},
         "references": {name: {key: s.as_dict() for key, s in row.items()} for name, row in references.items()},

@@ -86,7 +86,7 @@ def compare_runs(folders: Sequence[RunDir], settings: EvaluationConfig) -> "Comp
     firsts = {group.runs[0] for group in groups}
     evaluations, histories, views = {}, {}, {}
     for folder in folders:
-        name, run = str(folder.path), LoadedRun(folder)
+        name, run = str(folder.path), LoadedRun(folder, from_prior=settings.sampler == "prior")
         if not folder.is_evaluated or not asked.items() <= folder.read_metrics()["settings"].items():
             print(f"Evaluating {folder.path}")
             evaluations[name] = evaluate_run(run, settings)

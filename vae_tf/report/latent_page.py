@@ -42,8 +42,8 @@ def latent_view(model: "VAE", config: RunConfig, splits: Splits) -> LatentView:
         splits: Its data.
     """
     encoded = encoded_sample(model, config, splits)
-    is_of_pictures = len(splits.spec.example_shape) > 1
-    traversal = traverse(model, config, splits, encoded) if is_of_pictures else None
+    has_traversals = splits.spec.modality.figures.shows_traversals
+    traversal = traverse(model, config, splits, encoded) if has_traversals else None
     return LatentView(principal_plane(encoded.means), encoded.labels, splits.spec.class_names, traversal)
 
 

@@ -6,16 +6,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from vae_tf import plots
+from vae_tf.data.modality import modality_of
 from vae_tf.data.pipeline import first_batch
 from vae_tf.metrics.traversal import LARGEST_NUM_DIMENSIONS, encoded_sample, traverse
 from vae_tf.model.vae import Observed
-from vae_tf.plots import drawing
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.support.errors import InputError
 
-NUM_RECONSTRUCTIONS, NUM_INTERPOLATIONS = 10, 8
+NUM_INTERPOLATIONS = 8
 INTERPOLATION_STEPS = 10
-POINTS_OF_EACH_CLASS = 500
 ALL = "all"
 
 
@@ -54,19 +53,15 @@ def samples(
             f"classes.json of a run must name the classes of its model. Received: {len(class_names)} names for "
             f"{model.num_classes} classes; train it again"
         )
-    of_points = drawing.is_of_points(model)
+    figures = modality_of(model.example_shape).figures
     names = class_names or tuple(map(str, range(model.num_classes or 0)))
-    default, of_each = (drawing.POINTS, POINTS_OF_EACH_CLASS) if of_points else (drawing.SAMPLES, drawing.COLUMNS)
-    classes = _classes(label, names, num, (default, of_each))
-    count = (num or default) if classes is None else len(classes)
-    drawn = model.sample(count, seed, classes, temperature=temperature, mean=not of_points)
+    classes = _classes(label, names, num, (figures.num_samples, figures.num_samples_of_class))
+    count = (num or figures.num_samples) if classes is None else len(classes)
+    drawn = model.sample(count, seed, classes, temperature=temperature, mean=figures.shows_means, sampler=run.sampler)
     arrays = {"samples": drawn} if classes is None else {"samples": drawn, "labels": classes}
-    if of_points:
-        return Drawn("samples", arrays, plots.point_panels({"Prior samples": plots.Points(drawn, classes)}))
     if label == ALL:
-        rows = dict(zip(names, drawn.reshape(len(names), -1, *drawn.shape[1:]), strict=True))
-        return Drawn("samples", arrays, plots.named_rows(rows, "Prior samples of each class"))
-    return Drawn("samples", arrays, plots.picture_grid(drawn, min(drawing.COLUMNS, count), "Prior samples"))
+        return Drawn("samples", arrays, figures.samples_of_classes(drawn, classes, names))
+    return Drawn("samples", arrays, figures.samples(drawn, classes))
 
 
 def reconstructions(run: LoadedRun, num: int | None = None) -> Drawn:
@@ -81,16 +76,13 @@ def reconstructions(run: LoadedRun, num: int | None = None) -> Drawn:
     """
     run.check_fits()
     model = run.model
-    of_points = drawing.is_of_points(model)
-    count = _count(num, len(run.splits.test), drawing.POINTS if of_points else NUM_RECONSTRUCTIONS)
+    figures = modality_of(model.example_shape).figures
+    count = _count(num, len(run.splits.test), figures.num_reconstructions)
     seen = _test_examples(run, np.arange(count))
     arrays = {"originals": seen.target, "reconstructions": model.reconstruct(seen.inputs, seen.labels)}
     if seen.inputs is not seen.target:
         arrays["corrupted"] = seen.inputs
-    if of_points:
-        panels = {name.capitalize(): plots.Points(xy, seen.labels) for name, xy in arrays.items()}
-        return Drawn("reconstructions", arrays, plots.point_panels(panels))
-    return Drawn("reconstructions", arrays, drawing.reconstruction_figure(model, seen))
+    return Drawn("reconstructions", arrays, figures.reconstructions(seen, arrays["reconstructions"]))
 
 
 def interpolations(run: LoadedRun, num: int | None = None) -> Drawn:
@@ -98,7 +90,7 @@ def interpolations(run: LoadedRun, num: int | None = None) -> Drawn:
 
     Args:
         run: The run.
-        num: How many ways, between neighbours of the test split; of a class if the run is conditional. Default: 8.
+        num: How many paths, between neighbours of the test split; of a class if the run is conditional. Default: 8.
 
     Raises:
         InputError: There are fewer.
@@ -109,14 +101,9 @@ def interpolations(run: LoadedRun, num: int | None = None) -> Drawn:
     pairs = pairs[: _count(num, len(pairs), NUM_INTERPOLATIONS)]
     seen = _test_examples(run, pairs.ravel())
     labels = None if seen.labels is None else seen.labels[0::2]
-    ways = model.interpolate(seen.inputs[0::2], seen.inputs[1::2], INTERPOLATION_STEPS, labels)
-    flat = ways.reshape(-1, *ways.shape[2:])
-    if drawing.is_of_points(model):
-        points = plots.Points(flat, np.repeat(np.arange(len(ways)), INTERPOLATION_STEPS))
-        figure = plots.point_panels({"Ways through the latent space": points})
-    else:
-        figure = plots.picture_grid(flat, INTERPOLATION_STEPS, "From left to right through the latent space")
-    return Drawn("interpolations", {"interpolations": flat}, figure)
+    paths = model.interpolate(seen.inputs[0::2], seen.inputs[1::2], INTERPOLATION_STEPS, labels)
+    figure = modality_of(model.example_shape).figures.interpolations(paths)
+    return Drawn("interpolations", {"interpolations": paths.reshape(-1, *paths.shape[2:])}, figure)
 
 
 def traversals(run: LoadedRun, num: int | None = None) -> Drawn:
@@ -130,8 +117,9 @@ def traversals(run: LoadedRun, num: int | None = None) -> Drawn:
         InputError: There are fewer dimensions, or the run is not of images.
     """
     model = run.model
-    if len(model.example_shape) == 1:
-        raise InputError("traverse needs a run of pictures. Received: a run of rows")
+    modality = modality_of(model.example_shape)
+    if not modality.figures.shows_traversals:
+        raise InputError(f"traverse needs a run of images. Received: a run of {modality.plural}")
     there = model.latents.latent_dim
     if (num or 1) > there:
         raise InputError(f"num must be at most {there}, by the latent dimensions there are. Received: num={num}")

@@ -9,6 +9,7 @@ from vae_tf.runs.run_dir import RunDir
 
 if TYPE_CHECKING:
     from vae_tf.data.catalog import Splits
+    from vae_tf.model.sampler import Sampler
     from vae_tf.model.vae import VAE
 
 
@@ -17,25 +18,28 @@ class LoadedRun:
 
     Args:
         folder: Its folder.
+        from_prior: Whether samples come from the prior although the run has a sampler.
     """
 
-    def __init__(self, folder: RunDir) -> None:
+    def __init__(self, folder: RunDir, *, from_prior: bool = False) -> None:
         self.folder = folder
+        self._from_prior = from_prior
 
     @classmethod
-    def open(cls, path: Path, data_dir: str | None = None) -> Self:
+    def open(cls, path: Path, data_dir: str | None = None, *, from_prior: bool = False) -> Self:
         """Returns the finished run in a folder.
 
         Args:
             path: The folder.
             data_dir: Where the data is now, if not where the run found it.
+            from_prior: As of the class.
 
         Raises:
             InputError: There is no run at `path`, or it is not finished.
         """
         folder = RunDir.open(path, data_dir)
         folder.check_finished()
-        return cls(folder)
+        return cls(folder, from_prior=from_prior)
 
     @cached_property
     def config(self) -> RunConfig:
@@ -53,6 +57,11 @@ class LoadedRun:
     def model(self) -> "VAE":
         """Its model; call `load_tensorflow` first."""
         return self.folder.load_model()
+
+    @cached_property
+    def sampler(self) -> "Sampler | None":
+        """What draws its latents in place of the prior; `None` for the prior."""
+        return None if self._from_prior else self.folder.load_sampler()
 
     def check_fits(self) -> None:
         """Raises an error if the model was trained on other data than there is now.

@@ -4,13 +4,16 @@ Keras refuses lambdas and imports no foreign module in safe mode, but makes any 
 something else in the process has registered.
 """
 
+import importlib
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 from vae_tf.support.errors import InputError
+from vae_tf.support.redaction import redacted
 
 MODEL_CLASS = "vae_tf>VAE"
 PACKAGES = ("keras", "vae_tf")
@@ -18,11 +21,13 @@ RUNS_CODE = ("Lambda", "__lambda__", "function")
 PLAIN_VALUES = ("__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__")
 
 
-def check_classes(path: Path) -> None:
-    """Raises where a `.keras` file is not a VAE made of classes of this package and of Keras.
+def check_classes(path: Path, root: str | None = MODEL_CLASS, trusted: Sequence[str] = ()) -> None:
+    """Raises an error if a `.keras` file holds other classes than those of this package and of Keras.
 
     Args:
         path: The file.
+        root: The registered name of the class that the file must hold; `None` for any.
+        trusted: Further packages whose classes may be in it: the caller vouches for their code.
 
     Raises:
         InputError: It holds another class, or one that runs code from the file; says which.
@@ -30,17 +35,53 @@ def check_classes(path: Path) -> None:
     """
     with zipfile.ZipFile(path) as archive:
         config = json.loads(archive.read("config.json"))
-    if config["registered_name"] != MODEL_CLASS:
+    packages = (*PACKAGES, *trusted)
+    if root is not None and config["registered_name"] != root:
         raise InputError(f"{path} must be a model of this package. Received: {config['class_name']}")
     for entry in _objects(config):
         name = str(entry["class_name"])
         registered = str(entry.get("registered_name", name))  # where Keras looks first
         package = registered.partition(">")[0] if ">" in registered else str(entry.get("module")).partition(".")[0]
-        if name in RUNS_CODE or (package not in PACKAGES and name not in PLAIN_VALUES):
+        if name in RUNS_CODE or (package not in packages and name not in PLAIN_VALUES):
             raise InputError(
-                f"{path} must hold no class but those of {' and '.join(PACKAGES)}, and no code. "
+                f"{path} must hold no class but those of {' and '.join(packages)}, and no code. "
                 f"Received: {name} of {package}"
             )
+
+
+def save_keras_file(saved: Any, path: Path) -> None:
+    """Writes a model or a layer as a `.keras` file.
+
+    Args:
+        saved: With its weights built.
+        path: Where to.
+    """
+    import keras
+
+    keras.saving.save_model(saved, path)
+
+
+def load_keras_file(path: Path, root: str | None = MODEL_CLASS, trusted: Sequence[str] = ()) -> Any:
+    """Returns what a `.keras` file holds, read in safe mode; see `check_classes`.
+
+    Raises:
+        InputError: The file is damaged, or holds a class that is not allowed.
+    """
+    import keras
+
+    import vae_tf.model  # noqa: F401  # registers the classes
+
+    try:
+        check_classes(path, root, trusted)
+        for package in trusted:
+            importlib.import_module(package)
+        return keras.saving.load_model(path, safe_mode=True)
+    except InputError:
+        raise
+    except Exception as error:  # Keras raises whatever the zip, json and h5 readers raise
+        # Keras says of a file that is not a zip file that it does not exist.
+        reason = " ".join(redacted(str(error)).split())[:120] if is_zipfile(path) else "it is cut off, or another file"
+        raise InputError(f"{path} must be an undamaged model of this package ({reason})") from error
 
 
 def _objects(config: Any) -> Iterator[dict[str, Any]]:

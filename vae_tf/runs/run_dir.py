@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
-from zipfile import BadZipFile, is_zipfile
+from zipfile import BadZipFile
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -17,11 +17,12 @@ from vae_tf import plots
 from vae_tf.config import RunConfig
 from vae_tf.data.spec import DatasetSpec
 from vae_tf.registry import TOY_DATASETS
+from vae_tf.runs.model_file import load_keras_file, save_keras_file
 from vae_tf.support.errors import InputError
 from vae_tf.support.files import is_left_over, remove_partial, replacing
-from vae_tf.support.redaction import redacted
 
 if TYPE_CHECKING:
+    from vae_tf.model.sampler import Sampler
     from vae_tf.model.vae import VAE
 
 CONFIG = "config.yml"
@@ -35,7 +36,9 @@ CLASSES = "classes.json"
 METRICS = "metrics.json"
 PER_IMAGE = "per_image.npz"
 REPORT = "report.html"
-RESULTS = (MODEL, CURVES, METRICS, PER_IMAGE, REPORT)
+SAMPLER = "sampler.keras"
+EVALUATION = (METRICS, PER_IMAGE, REPORT)
+RESULTS = (MODEL, SAMPLER, CURVES, *EVALUATION)
 METRICS_KEYS = (
     "dataset",
     "example_shape",
@@ -282,13 +285,9 @@ class RunDir:
         with _readable(self.path / PER_IMAGE, "evaluate") as path, np.load(path) as values:
             return dict(values)
 
-    def save_samples(self, figure: Figure, epoch: int) -> Path:
-        """Writes the prior samples of an epoch and returns where."""
-        return self._save(figure, Path(SAMPLES, _epoch_name(epoch)))
-
-    def save_reconstructions(self, figure: Figure, epoch: int) -> Path:
-        """Writes the reconstructions of an epoch and returns where."""
-        return self._save(figure, Path(RECONSTRUCTIONS, _epoch_name(epoch)))
+    def save_epoch_figure(self, kind: str, figure: Figure, epoch: int) -> Path:
+        """Writes the `"samples"` or the `"reconstructions"` of an epoch and returns where."""
+        return self._save(figure, Path(kind, _epoch_name(epoch)))
 
     def save_curves(self, figure: Figure) -> Path:
         """Writes `curves.png` and returns where."""
@@ -320,31 +319,35 @@ class RunDir:
         if not self.is_finished:
             raise InputError(f"run must be finished. Received: {self.path} (no {MODEL} in it); let its training end")
 
-    def load_model(self) -> "VAE":
+    def load_model(self, trusted: Sequence[str] = ()) -> "VAE":
         """Returns the model in `model.keras`, read in safe mode.
 
+        Args:
+            trusted: Packages besides Keras and this one whose classes the file may hold.
+
         Raises:
-            InputError: The model is missing (the run has not finished) or damaged.
+            InputError: The model is missing (the run has not finished) or damaged, or holds classes of other packages.
         """
         self.check_finished()
-        path = self.path / MODEL
+        return load_keras_file(self.path / MODEL, trusted=trusted)
 
-        import keras
+    @property
+    def has_sampler(self) -> bool:
+        """Whether there is a `sampler.keras`."""
+        return (self.path / SAMPLER).is_file()
 
-        import vae_tf.model  # noqa: F401  # registers the classes
-        from vae_tf.runs.model_file import check_classes
+    def save_sampler(self, sampler: "Sampler") -> Path:
+        """Writes `sampler.keras`, removes the evaluation that was made without it, and returns where."""
+        target = self.path / SAMPLER
+        for name in EVALUATION:
+            (self.path / name).unlink(missing_ok=True)
+        with replacing(target) as partial:
+            save_keras_file(sampler, partial)
+        return target
 
-        try:
-            check_classes(path)
-            return keras.saving.load_model(path, safe_mode=True)
-        except InputError:
-            raise
-        except Exception as error:  # Keras raises whatever the zip, json and h5 readers raise
-            # Keras calls a file that is no zip one that is not there.
-            reason = (
-                " ".join(redacted(str(error)).split())[:120] if is_zipfile(path) else "it is cut off, or another file"
-            )
-            raise InputError(f"{path} must be an undamaged model of this package ({reason})") from error
+    def load_sampler(self, trusted: Sequence[str] = ()) -> "Sampler | None":
+        """Returns the sampler in `sampler.keras`, `None` if there is none; see `load_model`."""
+        return load_keras_file(self.path / SAMPLER, root=None, trusted=trusted) if self.has_sampler else None
 
     def _save(self, figure: Figure, name: Path) -> Path:
         target = self.path / name
@@ -354,16 +357,22 @@ class RunDir:
         return target
 
 
-def load_run(folder: str | os.PathLike[str]) -> "VAE":
+def load_run(folder: str | os.PathLike[str], trusted: Sequence[str] = ()) -> "VAE":
     """Returns the trained model of a run folder.
 
     Args:
         folder: The run folder, as `runs/x`.
+        trusted: Packages besides Keras and vae_tf whose classes the model may hold. Their code runs: name only packages
+            that you trust.
 
     Raises:
-        InputError: The folder is no run, or its model is missing or damaged.
+        InputError: The folder is no run, or its model is missing, damaged, or made of classes of other packages.
+
+    Example:
+        >>> vae = vae_tf.load_run("runs/x")
+        >>> images = vae.sample(16, seed=0)
     """
-    return RunDir.open(Path(folder)).load_model()
+    return RunDir.open(Path(folder)).load_model(trusted)
 
 
 def _epoch_name(epoch: int) -> str:

@@ -27,6 +27,7 @@ from pydantic import BeforeValidator, Field
 
 from vae_tf.backend.compiled import compiled_for
 from vae_tf.config import LARGEST_SEED, Config
+from vae_tf.data.modality import IMAGE, modality_of
 from vae_tf.data.sources.pictures import FORMATS, read_picture
 from vae_tf.metrics.elbo import images_per_step
 from vae_tf.model.vae import VAE
@@ -38,7 +39,6 @@ LARGEST_BODY = 1_500_000  # bytes: room for LARGEST_NUM pictures of some 17 kB, 
 LARGEST_NUM = 64
 LARGEST_PIXELS = 2**24  # a small file can unpack to more than there is memory
 NUM_DRAWS = 4
-IMAGE_RANK = 3
 LONGEST_REASON = 300
 
 PNG_TYPE = "image/png"
@@ -107,8 +107,8 @@ class Service:
             seeds = ops.zeros((ops.shape(x)[0], 2), "int32")
             return model.elbo_terms(x, labels=labels, num_samples=NUM_DRAWS, seed=seeds).negative_elbo()
 
-        if len(model.example_shape) != IMAGE_RANK:
-            raise InputError(f"An endpoint serves a run of pictures. Received: one of shape {model.example_shape}")
+        if modality_of(model.example_shape) is not IMAGE:
+            raise InputError(f"An endpoint serves a run of images. Received: examples of shape {model.example_shape}")
         self._latents = model.latents
         self._num_classes = model.num_classes
         self._shape: tuple[int, int, int] = model.example_shape

@@ -13,8 +13,8 @@ import numpy as np
 from tqdm import tqdm
 
 from vae_tf.config import RunConfig
-from vae_tf.plots import drawing
-from vae_tf.registry import LOSSES, TOY_DATASETS
+from vae_tf.data.modality import Modality, modality_of
+from vae_tf.registry import LOSSES
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.runs.tracking import Tracker
 from vae_tf.training.optimizer import averaged_weights
@@ -68,21 +68,22 @@ class Progress(keras.callbacks.Callback):
     Args:
         history: The callback that has the epoch's row, called before this one.
         config: The run.
-        num_images: Training pictures in an epoch.
+        num_examples: Training examples in an epoch.
+        modality: Of the examples.
     """
 
-    def __init__(self, history: History, config: RunConfig, num_images: int) -> None:
+    def __init__(self, history: History, config: RunConfig, num_examples: int, modality: Modality) -> None:
         super().__init__()
         self._history = history
         self._config = config
-        self._num_images = num_images
-        self._noun = "rows" if config.dataset in TOY_DATASETS else "images"
+        self._num_examples = num_examples
+        self._noun = modality.plural
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Opens the epoch's bar."""
         self._epoch = epoch
         self._bar = tqdm(
-            total=self._num_images,
+            total=self._num_examples,
             desc=self._name(epoch),
             unit=f" {self._noun}",
             leave=False,
@@ -97,7 +98,7 @@ class Progress(keras.callbacks.Callback):
             return
         losses = "  ".join(f"{label} {float(logs[name]):.1f}" for name, label in BAR_LABELS.items())
         self._bar.set_description_str(f"{self._name(self._epoch)}  {losses}", refresh=False)
-        self._bar.update(min((batch + 1) * self._config.batch_size, self._num_images) - self._bar.n)
+        self._bar.update(min((batch + 1) * self._config.batch_size, self._num_examples) - self._bar.n)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Replaces the bar with the epoch's line."""
@@ -143,18 +144,10 @@ class Pictures(keras.callbacks.Callback):
         self.new_paths = list(self.paths.values())
 
     def _draw(self, done: int) -> None:
-        model, seed, when = self.model, self._config.seed, f", epoch {done}"
-        seen = model.observed(self._batch)
-        if drawing.is_of_points(model):
-            figure = drawing.overview_figure(model, seen, self._classes, seed, when)
-            self.paths = {"Samples": self._run_dir.save_samples(figure, done)}
-        else:
-            self.paths = {
-                "Samples": self._run_dir.save_samples(drawing.sample_figure(model, seed, when), done),
-                "Reconstructions": self._run_dir.save_reconstructions(
-                    drawing.reconstruction_figure(model, seen, when), done
-                ),
-            }
+        figures = modality_of(self.model.example_shape).figures
+        seen, when = self.model.observed(self._batch), f", epoch {done}"
+        drawn = figures.epoch(self.model, seen, self._classes, self._config.seed, when)
+        self.paths = {name.capitalize(): self._run_dir.save_epoch_figure(name, drawn[name], done) for name in drawn}
 
 
 class Track(keras.callbacks.Callback):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vae_tf.config import CheckpointConfig, RunConfig
-from vae_tf.data.spec import DatasetSpec, examples_noun
+from vae_tf.data.spec import DatasetSpec
 from vae_tf.distribute.cluster import Cluster, Distribute, cluster_for
 from vae_tf.runs import tracking
 from vae_tf.support.errors import InputError
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from vae_tf.training.resume import Place
     from vae_tf.training.trainer import Trainer
 
-NUM_RECONSTRUCTIONS = 10
 FINISHED = -1
 
 
@@ -130,11 +129,10 @@ def _check_outside_data(run_dir: Path, config: RunConfig) -> None:
 
 
 def _shown(config: RunConfig, splits: "Splits") -> "tuple[Any, np.ndarray | None]":
-    """The first of the test split in one batch, and their classes, for the pictures."""
+    """Returns the first of the test split in one batch, and their classes, for the figures."""
     from vae_tf.data.pipeline import first_batch
-    from vae_tf.plots.drawing import POINTS
 
-    count = min(NUM_RECONSTRUCTIONS if splits.spec.noun == "image" else POINTS, len(splits.test))
+    count = min(splits.spec.modality.figures.num_reconstructions, len(splits.test))
     batch = first_batch(splits.test, config, splits.spec.example_shape, "test", count)
     return batch, None if splits.test.labels is None else splits.test.labels[:count]
 
@@ -148,9 +146,7 @@ def _describe(
     checkpoint: "Checkpoint | None",
 ) -> None:
     spec, model = splits.spec, trainer.model
-    is_of_pictures = spec.noun == "image"
-    shape = "x".join(map(str, spec.example_shape)) if is_of_pictures else f"{spec.example_shape[0]} features"
-    noun = examples_noun(spec.example_shape)
+    shape, noun = spec.modality.describe(spec.example_shape), spec.modality.plural
     parameters = f"{model.encoder.count_params():,} + {model.decoder.count_params():,} parameters"
     print(
         f"Data    {spec.name}, {shape}: {spec.num_train:,} train, {spec.num_val:,} val, {spec.num_test:,} test {noun}"
@@ -184,25 +180,28 @@ def _train_and_write(
     """What the only worker does, or the chief of several."""
     from vae_tf import plots
     from vae_tf.training import callbacks
+    from vae_tf.training.latent_use import warn_if_collapsed
+    from vae_tf.training.sampler import fitted_sampler
 
     history = callbacks.History(run, splits.spec.num_train, told)
     pictures = callbacks.Pictures(run, config, *_shown(config, splits))
-    progress = callbacks.Progress(history, config, splits.spec.num_train)
+    progress = callbacks.Progress(history, config, splits.spec.num_train, splits.spec.modality)
     test = trainer.train(
         [history, progress, pictures, callbacks.Track(tracker, history, pictures)],
         place.store,
         lambda: {**place.description, **history.progress(), "mlflow_run_id": tracker.run_id},
         place.options,
     )
-    results = {
-        **pictures.paths,
-        "Curves": run.save_curves(plots.curves(history.rows)),
-        "Model": run.save_model(trainer.model),
-    }
+    results = {**pictures.paths, "Curves": run.save_curves(plots.curves(history.rows))}
+    if config.sampler is not None:
+        sampler = fitted_sampler(config.sampler, config.arguments("sampler"), trainer.model, config, splits)
+        results["Sampler"] = run.save_sampler(sampler)
+    results["Model"] = run.save_model(trainer.model)  # last: a run that has its model is finished
+    warn_if_collapsed(trainer.model, config, splits)
     print(
-        f"Test ELBO {-test['loss']:.2f} nats per {splits.spec.noun} "
+        f"Test ELBO {-test['loss']:.2f} nats per {splits.spec.modality.noun} "
         f"(reconstruction_loss {test['reconstruction_loss']:.2f}, kl_loss {test['kl_loss']:.2f}; "
-        f"{splits.spec.num_test:,} {examples_noun(splits.spec.example_shape)})"
+        f"{splits.spec.num_test:,} {splits.spec.modality.plural})"
     )
     for what, path in results.items():
         print(f"{what:16}{path}", flush=True)

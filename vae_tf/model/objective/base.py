@@ -63,7 +63,8 @@ class Objective(keras.layers.Layer):
             raise ValueError(
                 f"kl_schedule must be one of {', '.join(KL_SCHEDULES)}. Received: kl_schedule={kl_schedule}"
             )
-        if (kl_warmup_steps is None) != (kl_schedule == "constant") or (kl_warmup_steps or 1) < 1:
+        needs_warmup = kl_schedule != "constant"
+        if (kl_warmup_steps is not None) != needs_warmup or (kl_warmup_steps is not None and kl_warmup_steps < 1):
             raise ValueError(
                 "kl_warmup_steps must be at least 1 with kl_schedule=linear or cyclical, and left out otherwise. "
                 f"Received: kl_schedule={kl_schedule}, kl_warmup_steps={kl_warmup_steps}"

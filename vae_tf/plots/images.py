@@ -1,12 +1,10 @@
-"""Grids and rows of pictures, each pixel drawn as a whole number of screen pixels."""
+"""Grids and rows of images, each pixel drawn as a whole number of screen pixels."""
 
 import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-
-from vae_tf.plots.points import Points, point_panels
 
 DPI = 100
 GAP = 2
@@ -16,30 +14,26 @@ PANEL_GAP = 30
 TILE_SIDE = 72
 LABEL_POINTS, LABEL_CHARACTER_PIXELS, COLUMN_LABEL_PIXELS = 12, 10, 24
 CAPTION_PIXELS = 18
-ROW_RANK = 2
 
 
-def picture_grid(images: np.ndarray, columns: int, title: str) -> Figure:
-    """Returns a figure of pictures in rows, each pixel drawn as a whole number of screen pixels.
+def image_grid(images: np.ndarray, columns: int, title: str) -> Figure:
+    """Returns a figure of images in rows, each pixel drawn as a whole number of screen pixels.
 
     Args:
         images: `(N, H, W, C)`, C 1 or 3; values outside [0, 1] are clipped.
-        columns: Pictures in a row.
-        title: Line above the pictures.
+        columns: Images in a row.
+        title: Line above the images.
     """
     return side_by_side({title: images}, columns)
 
 
 def side_by_side(panels: Mapping[str, np.ndarray], columns: int) -> Figure:
-    """Returns a figure of several grids of pictures in a row, each pixel drawn as a whole number of screen pixels.
+    """Returns a figure of several grids of images in a row, each pixel drawn as a whole number of screen pixels.
 
     Args:
-        panels: Pictures `(N, H, W, C)` of each grid by the line above it; values outside [0, 1] are clipped. Rows
-            `(N, F)` are drawn as points.
-        columns: Pictures in a row of a grid.
+        panels: Images `(N, H, W, C)` of each grid by the line above it; values outside [0, 1] are clipped.
+        columns: Images in a row of a grid.
     """
-    if next(iter(panels.values())).ndim == ROW_RANK:
-        return point_panels({title: Points(rows) for title, rows in panels.items()})
     canvases = {title: _zoomed(_tiled(images, columns), images.shape[1:3]) for title, images in panels.items()}
     widths = [max(canvas.shape[1], len(title) * TITLE_CHARACTER_PIXELS) for title, canvas in canvases.items()]
     height = max(canvas.shape[0] for canvas in canvases.values()) + TITLE_PIXELS
@@ -59,26 +53,23 @@ def reconstruction_grid(originals: np.ndarray, reconstructions: np.ndarray, titl
     Args:
         originals: `(N, H, W, C)` in [0, 1].
         reconstructions: The same shape.
-        title: Line above the pictures.
+        title: Line above the images.
     """
-    return picture_rows([originals, reconstructions], title)
+    return image_rows([originals, reconstructions], title)
 
 
-def picture_rows(rows: Sequence[np.ndarray], title: str) -> Figure:
-    """Returns a figure with rows of equally many pictures `(N, H, W, C)`, below one line."""
-    return picture_grid(np.concatenate(rows), len(rows[0]), title)
+def image_rows(rows: Sequence[np.ndarray], title: str) -> Figure:
+    """Returns a figure with rows of equally many images `(N, H, W, C)`, below one line."""
+    return image_grid(np.concatenate(rows), len(rows[0]), title)
 
 
 def labelled_rows(rows: Mapping[str, np.ndarray], captions: Mapping[str, Sequence[str]] | None = None) -> Figure:
-    """Returns a figure with a row of pictures under each label, pixels drawn as in `side_by_side`.
+    """Returns a figure with a row of images under each label, pixels drawn as in `side_by_side`.
 
     Args:
-        rows: Pictures `(N, H, W, C)` of each row by its label; values outside [0, 1] are clipped. Rows `(N, F)` are
-            drawn as points, next to each other.
-        captions: What to write under the pictures of a row, one text for each, by the row's label.
+        rows: Images `(N, H, W, C)` of each row by its label; values outside [0, 1] are clipped.
+        captions: What to write under the images of a row, one text for each, by the row's label.
     """
-    if next(iter(rows.values())).ndim == ROW_RANK:
-        return point_panels({label: Points(xy) for label, xy in rows.items()})
     canvases = {label: _zoomed(_tiled(images, len(images)), images.shape[1:3]) for label, images in rows.items()}
     captions = captions or {}
     width = max(max(canvas.shape[1], len(label) * TITLE_CHARACTER_PIXELS) for label, canvas in canvases.items())
@@ -99,23 +90,23 @@ def labelled_rows(rows: Mapping[str, np.ndarray], captions: Mapping[str, Sequenc
 
 
 def named_rows(rows: Mapping[str, np.ndarray], title: str, columns: Sequence[str] = ()) -> Figure:
-    """Returns a figure with a row of pictures beside each name, below the names of the columns.
+    """Returns a figure with a row of images next to each name, below the names of the columns.
 
     Args:
-        rows: Pictures `(S, H, W, C)` of each row by its name; values outside [0, 1] are clipped.
+        rows: Images `(S, H, W, C)` of each row by its name; values outside [0, 1] are clipped.
         title: Line above.
         columns: Names of the S columns, or none.
     """
-    pictures = np.stack(list(rows.values()))
-    sides = pictures.shape[2:4]
-    canvas = _zoomed(_tiled(pictures.reshape(-1, *pictures.shape[2:]), pictures.shape[1]), sides)
+    images = np.stack(list(rows.values()))
+    sides = images.shape[2:4]
+    canvas = _zoomed(_tiled(images.reshape(-1, *images.shape[2:]), images.shape[1]), sides)
     left = LABEL_CHARACTER_PIXELS * (1 + max(map(len, rows)))
     top = TITLE_PIXELS + COLUMN_LABEL_PIXELS * bool(columns)
     width = max(left + canvas.shape[1], LABEL_CHARACTER_PIXELS * len(title))
     height = top + canvas.shape[0]
     figure = Figure((width / DPI, height / DPI), dpi=DPI)
     figure.text(0.5, 1 - TITLE_PIXELS / 2 / height, title, ha="center", va="center", size=LABEL_POINTS)
-    row_height, column_width = canvas.shape[0] / len(rows), canvas.shape[1] / pictures.shape[1]
+    row_height, column_width = canvas.shape[0] / len(rows), canvas.shape[1] / images.shape[1]
     for row, name in enumerate(rows):
         place = (0, 1 - (top + (row + 0.5) * row_height) / height)
         figure.text(*place, f" {name}", ha="left", va="center", size=LABEL_POINTS)
@@ -135,13 +126,13 @@ def _draw(figure: Figure, canvas: np.ndarray, left: int, top: int) -> None:
     axes.set_axis_off()
 
 
-def _zoomed(canvas: np.ndarray, picture_sides: tuple[int, ...]) -> np.ndarray:
-    zoom = math.ceil(TILE_SIDE / max(picture_sides))
+def _zoomed(canvas: np.ndarray, image_sides: tuple[int, ...]) -> np.ndarray:
+    zoom = math.ceil(TILE_SIDE / max(image_sides))
     return canvas.repeat(zoom, axis=0).repeat(zoom, axis=1)
 
 
 def _tiled(images: np.ndarray, columns: int) -> np.ndarray:
-    """Pictures `(N, H, W, C)` on one white canvas, `(rows * H + gaps, columns * W + gaps, C)`."""
+    """Images `(N, H, W, C)` on one white canvas, `(rows * H + gaps, columns * W + gaps, C)`."""
     count, height, width, channels = images.shape
     rows = math.ceil(count / columns)
     canvas = np.ones((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, channels), np.float32)

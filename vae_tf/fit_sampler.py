@@ -1,0 +1,46 @@
+"""Fit a sampler to a finished run: python -m vae_tf.fit_sampler --run runs/x --sampler gmm"""
+
+from pathlib import Path
+from typing import Annotated
+
+from vae_tf import registry
+from vae_tf.config import UserPath
+from vae_tf.config.base import one_of
+from vae_tf.config.parts import PartsConfig
+from vae_tf.runs.loaded_run import LoadedRun
+from vae_tf.support import cli
+from vae_tf.support.quiet_tensorflow import load_tensorflow
+
+COMMAND = "python -m vae_tf.fit_sampler"
+
+
+class FitSamplerOptions(PartsConfig):
+    """Fit a sampler to the latents of a finished run's training set, for sample, evaluate and compare to use.
+
+    A sampler that the run has already is replaced, and the run's evaluation removed: it was made without the new one.
+    """
+
+    run: UserPath
+    """Run folder, as runs/x."""
+    data_dir: UserPath | None = None
+    """Where the data is now. Default: where the run found it."""
+    sampler: Annotated[str, one_of("sampler", registry.SAMPLERS)]
+    """What to fit."""
+
+
+def main(options: FitSamplerOptions) -> None:
+    """Runs the command."""
+    run = LoadedRun.open(Path(options.run), options.data_dir)
+    load_tensorflow()
+
+    from vae_tf.backend.devices import errors_in_one_line
+    from vae_tf.training.sampler import fitted_sampler
+
+    with errors_in_one_line():
+        run.check_fits()
+        sampler = fitted_sampler(options.sampler, options.arguments("sampler"), run.model, run.config, run.splits)
+        print(run.folder.save_sampler(sampler))
+
+
+if __name__ == "__main__":
+    cli.run(main, FitSamplerOptions, COMMAND)

@@ -1,0 +1,5 @@
+"""Samplers: distributions fitted to the latents of a trained model, to draw from in place of its prior."""
+
+from vae_tf.model.sampler.base import PRIOR, Sampler, sampler_name
+
+__all__ = ["PRIOR", "Sampler", "sampler_name"]

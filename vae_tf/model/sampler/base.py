@@ -1,0 +1,60 @@
+"""What every sampler offers."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from vae_tf.model.noise import Seed
+
+PRIOR = "prior"
+
+
+class Sampler(keras.layers.Layer):
+    """A distribution fitted to the latents of a trained model (ex-post density estimation, Ghosh et al. 2020).
+
+    A subclass registers with Keras and makes its weights in `build`, so that a file restores it.
+
+    Args:
+        latent_dim: Number of latent dimensions Z.
+        num_classes: Number of classes, if the model is conditional: each has a distribution of its own.
+        **kwargs: As of `keras.layers.Layer`.
+    """
+
+    def __init__(self, latent_dim: int, num_classes: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.latent_dim = latent_dim
+        self.num_classes = num_classes
+
+    def fit(self, latents: np.ndarray, labels: np.ndarray | None, seed: int) -> None:
+        """Fits the distribution.
+
+        Args:
+            latents: Of training examples, float32 `(N, Z)`.
+            labels: Their classes `(N,)`, if the model is conditional.
+            seed: Seed of the fit.
+
+        Raises:
+            InputError: There are too few latents.
+        """
+        raise NotImplementedError
+
+    def sample(self, n: int, labels: np.ndarray | None, seed: Seed | None, temperature: float = 1.0) -> np.ndarray:
+        """Returns `n` latents, float32 `(n, Z)`.
+
+        Args:
+            n: Number of draws.
+            labels: Classes `(n,)`, if the model is conditional.
+            seed: A number or a generator; by default every call gives others.
+            temperature: Scale of the noise, at least 0.
+        """
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "latent_dim": self.latent_dim, "num_classes": self.num_classes}
+
+
+def sampler_name(sampler: Sampler | None) -> str:
+    """Returns what a user calls a sampler: its name in the registry, or `"prior"` if there is none."""
+    return PRIOR if sampler is None else str(sampler.name)
