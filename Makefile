@@ -8,13 +8,20 @@ BIN := $(VENV)/bin
 # Further options for `make train`, as ARGS="--epochs 1 --arch dense".
 ARGS ?=
 
-.PHONY: train test soak lint lock audit clean
+.PHONY: train test test-all soak lint lock audit clean
 
 train: $(VENV)/.installed
 	$(BIN)/python -m vae_tf.train --variant bn $(ARGS)
 
+# As many processes as cores; each takes the tests that stand together, so that they share what they prepare.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
 test: lint
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not slow"
+
+# With the slow tests: kills, more worker processes, notebooks, all fuzz cases.
+test-all: lint
+	$(PYTEST)
 
 # What a run survives, many times over: an hour, as root (its disks are mounted). Writes RELIABILITY.md.
 soak: $(VENV)/.installed-dev

@@ -1,15 +1,123 @@
-"""What all tests share: a quiet TensorFlow, set before any test module imports it."""
+"""What all tests share: a quiet TensorFlow on one thread, commands in this process, and trained runs."""
 
 import contextlib
 import os
-from collections.abc import Iterator
+import random
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import NamedTuple
+
+# Before any test module imports TensorFlow. One thread for each process: as many processes as cores run at once.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["KERAS_BACKEND"] = "tensorflow"
+for _threads in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")
+
+import io
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ["KERAS_BACKEND"] = "tensorflow"
+from vae_tf.support import cli
+
+STREAMS = (0, 1, 2)
+
+
+class Ended(NamedTuple):
+    """How a command ended: its exit status, and what it wrote."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def error(self) -> str:
+        """The one line of a refused command."""
+        [line] = self.stderr.splitlines()
+        assert self.status == cli.USAGE_ERROR
+        return line
+
+
+def run_command(name: str, *words: object, cwd: Path | None = None) -> Ended:
+    """Runs `python -m vae_tf.NAME WORDS` in this process."""
+    module = import_module(f"vae_tf.{name}")
+    options = next(value for key, value in vars(module).items() if key == f"{name.title().replace('_', '')}Options")
+    stdout, stderr, status = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, contextlib.chdir(cwd or Path.cwd()):
+        patch.setattr(sys, "argv", [f"{name}.py", *map(str, words)])
+        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+            try:
+                cli.run(module.main, options, module.COMMAND)
+            except SystemExit as ended:
+                status = int(ended.code or 0)
+    return Ended(status, stdout.getvalue(), stderr.getvalue())
+
+
+@pytest.fixture(scope="session")
+def command() -> Callable[..., Ended]:
+    """`command("train", "--epochs", 1, cwd=folder)` runs a command in this process and returns how it ended."""
+    return run_command
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory) -> Path:
+    """A folder that all processes of this test session share."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def made_once(shared_folder) -> Callable[[str, Callable[[Path], None]], Path]:
+    """`made_once(name, make)` returns a folder that the first process that asks fills by `make(folder)`.
+
+    Whoever changes what is in it takes a copy.
+    """
+
+    def folder_of(name: str, make: Callable[[Path], None]) -> Path:
+        folder = shared_folder / name
+        with FileLock(shared_folder / f"{name}.lock"):
+            if not folder.exists():
+                partial = shared_folder / f"{name}.partial"
+                shutil.rmtree(partial, ignore_errors=True)
+                partial.mkdir()
+                make(partial)
+                partial.rename(folder)
+        return folder
+
+    return folder_of
+
+
+@pytest.fixture(scope="session", autouse=True)
+def feature_cache(shared_folder) -> Iterator[Path]:
+    """Feature spaces are trained once for all tests, not in the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(shared_folder / "cache"))
+        yield shared_folder / "cache"
+
+
+@pytest.fixture(autouse=True)
+def process_as_before() -> Iterator[None]:
+    """Restores what a command in this process may change: streams, signals, seeds, dtype policy."""
+    streams = [os.dup(stream) for stream in STREAMS]
+    signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    seeds = random.getstate(), np.random.get_state()
+    yield
+    for saved, stream in zip(streams, STREAMS, strict=True):
+        os.dup2(saved, stream)
+        os.close(saved)
+    for number, handler in signals.items():
+        signal.signal(number, handler)
+    random.setstate(seeds[0])
+    np.random.set_state(seeds[1])
+    if "keras" in sys.modules:
+        sys.modules["keras"].config.set_dtype_policy("float32")
 
 
 @contextlib.contextmanager
@@ -33,7 +141,7 @@ def ordinary_user() -> contextlib.AbstractContextManager[None]:
 
 @pytest.fixture
 def stl10(tmp_path: Path) -> Path:
-    """A folder with the files of STL-10, small: pictures of noise whose first byte is their number."""
+    """A folder with the files of STL-10, small: images of noise whose first byte is their number."""
     folder = tmp_path / "stl10_binary"
     folder.mkdir()
     generator = np.random.default_rng(0)
