@@ -81,14 +81,13 @@ def made_once(shared_folder) -> Callable[[str, Callable[[Path], None]], Path]:
     """
 
     def folder_of(name: str, make: Callable[[Path], None]) -> Path:
-        folder = shared_folder / name
+        folder, done = shared_folder / name, shared_folder / f"{name}.done"
         with FileLock(shared_folder / f"{name}.lock"):
-            if not folder.exists():
-                partial = shared_folder / f"{name}.partial"
-                shutil.rmtree(partial, ignore_errors=True)
-                partial.mkdir()
-                make(partial)
-                partial.rename(folder)
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a process that failed
+                folder.mkdir()
+                make(folder)
+                done.touch()
         return folder
 
     return folder_of
