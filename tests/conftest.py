@@ -1,6 +1,7 @@
 """What all tests share: a quiet TensorFlow on one thread, commands in this process, and trained runs."""
 
 import contextlib
+import io
 import os
 import random
 import shutil
@@ -11,19 +12,19 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
-# Before any test module imports TensorFlow. One thread for each process: as many processes as cores run at once.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ["KERAS_BACKEND"] = "tensorflow"
-for _threads in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(_threads, "1")
-
-import io
-
 import numpy as np
 import pytest
 from filelock import FileLock
+from threadpoolctl import threadpool_limits
 
 from vae_tf.support import cli
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["KERAS_BACKEND"] = "tensorflow"
+# One thread for each process, as many processes as cores run at once; before any test module imports TensorFlow.
+for _name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+threadpool_limits(1)
 
 STREAMS = (0, 1, 2)
 
@@ -106,7 +107,7 @@ def process_as_before() -> Iterator[None]:
     """Restores what a command in this process may change: streams, signals, seeds, dtype policy."""
     streams = [os.dup(stream) for stream in STREAMS]
     signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    seeds = random.getstate(), np.random.get_state()
+    seeds = random.getstate(), np.random.get_state()  # noqa: NPY002  # scikit-learn draws from it
     yield
     for saved, stream in zip(streams, STREAMS, strict=True):
         os.dup2(saved, stream)
@@ -114,7 +115,7 @@ def process_as_before() -> Iterator[None]:
     for number, handler in signals.items():
         signal.signal(number, handler)
     random.setstate(seeds[0])
-    np.random.set_state(seeds[1])
+    np.random.set_state(seeds[1])  # noqa: NPY002  # as above
     if "keras" in sys.modules:
         sys.modules["keras"].config.set_dtype_policy("float32")
 
