@@ -94,7 +94,9 @@ def test_a_saved_model_names_only_keras_and_vae_tf_classes(saved, name):
         assert set(archive.namelist()) == {"metadata.json", "config.json", "model.weights.h5"}
         config = json.loads(archive.read("config.json"))
     objects = list(serialized_objects(config))
-    assert {"VAE", "FlatLatents", "DiagonalNormal", "StandardNormal", "ELBO"} <= {entry["class_name"] for entry in objects}
+    assert {"VAE", "FlatLatents", "DiagonalNormal", "StandardNormal", "ELBO"} <= {
+        entry["class_name"] for entry in objects
+    }
     for entry in objects:
         assert entry["module"].partition(".")[0] in ("keras", "vae_tf"), entry
         assert entry["class_name"] not in ("__lambda__", "Lambda", "function"), entry

@@ -149,6 +149,11 @@ class VAE(ArrayMethods, keras.Model):
         """The means of the epoch; Keras resets them at its start."""
         return list(self.trackers.values())
 
+    @property
+    def training_only_metrics(self) -> tuple[str, ...]:
+        """The names of the metrics that `test_step` does not report."""
+        return self.objective.extra_names
+
     def elbo_terms(
         self,
         inputs: keras.KerasTensor,
@@ -288,7 +293,7 @@ class VAE(ArrayMethods, keras.Model):
         if terms.inferred.log_prior is None:  # there is no ELBO
             loss = _plus(loss, terms.inferred.losses)
         self._track(_reported(loss, terms))
-        return self._means()
+        return {name: mean for name, mean in self._means().items() if name not in self.objective.extra_names}
 
     def _track(self, values: dict[str, keras.KerasTensor]) -> None:
         """Adds one value per example `(B,)` to each mean, so that a short last batch weighs right."""

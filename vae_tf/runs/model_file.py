@@ -38,6 +38,11 @@ def check_classes(path: Path, root: str | None = MODEL_CLASS, trusted: Sequence[
     packages = (*PACKAGES, *trusted)
     if root is not None and config["registered_name"] != root:
         raise InputError(f"{path} must be a model of this package. Received: {config['class_name']}")
+    if root == MODEL_CLASS and "latents" not in config["config"]:
+        raise InputError(
+            f"{path} must be a model of this version of vae_tf. Received: one of version 0.1.0; train the run again, "
+            "or use that version"
+        )
     for entry in _objects(config):
         name = str(entry["class_name"])
         registered = str(entry.get("registered_name", name))  # where Keras looks first

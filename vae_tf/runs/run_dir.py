@@ -49,7 +49,11 @@ METRICS_KEYS = (
     "kl_per_dimension",
     "references",
 )
+_HISTORY_TYPES: dict[str, Any] = {"stage": str, "epoch": int}
 EPOCH_PICTURES = "epoch_*.png"
+
+
+Row = dict[str, Any]  # of history.csv: numbers by column, and the name of the stage if there are several
 
 
 class RunDir:
@@ -216,22 +220,23 @@ class RunDir:
         with _readable(self.path / CLASSES, "train") as path:
             return tuple(map(str, json.loads(path.read_text(encoding="utf-8"))))
 
-    def write_history(self, history: Sequence[dict[str, float]]) -> None:
-        """Writes `history.csv`, one row per epoch."""
+    def write_history(self, history: Sequence[Row]) -> None:
+        """Writes `history.csv`, one row per epoch; what a row does not have is blank."""
+        columns = dict.fromkeys(name for row in history for name in row)
         with replacing(self.path / HISTORY) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(history[0]), lineterminator="\n")
+            writer = csv.DictWriter(file, list(columns), restval="", lineterminator="\n")
             writer.writeheader()
             writer.writerows(history)
 
-    def read_history(self) -> list[dict[str, float]]:
-        """Returns the rows of `history.csv`.
+    def read_history(self) -> list[Row]:
+        """Returns the rows of `history.csv`, without what is blank.
 
         Raises:
             InputError: The file is missing or damaged.
         """
         with _readable(self.path / HISTORY, "train") as path, path.open(newline="", encoding="utf-8") as file:
             rows = [
-                {key: int(value) if key == "epoch" else float(value) for key, value in row.items()}
+                {name: _HISTORY_TYPES.get(name, float)(value) for name, value in row.items() if value != ""}
                 for row in csv.DictReader(file)
             ]
             if not rows or "epoch" not in rows[0]:

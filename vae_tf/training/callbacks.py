@@ -15,7 +15,7 @@ from tqdm import tqdm
 from vae_tf.config import RunConfig
 from vae_tf.data.modality import Modality, modality_of
 from vae_tf.registry import LOSSES
-from vae_tf.runs.run_dir import RunDir
+from vae_tf.runs.run_dir import Row, RunDir
 from vae_tf.runs.tracking import Tracker
 from vae_tf.training.optimizer import averaged_weights
 
@@ -26,6 +26,8 @@ BAR_LABELS = {"loss": "loss", "reconstruction_loss": "reconstruction", "kl_loss"
 class History(keras.callbacks.Callback):
     """Writes a row of `history.csv` after every epoch; `rows` holds them all.
 
+    `stage` is what its column says, `None` for no such column.
+
     Args:
         run_dir: Where to write.
         num_images: Training pictures in an epoch.
@@ -34,7 +36,8 @@ class History(keras.callbacks.Callback):
 
     def __init__(self, run_dir: RunDir, num_images: int, told: Mapping[str, Any] = MappingProxyType({})) -> None:
         super().__init__()
-        self.rows: list[dict[str, float]] = list(told.get("history", []))
+        self.rows: list[Row] = list(told.get("history", []))
+        self.stage: str | None = None
         self._seconds_before: float = told.get("seconds", 0.0)
         self._run_dir = run_dir
         self._num_images = num_images
@@ -55,10 +58,10 @@ class History(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         """Adds the row and writes the file."""
         seconds = self._trained - self._began
-        row: dict[str, float] = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
-        self.rows.append(
-            {**row, "seconds": round(seconds, 3), "images_per_second": round(self._num_images / seconds, 1)}
-        )
+        stage = {} if self.stage is None else {"stage": self.stage}
+        losses = {name: float(value) for name, value in logs.items()}
+        clock = {"seconds": round(seconds, 3), "images_per_second": round(self._num_images / seconds, 1)}
+        self.rows.append({**stage, "epoch": epoch + 1, **losses, **clock})
         self._run_dir.write_history(self.rows)
 
 
@@ -96,7 +99,7 @@ class Progress(keras.callbacks.Callback):
         """Moves the bar."""
         if self._bar.disable:
             return
-        losses = "  ".join(f"{label} {float(logs[name]):.1f}" for name, label in BAR_LABELS.items())
+        losses = "  ".join(f"{label} {float(logs[name]):.1f}" for name, label in BAR_LABELS.items() if name in logs)
         self._bar.set_description_str(f"{self._name(self._epoch)}  {losses}", refresh=False)
         self._bar.update(min((batch + 1) * self._config.batch_size, self._num_examples) - self._bar.n)
 

@@ -155,7 +155,7 @@ def evaluator(
         model.reset_metrics()
         measured: dict[str, float] = {}
         for _, means in steps.run(iter(batches), 0, num_batches):
-            measured = {name: value for name, value in means.items() if name not in model.objective.extra_names}
+            measured = {name: value for name, value in means.items() if name not in model.training_only_metrics}
             check()
         return measured
 

@@ -158,7 +158,11 @@ class Place:
         free = set(FREE)
         if now["epochs"] > then["epochs"] and self._config.learning_rate_schedule == "constant":
             free.add("epochs")  # a schedule that ends with the epochs would have been another from the first step
-        changed = [f"{key}={then[key]} (now {now[key]})" for key in now if key not in free and then[key] != now[key]]
+        changed = [
+            f"{key}={then.get(key)} (now {now.get(key)})"
+            for key in {**now, **then}
+            if key not in free and then.get(key) != now.get(key)
+        ]
         if changed:
             raise InputError(
                 f"A run goes on with the options that it began with. Received: {self._run_dir} with "

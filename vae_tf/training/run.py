@@ -1,7 +1,7 @@
 """A training run from its config to its finished run folder, top to bottom."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,14 @@ from vae_tf.support.errors import InputError
 from vae_tf.support.quiet_tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
+    import keras
     import numpy as np
 
     from vae_tf.data.catalog import Splits
     from vae_tf.runs.run_dir import RunDir
     from vae_tf.training.checkpoint.store import Checkpoint
     from vae_tf.training.resume import Place
+    from vae_tf.training.stage import Stage
     from vae_tf.training.trainer import Trainer
 
 FINISHED = -1
@@ -70,6 +72,7 @@ def run_training(
         from vae_tf.backend.devices import errors_in_one_line, use_device, use_threads
         from vae_tf.distribute.strategy import check_shares, strategy_for
         from vae_tf.training.resume import Place
+        from vae_tf.training.stage import vae_stage
         from vae_tf.training.trainer import Trainer
 
         device = use_device(config.device, deterministic=config.deterministic)
@@ -90,7 +93,7 @@ def run_training(
                 return RunDir(run_dir)
             strategy = strategy_for(distribute, peers, worker_timeout)
             check_shares(strategy, config, splits.spec.num_train)
-            trainer = Trainer(config, splits, strategy)
+            trainer = Trainer(config, splits, strategy, [vae_stage(config, splits, strategy)])
             if start:
                 trainer.go_on(start, checkpoint.arrays() if checkpoint else None)
             if is_chief:
@@ -102,7 +105,7 @@ def run_training(
             else:
                 assert cluster is not None
                 print(f"{cluster.name(cluster.index)} of {len(cluster.addresses)}, {device}", flush=True)
-                trainer.train([], None, dict, options)
+                trainer.train(lambda stage: [], None, dict, options)
     return RunDir(run_dir)
 
 
@@ -158,8 +161,7 @@ def _describe(
     print(f"Device  {device}")
     print(f"Run     {run.path}", flush=True)
     if checkpoint is not None:
-        total = config.epochs * trainer.steps_per_epoch
-        print(f"Resumed after step {checkpoint.step:,} of {total:,}, from {checkpoint.path}", flush=True)
+        print(f"Resumed after step {checkpoint.step:,} of {trainer.num_steps:,}, from {checkpoint.path}", flush=True)
 
 
 def _classes(spec: DatasetSpec) -> str:
@@ -186,8 +188,15 @@ def _train_and_write(
     history = callbacks.History(run, splits.spec.num_train, told)
     pictures = callbacks.Pictures(run, config, *_shown(config, splits))
     progress = callbacks.Progress(history, config, splits.spec.num_train, splits.spec.modality)
+    several = len(trainer.stages) > 1
+
+    def listeners(stage: "Stage") -> "Sequence[keras.callbacks.Callback]":
+        history.stage = stage.name if several else None
+        of_vae = [pictures] if stage is trainer.stages[0] else []
+        return [history, progress, *of_vae, callbacks.Track(tracker, history, pictures)]
+
     test = trainer.train(
-        [history, progress, pictures, callbacks.Track(tracker, history, pictures)],
+        listeners,
         place.store,
         lambda: {**place.description, **history.progress(), "mlflow_run_id": tracker.run_id},
         place.options,

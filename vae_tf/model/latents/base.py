@@ -32,6 +32,14 @@ class LatentModel(keras.layers.Layer):
     loss_names: tuple[str, ...] = ()
     takes_target = False
 
+    def initialize(self, x: keras.KerasTensor, labels: keras.KerasTensor | None) -> None:
+        """Prepares the weights before the first step, if that needs examples.
+
+        Args:
+            x: Training data `(N, H, W, C)`.
+            labels: Their classes `(N,)`, for a conditional model.
+        """
+
     def build_for(self, example_shape: tuple[int, ...], params_size: int) -> None:
         """Builds every part.
 

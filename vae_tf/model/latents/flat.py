@@ -75,6 +75,10 @@ class FlatLatents(LatentModel):
         _check_output("decoder", self.decoder, self._network_shape(latents), decoded)
         self.built = True
 
+    def initialize(self, x: keras.KerasTensor, labels: keras.KerasTensor | None) -> None:
+        """Prepares the prior, with the posterior means of some training data."""
+        self.prior.initialize(self.representation(x, labels))
+
     def posterior_params(
         self, x: keras.KerasTensor, labels: keras.KerasTensor | None, training: bool = False
     ) -> keras.KerasTensor:

@@ -54,6 +54,7 @@ class Keeper(keras.callbacks.Callback):
         self._seconds = None if minutes is None else SECONDS_PER_MINUTE * minutes
         self._saved = saved
         self._writer = ThreadPoolExecutor(1)
+        self.steps_before = 0  # of the stages before the one that trains
         self._writing: Future[None] | None = None
 
     @property
@@ -77,7 +78,7 @@ class Keeper(keras.callbacks.Callback):
             OSError: There is no room, or the folder is gone.
         """
         steps_per_epoch = self.params["steps"]
-        step = self._epoch * steps_per_epoch + batch + 1
+        step = self.steps_before + self._epoch * steps_per_epoch + batch + 1
         is_due = batch + 1 == steps_per_epoch or (self._every is not None and step % self._every == 0)
         is_to_stop = self._any_worker(self._interruption.is_requested)
         if is_due or is_to_stop or self._is_late():

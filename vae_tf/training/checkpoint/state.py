@@ -1,39 +1,44 @@
 """Everything that a training step changes, as arrays."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from keras import ops
 
-from vae_tf.backend.guarded_step import GuardedStep
-from vae_tf.model.vae import VAE
 from vae_tf.support.errors import InputError
+from vae_tf.training.stage import Stage
 
 Arrays = dict[str, np.ndarray]
 
 
 class TrainingState:
-    """The variables of a model in training: weights, noise, metrics, optimizer, and the count of skipped updates.
+    """The variables of the stages of a run: weights, noise, steps, metrics, optimizers, and counts of skipped updates.
 
     Args:
-        model: A compiled model.
-        guard: Its step.
+        stages: Of the run. The variables of the first have plain names, those of the others its name in front.
     """
 
-    def __init__(self, model: VAE, guard: GuardedStep) -> None:
-        updated = {"model": model.weights, "optimizer": model.optimizer.variables}
-        others = {
-            "noise": _states_of_noise(model),
-            "step": [model.step_counter.variable],
-            "metrics": model.metrics_variables,
-            "skipped": guard.variables,
-        }
-        self._guard = guard
-        self._updated = _numbered(updated)
-        self._all = {**self._updated, **_numbered(others)}
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self._guards = [stage.guard for stage in stages]
+        self._updated: dict[str, keras.Variable] = {}
+        self._all: dict[str, keras.Variable] = {}
+        for number, stage in enumerate(stages):
+            model, prefix = stage.model, f"{stage.name}-" if number else ""
+            updated = _numbered({"model": model.weights, "optimizer": model.optimizer.variables}, prefix)
+            others = {
+                "noise": _states_of_noise(model),
+                "step": [model.step_counter.variable],
+                "metrics": model.metrics_variables,
+                "skipped": stage.guard.variables,
+            }
+            self._updated |= updated
+            self._all |= {**updated, **_numbered(others, prefix)}
 
     def is_sound(self, values: Arrays) -> bool:
         """Returns whether what was captured is worth keeping: all finite, and not between steps that are skipped."""
-        return not self._guard.skipped.in_a_row and all(np.isfinite(values[name]).all() for name in self._updated)
+        skipping = any(guard.skipped.in_a_row for guard in self._guards)
+        return not skipping and all(np.isfinite(values[name]).all() for name in self._updated)
 
     def capture(self) -> Arrays:
         """Returns what all variables hold, by names that are the same in every process."""
@@ -58,13 +63,17 @@ class TrainingState:
         _assign(self._updated, values)
 
 
-def _states_of_noise(model: VAE) -> list[keras.Variable]:
+def _states_of_noise(model: keras.Model) -> list[keras.Variable]:
     known = {id(variable) for variable in model.weights}
     return [variable for variable in model.variables if id(variable) not in known]
 
 
-def _numbered(groups: dict[str, list[keras.Variable]]) -> dict[str, keras.Variable]:
-    return {f"{group}-{number:04}": variable for group, some in groups.items() for number, variable in enumerate(some)}
+def _numbered(groups: dict[str, list[keras.Variable]], prefix: str) -> dict[str, keras.Variable]:
+    return {
+        f"{prefix}{group}-{number:04}": variable
+        for group, some in groups.items()
+        for number, variable in enumerate(some)
+    }
 
 
 def _assign(variables: dict[str, keras.Variable], values: Arrays) -> None:

@@ -1,0 +1,92 @@
+"""The stages of a run. Each is one training: a model, its batches and its epochs."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from vae_tf.backend.guarded_step import MOST_IN_A_ROW, GuardedStep
+from vae_tf.config import RunConfig
+from vae_tf.data import pipeline
+from vae_tf.data.catalog import Splits
+from vae_tf.data.sources import Examples
+from vae_tf.model.build import build_from_config
+from vae_tf.model.vae import VAE
+from vae_tf.training.optimizer import build_optimizer
+
+VAE_STAGE = "vae"
+
+
+class Stage(NamedTuple):
+    """One training of a run. Resuming, averaged weights, schedules, precision and replicas work for every stage alike.
+
+    Attributes:
+        name: What the column `stage` of `history.csv` calls it, if the run has several.
+        model: A compiled model with `gradients(data)`, `test_step(data)` and a `step_counter`.
+        guard: Its training step.
+        epochs: Passes over the training set.
+        steps_per_epoch: Batches in a pass.
+        training_batches: (share of a worker, step from which on) -> endless batches.
+        validation_batches: (share) -> one pass over the validation part; `None` if there is none.
+        num_validation_batches: Batches in that pass.
+    """
+
+    name: str
+    model: keras.Model
+    guard: GuardedStep
+    epochs: int
+    steps_per_epoch: int
+    training_batches: Callable[[pipeline.Share, int], tf.data.Dataset]
+    validation_batches: Callable[[pipeline.Share], tf.data.Dataset] | None = None
+    num_validation_batches: int = 0
+
+    @property
+    def num_steps(self) -> int:
+        """Training steps in all epochs."""
+        return self.epochs * self.steps_per_epoch
+
+
+def vae_stage(config: RunConfig, splits: Splits, strategy: tf.distribute.Strategy) -> Stage:
+    """Returns the stage in which the VAE is trained, the first of every run.
+
+    Args:
+        config: The run, resolved.
+        splits: Its data.
+        strategy: What computes it.
+    """
+    shape = splits.spec.example_shape
+    steps_per_epoch = pipeline.num_batches(splits.train, config.batch_size)
+    with strategy.scope():
+        model = _compiled_vae(config, splits, steps_per_epoch)
+    most = 1 if config.on_nan == "stop" else min(MOST_IN_A_ROW, steps_per_epoch)
+    model.guard = GuardedStep(model, most)
+    return Stage(
+        VAE_STAGE,
+        model,
+        model.guard,
+        config.epochs,
+        steps_per_epoch,
+        lambda share, start: pipeline.training_batches(splits.train, config, shape, share, start),
+        None if splits.val is None else evaluation_batches(config, splits, "val", splits.val),
+        0 if splits.val is None else pipeline.num_batches(splits.val, config.batch_size),
+    )
+
+
+def evaluation_batches(
+    config: RunConfig, splits: Splits, split: pipeline.Split, examples: Examples
+) -> Callable[[pipeline.Share], tf.data.Dataset]:
+    """Returns the function from the share of a worker to one pass over a split."""
+    shape = splits.spec.example_shape
+    return lambda share: pipeline.evaluation_batches(examples, config, shape, split, share)
+
+
+def _compiled_vae(config: RunConfig, splits: Splits, steps_per_epoch: int) -> VAE:
+    keras.utils.set_random_seed(config.seed)
+    spec = splits.spec
+    num_classes = spec.num_classes if config.conditional else None
+    warmup = None if config.kl_warmup_epochs is None else max(1, round(config.kl_warmup_epochs * steps_per_epoch))
+    model = build_from_config(config, spec.example_shape, config.seed, num_classes, config.precision, warmup)
+    model.micro_batch_size = config.micro_batch_size
+    model.compile(build_optimizer(config, config.epochs * steps_per_epoch), jit_compile=config.jit)
+    return model
