@@ -269,6 +269,7 @@ def _in_blocks(function: Callable[[Any], Any], rows: np.ndarray) -> np.ndarray:
     Rows are padded to a whole number of vectors: the scalar code that works off the rest of an array rounds
     otherwise, and the result of a row would depend on how many come with it.
     """
+    from vae_tf.backend.batches import in_batches
+
     padded = np.pad(rows.astype(np.float32), ((0, -len(rows) % ROWS_IN_VECTORS), (0, 0)))
-    blocks = [padded[start : start + ROWS_AT_ONCE] for start in range(0, len(padded), ROWS_AT_ONCE)]
-    return np.concatenate([np.asarray(function(block)) for block in blocks])[: len(rows)]
+    return in_batches(function, [padded], ROWS_AT_ONCE)[: len(rows)]

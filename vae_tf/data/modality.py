@@ -18,11 +18,13 @@ class Modality:
     Attributes:
         noun: What one example is called; also its name in the registry.
         plural: What several are called.
+        value: What one number in an example is called.
         features: The word after the number of features, if an example is described by that; otherwise its sides are.
     """
 
     noun: str
     plural: str
+    value: str
     features: str = ""
 
     def describe(self, example_shape: Sequence[int]) -> str:
@@ -52,8 +54,8 @@ class Modality:
         return registry.resolve(registry.RECONSTRUCTION_MEASURES[self.noun])
 
 
-IMAGE = Modality("image", "images")
-ROW = Modality("row", "rows", "features")
+IMAGE = Modality("image", "images", "pixel value")
+ROW = Modality("row", "rows", "data unit", "features")
 
 
 def modality_of(example_shape: Sequence[int]) -> Modality:

@@ -6,7 +6,8 @@ import numpy as np
 from scipy.special import logsumexp
 from sklearn.decomposition import PCA
 
-from vae_tf.metrics.estimate import Estimate, bootstrap_error, mean_estimate
+from vae_tf.metrics.estimate import Estimate, bootstrap_error
+from vae_tf.metrics.metric import METRICS
 
 ACTIVE_VARIANCE = 0.01
 
@@ -38,7 +39,9 @@ def active_units(means: np.ndarray, seed: int) -> Estimate:
     def count(rows: np.ndarray) -> float:
         return float(np.sum(rows.var(axis=0) > ACTIVE_VARIANCE))
 
-    return Estimate(count(means), "latent dimensions", bootstrap_error(count, (means,), seed), len(means), seed)
+    return Estimate(
+        count(means), METRICS["active_units"].unit, bootstrap_error(count, (means,), seed), len(means), seed
+    )
 
 
 def normal_kl(means: np.ndarray, log_vars: np.ndarray) -> np.ndarray:
@@ -71,7 +74,7 @@ def mutual_information(means: np.ndarray, log_vars: np.ndarray, seed: int) -> Es
     values = np.diag(log_q) - (logsumexp(log_q, axis=1) - np.log(len(means)))
     ceiling = np.log(len(means))
     note = f"can't exceed log({len(means)}) = {ceiling:.2f}" if values.mean() > 0.9 * ceiling else ""
-    return mean_estimate(values, "nats", seed, num_samples=1, note=note)
+    return METRICS["mutual_information"].mean(values, seed, num_samples=1, note=note)
 
 
 def principal_plane(means: np.ndarray) -> Plane:

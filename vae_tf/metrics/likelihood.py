@@ -9,30 +9,27 @@ from tqdm import tqdm
 
 from vae_tf.config.evaluation import EvaluationConfig
 from vae_tf.metrics.elbo import SAMPLES_PER_BLOCK, elbo_per_image, images_per_step, nll_batches
-from vae_tf.metrics.estimate import mean_estimate
+from vae_tf.metrics.metric import METRICS
 from vae_tf.metrics.suite import Scores, Subject
 
 
 def likelihood_scores(subject: Subject, settings: EvaluationConfig) -> Scores:
     """Returns the ELBO and its parts, the importance-sampled likelihood, and bits per dimension where it has them."""
-    nats, seed, model = f"nats per {subject.splits.spec.modality.noun}", subject.seed, subject.model
+    seed, model, modality = subject.seed, subject.model, subject.splits.spec.modality
     terms = elbo_per_image(model, subject.batches(images_per_step(model, 1)), seed)
-    scores = {
-        "elbo": mean_estimate(-terms.negative_elbo, nats, seed, num_samples=1),
-        "reconstruction_loss": mean_estimate(terms.reconstruction_loss, nats, seed, num_samples=1),
-        "kl_loss": mean_estimate(terms.kl_loss, nats, seed, num_samples=1),
-    }
-    values = _importance_sampled(subject, settings)
+    parts = {"elbo": -terms.negative_elbo, "reconstruction_loss": terms.reconstruction_loss, "kl_loss": terms.kl_loss}
+    scores = {name: METRICS[name].mean(values, seed, modality, num_samples=1) for name, values in parts.items()}
+    values, num_samples = _importance_sampled(subject, settings), settings.nll_samples
     support = model.likelihood.support
     is_likelihood = support != "binary" or all(np.isin(batch, (0, 1)).all() for batch in subject.pictures())
     if not is_likelihood:
         note = "a Bernoulli likelihood on grey values: a bound to compare runs with, not an NLL"
-        bound = mean_estimate(values, nats, seed, num_samples=settings.nll_samples, note=note)
+        bound = METRICS["cross_entropy_bound"].mean(values, seed, modality, num_samples=num_samples, note=note)
         return {**scores, "cross_entropy_bound": bound}
-    nll = mean_estimate(values, nats, seed, num_samples=settings.nll_samples)
+    nll = METRICS["nll"].mean(values, seed, modality, num_samples=num_samples)
     per_dim = 1 / (math.prod(subject.splits.spec.example_shape) * math.log(2))
     note = "of a density, not of 8-bit values" if support == "continuous" else ""
-    bits = mean_estimate(values * per_dim, "bits per dimension", seed, num_samples=settings.nll_samples, note=note)
+    bits = METRICS["bits_per_dim"].mean(values * per_dim, seed, modality, num_samples=num_samples, note=note)
     return {**scores, "nll": nll, "bits_per_dim": bits}
 
 

@@ -14,7 +14,7 @@ from vae_tf.data.modality import modality_of
 from vae_tf.data.named import official_folds
 from vae_tf.data.pipeline import evaluation_batches
 from vae_tf.metrics.encoded import BATCH, spread
-from vae_tf.metrics.estimate import mean_estimate
+from vae_tf.metrics.metric import METRICS
 from vae_tf.metrics.suite import Scores, Subject
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def probe_scores(subject: Subject, train: "Examples") -> tuple[Scores, dict[str,
     # One row for each training, one column for the latents and for each of the references.
     correct = np.array([_correct(subject, examples, judged, judged_labels) for examples in trainings])
     latents, *references = (
-        {name: mean_estimate(column, "1", subject.seed, note=note)} for column in correct.mean(axis=0)
+        {name: METRICS[name].mean(column, subject.seed, note=note)} for column in correct.mean(axis=0)
     )
     return latents, dict(zip(REFERENCES, references, strict=True))
 

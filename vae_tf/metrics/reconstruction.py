@@ -45,11 +45,11 @@ def ssim(originals: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
     return np.concatenate(parts).astype(np.float64)
 
 
-# By the name of the metric: (originals, reconstructions) -> float64 `(N,)`, and its unit.
-Measures = dict[str, tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], str]]
+# By the name of the metric: (originals, reconstructions) -> float64 `(N,)`.
+Measures = dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]
 IMAGE_MEASURES: Measures = {
-    "reconstruction_mse": (mean_squared_error, "squared pixel value"),
-    "reconstruction_psnr": (psnr, "dB"),
-    "reconstruction_ssim": (ssim, "1"),
+    "reconstruction_mse": mean_squared_error,
+    "reconstruction_psnr": psnr,
+    "reconstruction_ssim": ssim,
 }
-ROW_MEASURES: Measures = {"reconstruction_mse": (row_squared_error, "squared data unit")}
+ROW_MEASURES: Measures = {"reconstruction_mse": row_squared_error}

@@ -8,6 +8,7 @@ from vae_tf.data.pipeline import clean, first_pictures
 from vae_tf.metrics.estimate import Estimate, bootstrap_error
 from vae_tf.metrics.generation import sliced_wasserstein
 from vae_tf.metrics.generators import pca_generators
+from vae_tf.metrics.metric import METRICS
 from vae_tf.metrics.suite import Scores, Subject, drawn_classes
 from vae_tf.support.errors import InputError
 
@@ -60,7 +61,7 @@ class RowJudge:
             return sliced_wasserstein(real, generated, seed)
 
         error = bootstrap_error(distance, (self._real, rows), seed)
-        unit = "data units"
+        unit = METRICS["sliced_wasserstein"].unit
         return {
             "sliced_wasserstein": Estimate(distance(self._real, rows), unit, error, len(self._real), seed, len(rows))
         }

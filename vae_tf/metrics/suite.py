@@ -12,10 +12,11 @@ from vae_tf.data.catalog import Splits, load_arrays
 from vae_tf.data.pipeline import clean, evaluation_batches, first_pictures
 from vae_tf.metrics import latents, reconstruction
 from vae_tf.metrics.encoded import encode, spread
-from vae_tf.metrics.estimate import Estimate, bootstrap_error, mean_estimate
+from vae_tf.metrics.estimate import Estimate, bootstrap_error
 from vae_tf.metrics.features import FeatureSpace, classifier_features, inception_features
 from vae_tf.metrics.generation import frechet_distance, manifold_scores
 from vae_tf.metrics.generators import Generator, noise_generator, pca_generators
+from vae_tf.metrics.metric import METRICS
 from vae_tf.support.errors import InputError
 
 if TYPE_CHECKING:
@@ -86,13 +87,13 @@ def reconstruction_scores(subject: Subject) -> Scores:
     values: dict[str, list[np.ndarray]] = {name: [] for name in (*measures, *([PSNR_GAIN] if restores else []))}
     for seen in map(subject.model.observed, subject.batches()):
         reconstructed = subject.model.reconstruct(seen.inputs, seen.labels)
-        for name, (measure, _) in measures.items():
+        for name, measure in measures.items():
             values[name].append(measure(seen.target, reconstructed))
         if restores:
             before, after = reconstruction.psnr(seen.target, seen.inputs), values["reconstruction_psnr"][-1]
             values[PSNR_GAIN].append(after - before)
-    units = {**{name: unit for name, (_, unit) in measures.items()}, PSNR_GAIN: "dB over the corrupted picture"}
-    return {name: mean_estimate(np.concatenate(parts), units[name], subject.seed) for name, parts in values.items()}
+    modality = subject.splits.spec.modality
+    return {name: METRICS[name].mean(np.concatenate(parts), subject.seed, modality) for name, parts in values.items()}
 
 
 class SampleJudge:
@@ -141,7 +142,7 @@ class SampleJudge:
         generated, seed, name = self._space.extract(pictures), self._subject.seed, self._space.name
         distance = Estimate(
             frechet_distance(self._real, generated),
-            "squared feature distance",
+            METRICS["frechet_distance"].unit,
             bootstrap_error(frechet_distance, (self._real, generated), seed),
             len(self._real),
             seed,
@@ -150,7 +151,7 @@ class SampleJudge:
         manifold = manifold_scores(self._real, generated)._asdict()
         return {
             f"frechet_distance_{name}": distance,
-            **{f"{key}_{name}": mean_estimate(values, "1", seed) for key, values in manifold.items()},
+            **{f"{key}_{name}": METRICS[key].mean(values, seed) for key, values in manifold.items()},
         }
 
 

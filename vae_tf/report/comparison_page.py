@@ -9,12 +9,13 @@ from matplotlib.figure import Figure
 
 from vae_tf import plots
 from vae_tf.data.modality import modality_of
+from vae_tf.metrics.metric import HIGHER
 from vae_tf.metrics.probe import REFERENCES as PROBE_REFERENCES
 from vae_tf.model.sampler import PRIOR
 from vae_tf.report import html, latent_page
 from vae_tf.report.comparison import Comparison
 from vae_tf.report.html import Cell, Section, Table
-from vae_tf.report.ranking import CONFIDENCE, HIGHER, Group, Pooled, Row
+from vae_tf.report.ranking import CONFIDENCE, Group, Pooled, Row
 from vae_tf.support.files import replacing
 from vae_tf.support.redaction import redacted
 

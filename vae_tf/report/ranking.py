@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from vae_tf.config import RunConfig
+from vae_tf.metrics.metric import metric_of
 from vae_tf.support.errors import InputError
 
 # Keys in which runs of one experiment may differ.
@@ -17,27 +18,6 @@ NOT_THE_EXPERIMENT = {"seed", "device", "sample_every"}
 PLAIN_IN_LABELS = {"arch", "variant", "dataset", "likelihood"}
 CONFIDENCE = 0.95
 
-# What is better, by the beginning of a score's name; a score that is not here describes and ranks nothing.
-LOWER, HIGHER = -1, 1
-BETTER = {
-    "elbo": HIGHER,
-    "nll": LOWER,
-    "bits_per_dim": LOWER,
-    "cross_entropy_bound": LOWER,
-    "probe_accuracy": HIGHER,
-    "reconstruction_mse": LOWER,
-    "reconstruction_psnr": HIGHER,
-    "reconstruction_ssim": HIGHER,
-    "frechet_distance": LOWER,
-    "precision": HIGHER,
-    "recall": HIGHER,
-    "density": HIGHER,
-    "coverage": HIGHER,
-    "sliced_wasserstein": LOWER,
-    "psnr_gain": HIGHER,
-}
-OF_THE_LIKELIHOOD = {"elbo", "reconstruction_loss", "nll", "bits_per_dim", "cross_entropy_bound"}
-OF_THE_INPUT = OF_THE_LIKELIHOOD | {"reconstruction_mse", "reconstruction_psnr", "reconstruction_ssim", "psnr_gain"}
 # Likelihoods that are densities of the same values: their logarithms may stand side by side.
 DENSITIES = {"gaussian", "learned_gaussian", "continuous_bernoulli"}
 
@@ -119,9 +99,13 @@ def pool(runs: Sequence[tuple[str, RunConfig]]) -> list[Group]:
                 "both; leave one out"
             )
         members[config.seed] = name
-    keys = [key for key in experiment if len({repr(each[key]) for each in experiments.values()}) > 1]
+    # The options of parts are keys of those experiments alone that have the part.
+    keys = dict.fromkeys(key for each in experiments.values() for key in each)
+    different = [key for key in keys if len({repr(each.get(key)) for each in experiments.values()}) > 1]
     return [
-        Group(_label(experiments[key], keys or ["arch", "variant"]), tuple(members[seed] for seed in sorted(members)))
+        Group(
+            _label(experiments[key], different or ["arch", "variant"]), tuple(members[seed] for seed in sorted(members))
+        )
         for key, members in pooled.items()
     ]
 
@@ -139,18 +123,17 @@ def rows(groups: Sequence[Group], evaluations: Mapping[str, Evaluation]) -> list
 
 
 def _label(experiment: dict[str, Any], keys: Sequence[str]) -> str:
-    def told(key: str) -> str:
-        value = experiment[key]
-        return str(value) if key in PLAIN_IN_LABELS else f"{key}={value}"
+    def labelled(key: str) -> str:
+        return str(experiment[key]) if key in PLAIN_IN_LABELS else f"{key}={experiment[key]}"
 
-    return ", ".join(map(told, keys))
+    return ", ".join(labelled(key) for key in keys if key in experiment)
 
 
 def _row(name: str, members: Mapping[str, Sequence[Evaluation]]) -> Row:
     runs = [run for group in members.values() for run in group]
     score = next(run.metrics["metrics"][name] for run in runs if name in run.metrics["metrics"])
     unit = score["unit"]
-    better = next((sign for start, sign in BETTER.items() if name.startswith(start)), 0)
+    better = metric_of(name).better
     refused = _refusal(name, runs)
     if refused:
         return Row(name, unit, better, {}, {}, None, refused=refused)
@@ -175,11 +158,11 @@ def _refusal(name: str, runs: Sequence[Evaluation]) -> str:
         "numbers of pictures": lambda run: run.metrics["metrics"][name]["num_examples"],
         "numbers of samples": lambda run: run.metrics["metrics"][name].get("num_samples"),
     }
-    if name in OF_THE_LIKELIHOOD:
+    if "likelihood" in metric_of(name).conditions:
         if not all(run.config.likelihood in DENSITIES for run in runs):
             conditions["likelihoods"] = lambda run: run.config.likelihood
         conditions["conditioning"] = lambda run: "on the class" if run.config.conditional else "none"
-    if name in OF_THE_INPUT:
+    if "input" in metric_of(name).conditions:
         conditions["corruption"] = lambda run: run.config.corrupt
     for what, of in conditions.items():
         values = dict.fromkeys(str(of(run)) for run in runs)

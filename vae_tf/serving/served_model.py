@@ -25,6 +25,7 @@ from keras import ops
 from PIL import Image
 from pydantic import BeforeValidator, Field
 
+from vae_tf.backend.batches import in_batches
 from vae_tf.backend.compiled import compiled_for
 from vae_tf.config import LARGEST_SEED, Config
 from vae_tf.data.modality import IMAGE, modality_of
@@ -195,9 +196,7 @@ def _compiled(
     compiled = compiled_for(function, shapes[:count], dtypes[:count])
 
     def in_steps(values: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-        given = [values] if labels is None else [values, labels]
-        parts = [slice(start, start + step) for start in range(0, len(values), step)]
-        return np.concatenate([compiled(*(each[part] for each in given)) for part in parts])
+        return in_batches(compiled, [values] if labels is None else [values, labels], step)
 
     in_steps(np.zeros((1, *shape), np.float32), np.zeros(1, np.int64) if conditional else None)
     return in_steps

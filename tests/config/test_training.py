@@ -112,47 +112,9 @@ def test_defaults_are_those_of_the_main_command():
     }
 
 
-def test_a_config_can_not_be_changed():
-    with pytest.raises(ValueError, match="frozen"):
-        RunConfig().epochs = 5
-
-
-@pytest.mark.parametrize(
-    ("key", "nearest"),
-    [("latent_dims", "latent_dim"), ("leraning_rate", "learning_rate"), ("image-size", "image_size")],
-)
-def test_unknown_key_names_the_nearest_key(key, nearest):
-    assert error_of({key: 1}) == f"Unknown config key '{key}'. Did you mean {nearest}?"
-
-
-def test_unknown_key_that_resembles_none_gets_no_suggestion():
-    assert error_of({"qqqq": 1}) == "Unknown config key 'qqqq'"
-
-
-def test_a_key_named_self_is_unknown_as_any_other():
-    assert error_of({"self": 1}).startswith("Unknown config key 'self'")
-
-
 @pytest.mark.parametrize(
     ("key", "value", "requirement"),
     [
-        ("latent_dim", 0, "at least 1"),
-        ("latent_dim", -3, "at least 1"),
-        ("latent_dim", 1.5, "an integer"),
-        ("latent_dim", "many", "an integer"),
-        ("latent_dim", math.inf, "a finite number"),
-        ("batch_size", 0, "at least 1"),
-        ("image_size", 4, "at least 8 pixels a side"),
-        ("image_size", "64x7", "at least 8 pixels a side"),
-        ("image_size", -50, "at least 8 pixels a side"),
-        ("image_size", "big", "a side or HEIGHTxWIDTH"),
-        ("image_size", "50x50x3", "a side or HEIGHTxWIDTH"),
-        ("image_size", [], "a side or HEIGHTxWIDTH"),
-        ("image_size", 50.5, "a side or HEIGHTxWIDTH"),
-        ("channels", 2, "one of 1 or 3"),
-        ("beta", -0.1, "at least 0"),
-        ("beta", math.nan, "a finite number"),
-        ("beta", math.inf, "a finite number"),
         ("learning_rate", 0, "greater than 0"),
         ("learning_rate", math.nan, "a finite number"),
         ("learning_rate", math.inf, "a finite number"),
@@ -165,27 +127,10 @@ def test_a_key_named_self_is_unknown_as_any_other():
         ("micro_batch_size", 0, "at least 1"),
         ("precision", "float16", "one of 'float32', 'mixed_bfloat16' or 'mixed_float16'"),
         ("jit", "fast", "true or false"),
-        ("val_fraction", 1, "less than 1"),
-        ("val_fraction", -0.1, "at least 0"),
-        ("val_fraction", math.nan, "a finite number"),
         ("epochs", 0, "at least 1"),
         ("epochs", None, "an integer"),
         ("sample_every", 0, "at least 1"),
-        ("seed", -1, "at least 0"),
-        ("seed", 2**31, "at most 2147483647"),
-        ("data_dir", "", "a text of at least one character"),
-        ("data_dir", 5, "a text"),
-        ("binarize", "always", "one of 'none', 'static' or 'dynamic'"),
         ("device", "tpu", "one of 'auto', 'cpu' or 'gpu'"),
-        (
-            "dataset",
-            "imagenet",
-            "one of fashion_mnist_sample, fashion_mnist, mnist, cifar10, stl10, stl10_unlabeled, folder,",
-        ),
-        ("arch", "transformer", "one of conv, dense"),
-        ("variant", "v9", "one of plain, bn, v1, v2"),
-        ("likelihood", "poisson", "one of bernoulli, gaussian"),
-        ("activation", "sine", "one of relu, leaky_relu, elu, gelu, silu, softplus, tanh"),
     ],
 )
 def test_value_out_of_range_is_one_line_with_the_requirement_and_what_came(key, value, requirement):
@@ -194,78 +139,6 @@ def test_value_out_of_range_is_one_line_with_the_requirement_and_what_came(key, 
     assert message.startswith(f"{key} must be {requirement}")
     assert f"Received: {key}={value}" in message
     assert len(message.splitlines()) == 1
-
-
-@pytest.mark.parametrize("sigma", [0, -1, math.nan, math.inf])
-def test_sigma_must_be_positive_and_finite(sigma):
-    message = error_of({"likelihood": "gaussian", "sigma": sigma})
-
-    assert message.startswith("sigma must be ")
-    assert message.endswith(f"Received: sigma={sigma}")
-
-
-@pytest.mark.parametrize(("hidden_sizes", "received"), [([], "[]"), ([64, 0], "0"), (512, "512")])
-def test_hidden_sizes_must_be_a_list_of_positive_integers(hidden_sizes, received):
-    message = error_of({"arch": "dense", "hidden_sizes": hidden_sizes})
-
-    assert message.startswith("hidden_sizes must be ")
-    assert message.endswith(f"Received: hidden_sizes={received}")
-
-
-@pytest.mark.parametrize("values", [{"latent_dim": "a\nb"}, {"dataset": "a\nb"}, {"a\nb": 1}, {"data_dir": ["a\nb"]}])
-def test_a_line_break_in_what_came_does_not_break_the_message(values):
-    assert len(error_of(values).splitlines()) == 1
-
-
-def test_a_name_that_is_nearly_right_gets_a_suggestion():
-    assert error_of({"dataset": "fashion_mnst"}).endswith("Did you mean fashion_mnist?")
-
-
-@pytest.mark.parametrize(
-    ("name", "variant"),
-    [("v1", "plain"), ("v2", "bn"), ("plain", "plain"), ("bn", "bn")],
-)
-def test_variant_aliases_become_the_variant(name, variant):
-    assert RunConfig(variant=name).variant == variant
-
-
-@pytest.mark.parametrize(
-    ("given", "stored"),
-    [
-        (50, "50x50"),
-        ("50", "50x50"),
-        ("64x48", "64x48"),
-        ("64X48", "64x48"),
-        ([64, 48], "64x48"),
-        ((64, 48), "64x48"),
-        (8, "8x8"),
-        (None, None),
-    ],
-)
-def test_image_size_takes_a_side_or_height_and_width(given, stored):
-    assert RunConfig(image_size=given).image_size == stored
-
-
-@pytest.mark.parametrize(
-    ("values", "requirement"),
-    [
-        ({"sigma": 0.5}, "sigma needs likelihood=gaussian"),
-        ({"likelihood": "bernoulli", "sigma": 0.5}, "sigma needs likelihood=gaussian"),
-        ({"hidden_sizes": [64]}, "hidden_sizes needs arch=dense"),
-        ({"arch": "conv", "activation": "tanh"}, "activation needs arch=dense"),
-        ({"warmup_steps": 10}, "warmup_steps needs learning_rate_schedule=cosine"),
-        ({"micro_batch_size": 128}, "micro_batch_size must be less than batch_size"),
-    ],
-)
-def test_an_option_without_effect_is_refused(values, requirement):
-    assert error_of(values).startswith(requirement)
-
-
-def test_parts_refuse_the_keys_of_other_parts():
-    with pytest.raises(ValueError, match="latent_dim"):
-        DataConfig(latent_dim=3)
-    with pytest.raises(ValueError, match="dataset"):
-        ModelConfig(dataset="mnist")
 
 
 def test_resolved_takes_the_shape_from_the_data():
@@ -409,35 +282,6 @@ def test_the_config_of_the_stl10_notebook_holds_its_values():
     assert 0.5 / config.sigma**2 == pytest.approx(1, abs=1e-7)
 
 
-def test_a_config_made_in_python_tells_its_fault_in_one_line():
-    with pytest.raises(InputError, match=r"^latent_dim must be at least 1\. Received: latent_dim=0$"):
-        RunConfig(latent_dim=0)
-
-
-@pytest.mark.parametrize(
-    ("given", "kept"),
-    [("none", "none"), ("gaussian:0.30", "gaussian:0.3"), ("salt-pepper:1", "salt-pepper:1"), ("mask:.5", "mask:0.5")],
-)
-def test_a_corruption_is_a_kind_and_an_amount(given, kept):
-    assert DataConfig(corrupt=given).corrupt == kept
-
-
-@pytest.mark.parametrize(
-    ("given", "reason"),
-    [
-        ("gauss:0.3", "corrupt must be one of none, gaussian, salt-pepper, mask. Received: corrupt=gauss"),
-        ("gaussian", "corrupt must name a kind and an amount in (0, 10], as gaussian:0.3. Received: corrupt=gaussian"),
-        ("gaussian:nan", "an amount in (0, 10]"),
-        ("gaussian:0", "an amount in (0, 10]"),
-        ("mask:1.5", "an amount in (0, 1]"),
-        ("salt-pepper:-1", "an amount in (0, 1]"),
-        (0.3, "corrupt must be one of"),
-    ],
-)
-def test_what_is_no_corruption_is_told(given, reason):
-    assert reason in error_of({"corrupt": given})
-
-
 def test_toy_sets_have_defaults_of_their_own():
     config = RunConfig(dataset="moons", beta=2)
     assert (config.arch, config.variant, config.activation) == ("dense", "plain", "leaky_relu")
@@ -477,32 +321,3 @@ def test_binary_pixels_are_not_for_likelihoods_of_grey_values(likelihood):
     assert f"likelihood={likelihood} is of grey values. Received: binarize=static" in error_of(
         {"likelihood": likelihood, "binarize": "static"}
     )
-
-
-@pytest.mark.parametrize("digits", [5000, 10_000])
-def test_a_number_too_long_to_write_is_refused(digits):
-    assert error_of({"seed": 10**digits}) == (
-        "seed must be at most 2147483647. Received: seed=a number of thousands of digits"
-    )
-
-
-def test_a_long_value_is_shown_by_its_beginning():
-    assert error_of({"seed": "x" * 10_000}) == f"seed must be an integer. Received: seed={'x' * 200}"
-
-
-@pytest.mark.parametrize("path", ["a\nb", "a\0b", "a\x1b[31m"])
-def test_a_path_with_control_characters_is_refused(path):
-    message = error_of({"dataset": "npz", "data_dir": path})
-
-    assert message == f"A path must be one line without control characters. Received: {path!r}"
-
-
-def test_a_link_to_itself_is_refused(tmp_path):
-    (tmp_path / "loop").symlink_to("loop")
-
-    try:
-        (tmp_path / "loop").resolve()
-    except RuntimeError:
-        assert "loop" in error_of({"dataset": "npz", "data_dir": str(tmp_path / "loop")})
-    else:  # newer Pythons take it for a path like others
-        assert RunConfig(dataset="npz", data_dir=str(tmp_path / "loop"))
