@@ -17,6 +17,7 @@ import pytest
 from filelock import FileLock
 from threadpoolctl import threadpool_limits
 
+from vae_tf import registry
 from vae_tf.support import cli
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -137,6 +138,16 @@ def _ordinary_user() -> Iterator[None]:
 def ordinary_user() -> contextlib.AbstractContextManager[None]:
     """`with ordinary_user:` runs its block without root's rights."""
     return _ordinary_user()
+
+
+@pytest.fixture
+def register() -> Iterator[Callable[..., None]]:
+    """`register(kind, name, target, options)` registers a part until the end of the test."""
+    known, options = {kind: dict(parts) for kind, parts in registry.PARTS.items()}, dict(registry.OPTIONS)
+    yield registry.register
+    for now, before in ((registry.OPTIONS, options), *((registry.PARTS[kind], known[kind]) for kind in known)):
+        now.clear()
+        now.update(before)
 
 
 @pytest.fixture

@@ -36,6 +36,10 @@ LIKELIHOODS = {
     "continuous_bernoulli": "vae_tf.model.likelihood.bernoulli:ContinuousBernoulli",
     "logistic_mixture": "vae_tf.model.likelihood.logistic:LogisticMixture",
 }
+# Functions (config, example shape, number of classes, raw likelihood parameters) -> latent model.
+LATENTS = {
+    "flat": "vae_tf.model.latents.flat:flat_latents",
+}
 POSTERIORS = {
     "diagonal_normal": "vae_tf.model.posterior.diagonal_normal:DiagonalNormal",
 }
@@ -49,6 +53,7 @@ SAMPLERS: dict[str, str] = {}
 # The parts of a model that a user can choose, by the option that chooses.
 PARTS = {
     "arch": NETWORKS,
+    "latents": LATENTS,
     "posterior": POSTERIORS,
     "prior": PRIORS,
     "likelihood": LIKELIHOODS,
@@ -91,7 +96,7 @@ def register(kind: str, name: str, target: str, options: str | None = None) -> N
     """Makes a part from outside the package available by name, in this process.
 
     Args:
-        kind: What it is: `"arch"`, `"posterior"`, `"prior"`, `"likelihood"`, `"objective"` or `"sampler"`.
+        kind: What it is: `"arch"`, `"latents"`, `"posterior"`, `"prior"`, `"likelihood"`, `"objective"` or `"sampler"`.
         name: What to call it.
         target: Where its class is, `"module:Class"`; imported at its first use.
         options: Where its options are, `"module:Class"`, a subclass of `vae_tf.config.parts.PartOptions`.

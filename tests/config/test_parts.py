@@ -98,7 +98,10 @@ def test_activation_must_be_a_known_one():
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ({"sigma": 0.5}, "sigma needs likelihood=gaussian or learned_gaussian. Received: likelihood=bernoulli, sigma=0.5"),
+        (
+            {"sigma": 0.5},
+            "sigma needs likelihood=gaussian or learned_gaussian. Received: likelihood=bernoulli, sigma=0.5",
+        ),
         ({"likelihood": "bernoulli", "sigma": 0.5}, "sigma needs likelihood=gaussian or learned_gaussian"),
         ({"hidden_sizes": [64]}, "hidden_sizes needs arch=dense. Received: arch=conv, hidden_sizes=[64]"),
         ({"arch": "conv", "activation": "tanh"}, "activation needs arch=dense. Received: arch=conv, activation=tanh"),
@@ -125,12 +128,16 @@ def test_an_option_of_a_chosen_part_is_read():
 
 
 def test_an_option_without_effect_is_refused_on_the_command_line():
-    with pytest.raises(InputError, match=r"^sigma needs likelihood=gaussian or learned_gaussian\. Received: likelihood="):
+    with pytest.raises(
+        InputError, match=r"^sigma needs likelihood=gaussian or learned_gaussian\. Received: likelihood="
+    ):
         parse("--sigma", "0.5")
 
 
 def test_an_option_without_effect_is_refused_in_a_file(config_file):
-    with pytest.raises(InputError, match=r"^sigma needs likelihood=gaussian or learned_gaussian\. Received: likelihood="):
+    with pytest.raises(
+        InputError, match=r"^sigma needs likelihood=gaussian or learned_gaussian\. Received: likelihood="
+    ):
         parse("--config", config_file("sigma: 0.5"))
 
 
@@ -221,7 +228,7 @@ def test_the_option_of_a_foreign_part_is_read_from_the_command_line():
 
 @pytest.mark.usefixtures("laplace")
 def test_the_option_of_a_foreign_part_is_checked():
-    with pytest.raises(InputError, match=r"^prior_scale must be greater than 0\. Received: prior_scale=-1"):
+    with pytest.raises(InputError, match=r"^prior_scale must be greater than 0\.0\. Received: prior_scale=-1"):
         parse("--prior", "laplace", "--prior-scale", "-1")
     with pytest.raises(InputError, match=r"^prior_scale needs prior=laplace\. Received: prior=standard_normal"):
         parse("--prior-scale", "0.5")
@@ -266,10 +273,14 @@ def test_a_foreign_part_trains():
 
 @pytest.mark.usefixtures("laplace")
 def test_a_name_is_registered_once():
-    with pytest.raises(InputError, match=r"^name must not be taken\. Received: prior=laplace, which is my_package_priors"):
+    with pytest.raises(
+        InputError, match=r"^name must not be taken\. Received: prior=laplace, which is my_package_priors"
+    ):
         registry.register("prior", "laplace", "elsewhere:Laplace")
 
 
 def test_a_kind_that_there_is_not_is_refused():
-    with pytest.raises(InputError, match=r"^kind must be one of arch, posterior, prior, likelihood, objective, sampler"):
+    with pytest.raises(
+        InputError, match=r"^kind must be one of arch, posterior, prior, likelihood, objective, sampler"
+    ):
         registry.register("priors", "laplace", "elsewhere:Laplace")

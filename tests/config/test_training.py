@@ -1,13 +1,15 @@
+"""Options of a run: defaults, files and their format, and what is resolved."""
+
 import math
 from pathlib import Path
 
 import pytest
 import yaml
 
-from vae_tf.config import DataConfig, ModelConfig, RunConfig
+from vae_tf.config import RunConfig
 from vae_tf.support.errors import InputError
 
-CONFIGS = Path(__file__).parent.parent / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 NON_DEFAULT = {
     "dataset": "folder",
@@ -26,9 +28,15 @@ NON_DEFAULT = {
     "latent_dim": 50,
     "hidden_sizes": (200, 100),
     "activation": "tanh",
+    "posterior": "other",
+    "prior": "other",
     "likelihood": "gaussian",
     "sigma": 0.3,
+    "objective": "other",
     "beta": 4.0,
+    "kl_schedule": "cyclical",
+    "kl_warmup_epochs": 2.5,
+    "sampler": "other",
     "epochs": 3,
     "learning_rate": 2e-5,
     "learning_rate_schedule": "cosine",
@@ -57,11 +65,24 @@ def yaml_file(folder, text):
     return path
 
 
+@pytest.fixture
+def others(register):
+    """A part named "other" of each kind that there is one of, or none."""
+    for kind in ("posterior", "prior", "objective", "sampler"):
+        register(kind, "other", "elsewhere:Other")
+
+
+def defaults():
+    fields = {**RunConfig.model_fields, **RunConfig.further_fields()}
+    return {name: field.default for name, field in fields.items()}
+
+
 def test_the_round_trip_below_covers_every_field_with_a_value_that_is_not_the_default():
-    assert {name: field.default for name, field in RunConfig.model_fields.items()}.keys() == NON_DEFAULT.keys()
-    assert all(NON_DEFAULT[name] != field.default for name, field in RunConfig.model_fields.items())
+    assert defaults().keys() == NON_DEFAULT.keys()
+    assert all(NON_DEFAULT[name] != default for name, default in defaults().items())
 
 
+@pytest.mark.usefixtures("others")
 def test_yaml_round_trip_keeps_every_value(tmp_path):
     config = RunConfig(**NON_DEFAULT)
 
@@ -91,11 +112,14 @@ def test_defaults_are_those_of_the_main_command():
         "arch": "conv",
         "variant": "bn",
         "latent_dim": 128,
-        "hidden_sizes": None,
-        "activation": None,
+        "posterior": "diagonal_normal",
+        "prior": "standard_normal",
         "likelihood": "bernoulli",
-        "sigma": None,
+        "objective": "elbo",
         "beta": 1.0,
+        "kl_schedule": "constant",
+        "kl_warmup_epochs": None,
+        "sampler": None,
         "epochs": 10,
         "learning_rate": 1e-3,
         "learning_rate_schedule": "constant",
@@ -147,18 +171,19 @@ def test_resolved_takes_the_shape_from_the_data():
     assert (config.image_size, config.channels) == ("28x20", 3)
 
 
-def test_resolved_spells_out_the_defaults_of_dense_and_gaussian():
+def test_the_defaults_of_dense_and_gaussian_are_spelled_out():
     config = RunConfig(arch="dense", likelihood="gaussian").resolved((28, 28, 1))
 
     assert (config.hidden_sizes, config.activation, config.sigma) == ((512, 256), "relu", 1.0)
 
 
-def test_resolved_leaves_out_what_has_no_effect():
-    config = RunConfig().resolved((28, 28, 1))
+def test_what_has_no_effect_is_left_out():
+    dumped = RunConfig().resolved((28, 28, 1)).model_dump()
 
-    assert (config.hidden_sizes, config.activation, config.sigma) == (None, None, None)
+    assert dumped.keys().isdisjoint({"hidden_sizes", "activation", "sigma"})
 
 
+@pytest.mark.usefixtures("others")
 def test_resolved_keeps_what_was_chosen():
     config = RunConfig(**NON_DEFAULT).resolved((64, 48, 1))
 
@@ -242,7 +267,7 @@ def test_every_config_of_the_repository_is_valid(path):
     config = RunConfig.from_yaml(path)
 
     assert given
-    assert config.model_fields_set == set(given)
+    assert set(given) <= config.model_fields_set <= set(given) | set(RunConfig.further_fields())
 
 
 @pytest.mark.parametrize("name", ["fashion_mnist_sample", "fashion_mnist", "mnist", "cifar10", "stl10"])
@@ -297,17 +322,13 @@ def test_what_is_said_wins_over_the_defaults_of_a_toy_set():
     ("values", "reason"),
     [
         ({"arch": "conv"}, "dataset=moons needs arch=dense. Received: arch=conv"),
-        ({"image_size": 28}, "image_size needs pictures. Received: dataset=moons, image_size=28x28"),
-        ({"data_dir": "x"}, "data_dir needs pictures"),
-        ({"binarize": "static"}, "binarize needs pictures"),
-        ({"corrupt": "mask:0.5"}, "corrupt needs pictures"),
         (
             {"likelihood": "bernoulli"},
             "likelihood must be gaussian or learned_gaussian. Received: likelihood=bernoulli",
         ),
     ],
 )
-def test_what_a_toy_set_can_not_do_is_told(values, reason):
+def test_what_a_toy_set_can_not_do_is_refused(values, reason):
     assert reason in error_of({"dataset": "moons", **values})
 
 
@@ -320,4 +341,110 @@ def test_a_toy_run_resolves_without_a_picture_size():
 def test_binary_pixels_are_not_for_likelihoods_of_grey_values(likelihood):
     assert f"likelihood={likelihood} is of grey values. Received: binarize=static" in error_of(
         {"likelihood": likelihood, "binarize": "static"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "requirement"),
+    [
+        ({"warmup_steps": 10}, "warmup_steps needs learning_rate_schedule=cosine"),
+        ({"micro_batch_size": 128}, "micro_batch_size must be less than batch_size"),
+    ],
+)
+def test_an_option_without_effect_is_refused(values, requirement):
+    assert error_of(values).startswith(requirement)
+
+
+def test_a_file_says_which_format_it_has():
+    assert yaml.safe_load(RunConfig().to_yaml())["format_version"] == 2
+
+
+# As the first version wrote it, with a key for every option whether it had an effect or not.
+FIRST_FORMAT = """
+dataset: npz
+data_dir: /data/cats.npz
+image_size: 64x48
+channels: 3
+binarize: none
+conditional: false
+corrupt: none
+val_fraction: 0.1
+cache_dir: null
+batch_size: 20
+seed: 7
+arch: {arch}
+variant: bn
+latent_dim: 50
+hidden_sizes: {hidden_sizes}
+activation: {activation}
+likelihood: {likelihood}
+sigma: {sigma}
+beta: 4.0
+epochs: 3
+learning_rate: 0.001
+learning_rate_schedule: constant
+warmup_steps: null
+clip_norm: null
+ema: null
+micro_batch_size: null
+precision: float32
+jit: false
+on_nan: skip
+deterministic: true
+sample_every: 5
+device: auto
+"""
+COMMON = {
+    "dataset": "npz",
+    "data_dir": "/data/cats.npz",
+    "image_size": "64x48",
+    "channels": 3,
+    "batch_size": 20,
+    "seed": 7,
+    "latent_dim": 50,
+    "beta": 4.0,
+    "epochs": 3,
+    "sample_every": 5,
+}
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (
+            {"arch": "conv", "hidden_sizes": "null", "activation": "null", "likelihood": "bernoulli", "sigma": "null"},
+            {},
+        ),
+        (
+            {
+                "arch": "dense",
+                "hidden_sizes": "[200, 100]",
+                "activation": "tanh",
+                "likelihood": "gaussian",
+                "sigma": "0.3",
+            },
+            {"arch": "dense", "hidden_sizes": (200, 100), "activation": "tanh", "likelihood": "gaussian", "sigma": 0.3},
+        ),
+        (
+            {"arch": "dense", "hidden_sizes": "null", "activation": "null", "likelihood": "gaussian", "sigma": "null"},
+            {"arch": "dense", "likelihood": "gaussian"},
+        ),
+    ],
+    ids=["conv", "dense", "dense, defaults"],
+)
+def test_a_file_of_the_first_format_is_read(tmp_path, written, meant):
+    config = RunConfig.from_yaml(yaml_file(tmp_path, FIRST_FORMAT.format(**written)))
+
+    assert config == RunConfig(**COMMON, **meant)
+
+
+@pytest.mark.parametrize("version", ["3", "2.5", "next", "0"])
+def test_a_file_of_another_format_is_refused_in_one_line(tmp_path, version):
+    path = yaml_file(tmp_path, f"format_version: {version}\nno_such_key: 1\n")
+    with pytest.raises(InputError) as caught:
+        RunConfig.from_yaml(path)
+
+    assert str(caught.value) == (
+        f"format_version of a config must be at most 2. Received: {version}; use the version of vae_tf that wrote it, "
+        "or a later one"
     )

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 import vae_tf
+from vae_tf.config import RunConfig
 from vae_tf.sample import SampleOptions
 from vae_tf.support import cli
 from vae_tf.support.errors import InputError
@@ -39,9 +40,15 @@ NON_DEFAULTS = {
     "latent_dim": ("3", 3),
     "hidden_sizes": ("30,20", (30, 20)),
     "activation": ("tanh", "tanh"),
+    "posterior": ("other", "other"),
+    "prior": ("other", "other"),
     "likelihood": ("gaussian", "gaussian"),
     "sigma": ("0.5", 0.5),
+    "objective": ("other", "other"),
     "beta": ("4", 4.0),
+    "kl_schedule": ("cyclical", "cyclical"),
+    "kl_warmup_epochs": ("2.5", 2.5),
+    "sampler": ("other", "other"),
     "epochs": ("2", 2),
     "learning_rate": ("1e-4", 1e-4),
     "learning_rate_schedule": ("cosine", "cosine"),
@@ -96,12 +103,20 @@ def test_without_options_the_defaults_hold():
 
 
 def test_table_of_non_defaults_names_every_option():
-    assert set(NON_DEFAULTS) == set(TrainOptions.model_fields) - {
+    assert set(NON_DEFAULTS) == {*TrainOptions.model_fields, *TrainOptions.further_fields()} - {
         *("config", "overwrite", "track", "require_gpu"),
         "deterministic",  # on by itself: see below
     }
 
 
+@pytest.fixture
+def others(register):
+    """A part named "other" of each kind that there is one of, or none."""
+    for kind in ("posterior", "prior", "objective", "sampler"):
+        register(kind, "other", "elsewhere:Other")
+
+
+@pytest.mark.usefixtures("others")
 @pytest.mark.parametrize("name", NON_DEFAULTS)
 def test_option_of_the_command_line_sets_its_field(name):
     typed, value = NON_DEFAULTS[name]
@@ -111,6 +126,8 @@ def test_option_of_the_command_line_sets_its_field(name):
         "activation": "--arch=dense",
         "sigma": "--likelihood=gaussian",
         "cache_dir": "--dataset=folder",
+        "kl_schedule": "--kl-warmup-epochs=2",
+        "kl_warmup_epochs": "--kl-schedule=linear",
     }
     options = parse(f"--{name.replace('_', '-')}", *filter(None, [typed, needs.get(name)]))
     assert getattr(options, name) == value
@@ -121,6 +138,7 @@ def test_what_is_on_by_itself_can_be_left_out():
     assert not parse("--no-deterministic").deterministic
 
 
+@pytest.mark.usefixtures("others")
 def test_every_key_of_a_file_sets_its_field(tmp_path):
     keys = {name: list(value) if isinstance(value, tuple) else value for name, (_, value) in NON_DEFAULTS.items()}
     options = parse("--config", yaml_file(tmp_path, yaml.safe_dump(keys)))
@@ -140,7 +158,7 @@ def test_command_line_wins_over_file_even_with_the_default_value(tmp_path):
 
 
 def test_empty_file_changes_nothing(tmp_path):
-    assert parse("--config", yaml_file(tmp_path, "# nothing\n")).run_config() == parse().run_config()
+    assert parse("--config", yaml_file(tmp_path, "# nothing\n")).part(RunConfig) == parse().part(RunConfig)
 
 
 def test_exponent_without_a_point_is_a_number_in_a_file(tmp_path):
@@ -223,12 +241,14 @@ def test_help_exits_with_0_and_lists_every_option(capsys):
         parse("--help")
     assert ended.value.code == 0
     shown = capsys.readouterr().out
-    assert [name for name in TrainOptions.model_fields if f"  --{name.replace('_', '-')}" not in shown] == []
+    names = [*TrainOptions.model_fields, *TrainOptions.further_fields()]
+    assert [name for name in names if f"  --{name.replace('_', '-')}" not in shown] == []
 
 
 def test_every_option_has_a_help_text():
     for options in (TrainOptions, SampleOptions):
-        assert [name for name, field in options.model_fields.items() if not field.description] == []
+        fields = {**options.model_fields, **options.further_fields()}
+        assert [name for name, field in fields.items() if not field.description] == []
 
 
 @pytest.mark.parametrize("module", ["vae_tf.train", "vae_tf.sample"])
@@ -346,7 +366,7 @@ def test_what_the_terminal_can_not_show_is_printed_as_its_escapes(monkeypatch):
     assert terminal.buffer.getvalue() == b"gr\\xf6\\xdfe \\udcff\n"
 
 
-def test_sigterm_is_told_like_ctrl_c_with_a_status_of_its_own(monkeypatch, capsys):
+def test_sigterm_ends_as_ctrl_c_does_with_a_status_of_its_own(monkeypatch, capsys):
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(sys, "argv", ["train.py"])
     with pytest.raises(SystemExit) as ended:

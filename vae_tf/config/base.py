@@ -66,7 +66,7 @@ class Config(Options):
 
     def part(self, config: type[ConfigT]) -> ConfigT:
         """Returns the options of a base class, and the further ones, as an object of that class."""
-        further = self.further_fields().keys() & (self.model_extra or {}).keys()
+        further = config.further_fields().keys() & (self.model_extra or {}).keys()
         return config(**{name: getattr(self, name) for name in (*config.model_fields, *further)})
 
     @field_validator("*", mode="before")

@@ -29,6 +29,8 @@ class ModelConfig(PartsConfig):
     """plain (v1), or bn (v2) with batch normalization."""
     latent_dim: int = Field(128, ge=1, le=LARGEST_WIDTH)
     """Number of latent dimensions."""
+    latents: Annotated[str, one_of("latents", registry.LATENTS)] = "flat"
+    """How latents are inferred and decoded: flat, one layer between encoder and decoder."""
     posterior: Annotated[str, one_of("posterior", registry.POSTERIORS)] = "diagonal_normal"
     """Family of the approximate posterior: diagonal_normal."""
     prior: Annotated[str, one_of("prior", registry.PRIORS)] = "standard_normal"

@@ -9,9 +9,7 @@ import keras
 
 from vae_tf import registry
 from vae_tf.config import SMALLEST_SIDE, ModelConfig
-from vae_tf.model.latents import FlatLatents
-from vae_tf.model.network import Backbone
-from vae_tf.model.objective import Objective
+from vae_tf.model.chosen import chosen_part
 from vae_tf.model.vae import VAE
 from vae_tf.support.errors import InputError
 
@@ -23,6 +21,7 @@ def build_vae(
     variant: str = "bn",
     likelihood: str = "bernoulli",
     *,
+    latents: str = "flat",
     prior: str = "standard_normal",
     objective: str = "elbo",
     beta: float = 1.0,
@@ -43,6 +42,7 @@ def build_vae(
         variant: `"plain"` (alias `"v1"`) or `"bn"` (`"v2"`), with batch normalization.
         likelihood: `"bernoulli"`, `"gaussian"`, `"learned_gaussian"`, `"continuous_bernoulli"` or
             `"logistic_mixture"`.
+        latents: The latent model, a name in `vae_tf.registry.LATENTS`.
         prior: Distribution of the latents, a name in `vae_tf.registry.PRIORS`.
         objective: What training minimizes, a name in `vae_tf.registry.OBJECTIVES`.
         beta: Weight of the KL term in the training loss.
@@ -67,6 +67,7 @@ def build_vae(
         arch=arch,
         variant=variant,
         likelihood=likelihood,
+        latents=latents,
         prior=prior,
         objective=objective,
         beta=beta,
@@ -113,34 +114,14 @@ def _global_dtype_policy(name: str | None) -> Iterator[None]:
 def _composed(
     config: ModelConfig, example_shape: tuple[int, ...], seed: int, num_classes: int | None, kl_warmup_steps: int | None
 ) -> VAE:
-    posterior = _part("posterior", config)
-    likelihood = _part("likelihood", config)
-    backbone = _backbone(config, example_shape, num_classes)
-    latents = FlatLatents(
-        encoder=backbone.encoder(posterior.params_size(config.latent_dim)),
-        decoder=backbone.decoder(config.latent_dim, likelihood.params_size(example_shape[-1])),
-        posterior=posterior,
-        prior=_part("prior", config, latent_dim=config.latent_dim),
-        num_classes=num_classes,
-        name="latents",
+    likelihood = chosen_part("likelihood", config)
+    latents = registry.resolve(registry.LATENTS[config.latents])(
+        config, example_shape, num_classes, likelihood.params_size(example_shape[-1]), **config.arguments("latents")
     )
-    objective: Objective = _part(
+    objective = chosen_part(
         "objective", config, beta=config.beta, kl_schedule=config.kl_schedule, kl_warmup_steps=kl_warmup_steps
     )
     return VAE(latents, likelihood, objective, seed=seed, name="vae")
-
-
-def _part(kind: str, config: ModelConfig, **arguments: Any) -> Any:
-    """Returns the chosen part of a kind, with its options."""
-    target = registry.PARTS[kind][getattr(config, kind)]
-    return registry.resolve(target)(**arguments, **config.arguments(kind), name=kind)
-
-
-def _backbone(config: ModelConfig, example_shape: tuple[int, ...], num_classes: int | None) -> Backbone:
-    backbone = registry.resolve(registry.NETWORKS[config.arch])
-    batch_norm = config.variant == "bn"
-    made: Backbone = backbone(example_shape, batch_norm=batch_norm, num_classes=num_classes, **config.arguments("arch"))
-    return made
 
 
 def _checked_example_shape(example_shape: Sequence[int], arch: str) -> tuple[int, ...]:

@@ -7,6 +7,8 @@ import keras
 from keras import ops
 
 from vae_tf.backend.kernels import one_hot
+from vae_tf.config import ModelConfig
+from vae_tf.model.chosen import chosen_backbone, chosen_part
 from vae_tf.model.kl import kl_divergence
 from vae_tf.model.latents.base import LatentModel
 from vae_tf.model.noise import Seed
@@ -166,3 +168,26 @@ def _check_output(name: str, network: keras.Model, input_shape: Any, needed: tup
     given = tuple(network.compute_output_shape(input_shape))[1:]
     if given != needed:
         raise ValueError(f"The {name} must put out {needed} for each example. Received: {given}")
+
+
+def flat_latents(
+    config: ModelConfig, example_shape: tuple[int, ...], num_classes: int | None, params_size: int
+) -> FlatLatents:
+    """Returns the flat latents that a config describes, with fresh weights.
+
+    Args:
+        config: Names the network, the posterior and the prior.
+        example_shape: `(H, W, C)` or `(F,)`.
+        num_classes: Number of classes of a conditional model.
+        params_size: Raw likelihood parameters for each pixel, or for all features.
+    """
+    posterior = chosen_part("posterior", config)
+    backbone = chosen_backbone(config, example_shape, num_classes)
+    return FlatLatents(
+        encoder=backbone.encoder(posterior.params_size(config.latent_dim)),
+        decoder=backbone.decoder(config.latent_dim, params_size),
+        posterior=posterior,
+        prior=chosen_part("prior", config, latent_dim=config.latent_dim),
+        num_classes=num_classes,
+        name="latents",
+    )

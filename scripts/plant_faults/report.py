@@ -1,0 +1,62 @@
+"""What was caught, as a Markdown table and counts."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from .faults import Fault
+from .trials import CAUGHT, LOST, STAGES, SURVIVED, Result
+
+AROUND = 24  # characters of a long line, on either side of what changes
+LONGEST = 60
+
+Runs = Mapping[str, Mapping[str, Result]]  # what is above the column: the results by the faults' ids
+
+
+def table(faults: Sequence[Fault], runs: Runs) -> str:
+    """Returns a row for each fault, and a line of counts for each run."""
+    head = ["id", "room", "function", "kind", "change", *runs]
+    rows = [
+        [fault.id, fault.room, f"{fault.path}:{fault.name}", fault.kind, change(fault)]
+        + [_caught_by(results.get(fault.id)) for results in runs.values()]
+        for fault in faults
+    ]
+    lines = [" | ".join(cell.replace("|", r"\|") for cell in row) for row in (head, ["---"] * len(head), *rows)]
+    return "\n".join([*(f"| {line} |" for line in lines), "", *(f"- {counts(name, runs[name])}" for name in runs)])
+
+
+def change(fault: Fault) -> str:
+    """Returns what a fault does to its line, of a long one only what is around."""
+    old, new = fault.line, fault.becomes
+    begin = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+    same = 0
+    while same < min(len(old), len(new)) - begin and old[-1 - same] == new[-1 - same]:
+        same += 1
+    return f"`{_shortened(old, begin, same)}` -> `{_shortened(new, begin, same)}`"
+
+
+def _shortened(line: str, begin: int, same: int) -> str:
+    if len(line) <= LONGEST:
+        return line
+    left, right = max(begin - AROUND, 0), len(line) - max(same - AROUND, 0)
+    return f"{'...' if left else ''}{line[left:right]}{'...' if right < len(line) else ''}"
+
+
+def _caught_by(result: Result | None) -> str:
+    if result is None:
+        return "not tried"
+    if result.outcome != CAUGHT:
+        return f"**{result.outcome}**"
+    return f"{result.test or 'pytest itself'} ({result.stage}{'' if result.how == 'failing' else f', {result.how}'})"
+
+
+def counts(name: str, results: Mapping[str, Result]) -> str:
+    """Returns how many faults were caught, and by what."""
+    outcomes = Counter(result.outcome for result in results.values())
+    stages = Counter(result.stage for result in results.values())
+    ways = Counter(result.how for result in results.values())
+    return (
+        f"{name}: {outcomes[CAUGHT]} of {len(results)}, "
+        + ", ".join(f"{stages[stage]} by {told}" for stage, told in STAGES.items())
+        + f"; {ways['hanging']} of them by hanging, {ways['crashing']} by crashing; "
+        f"{outcomes[SURVIVED]} {SURVIVED}, {outcomes[LOST]} {LOST}"
+    )

@@ -1,0 +1,56 @@
+"""Runs pytest and writes down what it does: python watch.py RECORD CHOICE [words for pytest]
+
+RECORD gets a line of JSON for every test that begins and for the first that fails. CHOICE is a file of JSON: `only`
+these node ids, or all where it is null, but none of `skip`. (pytest's own `--deselect` goes by how an id begins.)
+This file imports nothing of its package, whose tree may be another than the one that is tested.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+class Watch:
+    """The plugin."""
+
+    def __init__(self, record: Path, choice: Path) -> None:
+        self._record = record
+        content = json.loads(choice.read_text(encoding="utf-8"))
+        self._only = None if content["only"] is None else set(content["only"])
+        self._skip = set(content["skip"])
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        config.hook.pytest_deselected(items=[item for item in items if not self._is_chosen(item.nodeid)])
+        items[:] = [item for item in items if self._is_chosen(item.nodeid)]
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self._write({"failed": report.nodeid, "why": _why(report.longreprtext)})
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._write({"began": nodeid})
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self._write({"failed": report.nodeid, "why": _why(report.longreprtext)})
+
+    def _is_chosen(self, nodeid: str) -> bool:
+        return nodeid not in self._skip and (self._only is None or nodeid in self._only)
+
+    def _write(self, line: dict[str, Any]) -> None:
+        with self._record.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def _why(told: str) -> str:
+    """The line of a report that names the error."""
+    lines = told.splitlines() or [""]
+    return next((line[1:].strip() for line in lines if line.startswith("E ")), lines[-1])
+
+
+if __name__ == "__main__":
+    record, choice, *words = sys.argv[1:]
+    sys.exit(pytest.main(words, plugins=[Watch(Path(record), Path(choice))]))
