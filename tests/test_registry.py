@@ -8,8 +8,8 @@ from vae_tf import registry
     "target",
     [
         *registry.DATASETS.values(),
-        *registry.NETWORKS.values(),
-        *registry.LIKELIHOODS.values(),
+        *(target for parts in registry.PARTS.values() for target in parts.values()),
+        *dict.fromkeys(registry.OPTIONS.values()),
         *registry.ANOMALY_SCORES.values(),
         *registry.LEARNING_RATE_SCHEDULES.values(),
     ],

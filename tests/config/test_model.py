@@ -46,7 +46,7 @@ def test_variant_aliases_become_the_variant(name, variant):
     assert ModelConfig(variant=name).variant == variant
 
 
-@pytest.mark.parametrize("kind", ["posterior", "prior", "objective"])
+@pytest.mark.parametrize("kind", ["latents", "posterior", "prior", "objective"])
 def test_an_unknown_part_is_refused(kind):
     message = error_of({kind: "no_such"})
 

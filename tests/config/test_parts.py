@@ -281,6 +281,6 @@ def test_a_name_is_registered_once():
 
 def test_a_kind_that_there_is_not_is_refused():
     with pytest.raises(
-        InputError, match=r"^kind must be one of arch, posterior, prior, likelihood, objective, sampler"
+        InputError, match=r"^kind must be one of arch, latents, posterior, prior, likelihood, objective, sampler"
     ):
         registry.register("priors", "laplace", "elsewhere:Laplace")

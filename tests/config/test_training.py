@@ -28,6 +28,7 @@ NON_DEFAULT = {
     "latent_dim": 50,
     "hidden_sizes": (200, 100),
     "activation": "tanh",
+    "latents": "other",
     "posterior": "other",
     "prior": "other",
     "likelihood": "gaussian",
@@ -68,7 +69,7 @@ def yaml_file(folder, text):
 @pytest.fixture
 def others(register):
     """A part named "other" of each kind that there is one of, or none."""
-    for kind in ("posterior", "prior", "objective", "sampler"):
+    for kind in ("latents", "posterior", "prior", "objective", "sampler"):
         register(kind, "other", "elsewhere:Other")
 
 
@@ -112,6 +113,7 @@ def test_defaults_are_those_of_the_main_command():
         "arch": "conv",
         "variant": "bn",
         "latent_dim": 128,
+        "latents": "flat",
         "posterior": "diagonal_normal",
         "prior": "standard_normal",
         "likelihood": "bernoulli",

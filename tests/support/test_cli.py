@@ -40,6 +40,7 @@ NON_DEFAULTS = {
     "latent_dim": ("3", 3),
     "hidden_sizes": ("30,20", (30, 20)),
     "activation": ("tanh", "tanh"),
+    "latents": ("other", "other"),
     "posterior": ("other", "other"),
     "prior": ("other", "other"),
     "likelihood": ("gaussian", "gaussian"),
@@ -112,7 +113,7 @@ def test_table_of_non_defaults_names_every_option():
 @pytest.fixture
 def others(register):
     """A part named "other" of each kind that there is one of, or none."""
-    for kind in ("posterior", "prior", "objective", "sampler"):
+    for kind in ("latents", "posterior", "prior", "objective", "sampler"):
         register(kind, "other", "elsewhere:Other")
 
 
@@ -184,7 +185,7 @@ def test_alias_of_a_variant_is_read_as_its_name(alias, variant):
     assert parse("--variant", alias).variant == variant
 
 
-@pytest.mark.parametrize("typed", ["--latent-dims", "--latent_dim", "--latent-dims=5", "--latent"])
+@pytest.mark.parametrize("typed", ["--latent-dims", "--latent_dim", "--latent-dims=5", "--latentdim"])
 def test_unknown_option_names_the_nearest(typed):
     with pytest.raises(InputError, match=r"Unknown option '--latent.*Did you mean --latent-dim\?$"):
         parse(typed, "5")

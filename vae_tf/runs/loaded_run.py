@@ -1,5 +1,6 @@
 """A run folder with what is in it: config, data and model, each loaded once."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -19,11 +20,13 @@ class LoadedRun:
     Args:
         folder: Its folder.
         from_prior: Whether samples come from the prior although the run has a sampler.
+        trusted: Packages besides Keras and vae_tf whose classes its files may hold.
     """
 
-    def __init__(self, folder: RunDir, *, from_prior: bool = False) -> None:
+    def __init__(self, folder: RunDir, *, from_prior: bool = False, trusted: Sequence[str] = ()) -> None:
         self.folder = folder
         self._from_prior = from_prior
+        self._trusted = trusted
 
     @classmethod
     def open(cls, path: Path, data_dir: str | None = None, *, from_prior: bool = False) -> Self:
@@ -56,12 +59,12 @@ class LoadedRun:
     @cached_property
     def model(self) -> "VAE":
         """Its model; call `load_tensorflow` first."""
-        return self.folder.load_model()
+        return self.folder.load_model(self._trusted)
 
     @cached_property
     def sampler(self) -> "Sampler | None":
         """What draws its latents in place of the prior; `None` for the prior."""
-        return None if self._from_prior else self.folder.load_sampler()
+        return None if self._from_prior else self.folder.load_sampler(self._trusted)
 
     def check_fits(self) -> None:
         """Raises an error if the model was trained on other data than there is now.
