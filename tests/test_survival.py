@@ -44,6 +44,7 @@ def test_sigterm_saves_and_tells_where(stopped):
     assert f"is saved in {stopped.checkpoints}" in stopped.end.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_run_that_was_stopped_and_killed_ends_as_if_never(stopped, whole, folder):
     rng, fell = np.random.default_rng(), []
     while len(fell) < KILLS:

@@ -102,13 +102,14 @@ def trained_here(node):
     return train
 
 
-@pytest.mark.parametrize("variant", ["plain", "bn"])
+@pytest.mark.parametrize("variant", ["plain", pytest.param("bn", marks=pytest.mark.slow)])
 def test_training_gives_the_history_of_the_local_command(node, trained_here, variant):
     folders = outputs(node, f"run-{variant}")
     run_as_the_service(written("train")["command"], inputs(node, **{"inputs.variant": variant, **folders}))
     assert history(folders["outputs.run"]) == trained_here(f"--variant={variant}")
 
 
+@pytest.mark.slow
 def test_two_nodes_give_the_history_of_the_local_command(node, trained_here):
     folders, ports = outputs(node, "distributed"), free_ports(2)
     job = inputs(node, **{"inputs.variant": "bn", **folders})
@@ -134,6 +135,7 @@ def of_service(ports, index):
     return json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}, "environment": "cloud"})
 
 
+@pytest.mark.slow
 def test_node_without_the_other_stops_in_time(node):
     folders = outputs(node, "alone")
     values = inputs(node, **{"inputs.variant": "bn", **folders})
@@ -144,6 +146,7 @@ def test_node_without_the_other_stops_in_time(node):
     assert list(folders["outputs.run"].iterdir()) == []
 
 
+@pytest.mark.slow
 def test_trial_of_the_sweep_gives_the_history_of_the_local_command(node, trained_here):
     folders = outputs(node, "trial")
     run_as_the_service(written("sweep")["trial"]["command"], inputs(node, **DRAWN, **folders))
@@ -169,6 +172,7 @@ def killed_once_saved(command, values):
     node.wait()
 
 
+@pytest.mark.slow
 def test_job_whose_node_is_taken_away_goes_on_to_the_history_of_the_local_command(node, trained_here):
     (node / "longer.yml").write_text(TINY.replace("epochs: 2", "epochs: 5"))
     folders = outputs(node, "again")
@@ -185,6 +189,7 @@ def test_job_whose_node_is_taken_away_goes_on_to_the_history_of_the_local_comman
 
 
 @pytest.mark.parametrize("name", ["train", "components/train"])
+@pytest.mark.slow
 def test_job_that_starts_again_after_its_training_ended_has_nothing_to_train(node, name):
     folders = outputs(node, f"ended-{Path(name).parent.name}")
     values = inputs(node, **{"inputs.variant": "bn", **folders})
@@ -203,6 +208,7 @@ def test_job_stops_where_there_is_no_gpu(node):
     assert list(folders["outputs.run"].iterdir()) == []
 
 
+@pytest.mark.slow
 def test_steps_of_the_pipeline_run_in_order(node, trained_here):
     known = {"parent.inputs.config": node / "tiny.yml", "parent.outputs.report": mounted(node, "report")}
     for name, step in written("compare-pipeline")["jobs"].items():

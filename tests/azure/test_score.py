@@ -185,6 +185,7 @@ def test_a_method_other_than_post_is_refused(port):
     assert json.loads(body) == {"message": "The method must be POST."}
 
 
+@pytest.mark.slow
 def test_five_hundred_requests_of_eight_clients_all_get_their_answer(post):
     documents = [
         {"action": "sample", "seed": 1},
@@ -198,6 +199,7 @@ def test_five_hundred_requests_of_eight_clients_all_get_their_answer(post):
     assert told == [alone[number % 4] for number in range(REQUESTS)]
 
 
+@pytest.mark.slow
 def test_a_model_without_a_run_ends_the_server_and_says_why(tmp_path):
     ended = subprocess.run(command(free_port()), cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True)
     assert ended.returncode == 3

@@ -72,6 +72,7 @@ def test_two_workers_train_as_one(alone, two, variant):
 
 
 @pytest.mark.parametrize("variant", ["plain", "bn"])
+@pytest.mark.slow
 def test_three_workers_train_as_one(alone, three_of_which_the_last_dies, variant):
     folder, _ = three_of_which_the_last_dies
     assert training.far(saved(folder, variant, 0), alone[variant]) == {}
@@ -84,6 +85,7 @@ def test_all_workers_have_the_same_weights_and_metrics(two, variant):
         np.testing.assert_array_equal(second[name], value)
 
 
+@pytest.mark.slow
 def test_worker_that_dies_stops_the_others_with_a_line(three_of_which_the_last_dies):
     *others, dead = three_of_which_the_last_dies[1]
 

@@ -38,12 +38,14 @@ def executed(name, folder, monkeypatch):
 
 
 @pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.slow
 def test_notebook_runs_and_shows_its_pictures(name, tmp_path, monkeypatch):
     notebook = executed(name, tmp_path, monkeypatch)
     pictures = [o for c in notebook.cells for o in c.get("outputs", []) if "image/png" in o.get("data", {})]
     assert len(pictures) == PICTURES[name]
 
 
+@pytest.mark.slow
 def test_azure_notebook_finds_no_fault_and_shows_the_job(tmp_path, monkeypatch):
     notebook = executed("azure.ipynb", tmp_path, monkeypatch)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
