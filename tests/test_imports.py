@@ -27,7 +27,7 @@ ORDER = (
     "commands",
 )
 # What stands at the root of the package, next to the registry: what a user types.
-COMMANDS = {"__main__", "train", "evaluate", "compare", "sample", "encode", "score", "estimator", "azure_check"}
+COMMANDS = {"__main__", "train", "evaluate", "compare", "sample", "encode", "score", "fit_sampler", "estimator", "azure_check"}
 MAY_IMPORT_TENSORFLOW = ("support", "backend", "data", "distribute", "training")
 
 

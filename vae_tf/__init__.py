@@ -1,6 +1,6 @@
-"""Variational autoencoders for Keras 3 on TensorFlow: train, judge, compare and ship them.
+"""Variational autoencoders for Keras 3 on TensorFlow: train, evaluate, compare and ship them.
 
-Public names are looked up on first use (PEP 562), so `import vae_tf` imports no TensorFlow.
+Public names are looked up on first use (PEP 562), so `import vae_tf` does not import TensorFlow.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from vae_tf.estimator import VAEEstimator
     from vae_tf.model.build import build_vae
     from vae_tf.model.vae import VAE
+    from vae_tf.registry import register
     from vae_tf.runs.run_dir import load_run
 
 __version__ = "0.1.0"
-__all__ = ["VAE", "RunConfig", "VAEEstimator", "build_vae", "load_arrays", "load_run"]
+__all__ = ["VAE", "RunConfig", "VAEEstimator", "build_vae", "load_arrays", "load_run", "register"]
 
 _HOMES = {
     "VAE": "vae_tf.model.vae:VAE",
@@ -24,6 +25,7 @@ _HOMES = {
     "VAEEstimator": "vae_tf.estimator:VAEEstimator",
     "build_vae": "vae_tf.model.build:build_vae",
     "load_arrays": "vae_tf.data.catalog:load_arrays",
+    "register": "vae_tf.registry:register",
     "load_run": "vae_tf.runs.run_dir:load_run",
 }
 

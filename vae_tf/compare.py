@@ -1,4 +1,4 @@
-"""Set runs side by side: python -m vae_tf.compare runs/v1 runs/v2 --out comparison"""
+"""Compare runs: python -m vae_tf.compare runs/v1 runs/v2 --out comparison"""
 
 from pathlib import Path
 from typing import Self
@@ -21,15 +21,15 @@ class CompareOptions(EvaluationConfig, RunConfig):
     """Compare finished runs, or train variants with several seeds and compare those."""
 
     runs: CliPositionalArg[tuple[UserPath, ...]] = ()
-    """Run folders; those that differ by their seed alone are pooled."""
+    """Run folders; runs that differ only in their seed are pooled."""
     out: UserPath
-    """Folder for the comparison: new or empty, or one that --variants left unfinished."""
+    """Folder for the comparison: new or empty, or one with an unfinished comparison of --variants."""
     variants: tuple[Variant, ...] = ()
-    """Instead of run folders: train these, as plain bn, into out/runs, where they are not there yet."""
+    """Instead of run folders: variants to train, such as plain bn, into out/runs. Existing runs there are kept."""
     seeds: tuple[Seed, ...] = ()
-    """Seeds to train each variant with, as 0 1 2. Default: --seed."""
+    """Seeds to train each variant with, such as 0 1 2. Default: --seed."""
     config: UserPath | None = None
-    """YAML file with options of the trainings as keys; the command line wins over it."""
+    """YAML file with training options as keys; the command line takes precedence."""
     variant: CliSuppress[Variant] = "bn"
 
     @model_validator(mode="after")
@@ -47,7 +47,7 @@ class CompareOptions(EvaluationConfig, RunConfig):
         return self
 
     def trainings(self) -> dict[str, RunConfig]:
-        """Returns what to train, by the name of its folder."""
+        """Returns the config of each training, by the name of its folder."""
         common = self.part(RunConfig).model_dump()
         return {
             f"{variant}-seed{seed}": RunConfig(**{**common, "variant": variant, "seed": seed})
@@ -56,13 +56,13 @@ class CompareOptions(EvaluationConfig, RunConfig):
         }
 
     def settings(self) -> EvaluationConfig:
-        """Returns the part that decides what is measured; what was not given is left to the runs' own evaluation."""
+        """Returns only the evaluation options that were given; existing evaluations may differ in the others."""
         given = EvaluationConfig.model_fields.keys() & self.model_fields_set
         return EvaluationConfig(**{name: getattr(self, name) for name in given})
 
 
 def _make_folder(out: Path, *, may_hold_runs: bool) -> None:
-    """Raises where the comparison would touch what is not its own."""
+    """Creates the folder, or raises an error if it contains files that are not the comparison's own."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         is_free = not any(out.iterdir()) or (may_hold_runs and (out / RUNS).is_dir())

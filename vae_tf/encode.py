@@ -21,20 +21,20 @@ COMMAND = "python -m vae_tf.encode"
 
 
 class EncodeOptions(Config):
-    """Write the posterior of every example of a run's data, in the order of the data, into an npz file.
+    """Write the posterior of every example of a run's data to an npz file, in the order of the data.
 
-    For each split as "test" it holds z_test, the posterior means (N, Z), log_var_test, the logarithms of the posterior
-    variances (N, Z), and y_test, the classes (N,), where the data has them.
+    For each split, such as "test", the file contains z_test, the posterior means (N, Z); log_var_test, the log
+    variances of the posteriors (N, Z), if they are normal; and y_test, the classes (N,), if the data has them.
     """
 
     run: UserPath
-    """Run folder, as runs/x."""
+    """Run folder, such as runs/x."""
     data_dir: UserPath | None = None
-    """Where the pictures are now. Default: where the run found them."""
+    """Where the images are now. Default: where the run found them."""
     split: Literal["train", "val", "test", "all"] = "all"
-    """Split to encode, or all that the run has."""
+    """Split to encode; all encodes every split of the run."""
     out: UserPath = "latents.npz"
-    """File to write, .npz."""
+    """File to write; must end in .npz."""
 
     @model_validator(mode="after")
     def _npz(self) -> Self:
@@ -56,7 +56,7 @@ def main(options: EncodeOptions) -> None:
     out, shape = Path(options.out), run.splits.spec.example_shape
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(out) as partial, errors_in_one_line():  # a folder that can't be written is found before the work
+        with replacing(out) as partial, errors_in_one_line():  # fails before the work if out can't be written
             arrays: dict[str, np.ndarray] = {}
             for name, examples in chosen.items():
                 encoded = encode(run.model, examples, run.config, shape, name)

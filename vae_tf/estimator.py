@@ -1,6 +1,6 @@
-"""The scikit-learn face of the package: a VAE of tables, as a transformer, a density and a generator.
+"""The scikit-learn interface of the package: a VAE of tables, as a transformer, a density and a generator.
 
-Importing this module loads no TensorFlow: that waits for `fit`.
+Importing this module does not load TensorFlow; `fit` does.
 """
 
 import random
@@ -27,7 +27,7 @@ FLOATS = [np.float64, np.float32]
 SCORE_PAIRS = 32
 ROWS_AT_ONCE = 256
 ROWS_IN_VECTORS = 64
-# Tracing a training step takes as long as some fifty of them done eagerly.
+# Tracing a training step takes as long as about fifty eager steps.
 FEWEST_STEPS_TO_COMPILE = 50
 
 
@@ -35,29 +35,29 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     """A dense variational autoencoder (Kingma & Welling 2014) of tables, arrays `(num_samples, num_features)`.
 
     Columns are standardised. The likelihood is a normal with a learned standard deviation (sigma-VAE, Rybkin et al.
-    2021): how much of an unknown table is noise is not known beforehand, and a fixed number would have to be tuned.
+    2021), because the amount of noise in a table is not known beforehand and a fixed value would have to be tuned.
 
-    A constant column takes part with a standard deviation of 1, and comes back as its constant. At least two rows
-    are needed, one column will do.
+    A constant column is used with a standard deviation of 1, and comes back as its constant value. At least two rows
+    are needed; one column is enough.
 
     Args:
-        latent_dim: Number of latent dimensions Z; those the data has no use for stay at the prior.
+        latent_dim: Number of latent dimensions Z; those that the data does not need stay at the prior.
         learning_rate: Step size of Adam.
         batch_size: Rows per update.
         epochs: Passes over the rows.
         hidden_sizes: Units of the encoder's hidden layers; mirrored in the decoder.
         activation: Activation of the hidden layers: relu, leaky_relu, elu, gelu, silu, softplus or tanh.
         variant: `"plain"`, or `"bn"` with batch normalization.
-        beta: Weight of the KL term in the training loss; `score` always has 1.
-        random_state: Seed of weights, order and noise: an int for the same results at every call, a `RandomState`
-            to draw them from, or `None` for numpy's global one. No other global state is touched.
+        beta: Weight of the KL term in the training loss; `score` always uses 1.
+        random_state: Seed of weights, order and noise: an int for the same results at every call, a `RandomState` to
+            draw them from, or `None` for numpy's global one. No other global state is changed.
 
     Attributes:
         model_: The fitted `vae_tf.VAE`; it works in standardised units.
         scaler_: The fitted `StandardScaler`.
-        n_samples_: Rows it was fitted to.
-        n_features_in_: Columns it was fitted to.
-        feature_names_in_: Their names, where all are strings.
+        n_samples_: Number of rows it was fitted to.
+        n_features_in_: Number of columns it was fitted to.
+        feature_names_in_: Names of the columns, if all are strings.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """Trains on rows `(N, F)`, N at least 2, and returns itself; `y` is not used.
 
         Raises:
-            ValueError: The rows are no finite numbers, or a parameter is out of range (`InputError`), or training
+            ValueError: The rows are not finite numbers, or a parameter is out of range (`InputError`), or training
                 diverged (`InputError`).
         """
         X = validate_data(self, X, dtype=FLOATS, ensure_min_samples=2)
@@ -99,21 +99,21 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return self
 
     def train(self, X: Any, y: Any = None) -> Self:
-        """Does what `fit` does."""
+        """Does the same as `fit`."""
         return self.fit(X, y)
 
     def transform(self, X: Any) -> np.ndarray:
-        """Returns the posterior means `(N, Z)` of rows `(N, F)`, in their float type."""
+        """Returns the posterior means `(N, Z)` of rows `(N, F)`, in the float type of the rows."""
         X = self._checked_rows(X)
         vae = self.model_
         latents = _in_blocks(lambda x: vae.latents.representation(x, None), self.scaler_.transform(X))
         return latents.astype(X.dtype)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
-        """Returns the mean rows E[x | z] `(N, F)` of latents `(N, Z)`, in their float type.
+        """Returns the mean rows E[x | z] `(N, F)` of latents `(N, Z)`, in the float type of the latents.
 
         Raises:
-            ValueError: The latents are no finite numbers, or of another width (`InputError`).
+            ValueError: The latents are not finite numbers, or have another width (`InputError`).
         """
         check_is_fitted(self)
         X = check_array(X, dtype=FLOATS)
@@ -126,13 +126,13 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return self._in_data_units(means).astype(X.dtype)
 
     def sample(self, n: int = 1) -> np.ndarray:
-        """Returns `n` rows drawn from the model, noise of the likelihood included, float64 `(n, F)`.
+        """Returns `n` rows drawn from the model, including the noise of the likelihood, float64 `(n, F)`.
 
         As in scikit-learn's `GaussianMixture`, an int `random_state` gives the same rows at every call.
 
         Raises:
             ValueError: `n` is below 1.
-            TypeError: `n` is no whole number.
+            TypeError: `n` is not an integer.
         """
         check_is_fitted(self)
         check_scalar(n, "n", Integral, min_val=1)
@@ -143,15 +143,15 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return self._in_data_units(np.asarray(vae.likelihood.sample(params, noise_seed)))
 
     def generate(self) -> np.ndarray:
-        """Returns as many rows as were fitted, drawn by `sample`, float64 `(n_samples_, F)`."""
+        """Returns as many sampled rows as the model was fitted to, float64 `(n_samples_, F)`."""
         check_is_fitted(self)
         return self.sample(self.n_samples_)
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Returns the ELBO of each row, a lower bound of its log density, in nats, float64 `(N,)`.
+        """Returns the ELBO of each row, a lower bound on its log density, in nats, float64 `(N,)`.
 
-        The density is that of the columns as they came: the log-Jacobian of the standardisation is included. All
-        rows share the same posterior draws, whatever `random_state` is, so that no row's value depends on the others.
+        The density is that of the original columns: the log-Jacobian of the standardisation is included. All rows share
+        the same posterior draws, whatever `random_state` is, so the value of a row does not depend on the others.
 
         Args:
             X: Rows `(N, F)`.
@@ -176,7 +176,7 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return rows
 
     def _in_data_units(self, scaled: np.ndarray) -> np.ndarray:
-        """Undoes the standardisation; not by the scaler, which would let a constant column vary."""
+        """Undoes the standardisation. The scaler itself would let a constant column vary."""
         rows: np.ndarray = scaled * np.sqrt(self.scaler_.var_) + self.scaler_.mean_
         return rows
 
@@ -196,12 +196,12 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             import vae_tf.model  # noqa: F401  # registers the classes with Keras
 
             config, weights = state["model_"]
-            with _initializers_seeded(0):  # to draw weights that the next line replaces
+            with _initializers_seeded(0):  # for the initial weights, which the next line replaces
                 self.model_ = keras.saving.deserialize_keras_object(config, safe_mode=True)
             self.model_.set_weights(weights)
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "model_")  # not so after a fit that failed, which leaves other attributes
+        return hasattr(self, "model_")  # a failed fit leaves other attributes, but not this one
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -210,7 +210,7 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
 
 def _trained(config: RunConfig, rows: np.ndarray) -> "VAE":
-    """A new model trained on standardised rows, float32 `(N, F)`."""
+    """Returns a new model trained on standardised rows, float32 `(N, F)`."""
     import keras
 
     from vae_tf.data.pipeline import num_batches, training_batches
@@ -238,7 +238,7 @@ def _trained(config: RunConfig, rows: np.ndarray) -> "VAE":
 
 @contextmanager
 def _initializers_seeded(seed: int) -> Iterator[None]:
-    """Keras's initializers take their seeds from Python's `random`: seeded meanwhile, then as it was before."""
+    """Temporarily seeds Python's `random`, from which Keras's initializers take their seeds."""
     state = random.getstate()
     random.seed(seed)
     try:
@@ -248,10 +248,10 @@ def _initializers_seeded(seed: int) -> Iterator[None]:
 
 
 def _noise(latent_dim: int) -> np.ndarray:
-    """Noise for a posterior, float32 `(K, 1, Z)`: normal draws, made uncorrelated, and their mirror images.
+    """Returns noise for a posterior, float32 `(K, 1, Z)`: uncorrelated normal draws and their mirror images.
 
-    Its first three moments are those of N(0, I), so that an expectation over it is right for what is quadratic in the
-    latents. Plain draws that all rows share, as many, would move the mean score by tenths of a nat.
+    Its first three moments are those of N(0, I), so an expectation over it is exact for functions that are quadratic in
+    the latents. With as many plain draws that all rows share, the mean score would be off by tenths of a nat.
     """
     pairs = max(SCORE_PAIRS, latent_dim)
     draws = np.sqrt(pairs) * np.linalg.qr(np.random.default_rng(0).standard_normal((pairs, latent_dim)))[0]
@@ -264,10 +264,10 @@ def _elbo(vae: "VAE", x: np.ndarray, noise: np.ndarray) -> "keras.KerasTensor":
 
 
 def _in_blocks(function: Callable[[Any], Any], rows: np.ndarray) -> np.ndarray:
-    """A function of float32 rows, called on some of them at a time; without `predict`, which would trace it first.
+    """Calls a function on blocks of float32 rows; Keras's `predict` would have to trace it first.
 
-    Rows are padded to a whole number of vectors: the scalar code that works off the rest of an array rounds
-    otherwise, and the result of a row would depend on how many come with it.
+    The rows are padded to a whole number of vectors: the scalar code that handles the rest of an array rounds
+    differently, and the result for a row would depend on how many rows come with it.
     """
     from vae_tf.backend.batches import in_batches
 

@@ -1,4 +1,4 @@
-"""Judge a trained run: python -m vae_tf.evaluate --run runs/x"""
+"""Evaluate a trained run: python -m vae_tf.evaluate --run runs/x"""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -14,20 +14,20 @@ COMMAND = "python -m vae_tf.evaluate"
 
 
 class EvaluateOptions(EvaluationConfig):
-    """Measure a trained run on held-out pictures, print a table and write metrics.json into the run folder."""
+    """Evaluate a trained run on held-out images, print a table and write metrics.json into the run folder."""
 
     run: UserPath
-    """Run folder, as runs/x."""
+    """Run folder, such as runs/x."""
     data_dir: UserPath | None = None
-    """Where the pictures are now. Default: where the run found them."""
+    """Where the images are now. Default: where the run found them."""
     seed: Seed = 0
-    """Seed of every draw."""
+    """Seed of all draws."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    """Where to compute."""
+    """Device to compute on; auto uses a GPU if there is one."""
 
 
 def print_table(results: dict[str, Any]) -> None:
-    """Prints the scores with their errors, and the reference rows under those they stand beside."""
+    """Prints the metrics with their errors, and under each metric its reference values."""
     noun = modality_of(results["example_shape"]).plural
     for name, score in results["metrics"].items():
         print(_line(name, score, noun))

@@ -15,17 +15,17 @@ COMMAND = "python -m vae_tf.fit_sampler"
 
 
 class FitSamplerOptions(PartsConfig):
-    """Fit a sampler to the latents of a finished run's training set, for sample, evaluate and compare to use.
+    """Fit a sampler to the latents of a finished run's training set, for use by sample, evaluate and compare.
 
-    A sampler that the run has already is replaced, and the run's evaluation removed: it was made without the new one.
+    This replaces any sampler that the run has, and removes the run's evaluation, which was made without the new one.
     """
 
     run: UserPath
-    """Run folder, as runs/x."""
+    """Run folder, such as runs/x."""
     data_dir: UserPath | None = None
     """Where the data is now. Default: where the run found it."""
     sampler: Annotated[str, one_of("sampler", registry.SAMPLERS)]
-    """What to fit."""
+    """Sampler to fit."""
 
 
 def main(options: FitSamplerOptions) -> None:

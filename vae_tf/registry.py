@@ -1,7 +1,7 @@
-"""Every name a user can choose, and where its code lives.
+"""Maps every name that a user can choose to the code behind it.
 
-Nothing is imported here, so that names are checked before TensorFlow loads. A new dataset, backbone or
-likelihood is its own code plus one line below.
+This module imports none of that code, so names can be checked before TensorFlow loads. To add a dataset, network or
+likelihood, write its code and add one line below.
 """
 
 import importlib
@@ -36,7 +36,7 @@ LIKELIHOODS = {
     "continuous_bernoulli": "vae_tf.model.likelihood.bernoulli:ContinuousBernoulli",
     "logistic_mixture": "vae_tf.model.likelihood.logistic:LogisticMixture",
 }
-# Functions (config, example shape, number of classes, raw likelihood parameters) -> latent model.
+# Each target is a function (config, example_shape, num_classes, params_size) -> latent model.
 LATENTS = {
     "flat": "vae_tf.model.latents.flat:flat_latents",
 }
@@ -50,7 +50,7 @@ OBJECTIVES = {
     "elbo": "vae_tf.model.objective.elbo:ELBO",
 }
 SAMPLERS: dict[str, str] = {}
-# The parts of a model that a user can choose, by the option that chooses.
+# The parts of a model that a user can choose, keyed by the option that chooses them.
 PARTS = {
     "arch": NETWORKS,
     "latents": LATENTS,
@@ -60,13 +60,13 @@ PARTS = {
     "objective": OBJECTIVES,
     "sampler": SAMPLERS,
 }
-# The options of a part, if it has any, by the option that chooses it and its name.
+# The options class of a part, if it has one, keyed by the option that chooses the part and the part's name.
 OPTIONS = {
     ("arch", "dense"): "vae_tf.config.parts:DenseOptions",
     ("likelihood", "gaussian"): "vae_tf.config.parts:GaussianOptions",
     ("likelihood", "learned_gaussian"): "vae_tf.config.parts:GaussianOptions",
 }
-# What belongs to a modality, by its noun.
+# The code that belongs to each modality, keyed by the modality's noun.
 PREPARATIONS = {"image": "vae_tf.data.pipeline:fit_images", "row": None}
 FIGURES = {"image": "vae_tf.plots.figures:IMAGE_FIGURES", "row": "vae_tf.plots.figures:POINT_FIGURES"}
 SAMPLE_JUDGES = {"image": "vae_tf.metrics.suite:SampleJudge", "row": "vae_tf.metrics.rows:RowJudge"}
@@ -85,7 +85,7 @@ LEARNING_RATE_SCHEDULES = {
     "exponential": "vae_tf.training.optimizer:exponential",
 }
 CORRUPTIONS = ("gaussian", "salt-pepper", "mask")
-# What every training and every validation report, in nats per example.
+# The losses that training and validation always report, in nats per example.
 LOSSES = ("loss", "reconstruction_loss", "kl_loss")
 VARIANTS = ("plain", "bn")
 VARIANT_ALIASES = {"v1": "plain", "v2": "bn"}
@@ -93,16 +93,17 @@ ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh")
 
 
 def register(kind: str, name: str, target: str, options: str | None = None) -> None:
-    """Makes a part from outside the package available by name, in this process.
+    """Registers a part from outside the package under a name, for the current process.
 
     Args:
-        kind: What it is: `"arch"`, `"latents"`, `"posterior"`, `"prior"`, `"likelihood"`, `"objective"` or `"sampler"`.
-        name: What to call it.
-        target: Where its class is, `"module:Class"`; imported at its first use.
-        options: Where its options are, `"module:Class"`, a subclass of `vae_tf.config.parts.PartOptions`.
+        kind: `"arch"`, `"latents"`, `"posterior"`, `"prior"`, `"likelihood"`, `"objective"` or `"sampler"`.
+        name: The name that users choose the part by.
+        target: The part's class as `"module:Class"`; it is imported on first use.
+        options: The class of the part's options as `"module:Class"`, a subclass of `vae_tf.config.parts.PartOptions`.
+            By default the part has no options.
 
     Raises:
-        InputError: There is no such kind, or the name is taken.
+        InputError: `kind` is unknown, or `name` is already taken.
 
     Example:
         >>> vae_tf.register("prior", "laplace", "my_package.priors:Laplace")
@@ -117,6 +118,6 @@ def register(kind: str, name: str, target: str, options: str | None = None) -> N
 
 
 def resolve(target: str) -> Any:
-    """Imports and returns what a registry entry `"module:name"` points at."""
+    """Imports and returns the object that a registry entry `"module:name"` refers to."""
     module, _, name = target.partition(":")
     return getattr(importlib.import_module(module), name)

@@ -1,4 +1,4 @@
-"""Draw pictures from a trained run: python -m vae_tf.sample --run runs/x --out grid.png"""
+"""Draw images from a trained run: python -m vae_tf.sample --run runs/x --out grid.png"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
@@ -24,29 +24,30 @@ class SampleOptions(Config):
     """Draw prior samples, reconstructions, interpolations or latent traversals from a trained run."""
 
     run: UserPath
-    """Run folder, as runs/x."""
+    """Run folder, such as runs/x."""
     data_dir: UserPath | None = None
-    """Where the pictures are now. Default: where the run found them."""
+    """Where the images are now. Default: where the run found them."""
     num: Annotated[int, Field(ge=1, le=LARGEST_NUM)] | None = None
-    """Samples (of each class with --label all), reconstructions, rows of interpolations, or traversed dimensions.
-    Default: 64, 8, 10, 8 or 10."""
+    """Number of samples (per class with --label all), reconstructions, interpolations or traversed dimensions. Default
+    for images: 64 (8 per class), 10, 8 or 10."""
     label: str | None = None
-    """Class of the samples of a conditional run, by number or name, or all for a row of each. Default: in turn."""
+    """Class of the samples of a conditional run: a number, a name, or all for a row per class. Default: in turn."""
     seed: Seed | None = None
     """Seed of the prior samples. Default: 0."""
     out: UserPath | None = None
-    """File to write: .png for a picture, .npz for arrays. Default: samples.png (or the other name) here."""
+    """File to write: .png for a figure, .npz for arrays. Default: a .png named after what is drawn, such as
+    samples.png."""
     reconstruct: bool = False
-    """Test pictures above, their reconstructions below."""
+    """Draw test images, with their reconstructions below."""
     interpolate: bool = False
-    """Each row leads from one test picture to another, in equal latent steps."""
+    """Draw paths from one test image to another in equal latent steps, one path per row."""
     traverse: bool = False
-    """Each row changes one latent dimension of a test picture from -3 to 3, the most informative first."""
+    """Change one latent dimension of a test image from -3 to 3 in each row, the most informative dimension first."""
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    """Factor on the prior's noise: below 1 gives more typical samples. Default: 1."""
+    """Factor on the prior's noise; a value below 1 gives more typical samples. Default: 1."""
 
     sampler: Literal["prior"] | None = None
-    """prior draws samples from the prior although the run has a sampler. Default: the run's sampler, if it has one."""
+    """prior draws samples from the prior even if the run has a sampler. Default: the run's sampler, if it has one."""
 
     @model_validator(mode="after")
     def _one_picture(self) -> Self:

@@ -1,4 +1,4 @@
-"""Find what does not belong: python -m vae_tf.score --run runs/x --dataset folder --data-dir pictures"""
+"""Anomaly detection: python -m vae_tf.score --run runs/x --dataset folder --data-dir images"""
 
 import csv
 from collections.abc import Iterator
@@ -21,24 +21,24 @@ COMMAND = "python -m vae_tf.score"
 
 
 class ScoreOptions(Config):
-    """Score pictures by how little they belong to what a run was trained on; higher is more anomalous."""
+    """Score images by how unlike a run's training images they are; higher is more anomalous."""
 
     run: UserPath
-    """Run folder, as runs/x."""
+    """Run folder, such as runs/x."""
     dataset: Annotated[str, one_of("dataset", registry.DATASETS)] | None = None
-    """What to score, by the names that train takes. Default: the run's own dataset."""
+    """Dataset to score, by the same names as in train. Default: the run's own dataset."""
     data_dir: UserPath | None = None
-    """Where it is."""
+    """Where the dataset is."""
     split: Literal["all", "test"] | None = None
-    """Part to score. Default: all where dataset or data_dir is given, else the test split of the run's own data."""
+    """Part to score. Default: all if dataset or data_dir is set, otherwise the test split of the run's own data."""
     score: Annotated[str, one_of("score", registry.ANOMALY_SCORES)] = "mahalanobis"
-    """mahalanobis (distance to the run's training pictures) or likelihood_regret (needs none of them; slower)."""
+    """mahalanobis (distance to the run's training images) or likelihood_regret (needs no training images; slower)."""
     out: UserPath = "scores.csv"
-    """Table to write; the most and the least anomalous pictures go into a .png of the same name."""
+    """Table to write, .csv; a .png of the same name shows the most and the least anomalous images."""
     seed: Seed = 0
-    """Seed of every draw."""
+    """Seed of all draws."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    """Where to compute."""
+    """Device to compute on; auto uses a GPU if there is one."""
 
     @model_validator(mode="after")
     def _a_table(self) -> Self:
@@ -48,7 +48,7 @@ class ScoreOptions(Config):
 
 
 def _write_table(columns: dict[str, Any], path: Path) -> None:
-    # Python's escapes for bytes in a file's name that are no UTF-8 become those bytes again.
+    # surrogateescape restores the bytes of file names that are not valid UTF-8.
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
@@ -79,7 +79,7 @@ def main(options: ScoreOptions) -> None:
     with errors_in_one_line():
         check_fits(data, run.model)
         with _writing(out):
-            with replacing(out) as partial:  # begun before the work, so that a folder that can't be written costs none
+            with replacing(out) as partial:  # fails before the work if out can't be written
                 columns = score_columns(run, data, options.score, options.seed)
                 _write_table(columns, partial)
             print(out)

@@ -18,21 +18,22 @@ COMMAND = "python -m vae_tf.train"
 
 
 class TrainOptions(CheckpointConfig, RunConfig):
-    """Train a variational autoencoder and write a run folder: pictures, curves, history and the model."""
+    """Train a variational autoencoder and write a run folder with images, curves, history and the model."""
 
     config: UserPath | None = None
-    """YAML file with any of these options as keys; the command line wins over it."""
+    """YAML file with any of these options as keys; the command line takes precedence."""
     run_dir: UserPath | None = None
-    """Folder for the run: new, empty, or of a run to go on with. Default: runs/ and a name with date and time."""
+    """Run folder: a new or empty folder, or a run to resume. Default: a new folder in runs/ with date and time in its
+    name."""
     overwrite: bool = False
-    """Replace the run that is in run_dir, and its checkpoints."""
+    """Replace an existing run in run_dir, and its checkpoints."""
     track: bool = False
-    """Tell MLflow of the run too: parameters, metrics, pictures. On by itself in an Azure ML job."""
+    """Log the run to MLflow: parameters, metrics, images. Always on in an Azure ML job."""
     require_gpu: bool = False
-    """Print the GPUs at the start, and stop where there is none."""
+    """Print the GPUs at the start, and stop if there are none."""
     distribute: Distribute = "auto"
-    """Train on several GPUs of this machine (mirrored) or on the machines that TF_CONFIG names (multi_worker), with the
-    result of one; auto takes what there is."""
+    """Train on several GPUs of this machine (mirrored), on the machines listed in TF_CONFIG (multi_worker), or on one
+    device (none), with the same result; auto uses what is available."""
     worker_timeout: float = Field(120, gt=0, allow_inf_nan=False)
     """Seconds to wait for the other workers."""
 
@@ -44,14 +45,14 @@ class TrainOptions(CheckpointConfig, RunConfig):
 
 
 def default_run_dir(config: RunConfig) -> Path:
-    """Returns `runs/<dataset>-<arch>-<variant>-<date>-<time>`, with a number where there is that one already."""
+    """Returns `runs/<dataset>-<arch>-<variant>-<date>-<time>`, with a number appended if that already exists."""
     name = f"{config.dataset}-{config.arch}-{config.variant}-{time.strftime('%Y%m%d-%H%M%S')}"
     names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
     return next(path for path in map(Path("runs").joinpath, names) if not path.exists())
 
 
 def _print_gpus() -> None:
-    """Before the data is read, which takes long where it comes over a network."""
+    """Prints the GPUs before the data is read, which can be slow over a network."""
     load_tensorflow()
 
     from vae_tf.backend.devices import required_gpus

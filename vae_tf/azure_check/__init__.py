@@ -1,5 +1,5 @@
-"""What the Azure ML SDK does not check in its YAML files before a submission.
+"""Checks Azure ML YAML files before a submission, beyond what the SDK checks.
 
-The SDK checks the shape of each file. This checks what holds the files, the commands and the package together, which
-would otherwise show minutes later, on a node that has been paid for.
+The SDK checks the shape of each file. This checks how the files, the commands and the package fit together. Such faults
+would otherwise show up minutes later, on a node that is already paid for.
 """

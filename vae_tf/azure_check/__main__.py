@@ -14,10 +14,10 @@ FAULTS_FOUND = 1
 
 
 class CheckOptions(Config):
-    """Check that the Azure ML files of a folder fit together and fit the package; status 1 where they do not."""
+    """Check that the Azure ML files in a folder fit together and fit the package; exit with status 1 if not."""
 
     folder: CliPositionalArg[UserPath]
-    """Folder of the YAML files, as azure/."""
+    """Folder with the YAML files, such as azure/."""
 
 
 def main(options: CheckOptions) -> None:

@@ -1,4 +1,4 @@
-"""The commands of a job as the service would call them, and what the package makes of them."""
+"""The commands of a job as the service would run them, and how the package parses them."""
 
 import contextlib
 import importlib
@@ -19,18 +19,18 @@ from vae_tf.support.errors import InputError
 
 EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
 CALL = re.compile(r"\bpython3?\s+-m\s+(vae_tf\.\w+)(.*)")
-# What stands in for an input of a declared type that has no value yet; for a folder it is the input's name.
+# Placeholders for inputs that have no value yet, by their declared type; for a folder, it is the input's name.
 STAND_INS = {"integer": "1", "number": "1", "boolean": "true"}
 
 
 class Call(NamedTuple):
-    """A command with values in the place of its expressions.
+    """A command with its expressions replaced by values.
 
     Attributes:
-        keys: Where in the file it stands.
-        module: As `vae_tf.train`.
+        keys: Where the command is in the file.
+        module: The module, such as `vae_tf.train`.
         arguments: The text after the module.
-        folder: Where it would run.
+        folder: The folder the command would run in.
     """
 
     keys: Keys
@@ -39,7 +39,7 @@ class Call(NamedTuple):
     folder: Path
 
     def options(self) -> Config:
-        """Returns what the module makes of its arguments, without running it.
+        """Returns the options that the module parses from its arguments, without running it.
 
         Raises:
             InputError: There is no such command, or it refuses the arguments.
@@ -53,12 +53,12 @@ class Call(NamedTuple):
         except ValueError as error:
             raise InputError(f"A command must be one that a shell can read. Received: {error}") from None
         options: type[Config] = get_type_hints(main)["options"]
-        with contextlib.chdir(self.folder):  # a config is named relative to the code
+        with contextlib.chdir(self.folder):  # the path of a config is relative to the code
             return cli.parse(options, f"python -m {self.module}", words)
 
 
 def calls(document: Document) -> Iterator[Call]:
-    """Yields every call of the package that the jobs of a file make, for each value that a sweep may draw."""
+    """Yields every call of the package in the jobs of a file, for each value that a sweep may draw."""
     job = document.data
     of_pipeline = {f"parent.{name}": value for name, value in inputs(job).items()}
 
@@ -86,7 +86,7 @@ def _calls(keys: Keys, text: str, folder: Path) -> Iterator[Call]:
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
-    """Returns the text with values in the place of its expressions, the last of its names where there is none."""
+    """Returns a text with its expressions replaced by values; one without a value becomes its last name."""
     return EXPRESSION.sub(lambda found: values.get(found[1], found[1].rpartition(".")[2]), text)
 
 
@@ -96,16 +96,16 @@ def code_folder(document: Document, owner: Any) -> Path:
 
 
 def component_of(document: Document, step: Any) -> Document | None:
-    """Returns the component file that a step of a pipeline names, `None` where it can't be read."""
+    """Returns the component file that a step of a pipeline names, or `None` if it can't be read."""
     named = mapping(step).get("component")
     try:
         return Document(document.folder / str(named).removeprefix("file:"))
-    except (OSError, yaml.YAMLError):  # no file at all, or one with findings of its own
+    except (OSError, yaml.YAMLError):  # there is no file, or it has findings of its own
         return None
 
 
 def inputs(job: Any) -> dict[str, str]:
-    """Returns a value for each input: its own or its default, else one of its type."""
+    """Returns a value for each input: its own value, its default, or a placeholder of its type."""
     values = {}
     for name, declared in mapping(mapping(job).get("inputs")).items():
         if isinstance(declared, Mapping):
@@ -115,7 +115,7 @@ def inputs(job: Any) -> dict[str, str]:
 
 
 def draws(job: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """Yields values of a search space such that each choice and each bound comes up; `{}` once where there is none."""
+    """Yields values of a search space so that each choice and each bound occurs; `{}` once if there is none."""
     ends = {f"search_space.{name}": _ends(mapping(space)) for name, space in mapping(job.get("search_space")).items()}
     for index in range(max(map(len, ends.values()), default=1)):
         yield {name: str(values[min(index, len(values) - 1)]) for name, values in ends.items()}

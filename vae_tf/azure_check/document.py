@@ -1,4 +1,4 @@
-"""A YAML file that knows its line numbers, and what can be wrong with it."""
+"""A YAML file with the line numbers of its values, and the findings about it."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ Keys = tuple[Any, ...]
 
 
 class Finding(NamedTuple):
-    """A fault: where it is, what it is, and what mends it."""
+    """A fault: where it is, what it is, and how to fix it."""
 
     path: Path
     line: int
@@ -24,13 +24,13 @@ class Finding(NamedTuple):
 
 
 class Document:
-    """A YAML file, each of its values found by the keys that lead to it from the top.
+    """A YAML file in which each value is found by the keys that lead to it from the top.
 
     Args:
         path: The file.
 
     Raises:
-        yaml.YAMLError: The file is no valid YAML.
+        yaml.YAMLError: The file is not valid YAML.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,19 +42,19 @@ class Document:
 
     @property
     def folder(self) -> Path:
-        """What the paths in the file are relative to."""
+        """The folder that paths in the file are relative to."""
         return self.path.parent
 
     def values(self) -> Iterator[tuple[Keys, Any]]:
-        """Yields every value below the top, mappings and lists too."""
+        """Yields every value below the top, including mappings and lists."""
         yield from ((keys, lookup(self.data, keys)) for keys in self._marks if keys)
 
     def texts(self) -> Iterator[tuple[Keys, str]]:
-        """Yields every value that is a text."""
+        """Yields every value that is a string."""
         yield from ((keys, value) for keys, value in self.values() if isinstance(value, str))
 
     def finding(self, keys: Keys, what: str, mend: str, at: str = "") -> Finding:
-        """Returns a finding at a value, in a longer text at the line that has `at`."""
+        """Returns a finding about a value; if it has several lines, at the line that contains `at`."""
         while keys not in self._marks:
             keys = keys[:-1]
         first, last = self._marks[keys]
@@ -66,12 +66,12 @@ class Document:
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """Returns the value where it is a mapping, else an empty one."""
+    """Returns the value if it is a mapping, otherwise an empty mapping."""
     return value if isinstance(value, Mapping) else {}
 
 
 def lookup(data: Any, keys: Keys) -> Any:
-    """Returns the value to which a chain of keys leads, `None` where it breaks."""
+    """Returns the value that a chain of keys leads to, or `None` if there is none."""
     for key in keys:
         try:
             data = data[key]
@@ -81,7 +81,7 @@ def lookup(data: Any, keys: Keys) -> Any:
 
 
 def _marks(node: yaml.Node | None, keys: Keys, first: int) -> Iterator[tuple[Keys, tuple[int, int]]]:
-    """Yields the first and last line of each value with its key, counted from 0."""
+    """Yields the keys of each value, with its first and last line, counted from 0."""
     yield keys, (first, node.end_mark.line if node else first)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:

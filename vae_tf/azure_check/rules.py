@@ -1,4 +1,4 @@
-"""The rules: each takes a file and yields what is wrong with it."""
+"""The rules: each takes a file and yields its faults."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from vae_tf.config import DataConfig
 from vae_tf.runs.tracking import EPOCH_METRICS
 from vae_tf.support.errors import InputError
 
-# What the service knows by itself.
+# Names that the service itself defines.
 OF_THE_SERVICE = {"name": "of the job", "output_name": "of the output", "default_datastore": "of the workspace"}
 DECLARATIONS = ("inputs", "outputs", "search_space")
 PATHS = ("code", "component", "conda_file", "environment", "path")
@@ -33,10 +33,10 @@ IDENTITY = "take it out: identities with roles do its work (auth_mode: aad_token
 
 
 def check(folder: Path) -> list[Finding]:
-    """Returns what is wrong with the files of a folder and those below it.
+    """Returns the faults in the files of a folder and its subfolders.
 
     Args:
-        folder: Where the YAML files are.
+        folder: Folder with the YAML files.
 
     Raises:
         InputError: There is no YAML file.
@@ -61,7 +61,7 @@ def _of_document(path: Path) -> Iterator[Finding]:
 
 
 def expressions(document: Document) -> Iterator[Finding]:
-    """Yields each `${{...}}` that names nothing."""
+    """Yields each `${{...}}` that refers to nothing."""
     for keys, text in document.texts():
         for expression in EXPRESSION.findall(text):
             names = tuple(expression.split("."))
@@ -74,7 +74,7 @@ def expressions(document: Document) -> Iterator[Finding]:
 
 
 def _scope(document: Document, keys: Keys) -> Mapping[str, Any]:
-    """What expressions may name at a place: what the job declares, for a step of a pipeline what the pipeline does."""
+    """Returns what expressions may refer to: what the job declares, or for a step, the step and its pipeline."""
     job, jobs = document.data, mapping(document.data.get("jobs"))
     if not jobs:
         return {**_declared(job), **OF_THE_SERVICE}
@@ -91,7 +91,7 @@ def _declared(job: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 
 
 def steps(document: Document) -> Iterator[Finding]:
-    """Yields each input and output of a pipeline's step that its component lacks, and each input it waits for."""
+    """Yields inputs and outputs of a step that its component lacks, and required inputs that the step lacks."""
     for step_name, step in mapping(document.data.get("jobs")).items():
         component = component_of(document, step)
         if component is None:
@@ -109,11 +109,11 @@ def steps(document: Document) -> Iterator[Finding]:
 
 
 def worker_counts(document: Document) -> Iterator[Finding]:
-    """Yields each distributed job that has more workers than nodes, or fewer."""
+    """Yields each distributed job whose number of workers differs from its number of nodes."""
     for keys, workers in document.values():
         if keys[-1] != "worker_count":
             continue
-        owners = (lookup(document.data, keys[:-2]), document.data)  # the trial of a sweep has its nodes with the sweep
+        owners = (lookup(document.data, keys[:-2]), document.data)  # a sweep declares the nodes of its trial
         nodes = next(filter(None, (lookup(owner, ("resources", "instance_count")) for owner in owners)), 1)
         if workers != nodes:
             what = f"worker_count is {workers} and resources.instance_count {nodes}"
@@ -121,7 +121,7 @@ def worker_counts(document: Document) -> Iterator[Finding]:
 
 
 def local_paths(document: Document) -> Iterator[Finding]:
-    """Yields each file and folder that is not there."""
+    """Yields each file and folder that does not exist."""
     for keys, text in document.texts():
         path = text.removeprefix("file:")
         folder = document.folder
@@ -147,7 +147,7 @@ def commands(document: Document) -> Iterator[Finding]:
 
 
 def sweep(document: Document) -> Iterator[Finding]:
-    """Yields what makes a sweep steer by a metric that no epoch logs, or draw values that no command takes."""
+    """Yields a sweep's objective that no epoch logs, and its parameters that the command does not take."""
     job, objective = document.data, ("objective", "primary_metric")
     if "search_space" not in job:
         return
@@ -165,13 +165,13 @@ def sweep(document: Document) -> Iterator[Finding]:
 def _holds_pictures_out(document: Document) -> bool:
     try:
         given = [call.options() for call in calls(document)]
-    except InputError:  # the command's own fault
+    except InputError:  # reported as a fault of the command
         return True
     return all(options.val_fraction > 0 for options in given if isinstance(options, DataConfig))
 
 
 def secrets(path: Path) -> Iterator[Finding]:
-    """Yields each line that has a secret, or an id that binds the files to one subscription."""
+    """Yields each line with a secret, or with an ID that ties the files to one subscription."""
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         for what, pattern in SECRETS.items():
             if pattern.search(line):

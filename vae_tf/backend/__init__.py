@@ -1,1 +1,1 @@
-"""What is TensorFlow and not Keras."""
+"""Code that uses TensorFlow directly instead of through Keras."""

@@ -1,4 +1,4 @@
-"""Adam as Keras has it, with one kernel for each variable."""
+"""Keras's Adam optimizer with one fused kernel per variable."""
 
 from typing import Any
 
@@ -9,20 +9,20 @@ from vae_tf.backend import kernels
 
 
 def updating(optimizer: keras.optimizers.Optimizer) -> Any:
-    """Returns the optimizer that makes the updates: the one inside that which scales the loss, or itself."""
+    """Returns the optimizer that applies the updates: the inner one of a loss-scaling optimizer, otherwise itself."""
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 @keras.saving.register_keras_serializable(package="vae_tf")
 class Adam(keras.optimizers.Adam):
-    """`keras.optimizers.Adam` (Kingma & Ba 2015), its update as one kernel in place of a dozen operations.
+    """`keras.optimizers.Adam` (Kingma & Ba 2015) with one fused kernel per update instead of a dozen operations.
 
     Args:
-        *args: As of `keras.optimizers.Adam`.
-        **kwargs: As well, but for `amsgrad`, which that kernel does not know.
+        *args: Passed to `keras.optimizers.Adam`.
+        **kwargs: Passed to `keras.optimizers.Adam`. The fused kernel does not support `amsgrad`.
 
     Raises:
-        ValueError: `amsgrad` is asked for.
+        ValueError: `amsgrad` is true.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -37,7 +37,7 @@ class Adam(keras.optimizers.Adam):
         super().apply(grads, trainable_variables)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Updates one variable and its two averages."""
+        """Updates one variable and its two moving averages."""
         index = self._get_variable_index(variable)
         kernels.apply_adam(
             variable,

@@ -1,4 +1,4 @@
-"""Functions of arrays, called on some examples at a time."""
+"""Calls functions of arrays one batch at a time."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,12 +7,12 @@ import numpy as np
 
 
 def in_batches(function: Callable[..., Any], arrays: Sequence[np.ndarray | None], batch_size: int) -> np.ndarray:
-    """Returns what a function returns for all examples, computed in batches so that memory stays bounded.
+    """Returns a function's results for all examples, computed in batches so that memory stays bounded.
 
     Args:
-        function: From the arrays of a batch, `(B, ...)` each, to one result `(B, ...)`.
-        arrays: `(N, ...)` each; a `None` among them stays one.
-        batch_size: Examples in a batch; the last has what is left over.
+        function: Maps the arrays of a batch, `(B, ...)` each, to one result `(B, ...)`.
+        arrays: `(N, ...)` each; a `None` is passed on as `None`.
+        batch_size: Examples per batch; the last batch holds the remainder.
     """
     [count] = {len(array) for array in arrays if array is not None}
     parts = [slice(start, start + batch_size) for start in range(0, count, batch_size)]

@@ -1,4 +1,4 @@
-"""Where the computation runs, and what it says when it can't."""
+"""Chooses the devices to compute on, and turns runtime errors into one-line messages."""
 
 import math
 import re
@@ -12,25 +12,25 @@ import tensorflow as tf
 from vae_tf.config import DenseOptions, RunConfig
 from vae_tf.support.errors import InputError
 
-FLOPS_PER_PRODUCT = 6  # a multiplication and an addition, forward and twice backward
+FLOPS_PER_PRODUCT = 6  # a multiplication and an addition, once forward and twice backward
 SMALL_STEP_FLOPS = 5e8
 
 
 def use_device(device: Literal["auto", "cpu", "gpu"], *, deterministic: bool = True) -> str:
-    """Restricts TensorFlow to a kind of device; call it before anything is computed.
+    """Restricts TensorFlow to one kind of device; call it before any computation.
 
-    On a GPU memory is taken as it is needed.
+    On a GPU, TensorFlow allocates memory only as needed.
 
     Args:
-        device: `"auto"` takes a GPU where there is one.
-        deterministic: Whether a GPU is to take kernels that give a seed the same history. Those of a CPU do so by
-            themselves, and the switch would cost them almost half their speed.
+        device: `"auto"` uses a GPU if there is one.
+        deterministic: Whether to use GPU kernels that give the same results for the same seed. CPU kernels always do,
+            and the switch would cost them almost half their speed, so it is not applied there.
 
     Returns:
-        What will be used, as `"CPU"` or `"2 GPUs"`.
+        The devices that will be used, such as `"CPU"` or `"2 GPUs"`.
 
     Raises:
-        InputError: `"gpu"` was asked for and TensorFlow sees none, or `"cpu"` after a GPU was in use.
+        InputError: `device` is `"gpu"` and TensorFlow sees no GPU, or it is `"cpu"` and a GPU is already in use.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if device == "gpu" and not gpus:
@@ -43,7 +43,7 @@ def use_device(device: Literal["auto", "cpu", "gpu"], *, deterministic: bool = T
     if device == "cpu" or not gpus:
         return "CPU"
     for gpu in gpus:
-        with suppress(RuntimeError):  # in use already: it keeps what it has
+        with suppress(RuntimeError):  # already in use: its memory setting can't change any more
             tf.config.experimental.set_memory_growth(gpu, True)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -51,21 +51,21 @@ def use_device(device: Literal["auto", "cpu", "gpu"], *, deterministic: bool = T
 
 
 def use_threads(config: RunConfig, example_shape: tuple[int, ...]) -> None:
-    """Gives each operation of a small dense net one thread; call it before anything is computed.
+    """Limits each operation of a small dense network to one thread; call it before any computation.
 
-    Its operations take less time than it takes to share one out: a core for each of several is quicker, by a fifth for
-    784-200-200-50 in batches of 100 on two cores.
+    These operations are so short that splitting one across threads costs more than it saves. It is faster to run
+    several at once, each on its own core: by a fifth for 784-200-200-50 in batches of 100 on two cores.
 
     Args:
-        config: The run, resolved.
+        config: The resolved config of the run.
         example_shape: `(height, width, channels)` or `(features,)`.
     """
     if config.arch != "dense":
         return
     sizes = (math.prod(example_shape), *config.options(DenseOptions).hidden_sizes, config.latent_dim)
-    products = 2 * sum(one * other for one, other in pairwise(sizes))  # of encoder and decoder
+    products = 2 * sum(one * other for one, other in pairwise(sizes))  # once for the encoder, once for the decoder
     if FLOPS_PER_PRODUCT * products * config.batch_size < SMALL_STEP_FLOPS:
-        with suppress(RuntimeError):  # something was computed already: it keeps the threads it has
+        with suppress(RuntimeError):  # TensorFlow has already started: its threads can't change any more
             tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
@@ -75,10 +75,10 @@ def has_gpu() -> bool:
 
 
 def required_gpus() -> list[str]:
-    """Returns the names of the GPUs that TensorFlow sees, as `"NVIDIA T4"`.
+    """Returns the names of the GPUs that TensorFlow sees, such as `"NVIDIA T4"`.
 
     Raises:
-        InputError: There is none.
+        InputError: TensorFlow sees no GPU.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
@@ -92,7 +92,7 @@ def required_gpus() -> list[str]:
 
 @contextmanager
 def errors_in_one_line() -> Iterator[None]:
-    """Turns what is raised for too little memory or room, or for unreadable data, into an `InputError`."""
+    """Turns errors about full memory, full disks and unreadable data into an `InputError`."""
     try:
         yield
     except (tf.errors.ResourceExhaustedError, MemoryError):
@@ -106,7 +106,7 @@ def errors_in_one_line() -> Iterator[None]:
             raise
         raise InputError(told.group(1)) from None
     except BrokenPipeError:
-        raise  # of who reads what the command prints
+        raise  # whoever read the command's output has gone; this is not a disk error
     except OSError as error:
         place = error.filename2 or error.filename
         raise InputError(

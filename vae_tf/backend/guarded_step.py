@@ -1,4 +1,4 @@
-"""A training step that leaves the model as it was where the update would not be finite."""
+"""A training step that skips updates that would not be finite."""
 
 from typing import Any, NamedTuple
 
@@ -13,14 +13,14 @@ MOST_IN_A_ROW = 10
 
 
 class Skipped(NamedTuple):
-    """The updates that were skipped.
+    """Counts of skipped updates, and what was measured at the latest one.
 
     Attributes:
-        total: How many, since the beginning of the run.
-        in_a_row: How many of them were the latest steps; 0 if the latest step made an update.
-        rollbacks: How often training went back because of them.
-        losses: Of the latest of them, the mean of its batch by the name of the metric.
-        gradient_norm: Of the latest of them, the norm of the gradients of all weights together.
+        total: Number of skipped updates since the beginning of the run.
+        in_a_row: Number of skipped updates in a row up to now; 0 if the latest step made an update.
+        rollbacks: Number of times training was rolled back because of them.
+        losses: Batch means of the losses at the latest skipped step, by metric name.
+        gradient_norm: Norm of all gradients together at the latest skipped step.
     """
 
     total: int
@@ -31,49 +31,50 @@ class Skipped(NamedTuple):
 
 
 class GuardedStep:
-    """A training step that skips the update if a loss, a gradient or an average of a batch is infinite or not a number.
+    """A training step that skips the update if a loss, a gradient or a batch normalization average is not finite.
 
-    Weights, batch normalization's averages, the optimizer, averaged weights and metrics are then as they were before
-    the step; only its noise is spent. The overflow of a scaled loss is not such a case: its optimizer handles it.
+    A skipped step leaves the weights, batch normalization averages, optimizer state, averaged weights and metrics as
+    they were; it only uses up its noise. An overflow of a scaled loss does not count: the loss-scaling optimizer
+    handles that itself.
 
     Args:
         model: A compiled model with a method `gradients(data)`, whose metrics are means over examples.
-        most_in_a_row: After so many skipped steps in a row `may_continue` is false.
+        most_in_a_row: After this many skipped steps in a row, `may_continue` returns false.
     """
 
     def __init__(self, model: keras.Model, most_in_a_row: int = MOST_IN_A_ROW) -> None:
         self.most_in_a_row = most_in_a_row
         self._model = model
-        self._names = [metric.name for metric in model.metrics[1:]]  # the first is the loss, which the others make up
+        self._names = [metric.name for metric in model.metrics[1:]]  # without the total loss, which comes first
         with tf.init_scope(), model.distribute_strategy.scope():
-            if not model.optimizer.built:  # else the scale of the loss would be a constant of the step
+            if not model.optimizer.built:  # otherwise the traced step would treat the loss scale as a constant
                 model.optimizer.build(model.trainable_weights)
             self._counts = _variable(np.zeros(3, np.int32))
             self._measured = _variable(np.zeros(len(self._names) + 1, np.float32))
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """The counts, and what was measured at the latest skipped step."""
+        """The variables that hold the counts and the measurements at the latest skipped step."""
         return [self._counts, self._measured]
 
     @property
     def skipped(self) -> Skipped:
-        """The updates that were skipped so far."""
+        """The updates skipped so far."""
         *losses, gradient_norm = ops.convert_to_numpy(self._measured).tolist()
         by_name = dict(zip(self._names, losses, strict=True))
         total, in_a_row, rollbacks = ops.convert_to_numpy(self._counts).tolist()
         return Skipped(total, in_a_row, rollbacks, by_name, gradient_norm)
 
     def may_continue(self) -> tf.Tensor:
-        """Returns whether there may be another step, a bool scalar."""
+        """Returns whether training may take another step, as a bool scalar."""
         return self._counts.value[1] < self.most_in_a_row
 
     def count_rollback(self) -> None:
-        """Counts a rollback, and forgives the skipped steps before it."""
+        """Counts a rollback, and resets the number of skipped steps in a row."""
         self._counts.assign([self.skipped.total, 0, self.skipped.rollbacks + 1])
 
     def __call__(self, data: Any) -> None:
-        """Makes one update of the weights on a batch, or none."""
+        """Updates the weights on a batch, or skips the update if it would not be finite."""
         model = self._model
         before = [tf.identity(variable.value) for variable in self._changed_forward()]
         sums = self._sums()
@@ -82,23 +83,23 @@ class GuardedStep:
         pairs = zip(self._sums(), sums, strict=True)
         *losses, count = replicas.total([after - sum_before for after, sum_before in pairs])
         measured = tf.stack([*(loss / count for loss in losses[1:]), gradient_norm])
-        # Averages too: what is normalized by an infinite variance is 0, and its loss finite.
+        # Check the averages too: normalizing by an infinite variance gives 0, so the loss would still be finite.
         averages = [tf.reduce_sum(weight.value) for weight in model.non_trainable_weights]
         is_finite = tf.reduce_all(tf.math.is_finite([*losses, *averages]))
         is_sound = is_finite & (tf.math.is_finite(gradient_norm) | (self._loss_scale() > 1.0))
         replicas.choose(is_sound, self._update, self._skip, gradients, before, measured)
 
     def _changed_forward(self) -> list[keras.Variable]:
-        """What the forward pass changes by itself: averages of batch normalization, and the metrics."""
+        """Returns the variables that the forward pass changes: batch normalization averages, and metrics."""
         return [*self._model.non_trainable_weights, *self._model.metrics_variables]
 
     def _sums(self) -> list[tf.Tensor]:
-        """The sums of the metrics since the beginning of the epoch, and the number of examples in them."""
+        """Returns the sums of the metrics since the beginning of the epoch, and the number of examples in them."""
         trackers = self._model.metrics
         return [*(tf.identity(tracker.total.value) for tracker in trackers), tf.identity(trackers[0].count.value)]
 
     def _loss_scale(self) -> Any:
-        """What the optimizer multiplies the loss with, to halve it where gradients overflow, down to 1."""
+        """Returns the optimizer's loss scale, which it halves when gradients overflow, down to 1."""
         return getattr(self._model.optimizer, "dynamic_scale", ops.ones(()))
 
     def _update(self, gradients: list[tf.Tensor], before: list[tf.Tensor], measured: tf.Tensor) -> None:

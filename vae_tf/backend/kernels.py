@@ -1,4 +1,4 @@
-"""Paths that need TensorFlow itself, where Keras has no word for them."""
+"""Operations that need TensorFlow itself because Keras has no equivalent."""
 
 import math
 from collections.abc import Callable
@@ -8,10 +8,10 @@ import tensorflow as tf
 
 
 def normal_per_example(shape: tuple[int, int, int], seeds: tf.Tensor) -> tf.Tensor:
-    """Returns noise N(0, 1) that depends on each example's seed alone, float32 of `shape`.
+    """Returns standard normal noise that depends only on each example's seed, float32 of `shape`.
 
-    The normals come from uniforms by Box & Muller (1958): as whole arrays that costs half of what
-    `tf.random.stateless_normal` takes, which goes number by number on a CPU.
+    It transforms whole arrays of uniform numbers (Box & Muller 1958). On a CPU this takes half as long as
+    `tf.random.stateless_normal`, which draws one number at a time.
 
     Args:
         shape: `(K, B, Z)`.
@@ -31,27 +31,29 @@ def normal_per_example(shape: tuple[int, int, int], seeds: tf.Tensor) -> tf.Tens
 
 
 def one_hot(labels: tf.Tensor, num_classes: int) -> tf.Tensor:
-    """Returns float32 `(B, num_classes)` for whole numbers `(B,)`; where TensorFlow alone puts zeros, it stops.
+    """Returns one-hot labels, float32 `(B, num_classes)`, for integer labels `(B,)`.
+
+    Labels that are out of range raise an error, whereas `tf.one_hot` returns zeros for them.
 
     Raises:
-        tf.errors.InvalidArgumentError: A label is below 0 or not below `num_classes`.
+        tf.errors.InvalidArgumentError: A label lies outside [0, `num_classes`).
     """
     labels = tf.cast(labels, tf.int32)
     message = f"labels must lie in 0..{num_classes - 1}"
     checks = [tf.debugging.assert_non_negative(labels, message), tf.debugging.assert_less(labels, num_classes, message)]
-    with tf.control_dependencies([check for check in checks if check is not None]):  # None where it ran at once
+    with tf.control_dependencies([check for check in checks if check is not None]):  # None if it ran eagerly
         return tf.one_hot(labels, num_classes)
 
 
 def is_one_cpu() -> bool:
-    """Returns whether one replica computes, and on a CPU: there the fused paths below are known to be faster."""
+    """Returns whether a single replica computes on a CPU, where the fused paths below are known to be faster."""
     return tf.distribute.get_strategy().num_replicas_in_sync == 1 and not tf.config.get_visible_devices("GPU")
 
 
 def batch_norm(
     x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Normalizes a batch in one kernel, as `keras.layers.BatchNormalization` does in training.
+    """Normalizes a batch in one fused kernel, as `keras.layers.BatchNormalization` does in training.
 
     Args:
         x: float32 or bfloat16 `(B, C)` or `(B, H, W, C)`.
@@ -60,7 +62,7 @@ def batch_norm(
         epsilon: Added to the variance.
 
     Returns:
-        The normalized batch in the shape and type of `x`, and the mean and the (biased) variance, float32 `(C,)`.
+        The normalized batch in the shape and dtype of `x`, and its mean and (biased) variance, float32 `(C,)` each.
     """
     num_channels = x.shape[-1]
     pictures = x if x.shape.rank == 4 else tf.reshape(x, (-1, 1, 1, num_channels))
@@ -69,16 +71,16 @@ def batch_norm(
         x=pictures, scale=gamma, offset=beta, mean=none, variance=none, epsilon=epsilon, is_training=True
     )
     count = tf.cast(tf.size(pictures) // num_channels, tf.float32)
-    return tf.reshape(outputs, tf.shape(x)), mean, variance * ((count - 1) / count)  # without Bessel's correction
+    return tf.reshape(outputs, tf.shape(x)), mean, variance * ((count - 1) / count)  # undo Bessel's correction
 
 
 @tf.custom_gradient
 def bias_add(x: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
-    """Returns `x + bias`, `(..., C)`, with the bias's gradient as a matrix product.
+    """Returns `x + bias`, `(..., C)`, and computes the gradient of the bias as a matrix product.
 
-    On a CPU that takes half of what TensorFlow's own reduction does, and keeps TensorFlow from fusing it with the
-    gradient of a convolution's kernel, which slows that down by a quarter. In bfloat16 it is exact up to rounding,
-    where that reduction, which adds up in bfloat16, loses whole terms.
+    On a CPU this takes half as long as TensorFlow's own reduction. It also keeps TensorFlow from fusing the reduction
+    with the gradient of a convolution's kernel, which slows the latter down by a quarter. In bfloat16 it is exact up to
+    rounding, while TensorFlow's reduction accumulates in bfloat16 and loses whole terms.
     """
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -89,13 +91,13 @@ def bias_add(x: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Ten
 
 
 def conv_transpose_as_conv(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """Returns the transposed convolution of stride 1 with "same" padding, as the convolution that it is.
+    """Returns a transposed convolution of stride 1 with "same" padding, computed as an ordinary convolution.
 
-    TensorFlow fuses a convolution, and not a transposed one, with the bias and the ReLU that follow.
+    TensorFlow fuses an ordinary convolution, but not a transposed one, with the bias and the ReLU that follow it.
 
     Args:
         x: `(B, H, W, C)`.
-        kernel: Of a transposed convolution with odd sides, `(kh, kw, filters, C)`.
+        kernel: Kernel of the transposed convolution, with odd sides, `(kh, kw, filters, C)`.
     """
     return tf.nn.conv2d(x, tf.transpose(tf.reverse(kernel, (0, 1)), (0, 1, 3, 2)), 1, "SAME")
 
@@ -105,7 +107,7 @@ def structural_similarity(originals: np.ndarray, reconstructions: np.ndarray, wi
 
     Args:
         originals: float32 `(B, H, W, C)`.
-        reconstructions: The same shape.
+        reconstructions: float32 of the same shape.
         window: Side of the Gaussian window, in pixels.
     """
     similarity: np.ndarray = tf.image.ssim(originals, reconstructions, max_val=1.0, filter_size=window).numpy()
@@ -122,14 +124,15 @@ def apply_adam(
     beta_2: float,
     epsilon: float,
 ) -> None:
-    """Updates a variable and its two averages in place, in one kernel (Kingma & Ba 2015, algorithm 1).
+    """Updates a variable and its two moving averages in place, in one kernel (Kingma & Ba 2015, algorithm 1).
 
     Args:
-        variable: float32, as are all others.
-        momentum: Average of the gradient.
-        velocity: Average of the squared gradient.
-        gradient: Of the loss.
-        learning_rate: With the bias correction of the section before 2.1: lr * sqrt(1 - beta_2^t) / (1 - beta_1^t).
+        variable: The variable to update; float32, like all tensors below.
+        momentum: Moving average of the gradient.
+        velocity: Moving average of the squared gradient.
+        gradient: Gradient of the loss.
+        learning_rate: Includes the bias correction from just before section 2.1:
+            lr * sqrt(1 - beta_2^t) / (1 - beta_1^t).
         beta_1: Decay of `momentum`.
         beta_2: Decay of `velocity`.
         epsilon: Added to the square root of `velocity`.

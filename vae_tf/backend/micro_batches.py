@@ -1,4 +1,4 @@
-"""Batches cut into parts, one after the other in memory."""
+"""Processes a batch in parts, one at a time, to save memory."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,19 +13,19 @@ def summed_over_parts(
     size: int,
     like: Sequence[keras.Variable],
 ) -> list[tf.Tensor]:
-    """Returns the sums, over the parts of a batch, of what a function returns for each.
+    """Returns a function's results summed over the parts of a batch.
 
-    XLA needs parts of a size that is known before the first runs, so the short last one stands outside the loop.
+    XLA must know the size of the parts before the loop starts, so a shorter last part is handled after the loop.
 
     Args:
-        function: From the arrays of a part to one tensor for each of `like`.
-        batch: Arrays `(B, ...)`; a `None` among them stays one.
-        size: Examples in a part; the last has what is left over.
+        function: Maps the arrays of a part to one tensor for each of `like`.
+        batch: Arrays `(B, ...)`; a `None` is passed on as `None`.
+        size: Examples per part; the last part holds the remainder.
         like: Variables with the shapes and dtypes of the results.
     """
     batch_size = tf.shape(batch[0])[0]
     num_whole, rest = batch_size // size, batch_size % size
-    size = ops.minimum(size, batch_size)  # or XLA, which compiles what it never runs, would refuse a shorter batch
+    size = ops.minimum(size, batch_size)  # XLA compiles the loop even if it never runs: a part must fit
 
     def plus(sums: list[tf.Tensor], first: tf.Tensor, count: tf.Tensor) -> list[tf.Tensor]:
         part = (None if values is None else _rows(values, first, count) for values in batch)

@@ -1,7 +1,7 @@
-"""What the replicas of a strategy need of each other, so that together they compute what one would.
+"""Communication between the replicas of a strategy, so that together they compute the same as a single one.
 
-Each holds some rows of the global batch. With one replica nothing here costs anything: it is decided as TensorFlow
-traces a step.
+Each replica holds some rows of the global batch. With a single replica nothing here has a cost at run time: the path
+is chosen while TensorFlow traces a step.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,16 +14,16 @@ from vae_tf.backend.adam import updating
 
 
 def total(values: Any) -> Any:
-    """Returns the sums over all replicas of a number, or of each in a list of tensors."""
+    """Returns a number, or each tensor in a list, summed over all replicas."""
     context = _context_of_several()
     return values if context is None else context.all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
 def apply(optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], weights: Sequence[keras.Variable]) -> None:
-    """Updates weights by gradients that are summed over all replicas already.
+    """Updates weights with gradients that are already summed over all replicas.
 
-    Keras adds them up by itself, but after it has clipped them and looked for those that are not finite, each replica
-    for itself. It is kept from that.
+    Keras would sum them itself, but only after each replica has clipped its own gradients and checked them for
+    non-finite values. This function turns that sum off.
     """
     if _context_of_several() is not None:
         updating(optimizer)._all_reduce_sum_gradients = lambda grads_and_vars: grads_and_vars
@@ -31,13 +31,13 @@ def apply(optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], wei
 
 
 def choose(condition: tf.Tensor, yes: Callable[..., None], no: Callable[..., None], *values: Any) -> None:
-    """Calls one of two functions that change variables.
+    """Calls one of two functions that update variables.
 
     Args:
         condition: bool scalar, the same on every replica.
-        yes: Function of `values`.
-        no: Another.
-        *values: Tensors, or lists of them, of this replica.
+        yes: Called with `values` if the condition is true.
+        no: Called with `values` otherwise.
+        *values: This replica's tensors, or lists of tensors.
     """
     context = _context_of_several()
     if context is None:
@@ -48,20 +48,20 @@ def choose(condition: tf.Tensor, yes: Callable[..., None], no: Callable[..., Non
         def call(function: Callable[..., None]) -> Callable[[], None]:
             return lambda: strategy.extended.call_for_each_replica(function, args=values)
 
-        # Outside the replicas: within a condition they may not turn to each other, as optimizers do.
+        # This runs in cross-replica context: optimizers communicate, which replicas can't do inside a condition.
         tf.cond(strategy.experimental_local_results(condition)[0], call(yes), call(no))
 
     context.merge_call(of_all, args=(condition, *values))
 
 
 def standard_normal(shape: Sequence[int], seed: int | keras.random.SeedGenerator) -> tf.Tensor:
-    """Returns noise N(0, 1), float32 of `shape`: of the noise of the global batch the rows of this replica's examples.
+    """Returns standard normal noise, float32 of `shape`: this replica's rows of the noise of the global batch.
 
-    A generator is in the same state on every replica, so that each draws the same noise for the global batch.
+    A generator has the same state on every replica, so all of them draw the same noise for the global batch.
 
     Args:
-        shape: `(..., B, Z)`; where one replica computes, any.
-        seed: As of `keras.random.normal`.
+        shape: `(..., B, Z)`; with a single replica, any shape.
+        seed: As in `keras.random.normal`.
     """
     context = _context_of_several()
     if context is None:
@@ -74,7 +74,7 @@ def standard_normal(shape: Sequence[int], seed: int | keras.random.SeedGenerator
 
 
 def are_several() -> bool:
-    """Returns whether a replica computes that is not the only one."""
+    """Returns whether the caller is one of several replicas."""
     return _context_of_several() is not None
 
 
@@ -84,13 +84,14 @@ def batch_norm(
     """Normalizes the global batch, as `keras.layers.BatchNormalization` does in training.
 
     Args:
-        x: Of the examples of this replica, `(B, C)` or `(B, H, W, C)`.
+        x: This replica's examples, `(B, C)` or `(B, H, W, C)`.
         gamma: Scale, float32 `(C,)`.
         beta: Offset, float32 `(C,)`.
         epsilon: Added to the variance.
 
     Returns:
-        The normalized examples as `x`, and mean and biased variance of the global batch, float32 `(C,)`.
+        The normalized examples in the shape and dtype of `x`, and the mean and biased variance of the global batch,
+        float32 `(C,)` each.
     """
     wide = tf.cast(x, tf.float32)
     axes = list(range(x.shape.rank - 1))
@@ -105,6 +106,6 @@ def batch_norm(
 
 
 def _context_of_several() -> tf.distribute.ReplicaContext | None:
-    """The context of a replica that is not the only one."""
+    """Returns the replica context if the caller is one of several replicas, otherwise `None`."""
     context = tf.distribute.get_replica_context()
     return context if context is not None and context.num_replicas_in_sync > 1 else None

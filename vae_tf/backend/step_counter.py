@@ -1,24 +1,24 @@
-"""The count of a model's training steps."""
+"""Counts a model's training steps."""
 
 import keras
 import numpy as np
-from keras import ops
+import tensorflow as tf
 
 
 class StepCounter:
-    """Counts attempted training steps, those whose update was skipped included.
+    """Counts attempted training steps, including those whose update was skipped.
 
-    The count is no weight of the model: neither a skipped step nor a rollback touches it, and `get_weights` leaves it
-    out. Make it within the scope of the model's distribution strategy.
+    The count is not a weight of the model: skipped updates and rollbacks do not reset it, and `get_weights` does not
+    return it. Create the counter within the scope of the model's distribution strategy.
     """
 
     def __init__(self) -> None:
         self.variable = keras.Variable(np.zeros((), np.int64), trainable=False, aggregation="only_first_replica")
 
     @property
-    def value(self) -> keras.KerasTensor:
+    def value(self) -> tf.Tensor:
         """The number of steps so far, an int64 scalar."""
-        return ops.convert_to_tensor(self.variable)
+        return tf.identity(self.variable.value)  # Keras would return the variable, which still changes
 
     def increment(self) -> None:
         """Counts one more step."""

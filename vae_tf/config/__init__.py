@@ -1,7 +1,7 @@
-"""Typed options: what a user can set, validated, read from and written to YAML.
+"""Typed options: everything a user can set, validated, and read from and written to YAML.
 
-A `RunConfig` is flat, so that a key in a YAML file and an option on the command line are the same word. Its parts are
-base classes, so that a function names the part it needs: `def load(config: DataConfig)`.
+A `RunConfig` is flat, so a key in a YAML file has the same name as the option on the command line. It is composed of
+base classes, so a function can ask for only the options it needs: `def load(config: DataConfig)`.
 """
 
 from vae_tf.config.base import LARGEST_COUNT, LARGEST_SEED, Config, Seed, UserPath

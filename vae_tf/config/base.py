@@ -1,4 +1,4 @@
-"""The base of every set of options: frozen, without unknown keys, with errors in one line."""
+"""The base class of all options: frozen, no unknown keys, one-line errors."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +27,7 @@ LONGEST_RECEIVED = 200
 
 
 def one_of(kind: str, known: Any) -> BeforeValidator:
-    """Returns a validator that accepts the `known` names only."""
+    """Returns a validator that accepts only the `known` names."""
     return BeforeValidator(lambda name: check_name(kind, str(name), known))
 
 
@@ -37,7 +37,7 @@ def _expanded(value: str) -> str:
     try:
         path = Path(value).expanduser()
         path.resolve()
-    except RuntimeError as error:  # ~ of a user there is not, or a link to itself
+    except RuntimeError as error:  # the ~user does not exist, or a symlink points to itself
         raise InputError(f"A path must name a place that can be found. Received: {value} ({error})") from None
     return str(path)
 
@@ -50,22 +50,22 @@ ConfigT = TypeVar("ConfigT", bound="Config")
 
 
 class Config(Options):
-    """Base of everything a user can set: frozen, without unknown keys, its faults told in one line.
+    """Base class of everything a user can set: frozen, rejects unknown keys, and reports errors in one line.
 
     Raises:
-        InputError: A key is unknown or a value is not allowed; says which and what is.
+        InputError: A key is unknown or a value is not allowed; the message names it and says what is allowed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    def __init__(self, /, **values: Any) -> None:  # so that even a key "self" is told to be unknown
+    def __init__(self, /, **values: Any) -> None:  # positional-only, so that a key "self" is reported as unknown
         try:
             super().__init__(**values)
         except ValidationError as error:
             raise InputError(_one_line(error.errors()[0], type(self))) from None
 
     def part(self, config: type[ConfigT]) -> ConfigT:
-        """Returns the options of a base class, and the further ones, as an object of that class."""
+        """Returns the options that belong to a base class, including those of parts, as an instance of that class."""
         further = config.further_fields().keys() & (self.model_extra or {}).keys()
         return config(**{name: getattr(self, name) for name in (*config.model_fields, *further)})
 
@@ -99,7 +99,7 @@ _REQUIREMENTS = {
 
 
 def _one_line(error: Mapping[str, Any], model: type[BaseModel]) -> str:
-    """A pydantic error as one line in the package's words."""
+    """Returns a pydantic error as one line in the package's own wording."""
     name = str(error["loc"][0]) if error["loc"] else ""
     context = error.get("ctx", {})
     if error["type"] == "extra_forbidden":
@@ -116,5 +116,5 @@ def _one_line(error: Mapping[str, Any], model: type[BaseModel]) -> str:
 def _shown(value: object) -> str:
     try:
         return f"{redacted(str(value)):.{LONGEST_RECEIVED}}"
-    except ValueError:  # Python writes no number of so many digits
+    except ValueError:  # Python refuses to print an integer with this many digits
         return "a number of thousands of digits"

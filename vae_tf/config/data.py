@@ -1,4 +1,4 @@
-"""Options of the data: which examples, in which shape, split how."""
+"""Data options: which dataset to use, in which shape, and how to split it."""
 
 import math
 from typing import Annotated, Literal, Self
@@ -16,7 +16,7 @@ LARGEST_NOISE = 10.0
 
 
 def _image_size(value: object) -> object:
-    """`50`, `"50"`, `"64x48"` or `[64, 48]` (height, width) to `"HxW"`."""
+    """Converts `50`, `"50"`, `"64x48"` or `[64, 48]` (height, width) to `"HxW"`."""
     if value is None:
         return None
     sides = list(value) if isinstance(value, (list, tuple)) else str(value).lower().split("x")
@@ -36,12 +36,12 @@ def _image_size(value: object) -> object:
 
 
 def _whole(value: object) -> object:
-    """The command line delivers `"1"`, which a Literal of numbers would not take."""
+    """Converts digits from the command line to an integer, as a Literal of numbers does not accept `"1"`."""
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
 def _corruption(value: object) -> object:
-    """`"gaussian:0.3"` if kind and amount are ones there are."""
+    """Returns a corruption, such as `"gaussian:0.3"`, after checking its kind and amount."""
     if value == "none":
         return value
     kind, _, amount = str(value).partition(":")
@@ -59,31 +59,33 @@ def _corruption(value: object) -> object:
 
 
 class DataConfig(Config):
-    """Which pictures, in which shape, split how."""
+    """Which data to use, in which shape, and how to split it."""
 
     dataset: Annotated[str, one_of("dataset", registry.DATASETS)] = "fashion_mnist_sample"
-    """fashion_mnist_sample (embedded), fashion_mnist, mnist, cifar10, stl10, stl10_unlabeled, folder, npz or npy; or
-    points of a plane: moons, circles, blobs, whose defaults are others (dense, plain, 2 latents, learned_gaussian)."""
+    """Images: fashion_mnist_sample (embedded), fashion_mnist, mnist, cifar10, stl10, stl10_unlabeled, folder, npz or
+    npy. 2D points: moons, circles or blobs, with their own defaults (dense, plain, 2 latents, learned_gaussian)."""
     data_dir: UserPath | None = None
-    """Where the data is: a folder (folder, or a named set on disk) or a file (npz, npy, .txt list for folder)."""
+    """Path of the data: a folder (for folder, or a named dataset on disk) or a file (npz, npy, or a .txt list for
+    folder)."""
     image_size: Annotated[str, BeforeValidator(_image_size)] | None = None
-    """Resize to this side, or HEIGHTxWIDTH, in pixels. Default: as the data is; 64 for a folder."""
+    """Resize images to this side, or to HEIGHTxWIDTH, in pixels. Default: the size of the data; 64 for folder."""
     channels: Annotated[Literal[1, 3], BeforeValidator(_whole)] | None = None
-    """1 for grey, 3 for colour. Default: as the data is; 3 for a folder."""
+    """Convert images to grey (1) or colour (3). Default: the channels of the data; 3 for folder."""
     binarize: Literal["none", "static", "dynamic"] = "none"
-    """Draw 0/1 pixels with the grey value as probability: once (static) or afresh every epoch (dynamic)."""
+    """Sample 0/1 pixels with the grey value as probability: once (static), every epoch (dynamic) or never (none)."""
     conditional: bool = False
-    """Condition encoder and decoder on the class of each picture, in labelled data."""
+    """Condition the encoder and decoder on the class of each example; needs labelled data."""
     corrupt: Annotated[str, BeforeValidator(_corruption)] = "none"
-    """Learn to restore what noise has corrupted: gaussian:0.3, salt-pepper:0.1 or mask:0.5."""
+    """Corrupt the inputs and learn to restore them: none, gaussian:0.3 (standard deviation), salt-pepper:0.1 or
+    mask:0.5 (fraction of pixels)."""
     val_fraction: float = Field(0.1, ge=0, lt=1, allow_inf_nan=False)
-    """Part of the train split that is held out for the val_* columns; 0 for none."""
+    """Fraction of the training set to hold out for validation (the val_* columns); 0 turns validation off."""
     cache_dir: UserPath | None = None
-    """Folder in which the decoded pictures of dataset=folder are kept, and read from in later epochs and runs."""
+    """Folder to cache decoded images in, for later epochs and runs; only with dataset=folder. Default: no cache."""
     batch_size: int = Field(128, ge=1, le=LARGEST_COUNT)
-    """Pictures per update."""
+    """Examples per update."""
     seed: Seed = 0
-    """Seed of splits, order, weights and noise."""
+    """Seed of the validation split, the order of examples, the initial weights and the noise."""
 
     @model_validator(mode="after")
     def _cache_for_files_to_decode(self) -> Self:

@@ -1,4 +1,4 @@
-"""Options of the model: which parts it has."""
+"""Model options: which parts the model is built from."""
 
 from typing import Annotated, Literal, Self
 
@@ -21,31 +21,32 @@ Variant = Annotated[str, BeforeValidator(_variant)]
 
 
 class ModelConfig(PartsConfig):
-    """The parts of the model, and the options of those parts."""
+    """The parts of the model, and their options."""
 
     arch: Annotated[str, one_of("arch", registry.NETWORKS)] = "conv"
-    """conv or dense."""
+    """Network architecture: conv or dense."""
     variant: Variant = "bn"
-    """plain (v1), or bn (v2) with batch normalization."""
+    """Network variant: plain (alias v1), or bn (alias v2) with batch normalization."""
     latent_dim: int = Field(128, ge=1, le=LARGEST_WIDTH)
     """Number of latent dimensions."""
     latents: Annotated[str, one_of("latents", registry.LATENTS)] = "flat"
-    """How latents are inferred and decoded: flat, one layer between encoder and decoder."""
+    """Structure of the latents: flat, a single layer between encoder and decoder."""
     posterior: Annotated[str, one_of("posterior", registry.POSTERIORS)] = "diagonal_normal"
     """Family of the approximate posterior: diagonal_normal."""
     prior: Annotated[str, one_of("prior", registry.PRIORS)] = "standard_normal"
-    """Distribution of the latents: standard_normal."""
+    """Prior distribution of the latents: standard_normal."""
     likelihood: Annotated[str, one_of("likelihood", registry.LIKELIHOODS)] = "bernoulli"
-    """bernoulli, gaussian, learned_gaussian, continuous_bernoulli or logistic_mixture (8-bit pixels)."""
+    """Distribution of the data given the latents: bernoulli, gaussian, learned_gaussian, continuous_bernoulli or
+    logistic_mixture (8-bit pixels)."""
     objective: Annotated[str, one_of("objective", registry.OBJECTIVES)] = "elbo"
-    """What training minimizes: elbo."""
+    """Training objective: elbo."""
     beta: float = Field(1.0, ge=0, le=1e6, allow_inf_nan=False)
     """Weight of the KL term in the training loss."""
     kl_schedule: Literal["constant", "linear", "cyclical"] = "constant"
-    """How the weight of the KL term gets to beta: constant; linear, from 0 over the warm-up; or cyclical, which repeats
-    the warm-up and as long at beta."""
+    """Schedule of the KL weight: constant at beta; linear, which raises it from 0 to beta over the warm-up; or
+    cyclical, which repeats the warm-up followed by an equally long phase at beta."""
     kl_warmup_epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """Epochs in which the weight of the KL term rises, with kl_schedule linear or cyclical."""
+    """Length of the KL warm-up in epochs; required with kl_schedule=linear or cyclical, and only used there."""
 
     @model_validator(mode="after")
     def _a_warmup_for_a_schedule(self) -> Self:

@@ -1,6 +1,7 @@
-"""The options of each part of a model, and a config that holds those of the parts that are chosen.
+"""The options of each model part, and a config that holds the options of the chosen parts.
 
-The name of an option begins with the kind of its part, as `prior_components`; those of the notebooks keep their names.
+The name of an option begins with the kind of its part, such as `prior_components`; options from the original notebooks
+keep their names.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,13 +27,13 @@ HiddenSizes = Annotated[tuple[Units, ...], Field(min_length=1), BeforeValidator(
 
 
 class PartOptions(Config):
-    """Base of the options of a part."""
+    """Base class of the options of a model part."""
 
     kind: ClassVar[str]
-    """The option that chooses the part."""
+    """The config option that chooses the part."""
 
     def arguments(self) -> dict[str, Any]:
-        """Returns the arguments of the part's constructor: the options without the kind in front."""
+        """Returns the arguments of the part's constructor: the options without the kind as a prefix."""
         return {name.removeprefix(f"{self.kind}_"): getattr(self, name) for name in type(self).model_fields}
 
 
@@ -45,27 +46,27 @@ class DenseOptions(PartOptions):
     kind = "arch"
 
     hidden_sizes: HiddenSizes = DEFAULT_HIDDEN_SIZES
-    """Units of the dense encoder's hidden layers, as 512,256; mirrored in the decoder."""
+    """Units of the dense encoder's hidden layers, such as 512,256; the decoder mirrors them."""
     activation: Annotated[str, one_of("activation", registry.ACTIVATIONS)] = "relu"
-    """Activation of the dense hidden layers."""
+    """Activation of the dense network's hidden layers: relu, leaky_relu, elu, gelu, silu, softplus or tanh."""
 
 
 class GaussianOptions(PartOptions):
-    """Options of the normal likelihoods."""
+    """Options of the Gaussian likelihoods."""
 
     kind = "likelihood"
 
     sigma: float = Field(1.0, gt=0, allow_inf_nan=False)
-    """Standard deviation of the gaussian likelihood; for learned_gaussian the one it starts from."""
+    """Standard deviation of the gaussian likelihood; with learned_gaussian, its initial value."""
 
 
 class PartsConfig(Config):
-    """A config that chooses parts: each field that is named like a kind of part in the registry chooses one.
+    """A config that chooses parts: each field named after a kind of part in the registry chooses one.
 
-    The options of a part are attributes like all others, but only if the part is chosen.
+    The options of the chosen parts are attributes like any others; the options of other parts are absent.
     """
 
-    model_config = ConfigDict(extra="allow")  # for the options of parts, which the validator checks
+    model_config = ConfigDict(extra="allow")  # for the options of parts, which the validator below checks
 
     @model_validator(mode="before")
     @classmethod
@@ -81,15 +82,15 @@ class PartsConfig(Config):
 
     @classmethod
     def further_fields(cls) -> dict[str, FieldInfo]:
-        """Returns the options of all parts that the config can choose, by name."""
+        """Returns the options of all parts that this config can choose, by name."""
         targets = dict.fromkeys(target for (kind, _), target in registry.OPTIONS.items() if kind in cls.model_fields)
         return {name: field for target in targets for name, field in registry.resolve(target).model_fields.items()}
 
     @classmethod
     def merged(cls, from_file: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns options from a file and from the command line together; the command line wins.
+        """Merges options from a file and from the command line; the command line wins.
 
-        The file's options for a part that the command line replaces are dropped.
+        If the command line replaces a part, the file's options for the replaced part are dropped.
         """
         before, after = cls._parts(from_file), cls._parts({**from_file, **given})
         replaced = [_options(kind, before.get(kind)) for kind in registry.PARTS if before.get(kind) != after.get(kind)]
@@ -98,24 +99,24 @@ class PartsConfig(Config):
         return super().merged({name: value for name, value in from_file.items() if name not in dropped}, given)
 
     def options(self, options: type[PartOptionsT]) -> PartOptionsT:
-        """Returns the options of a chosen part in their own class."""
+        """Returns the options of a chosen part as an instance of their own class."""
         return options(**{name: getattr(self, name) for name in options.model_fields})
 
     def arguments(self, kind: str) -> dict[str, Any]:
-        """Returns the arguments that the options give the constructor of the chosen part of a kind."""
+        """Returns the constructor arguments that the options set for the chosen part of a kind."""
         options = _options(kind, getattr(self, kind))
         return {} if options is None else self.options(options).arguments()
 
     @classmethod
     def _parts(cls, values: Mapping[str, Any]) -> dict[str, str]:
-        """Returns the name of each part by its kind: as given, otherwise the default, if it has one."""
+        """Returns the name of each part by its kind: the given one, otherwise the default, if there is one."""
         kinds = [kind for kind in registry.PARTS if kind in cls.model_fields]
         chosen = {kind: values.get(kind) or cls.model_fields[kind].get_default() for kind in kinds}
         return {kind: str(name) for kind, name in chosen.items() if isinstance(name, str)}
 
 
 def _options(kind: str, name: str | None) -> type[PartOptions] | None:
-    """Returns the options of a part, `None` if it has none."""
+    """Returns the options class of a part, or `None` if the part has no options."""
     target = registry.OPTIONS.get((kind, name or ""))
     return None if target is None else registry.resolve(target)
 
@@ -125,14 +126,14 @@ def _names(options: type[PartOptions] | None) -> Iterable[str]:
 
 
 def _options_of(parts: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the options of the parts that are chosen: those given, and the defaults of the others.
+    """Returns the options of the chosen parts: the given values, and defaults for the rest.
 
     Args:
         parts: The name of each part, by its kind.
-        given: Values by name; `None` stands for a default.
+        given: Values by option name; `None` stands for the default.
 
     Raises:
-        InputError: An option belongs to a part that is not chosen, or has a wrong value.
+        InputError: An option belongs to a part that is not chosen, or its value is invalid.
     """
     rest = {name: value for name, value in given.items() if value is not None}
     found: dict[str, Any] = {}

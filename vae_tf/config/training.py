@@ -1,4 +1,4 @@
-"""Options of a training run, and of its checkpoints."""
+"""Options of a training run and its checkpoints."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ from vae_tf.support.plain_yaml import read_yaml
 from vae_tf.support.redaction import redacted
 
 FORMAT_KEY, FORMAT = "format_version", 2
-# Points of a plane are not pictures: what a user gets who names a toy set and nothing else.
+# The toy datasets hold 2D points instead of images, so they need other defaults.
 TOY_DEFAULTS: dict[str, Any] = {
     "arch": "dense",
     "variant": "plain",
@@ -24,48 +24,53 @@ TOY_DEFAULTS: dict[str, Any] = {
     "hidden_sizes": (64, 64, 64),
     "activation": "leaky_relu",
     "likelihood": "learned_gaussian",
-    "sigma": 0.3,  # from 1, both circles are called noise, and stay it
+    "sigma": 0.3,  # from 1, the model explains both circles as noise, and stays there
     "batch_size": 512,
-    "learning_rate": 5e-3,  # ends nearer to the data than 100 epochs of batches of 128 at 1e-3, in about the same time
+    "learning_rate": 5e-3,  # fits the data better than 100 epochs with batches of 128 at 1e-3, in about the same time
     "epochs": 300,
     "sample_every": 300,
 }
 
 
 class RunConfig(DataConfig, ModelConfig):
-    """Everything that decides what a training run computes. The toy sets have defaults of their own."""
+    """Everything that determines the result of a training run. The toy datasets have their own defaults."""
 
     sampler: Annotated[str, one_of("sampler", registry.SAMPLERS)] | None = None
-    """Fitted to the latents after training, to draw samples from in place of the prior. Default: none."""
+    """Sampler to fit to the latents after training, and to draw samples from instead of the prior. Default: none."""
     epochs: int = Field(10, ge=1, le=LARGEST_COUNT)
-    """Passes over the training pictures."""
+    """Passes over the training set."""
     learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False)
-    """Step size of Adam, where a schedule begins or its warm-up ends."""
+    """Learning rate of Adam; with a schedule, its value at the start or after the warm-up."""
     learning_rate_schedule: Annotated[str, one_of("learning_rate_schedule", registry.LEARNING_RATE_SCHEDULES)] = (
         "constant"
     )
-    """constant; linear or cosine, to 0 at the last update; or exponential, to a hundredth."""
+    """Learning rate schedule: constant; linear or cosine, which end at 0; or exponential, which ends at a hundredth of
+    the learning rate."""
     warmup_steps: Annotated[int, Field(ge=1, le=LARGEST_COUNT)] | None = None
-    """Updates in which the learning rate rises from 0, before cosine. Default: none."""
+    """Updates over which the learning rate rises from 0; only with learning_rate_schedule=cosine. Default: no
+    warm-up."""
     clip_norm: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """Largest norm of the gradients of all weights together; longer ones are scaled down to it."""
+    """Clip the norm of all gradients together to this value. Default: no clipping."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Average the weights with this momentum, as 0.999, for pictures, val_*, the test line and the saved model."""
+    """Keep a moving average of the weights with this momentum, such as 0.999, and use it for figures, val_*, the test
+    line and the saved model. Default: no averaging."""
     micro_batch_size: Annotated[int, Field(ge=1, le=LARGEST_COUNT)] | None = None
-    """Add up the gradients of a batch from parts of so many pictures, to save memory; bn normalizes each part."""
+    """Accumulate the gradients of a batch over parts of N examples, to save memory; bn normalizes each part separately.
+    Default: whole batches."""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    """Numbers of the hidden layers; weights, last layers and losses are float32, and mixed_float16 scales the loss."""
+    """Precision of the hidden layers: float32, mixed_bfloat16, or mixed_float16 with loss scaling. Weights, last layers
+    and losses are always float32."""
     jit: bool = False
     """Compile the training step with XLA."""
     on_nan: Literal["stop", "skip", "rollback"] = "skip"
-    """Where loss or gradient is not finite: stop; skip the update, and stop after 10 in a row; or go on after those
-    with the weights of the last checkpoint."""
+    """What to do if a loss or gradient is not finite: stop; skip the update, and stop after 10 in a row; or rollback,
+    which after 10 in a row continues with the weights of the last checkpoint."""
     deterministic: bool = True
-    """The same bits from the same seed; slower on a GPU, whose fastest kernels are not."""
+    """Get bit-identical results from the same seed; slower on a GPU, whose fastest kernels are not deterministic."""
     sample_every: int = Field(1, ge=1, le=LARGEST_COUNT)
-    """Draw the two pictures every so many epochs, and at the end."""
+    """Draw the sample and reconstruction figures every N epochs, and at the end."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    """Where to compute."""
+    """Device to compute on: cpu, gpu, or auto, which uses a GPU if there is one."""
 
     @model_validator(mode="before")
     @classmethod
@@ -106,26 +111,26 @@ class RunConfig(DataConfig, ModelConfig):
 
     @classmethod
     def from_yaml(cls, path: Path) -> Self:
-        """Returns the config that a YAML file describes: defaults where the file is silent.
+        """Returns the config that a YAML file describes, with defaults for missing keys.
 
         Raises:
-            InputError: The file can't be read, is no YAML mapping, or holds a wrong key or value.
+            InputError: The file can't be read, is not a YAML mapping, or has an unknown key or an invalid value.
         """
         return cls(**cls.merged(read_yaml(path), {}))
 
     def to_yaml(self) -> str:
-        """Returns YAML text from which `from_yaml` makes an equal config."""
+        """Returns YAML text that `from_yaml` reads back as an equal config."""
         return yaml.safe_dump({FORMAT_KEY: FORMAT, **self.model_dump(mode="json")}, sort_keys=False)
 
     @classmethod
     def merged(cls, from_file: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns options from a file and from the command line together; the command line wins.
+        """Merges options from a file and from the command line; the command line wins.
 
         Raises:
-            InputError: The file has a format of a later version of the package.
+            InputError: The file has the format of a later version of the package.
         """
         values = dict(from_file)
-        version = values.pop(FORMAT_KEY, 1)  # files without the key are of format 1, whose keys mean the same
+        version = values.pop(FORMAT_KEY, 1)  # files without the key have format 1, whose keys mean the same
         if not (isinstance(version, int) and 1 <= version <= FORMAT):
             raise InputError(
                 f"{FORMAT_KEY} of a config must be at most {FORMAT}. Received: {version}; use the version of "
@@ -134,15 +139,15 @@ class RunConfig(DataConfig, ModelConfig):
         return super().merged(values, given)
 
     def resolved(self, example_shape: tuple[int, ...]) -> Self:
-        """Returns the config with every default that depends on the data spelled out.
+        """Returns the config with every default that depends on the data filled in.
 
-        It is the one to keep: a secret in `data_dir`, the only free text, is left out, and `--data-dir` names the
-        place again.
+        This is the config to save: a secret in `data_dir`, the only free text, is redacted, and the user has to pass
+        `--data-dir` again.
 
         Args:
-            example_shape: `(height, width, channels)` or `(features,)` that the pipeline delivers.
+            example_shape: Shape that the pipeline delivers, `(height, width, channels)` or `(features,)`.
         """
-        update: dict[str, Any] = {"cache_dir": None}  # a place of this machine, which changes no number
+        update: dict[str, Any] = {"cache_dir": None}  # specific to this machine, and without effect on results
         if len(example_shape) > 1:
             height, width, channels = example_shape
             update |= {"image_size": f"{height}x{width}", "channels": channels}
@@ -152,15 +157,16 @@ class RunConfig(DataConfig, ModelConfig):
 
 
 class CheckpointConfig(Config):
-    """When a run is saved while it trains, and whether it goes on from there."""
+    """When to save checkpoints of a run, and whether to resume from them."""
 
     resume: Literal["auto", "never"] = "auto"
-    """Go on with the unfinished run of the same options in run_dir or checkpoint_dir, also with more epochs."""
+    """auto: resume an unfinished run with the same options in run_dir or checkpoint_dir, or a finished one with more
+    epochs. never: only start new runs."""
     checkpoint_dir: UserPath | None = None
-    """Where to save the state of training, as a mounted drive that outlives the machine. Default: in the run folder."""
+    """Folder for checkpoints, for example on a mounted drive that outlives the machine. Default: in the run folder."""
     checkpoint_steps: Annotated[int, Field(ge=1, le=LARGEST_COUNT)] | None = None
-    """Save after every so many updates, beside after every epoch."""
+    """Save additional checkpoints every N updates, between those after every epoch. Default: none."""
     checkpoint_minutes: float = Field(10, gt=0, allow_inf_nan=False)
-    """Save after so many minutes, beside after every epoch; of several workers, none looks at its clock."""
+    """Save additional checkpoints every N minutes, between those after every epoch; ignored with several workers."""
     keep_checkpoints: int = Field(2, ge=1, le=LARGEST_COUNT)
-    """How many saved states to keep."""
+    """Number of checkpoints to keep."""

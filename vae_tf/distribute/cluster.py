@@ -1,4 +1,4 @@
-"""The workers of a run, as `TF_CONFIG` names them."""
+"""The workers of a run, read from `TF_CONFIG`."""
 
 import json
 import os
@@ -18,8 +18,8 @@ class Cluster:
     """The workers of a run.
 
     Attributes:
-        addresses: `host:port` of each; the first is the chief, which alone writes.
-        index: Which of them this process is.
+        addresses: `host:port` of each worker; the first is the chief, the only one that writes.
+        index: Index of this process in `addresses`.
     """
 
     addresses: tuple[str, ...]
@@ -31,15 +31,15 @@ class Cluster:
         return self.index == 0
 
     def name(self, index: int) -> str:
-        """Returns what to call a worker, as `"Worker 1 (10.0.0.5:2222)"`."""
+        """Returns a name for a worker, such as `"Worker 1 (10.0.0.5:2222)"`."""
         return f"Worker {index} ({self.addresses[index]})"
 
 
 def cluster_for(distribute: Distribute) -> Cluster | None:
-    """Returns the workers of this run, `None` where this process is the only one.
+    """Returns the workers of this run, or `None` if this process is the only one.
 
     Args:
-        distribute: The option; `"none"` and `"mirrored"` are of one worker whatever `TF_CONFIG` says.
+        distribute: The option; `"none"` and `"mirrored"` use one worker whatever `TF_CONFIG` says.
 
     Raises:
         InputError: `TF_CONFIG` can't be used, or `"multi_worker"` finds fewer than two workers in it.
@@ -61,7 +61,7 @@ def _from_environment() -> Cluster | None:
         return None
     try:
         config = json.loads(text)
-        # An empty list, as of the parameter servers that Azure ML names, is none; TensorFlow crashes on it.
+        # Empty lists, such as the parameter servers in Azure ML's TF_CONFIG, are dropped: TensorFlow crashes on them.
         jobs = {job: tuple(map(_checked_address, addresses)) for job, addresses in config["cluster"].items()}
         jobs = {job: addresses for job, addresses in jobs.items() if addresses}
         addresses = tuple(address for job in JOBS for address in jobs.get(job, ()))
@@ -83,7 +83,7 @@ def _checked_address(address: str) -> str:
 
 
 def _index(task: dict[str, Any], jobs: dict[str, tuple[str, ...]]) -> int:
-    """The position of this process among all workers."""
+    """Returns the position of this process among all workers."""
     job, index = task["type"], int(task["index"])
     if unknown := jobs.keys() - set(JOBS):
         raise ValueError(f"{min(unknown)} is no job of this package")

@@ -1,9 +1,10 @@
-"""What the workers of a run tell each other beside TensorFlow, over TCP: that they are there, agree, and are done.
+"""TCP connections between the workers of a run, to check that all of them are there, agree, and are done.
 
-TensorFlow waits long for a worker that never comes, deaf to signals, and a worker that dies is told of in pages.
-So the workers meet first: the chief listens at its own address, which TensorFlow takes only afterwards, and each other
-worker connects to it. The connections stay: that one closes before its end is how a worker is known to be gone, also
-by a machine that is cut off (TCP's own keep-alive). While TensorFlow runs, a process beside it watches them.
+TensorFlow waits a long time for a worker that never comes, ignoring signals, and reports a dead worker in pages of
+output. So the workers connect first: the chief listens at its own address, which TensorFlow takes only afterwards, and
+every other worker connects to it. The connections stay open. If one closes early, the worker at the other end is gone;
+TCP keep-alive also detects a machine that is cut off. While TensorFlow runs, a separate process watches the
+connections.
 """
 
 import contextlib
@@ -31,12 +32,12 @@ LONGEST_REASON = 400
 SECONDS_BETWEEN_TRIES = 0.2
 SECONDS_TO_ANSWER = 2.0
 SECONDS_FOR_A_VERDICT = 30.0
-# A shorter time: a machine that is cut off is noticed after idle + count * interval = 20 s.
+# Shorter than the defaults: a machine that is cut off is noticed after idle + count * interval = 20 s.
 KEEP_ALIVE = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 2, socket.TCP_KEEPCNT: 5}
 
 
 class Peers:
-    """The connections of the chief to all other workers, of another worker to the chief.
+    """The chief's connections to all other workers, or another worker's connection to the chief.
 
     Args:
         cluster: The workers.
@@ -48,10 +49,10 @@ class Peers:
         self._watchdog: subprocess.Popen[bytes] | None = None
 
     def meet(self, timeout: float) -> None:
-        """Returns once every worker is there.
+        """Connects the workers, and returns once all of them are there.
 
         Args:
-            timeout: Seconds to wait at most.
+            timeout: Maximum seconds to wait.
 
         Raises:
             InputError: A worker did not come up in time.
@@ -82,7 +83,7 @@ class Peers:
                 self._welcome(connection)
 
     def _welcome(self, connection: socket.socket) -> None:
-        """Takes a connection if it is one of a worker; others may knock at any port."""
+        """Accepts a connection if it comes from a worker; anyone can connect to an open port."""
         _configure(connection)
         try:
             number = int(read_line(connection))
@@ -93,12 +94,12 @@ class Peers:
             self._connections[number] = connection
 
     def agree(self, what: str, value: str, timeout: float | None = None) -> None:
-        """Returns once every worker has come here, with the same value.
+        """Returns once every worker has called this with the same value.
 
         Args:
-            what: What to call the values in the message.
-            value: One line.
-            timeout: Seconds to wait for the slowest at most; by default as long as it lives.
+            what: Name of the values for the error message.
+            value: One line of text.
+            timeout: Maximum seconds to wait for the slowest worker. Default: as long as it is alive.
 
         Raises:
             InputError: A worker has another value, failed, or is gone.
@@ -114,10 +115,10 @@ class Peers:
             self._line_from(0, timeout)
 
     def from_chief(self, line: str | None) -> str:
-        """Returns a line of the chief, on every worker.
+        """Returns a line of text from the chief, on every worker.
 
         Args:
-            line: What the chief tells, `None` on the others.
+            line: The line on the chief; `None` on the other workers.
 
         Raises:
             InputError: The chief failed, or is gone.
@@ -139,10 +140,12 @@ class Peers:
         return line
 
     def watch(self, timeout: float) -> None:
-        """Hands the connections to a process that ends this one where a worker fails, or TensorFlow does not start.
+        """Starts a watchdog, which ends this process if a worker fails or TensorFlow does not start.
+
+        The watchdog takes over the connections.
 
         Args:
-            timeout: Seconds until `started` must be called.
+            timeout: Seconds within which `started` must be called.
         """
         here, there = socket.socketpair()
         workers = {connection.fileno(): self.cluster.name(number) for number, connection in self._connections.items()}
@@ -156,7 +159,7 @@ class Peers:
         self._watchdog = subprocess.Popen(
             [sys.executable, "-m", "vae_tf.distribute.watchdog", json.dumps(task)],
             pass_fds=[there.fileno(), *workers],
-            process_group=0,  # Ctrl-C is for this process alone
+            process_group=0,  # so that Ctrl-C reaches only this process
         )
         for connection in (there, *self._connections.values()):
             connection.close()
@@ -167,7 +170,7 @@ class Peers:
         tell(self._connections.values(), STARTED)
 
     def leave(self, error: str | None = None) -> None:
-        """Parts from the others: at once with an error, else when all are done."""
+        """Disconnects: at once if there is an error, otherwise when all workers are done."""
         tell(self._connections.values(), DONE if error is None else ERROR + error)
         if self._watchdog is not None:
             self._watchdog.wait()
@@ -175,7 +178,7 @@ class Peers:
             connection.close()
 
     def _await_verdict(self) -> None:
-        """Gives the watchdog time to say that another worker is gone, and to end this process."""
+        """Gives the watchdog time to report that another worker is gone, and to end this process."""
         if self._watchdog is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._watchdog.wait(SECONDS_FOR_A_VERDICT)
@@ -183,11 +186,11 @@ class Peers:
 
 @contextlib.contextmanager
 def met(cluster: Cluster | None, timeout: float) -> Iterator[Peers | None]:
-    """Meets the other workers, tells them how this one ends, and waits until all have done their part.
+    """Connects to the other workers, reports to them how this one ends, and waits until all are done.
 
     Args:
-        cluster: The workers; `None` where this process is the only one.
-        timeout: Seconds to wait for the others at most.
+        cluster: The workers; `None` if this process is the only one.
+        timeout: Maximum seconds to wait for the others.
 
     Raises:
         InputError: A worker did not come up in time.
@@ -204,7 +207,7 @@ def met(cluster: Cluster | None, timeout: float) -> Iterator[Peers | None]:
         raise
     except BaseException as error:
         if type(error).__module__.startswith("tensorflow"):
-            peers._await_verdict()  # its error can be that another worker is gone, which is told better there
+            peers._await_verdict()  # if another worker is gone, the watchdog has the clearer message
         reason = INTERRUPTED if isinstance(error, KeyboardInterrupt) else redacted(str(error))
         peers.leave(textwrap.shorten(reason, LONGEST_REASON) or type(error).__name__)
         raise
@@ -251,17 +254,17 @@ def send_line(connection: socket.socket, line: str) -> None:
 
 
 def tell(connections: Iterable[socket.socket], line: str) -> None:
-    """Sends a line to all that are still there."""
+    """Sends a line to all connections that are still open."""
     for connection in connections:
         with contextlib.suppress(OSError):
             send_line(connection, line)
 
 
 def read_line(connection: socket.socket) -> str:
-    """Returns the next line, `""` at the end.
+    """Returns the next line, or `""` if the connection has ended.
 
     Raises:
-        OSError: The connection is broken, or its timeout is over.
+        OSError: The connection is broken or timed out.
     """
     line = b""
     while (byte := connection.recv(1)) not in (b"", b"\n"):
@@ -270,11 +273,11 @@ def read_line(connection: socket.socket) -> str:
 
 
 def fault(line: str, name: str) -> str:
-    """Returns what to tell of a worker that sent an error, or nothing more.
+    """Returns the error message about a worker that sent an error or disconnected.
 
     Args:
-        line: What it sent, `""` where its connection closed.
-        name: The worker. The chief speaks for all.
+        line: The line it sent; `""` if its connection closed.
+        name: Name of the worker. An error from the chief is about all workers, so its name is left out.
     """
     if not line:
         return f"All workers must run to the end. Received: {name} is gone; start them all again"

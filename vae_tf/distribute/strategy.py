@@ -1,4 +1,4 @@
-"""TensorFlow's strategies: which one computes a run, and how it reads its data."""
+"""TensorFlow's distribution strategies: which one a run uses, and how it reads its data."""
 
 import signal
 from collections.abc import Callable
@@ -20,12 +20,12 @@ def strategy_for(distribute: Distribute, peers: "Peers | None", timeout: float) 
     """Returns the strategy of a run; call it before anything is computed.
 
     Args:
-        distribute: `"auto"` takes one replica on each GPU where there are several.
-        peers: The other workers, which all call this now; `None` where there are none.
-        timeout: Seconds that the workers have to find each other.
+        distribute: `"auto"` uses one replica on each GPU if there are several.
+        peers: The other workers, which must all call this now; `None` if there are none.
+        timeout: Seconds the workers have to find each other.
 
     Raises:
-        InputError: TensorFlow can't serve at the address of this worker.
+        InputError: TensorFlow can't listen at the address of this worker.
     """
     if peers is not None:
         return _of_several_workers(peers, timeout)
@@ -52,20 +52,21 @@ def _of_several_workers(peers: "Peers", timeout: float) -> tf.distribute.Strateg
             f"Received: {cluster.addresses[cluster.index]} ({error.message})"
         ) from None
     peers.started()
-    signal.signal(signal.SIGTERM, on_sigterm)  # TensorFlow took it, to go on
+    signal.signal(signal.SIGTERM, on_sigterm)  # TensorFlow replaced it with a handler that does not stop
     return strategy
 
 
 def check_shares(strategy: tf.distribute.Strategy, config: RunConfig, num_train: int) -> None:
-    """Raises where the replicas can't share the work.
+    """Raises an error if the replicas can't share the work.
 
     Args:
         strategy: The strategy.
-        config: The run.
-        num_train: Training examples.
+        config: The run's config.
+        num_train: Number of training examples.
 
     Raises:
-        InputError: The replicas do not divide the batch, are more than the examples, or can't do what is asked for.
+        InputError: The batch size is not a multiple of the number of replicas, there are more replicas than examples,
+            or an option does not work with several replicas.
     """
     replicas = strategy.num_replicas_in_sync
     if replicas == 1:
@@ -96,10 +97,12 @@ def are_several_workers(strategy: tf.distribute.Strategy) -> bool:
 
 
 def any_worker(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
-    """Returns a function that tells whether something holds on any worker; all call it at the same place.
+    """Returns a function that reports whether a condition holds on any worker.
+
+    All workers must call that function at the same point.
 
     Args:
-        strategy: What the workers compute with.
+        strategy: The run's strategy.
     """
     if not are_several_workers(strategy):
         return bool
@@ -108,7 +111,7 @@ def any_worker(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
     def total(value: tf.Tensor) -> tf.Tensor:
         def of_replica(value: tf.Tensor) -> tf.Tensor:
             context = tf.distribute.get_replica_context()
-            return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(value))  # one that has a device
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(value))  # a copy that has a device
 
         return strategy.run(of_replica, (value,))
 
@@ -118,18 +121,18 @@ def any_worker(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
 def from_chief(
     strategy: tf.distribute.Strategy, arrays: dict[str, np.ndarray] | None, like: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Returns the arrays of the chief, on every worker.
+    """Returns the chief's arrays, on every worker.
 
     Args:
-        strategy: All its workers call this now.
-        arrays: By name; `None` on all workers but the chief.
-        like: Arrays of the same names, shapes and dtypes.
+        strategy: The run's strategy; all its workers must call this now.
+        arrays: Arrays by name; `None` on all workers but the chief.
+        like: Arrays with the same names, shapes and dtypes.
     """
     if not are_several_workers(strategy):
         assert arrays is not None
         return arrays
 
-    # A sum to which the first replica alone adds anything, of numbers that hold all others without rounding.
+    # A sum to which only the first replica contributes, in a dtype that holds the values without rounding.
     @tf.function(autograph=False)
     def summed(values: list[tf.Tensor]) -> list[tf.Tensor]:
         def of_replica(values: list[tf.Tensor]) -> list[tf.Tensor]:
@@ -149,11 +152,11 @@ def from_chief(
 
 
 def distributed(strategy: tf.distribute.Strategy, batches: Callable[[Share], tf.data.Dataset]) -> Any:
-    """Returns a dataset of which every replica gets its rows of each batch.
+    """Returns a dataset that gives each replica its rows of every batch.
 
     Args:
-        strategy: Decides which rows this worker reads.
-        batches: Makes the dataset of a share.
+        strategy: The run's strategy, which decides which rows this worker reads.
+        batches: Function from a share to its dataset.
     """
 
     def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -161,7 +164,7 @@ def distributed(strategy: tf.distribute.Strategy, batches: Callable[[Share], tf.
         dataset = batches(Share(context.input_pipeline_id * local, local, context.num_replicas_in_sync))
         if context.num_replicas_in_sync == 1:
             return dataset
-        # Else the workers would ask each other before each step whether all have another batch.
+        # Otherwise the workers would ask each other before every step whether all have another batch.
         return dataset.repeat().apply(
             tf.data.experimental.assert_cardinality(tf.data.experimental.INFINITE_CARDINALITY)
         )

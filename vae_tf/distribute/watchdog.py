@@ -1,6 +1,6 @@
-"""A process beside a worker that ends it, with a line that says why, where another worker fails.
+"""A separate process that ends a worker, with a one-line reason, if another worker fails.
 
-TensorFlow can't be interrupted from within: it holds Python's lock while it starts, and takes SIGTERM for itself.
+TensorFlow can't be interrupted from within: it holds Python's lock while it starts, and handles SIGTERM itself.
 """
 
 import json
@@ -16,13 +16,13 @@ from vae_tf.distribute.peers import DONE, ERROR, STARTED, fault, read_line, tell
 
 
 class Watchdog:
-    """Listens to the watched process and to the workers that it is connected to.
+    """Listens to the watched process and to the workers it is connected to.
 
     Args:
-        watched: Connection to the process.
-        pid: Its number.
+        watched: Connection to the watched process.
+        pid: Process ID of the watched process.
         workers: Names of the workers by connection.
-        is_chief: Whether the process is the chief, which passes on what one worker says.
+        is_chief: Whether the watched process is the chief, which passes on what a worker reports.
         timeout: Seconds that TensorFlow has to start.
     """
 
@@ -38,7 +38,7 @@ class Watchdog:
         self._busy = {watched, *workers}
 
     def run(self) -> None:
-        """Returns when all are done; ends both processes where one is not to be."""
+        """Returns when all are done; if a worker fails, ends the watched process and this one."""
         while self._busy:
             wait = None if self._deadline is None else max(self._deadline - time.monotonic(), 0)
             readable, _, _ = select.select(list(self._busy), [], [], wait)
@@ -63,7 +63,7 @@ class Watchdog:
             self._busy.remove(self._watched)
             if not self._is_chief:
                 tell(self._workers, DONE)
-        else:  # it says by itself what is wrong, or is gone
+        else:  # the watched process prints its own error, or is gone
             if line:
                 tell(self._workers, line)
             sys.exit()
@@ -87,7 +87,7 @@ class Watchdog:
 
 
 def main() -> None:
-    """Runs the process, as `Peers.watch` starts it."""
+    """Runs the watchdog, as started by `Peers.watch`."""
     task = json.loads(sys.argv[1])
     workers = {socket.socket(fileno=int(number)): name for number, name in task.pop("workers").items()}
     for connection in workers:

@@ -1,1 +1,1 @@
-"""Scores: functions of a model's output and data, each number with its unit and standard error."""
+"""Metrics, each with its unit and standard error, and anomaly scores: functions of a model and arrays."""

@@ -1,10 +1,10 @@
-"""Anomaly scores: how little a picture belongs to what a model was trained on; higher is more anomalous.
+"""Anomaly scores: how unlike the training data an example is; higher is more anomalous.
 
-The likelihood alone does not tell. A Fashion-MNIST model gives MNIST digits a higher one than it gives clothes
-(Nalisnick et al. 2019), as it also counts how easy a picture is to describe.
+The likelihood alone is not a good anomaly score. A model of Fashion-MNIST gives MNIST digits a higher likelihood than
+clothes (Nalisnick et al. 2019), because the likelihood also depends on how simple an image is.
 
 A score is a function (model, batches, reference, seed) -> float64 `(N,)`, listed in `vae_tf.registry.ANOMALY_SCORES`.
-The noise of a picture depends on the seed and on its place alone, not on its batch.
+The noise of an example depends only on the seed and on its position, not on its batch.
 """
 
 from collections.abc import Callable, Iterable
@@ -29,22 +29,22 @@ ADAM_EPSILON = 1e-7
 
 
 def mahalanobis(vae: VAE, batches: Iterable[Any], reference: Iterable[Any], seed: int) -> np.ndarray:
-    """Returns the squared Mahalanobis distance to training pictures, of posterior means and the terms of the ELBO.
+    """Returns the squared Mahalanobis distance to the training data, over posterior means and ELBO terms.
 
-    Denouden et al. (2018) add the distance of the latents to the reconstruction loss; here all are coordinates of one
-    distance, so that too low a loss counts as well as too high a one. The log-likelihood of a perfect reconstruction
-    (Chauhan et al. 2022) is one more: on grey values, where the Bernoulli formula is no likelihood, even that costs the
-    entropy of the values, 191 nats for a picture of Fashion-MNIST and 45 for one of MNIST. The covariance is that of
-    Ledoit & Wolf (2004), which few pictures suffice for.
+    Denouden et al. (2018) add the distance of the latents to the reconstruction loss. Here all of them are coordinates
+    of one distance, so that a loss that is too low counts as much as one that is too high. Another coordinate is the
+    log-likelihood of a perfect reconstruction (Chauhan et al. 2022): on grey values, where the Bernoulli formula is not
+    a likelihood, even a perfect reconstruction costs the entropy of the values, 191 nats for a Fashion-MNIST image and
+    45 for an MNIST image. The covariance is estimated as in Ledoit & Wolf (2004), which needs few examples.
 
     Args:
         vae: The model.
-        batches: As `fit` takes them.
-        reference: Batches of training pictures.
-        seed: Seed of the draw behind the ELBO.
+        batches: Batches to score, as `fit` takes them.
+        reference: Batches of training examples.
+        seed: Seed of the posterior draws for the ELBO.
 
     Returns:
-        float64 `(N,)`, squared standard deviations: about Z + 3 for what is like the training pictures.
+        float64 `(N,)`, in squared standard deviations: about Z + 3 for examples like the training data.
     """
     from sklearn.covariance import LedoitWolf
     from sklearn.preprocessing import StandardScaler
@@ -57,7 +57,7 @@ def mahalanobis(vae: VAE, batches: Iterable[Any], reference: Iterable[Any], seed
 
 
 def _features(vae: VAE, batches: Iterable[Any], seed: int) -> np.ndarray:
-    """Posterior means, log-likelihood, KL loss, and the log-likelihood of a perfect reconstruction `(N, Z + 3)`."""
+    """Returns `(N, Z + 3)`: posterior means, log-likelihood, KL loss, log-likelihood of a perfect reconstruction."""
 
     @compiled
     def features(seen: Observed, seeds: keras.KerasTensor) -> keras.KerasTensor:
@@ -70,20 +70,20 @@ def _features(vae: VAE, batches: Iterable[Any], seed: int) -> np.ndarray:
 
 
 def likelihood_regret(vae: VAE, batches: Iterable[Any], reference: Iterable[Any], seed: int) -> np.ndarray:
-    """Returns how much higher the ELBO is under the best posterior than under the encoder's (Xiao et al. 2020).
+    """Returns how much higher the ELBO is with the best posterior than with the encoder's (Xiao et al. 2020).
 
-    The parameters of each picture's posterior are optimized with the decoder fixed, by Adam, whose step size falls to
-    0; each step draws anew. Both ELBOs are means over the same draws; a value below 0 says that no better posterior was
-    found.
+    Optimizes the posterior parameters of each example with the decoder fixed, using Adam with a step size that falls to
+    0 and new draws at every step. Both ELBOs are means over the same draws. A value below 0 means that no better
+    posterior was found.
 
     Args:
         vae: The model.
-        batches: As `fit` takes them.
-        reference: Not used: the score needs no training picture.
+        batches: Batches to score, as `fit` takes them.
+        reference: Not used; this score needs no training examples.
         seed: Seed of the draws.
 
     Returns:
-        float64 `(N,)`, nats.
+        float64 `(N,)`, in nats.
 
     Raises:
         InputError: The model has several layers of latents.
@@ -110,7 +110,7 @@ def likelihood_regret(vae: VAE, batches: Iterable[Any], reference: Iterable[Any]
 def _negative_elbo(
     vae: VAE, params: keras.KerasTensor, seen: Observed, num_samples: int, seeds: keras.KerasTensor
 ) -> keras.KerasTensor:
-    """Minus the ELBO `(B,)` under posterior parameters `(B, P)`."""
+    """Returns minus the ELBO `(B,)` for posterior parameters `(B, P)`."""
     assert isinstance(vae.latents, FlatLatents)
     inferred = vae.latents.infer_from(params, vae.latents.noise(ops.shape(params)[0], num_samples, seeds))
     decoded = vae.decode_draws(inferred, seen.labels)
@@ -120,7 +120,7 @@ def _negative_elbo(
 def _minimized(
     loss: Callable[[keras.KerasTensor, keras.KerasTensor], keras.KerasTensor], start: keras.KerasTensor
 ) -> keras.KerasTensor:
-    """Where Adam (Kingma & Ba 2015) comes from `start` `(B, P)` on `loss(values, step)` `(B,)`, each row by itself."""
+    """Minimizes `loss(values, step)` `(B,)` from `start` `(B, P)` by Adam (Kingma & Ba 2015), row by row."""
 
     def update(step: keras.KerasTensor, state: tuple[keras.KerasTensor, ...]) -> tuple[keras.KerasTensor, ...]:
         values, first, second = state

@@ -1,7 +1,7 @@
-"""The evidence lower bound and the importance-sampled likelihood, image by image.
+"""The evidence lower bound and the importance-sampled likelihood of each image.
 
-The noise of an image depends on the seed and on its place in the split alone, so that no result depends
-on how images and samples are batched.
+The noise of an image depends only on the seed and on its position in the split, so results do not depend on how images
+and samples are batched.
 """
 
 import math
@@ -16,14 +16,14 @@ from vae_tf.backend.compiled import compiled
 from vae_tf.backend.devices import has_gpu
 from vae_tf.model.vae import VAE, Observed
 
-SAMPLES_PER_BLOCK = 500  # of a small decoder; fewer of one whose layers fill the memory
+SAMPLES_PER_BLOCK = 500  # for a small decoder; fewer if its layers need more memory
 SMALLEST_BLOCK = 50
 MEMORY_BYTES = 256 * 2**20
 LARGEST_STEP = 64
 
 
 class ElboTerms(NamedTuple):
-    """Minus the ELBO and its two parts, one value per image, float64 `(N,)`, in nats."""
+    """Minus the ELBO and its two terms, one value per image, float64 `(N,)`, in nats."""
 
     negative_elbo: np.ndarray
     reconstruction_loss: np.ndarray
@@ -31,11 +31,11 @@ class ElboTerms(NamedTuple):
 
 
 def elbo_per_image(vae: VAE, batches: Iterable[Any], seed: int) -> ElboTerms:
-    """Returns minus the ELBO and its two parts for each image, from one posterior draw each.
+    """Returns minus the ELBO and its two terms for each image, from one posterior draw per image.
 
     Args:
         vae: The model.
-        batches: As `fit` takes them, in the order of the split.
+        batches: Batches as `fit` takes them, in the order of the split.
         seed: Seed of the draws.
     """
 
@@ -53,23 +53,23 @@ def elbo_per_image(vae: VAE, batches: Iterable[Any], seed: int) -> ElboTerms:
 def nll_batches(vae: VAE, batches: Iterable[Any], num_samples: int, seed: int) -> Iterator[np.ndarray]:
     """Yields -log p(x) of the images of each batch, estimated by importance sampling.
 
-    The estimate is -log(1/K sum_k p(x, z_k) / q(z_k | x)), z_k ~ q(z | x) (Burda et al. 2016, eq. 8): in
-    expectation an upper bound of -log p(x) that falls with K, and minus the ELBO at K = 1.
+    The estimate is -log(1/K sum_k p(x, z_k) / q(z_k | x)), z_k ~ q(z | x) (Burda et al. 2016, eq. 8). Its expectation
+    is an upper bound on -log p(x) that falls as K grows, and is minus the ELBO at K = 1.
 
     Args:
         vae: The model.
-        batches: As `fit` takes them, in the order of the split.
+        batches: Batches as `fit` takes them, in the order of the split.
         num_samples: Posterior draws K per image.
         seed: Seed of the draws.
 
     Yields:
-        float64 `(B,)`, in nats. The log-sum-exp is float32 and runs over blocks of draws, so that memory
-        does not grow with K.
+        float64 `(B,)`, in nats. The log-sum-exp is computed in float32 over blocks of draws, so memory does not grow
+        with K.
     """
     block_size = _samples_per_block(vae)
     num_blocks, rest = divmod(num_samples, block_size)
-    # XLA makes one pass of what comes after the decoder. On a CPU its matrix products are slower than TensorFlow's,
-    # so that the networks stay outside; on a GPU it would need the CUDA toolkit.
+    # XLA fuses everything after the decoder into one pass. The networks are not compiled with it because its matrix
+    # products are slower than TensorFlow's on a CPU; on a GPU it is off because it would need the CUDA toolkit.
     log_likelihood = compiled(vae.likelihood.log_prob_of_draws, jit=not has_gpu())
 
     @compiled
@@ -92,10 +92,10 @@ def nll_batches(vae: VAE, batches: Iterable[Any], num_samples: int, seed: int) -
 
 
 def images_per_step(vae: VAE, num_samples: int) -> int:
-    """Returns how many images to give at once so that memory stays bounded whatever `num_samples` is.
+    """Returns how many images to process at once so that memory stays bounded for any `num_samples`.
 
     Args:
-        vae: The model; the sizes of what its decoder's layers put out count.
+        vae: The model; the result depends on the output sizes of its decoder's layers.
         num_samples: Posterior draws per image.
     """
     at_once = min(num_samples, _samples_per_block(vae))
@@ -107,13 +107,13 @@ def _samples_per_block(vae: VAE) -> int:
 
 
 def _log_add(a: keras.KerasTensor, b: keras.KerasTensor) -> keras.KerasTensor:
-    """log(exp(a) + exp(b)), where `a` may be minus infinity."""
+    """Returns log(exp(a) + exp(b)); `a` may be minus infinity."""
     high, low = ops.maximum(a, b), ops.minimum(a, b)
     return high + ops.log1p(ops.exp(low - high))
 
 
 def seeded(vae: VAE, batches: Iterable[Any], seed: int) -> Iterator[tuple[Observed, keras.KerasTensor]]:
-    """Yields each batch with one seed per example, int32 `(B, 2)`; the second number counts blocks of draws."""
+    """Yields each batch with int32 seeds `(B, 2)`, one per example; the second number counts blocks of draws."""
     key = np.random.SeedSequence(seed).generate_state(1, np.uint32)[0]
     done = 0
     for batch in batches:

@@ -1,4 +1,4 @@
-"""Examples as the encoder sees them, and what it makes of them, in the order of the data."""
+"""Encodes a dataset: posterior means and variances, and the KL of each latent dimension."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,10 +28,10 @@ class Encoded(NamedTuple):
     """The latents of N examples.
 
     Attributes:
-        means: What stands for each example, posterior means, float32 `(N, Z)`.
-        log_vars: Logarithms of the posterior variances, float32 `(N, Z)`; `None` if the posterior is not one normal.
+        means: Representation of each example: its posterior mean, float32 `(N, Z)`.
+        log_vars: Log variances of the posteriors, float32 `(N, Z)`; `None` if they are not single diagonal normals.
         kl_per_dimension: KL(q(z_j | x) || p(z_j)) averaged over the examples, float64 `(Z,)`, in nats.
-        labels: Classes `(N,)`, or `None`.
+        labels: Class of each example `(N,)`, or `None`.
     """
 
     means: np.ndarray
@@ -43,14 +43,14 @@ class Encoded(NamedTuple):
 def encode(
     model: "VAE", examples: "Examples", config: RunConfig, example_shape: tuple[int, ...], split: Split
 ) -> Encoded:
-    """Returns the latents of every example of a collection, as the run corrupts and binarizes it.
+    """Returns the latents of all examples, in their order, after the run's corruption and binarization.
 
     Args:
         model: The run's model.
-        examples: N of them.
-        config: Of the run.
-        example_shape: `(height, width, channels)`, or `(features,)`, of what the model takes.
-        split: Which split the examples are of.
+        examples: The N examples to encode.
+        config: The run's config.
+        example_shape: Shape the model takes, `(height, width, channels)` or `(features,)`.
+        split: The split the examples belong to.
     """
     in_large_batches = config.model_copy(update={"batch_size": BATCH})
     batches = evaluation_batches(examples, in_large_batches, example_shape, split)
@@ -64,7 +64,7 @@ def encode(
 
 def _means_and_log_vars(model: "VAE", batches: Iterable[Any]) -> tuple[np.ndarray, np.ndarray | None]:
     latents = model.latents
-    if not (isinstance(latents, FlatLatents) and isinstance(latents.posterior, DiagonalNormal)):
+    if not (isinstance(latents, FlatLatents) and type(latents.posterior) is DiagonalNormal):
         return np.concatenate([model.encode(seen.inputs, seen.labels) for seen in map(model.observed, batches)]), None
     params = [model.posterior_params(seen.inputs, seen.labels) for seen in map(model.observed, batches)]
     means, log_vars = np.split(np.concatenate(params), 2, axis=-1)
@@ -72,7 +72,7 @@ def _means_and_log_vars(model: "VAE", batches: Iterable[Any]) -> tuple[np.ndarra
 
 
 def _drawn_kl(model: "VAE", batches: Iterable[Any]) -> np.ndarray:
-    """Returns the KL of each latent dimension averaged over the data, float64 `(Z,)`, from a few draws."""
+    """Returns the mean KL of each latent dimension over the data, float64 `(Z,)`, estimated from a few draws."""
 
     @compiled
     def kl(seen: "Observed", seeds: keras.KerasTensor) -> keras.KerasTensor:
@@ -84,6 +84,6 @@ def _drawn_kl(model: "VAE", batches: Iterable[Any]) -> np.ndarray:
 
 
 def spread(examples: "Examples", count: int) -> "Examples":
-    """Returns `count` examples in equal steps through the collection, which may be sorted by class."""
+    """Returns `count` examples at equal steps through a dataset, which may be sorted by class."""
     count = min(count, len(examples))
     return examples.subset(np.arange(count) * len(examples) // count)

@@ -1,4 +1,4 @@
-"""A number that can be trusted: with its unit, its standard error, and what it was computed from."""
+"""The value of a metric with its unit, its standard error, and what it was computed from."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -10,17 +10,17 @@ from threadpoolctl import threadpool_limits
 
 @dataclass(frozen=True)
 class Estimate:
-    """An estimated score.
+    """An estimated metric.
 
     Attributes:
-        value: The number.
-        unit: What it counts, as `"nats per image"`.
-        standard_error: Of the value, over the examples (and over draws where `note` says so).
-        num_examples: Examples the value is taken over.
-        seed: Seed of every draw behind it.
-        num_samples: Latent samples per example, where there are any.
-        note: What a reader must know before setting the number beside another, or an empty text.
-        per_example: What the value is the mean of, float64 `(num_examples,)`, where it is such a mean.
+        value: The estimate.
+        unit: Unit of the value, such as `"nats per image"`.
+        standard_error: Standard error of the value over the examples (and over draws if `note` says so).
+        num_examples: Number of examples the value was computed from.
+        seed: Seed of all draws.
+        num_samples: Samples drawn, per example or in total; `None` if there are none.
+        note: What a reader must know before comparing this number with another; may be empty.
+        per_example: The values that `value` is the mean of, float64 `(num_examples,)`; `None` if it is not such a mean.
     """
 
     value: float
@@ -33,19 +33,19 @@ class Estimate:
     per_example: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns the fields that say something, for JSON; `per_example` is left out."""
+        """Returns the fields that are set, for JSON, without `per_example`."""
         told = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "per_example"}
         return {name: value for name, value in told.items() if value not in (None, "")}
 
 
 def mean_estimate(values: np.ndarray, unit: str, seed: int, **more: Any) -> Estimate:
-    """Returns the mean of one value per example `(N,)` and its standard error std / sqrt(N).
+    """Returns the mean of one value per example `(N,)`, with its standard error std / sqrt(N).
 
     Args:
-        values: One value for each example.
-        unit: What the values count.
-        seed: Seed of every draw behind them.
-        **more: Further fields of `Estimate`.
+        values: One value per example.
+        unit: Unit of the values.
+        seed: Seed of all draws behind the values.
+        **more: Other fields of `Estimate`.
     """
     values = np.asarray(values, np.float64)
     error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else float("nan")
@@ -58,13 +58,13 @@ def bootstrap_error(
     """Returns the bootstrap standard error of a statistic (Efron 1979).
 
     Args:
-        statistic: Takes the groups, returns a number.
-        groups: Arrays whose rows are drawn again with replacement, each on its own.
-        seed: Seed of the draws.
-        num_resamples: How many times to draw.
+        statistic: Function from the groups to a number.
+        groups: Arrays whose rows are resampled with replacement, each array independently.
+        seed: Seed of the resampling.
+        num_resamples: Number of resamples.
     """
     rng = np.random.default_rng(seed)
-    # Waking several threads for matrices of some dozens of rows costs ten times what they save.
+    # For matrices of a few dozen rows, waking several threads costs ten times what they save.
     with threadpool_limits(1):
         values = [
             statistic(*(group[rng.integers(0, len(group), len(group))] for group in groups))

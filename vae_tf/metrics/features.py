@@ -1,4 +1,4 @@
-"""Named feature spaces in which generated pictures are set beside real ones."""
+"""Named feature spaces in which generated images are compared with real ones."""
 
 import hashlib
 import os
@@ -22,12 +22,12 @@ INCEPTION_SIDE = 299
 
 
 class FeatureSpace(NamedTuple):
-    """What a distance is measured in.
+    """A space in which distances between images are measured.
 
     Attributes:
-        name: Part of every score's name, so that no two spaces are confused.
+        name: Name of the space; it is part of the name of every metric in it, so that no two spaces are confused.
         size: Number of features D.
-        extract: Pictures float32 `(N, H, W, C)` in [0, 1] -> float32 `(N, D)`.
+        extract: Function from images, float32 `(N, H, W, C)` in [0, 1], to features, float32 `(N, D)`.
     """
 
     name: str
@@ -38,12 +38,12 @@ class FeatureSpace(NamedTuple):
 def classifier_features(images: np.ndarray, labels: np.ndarray, dataset: str) -> FeatureSpace:
     """Returns the last hidden layer of a small classifier of a labelled dataset.
 
-    It is trained once, with a fixed seed, and kept in the user's cache folder under a hash of the data.
+    The classifier is trained once with a fixed seed, and cached in the user's cache folder under a hash of the data.
 
     Args:
-        images: Training pictures `(N, H, W, C)` in [0, 1].
-        labels: Their classes `(N,)`.
-        dataset: Name of the dataset, for the space's name.
+        images: Training images `(N, H, W, C)` in [0, 1].
+        labels: Class of each image `(N,)`.
+        dataset: Name of the dataset, used in the name of the space.
     """
     path = _cache_folder() / f"classifier_{_fingerprint(images, labels)}.keras"
     if path.is_file():
@@ -66,17 +66,17 @@ def classifier_features(images: np.ndarray, labels: np.ndarray, dataset: str) ->
 def inception_features(weights: str | None = "imagenet") -> FeatureSpace:
     """Returns the pooled features of Keras's InceptionV3.
 
-    These are not the network and weights of the FID convention: never call a distance in them FID.
+    The network and its weights are not those of the FID convention, so do not call a distance in this space FID.
 
     Args:
-        weights: `"imagenet"`, downloaded on first use, or `None` for random ones (to test with).
+        weights: `"imagenet"`, downloaded on first use, or `None` for random weights (for tests).
 
     Raises:
-        InputError: The weights can't be had.
+        InputError: The weights can't be loaded.
     """
     try:
         network = keras.applications.InceptionV3(include_top=False, weights=weights, pooling="avg")
-    except Exception as error:  # keras raises a bare Exception where the download fails
+    except Exception as error:  # Keras raises a bare Exception if the download fails
         reason = str(error)[:120]
         raise InputError(
             f"features=inception needs Keras's InceptionV3 weights, which could not be downloaded ({reason}); "

@@ -1,4 +1,4 @@
-"""How near generated pictures are to real ones, in a feature space."""
+"""How close generated examples are to real ones, in a feature space."""
 
 from typing import NamedTuple
 
@@ -11,14 +11,14 @@ NEIGHBOURS = 5
 
 
 def frechet_distance(real: np.ndarray, generated: np.ndarray) -> float:
-    """Returns the Frechet distance of two normal distributions fitted to features (Dowson & Landau 1982).
+    """Returns the Frechet distance between two normal distributions fitted to features (Dowson & Landau 1982).
 
-    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), the distance that Heusel et al. 2017 use; biased upwards for
-    few examples, so compare at equal numbers alone.
+    This is |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), as used by Heusel et al. (2017). It is biased upwards for few
+    examples, so compare only distances that are computed from equal numbers of examples.
 
     Args:
-        real: Features `(N, D)`.
-        generated: Features `(M, D)`.
+        real: Features of real examples `(N, D)`.
+        generated: Features of generated examples `(M, D)`.
     """
     real, generated = real.astype(np.float64), generated.astype(np.float64)
     covariance, other = (np.cov(x, rowvar=False).reshape(x.shape[1], x.shape[1]) for x in (real, generated))
@@ -31,22 +31,23 @@ def frechet_distance(real: np.ndarray, generated: np.ndarray) -> float:
 
 
 class Manifold(NamedTuple):
-    """One value per example, whose means are the four scores."""
+    """One value per example; the means are precision, recall, density and coverage."""
 
     precision: np.ndarray  # (M,) whether a generated example lies in the real manifold
     recall: np.ndarray  # (N,) whether a real example lies in the generated manifold
-    density: np.ndarray  # (M,) real neighbourhoods around a generated example, over NEIGHBOURS
-    coverage: np.ndarray  # (N,) whether a real neighbourhood holds a generated example
+    density: np.ndarray  # (M,) number of real neighbourhoods that hold a generated example, over NEIGHBOURS
+    coverage: np.ndarray  # (N,) whether the neighbourhood of a real example holds a generated example
 
 
 def manifold_scores(real: np.ndarray, generated: np.ndarray) -> Manifold:
-    """Returns what precision, recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020) average.
+    """Returns the values behind precision, recall, density and coverage.
 
-    Neighbourhoods are balls to the fifth nearest neighbour.
+    Precision and recall are those of Kynkaanniemi et al. (2019), density and coverage those of Naeem et al. (2020). The
+    neighbourhood of a point is the ball that reaches to its fifth nearest neighbour.
 
     Args:
-        real: Features `(N, D)`, more than five.
-        generated: Features `(M, D)`, more than five.
+        real: Features of real examples `(N, D)`, N more than five.
+        generated: Features of generated examples `(M, D)`, M more than five.
     """
     real_radii, generated_radii = _radii(real), _radii(generated)
     holds_generated = np.zeros(len(real), bool)
@@ -65,14 +66,14 @@ def manifold_scores(real: np.ndarray, generated: np.ndarray) -> Manifold:
 def sliced_wasserstein(real: np.ndarray, generated: np.ndarray, seed: int, num_directions: int = 64) -> float:
     """Returns the sliced Wasserstein distance (Bonneel et al. 2015, with the first power).
 
-    The earth mover's distance of the points' projections on a line, averaged over lines in random directions; for few
-    examples it is biased upwards, so set it beside that of two samples of the data.
+    This is the earth mover's distance between projections of the points onto a line, averaged over random lines. It is
+    biased upwards for few examples, so compare it with the distance between two samples of the data.
 
     Args:
         real: Points `(N, D)`.
         generated: Points `(M, D)`.
-        seed: Of the directions.
-        num_directions: How many lines.
+        seed: Seed of the directions of the lines.
+        num_directions: Number of lines.
     """
     directions = np.random.default_rng(seed).standard_normal((num_directions, real.shape[1]))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
@@ -81,7 +82,7 @@ def sliced_wasserstein(real: np.ndarray, generated: np.ndarray, seed: int, num_d
 
 
 def _radii(points: np.ndarray) -> np.ndarray:
-    """Distance of each point to its fifth nearest other one."""
+    """Returns the distance of each point to its fifth nearest neighbour."""
     # The nearest neighbour of a point is the point itself.
     return NearestNeighbors(n_neighbors=NEIGHBOURS + 1).fit(points).kneighbors(points)[0][:, -1]
 

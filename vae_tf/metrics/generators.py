@@ -1,4 +1,4 @@
-"""The generators a user would try first: what a VAE's samples must beat to be worth its training."""
+"""Simple generators for comparison: a VAE whose samples are no better is not worth training."""
 
 from collections.abc import Callable
 
@@ -12,26 +12,26 @@ Generator = Callable[[int, int], np.ndarray]
 
 
 def noise_generator(example_shape: tuple[int, int, int]) -> Generator:
-    """Returns (n, seed) -> pictures of uniform noise, float32 `(n, H, W, C)` in [0, 1]."""
+    """Returns a function (n, seed) -> images of uniform noise, float32 `(n, H, W, C)` in [0, 1]."""
     return lambda n, seed: np.random.default_rng(seed).random((n, *example_shape), np.float32)
 
 
 def pca_generators(
     images: np.ndarray, latent_dim: int, seed: int, *, lowest: float | None = 0.0, highest: float | None = 1.0
 ) -> dict[str, Generator]:
-    """Fits a normal distribution, and a mixture of ten, to principal components of pictures.
+    """Fits a normal distribution and a mixture of ten normals to principal components of the data.
 
     Args:
-        images: Training pictures `(N, H, W, C)`, or rows `(N, F)`.
-        latent_dim: Components to keep, as many as the VAE has latents; fewer where the data has fewer.
+        images: Training images `(N, H, W, C)`, or rows `(N, F)`.
+        latent_dim: Components to keep, as many as the VAE has latents; fewer if the data has fewer.
         seed: Seed of the fits.
-        lowest: Where values are cut off below, `None` for nowhere.
-        highest: Where values are cut off above.
+        lowest: Values below are clipped to this; `None` for no lower limit.
+        highest: Values above are clipped to this; `None` for no upper limit.
 
     Returns:
-        `pca_gaussian` and `pca_gaussian_mixture`, each (n, seed) -> float32 `(n, H, W, C)`.
+        `pca_gaussian` and `pca_gaussian_mixture`, each a function (n, seed) -> float32 `(n, H, W, C)` or `(n, F)`.
     """
-    # In float32 the covariances of many components come out indefinite.
+    # In float32, rounding makes the covariances of many components indefinite.
     flat = images.reshape(len(images), -1).astype(np.float64)
     pca = PCA(min(latent_dim, *flat.shape), random_state=seed).fit(flat)
     codes = pca.transform(flat)

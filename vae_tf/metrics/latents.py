@@ -1,4 +1,4 @@
-"""What the latents carry: active units, divergence by dimension, mutual information."""
+"""Metrics of the latents: active units, KL per dimension and mutual information; and their principal plane."""
 
 from typing import NamedTuple
 
@@ -17,8 +17,8 @@ class Plane(NamedTuple):
 
     Attributes:
         points: float32 `(N, 2)`.
-        share: Part of the means' variance that is seen, in [0, 1].
-        is_projected: Whether the axes are principal components instead of the latents themselves.
+        share: Fraction of the variance of the means that the plane shows, in [0, 1].
+        is_projected: Whether the axes are principal components rather than the latents themselves.
     """
 
     points: np.ndarray
@@ -27,7 +27,7 @@ class Plane(NamedTuple):
 
 
 def active_units(means: np.ndarray, seed: int) -> Estimate:
-    """Returns the number of latent dimensions whose posterior mean varies over the data by more than 0.01.
+    """Returns the number of latent dimensions whose posterior mean has a variance above 0.01 over the data.
 
     Source: Burda et al. 2016, appendix C.
 
@@ -49,26 +49,26 @@ def normal_kl(means: np.ndarray, log_vars: np.ndarray) -> np.ndarray:
 
     Args:
         means: Posterior means `(N, Z)`.
-        log_vars: Logarithms of the posterior variances `(N, Z)`.
+        log_vars: Log variances of the posteriors `(N, Z)`.
     """
     means, log_vars = means.astype(np.float64), log_vars.astype(np.float64)
     return (0.5 * (means**2 + np.exp(log_vars) - 1 - log_vars)).mean(axis=0)
 
 
 def mutual_information(means: np.ndarray, log_vars: np.ndarray, seed: int) -> Estimate:
-    """Returns I(x; z) under q: E[log q(z | x) - log q(z)], q(z) the mixture of all N posteriors.
+    """Returns I(x; z) under q: E[log q(z | x) - log q(z)], where q(z) is the mixture of all N posteriors.
 
-    At most log N by construction, which the note says where it is near. Source: Hoffman & Johnson 2016.
+    The value can't exceed log N; the note says so if it is close. Source: Hoffman & Johnson 2016.
 
     Args:
         means: Posterior means `(N, Z)`.
-        log_vars: Logarithms of the posterior variances `(N, Z)`.
-        seed: Seed of the one draw per image.
+        log_vars: Log variances of the posteriors `(N, Z)`.
+        seed: Seed of the draws, one per example.
     """
     means, log_vars = means.astype(np.float64), log_vars.astype(np.float64)
     z = means + np.exp(0.5 * log_vars) * np.random.default_rng(seed).standard_normal(means.shape)
     precisions = np.exp(-log_vars)
-    # sum_d (z_d - m_d)^2 p_d for every pair, expanded so that it is three matrix products.
+    # sum_d (z_d - m_d)^2 p_d for every pair, expanded into three matrix products.
     squares = (z**2) @ precisions.T - 2 * z @ (means * precisions).T + np.sum(means**2 * precisions, axis=1)
     log_q = -0.5 * (squares + np.sum(log_vars, axis=1) + means.shape[1] * np.log(2 * np.pi))
     values = np.diag(log_q) - (logsumexp(log_q, axis=1) - np.log(len(means)))
@@ -78,13 +78,13 @@ def mutual_information(means: np.ndarray, log_vars: np.ndarray, seed: int) -> Es
 
 
 def principal_plane(means: np.ndarray) -> Plane:
-    """Returns the plane in which posterior means vary most: the latents themselves where there are at most two.
+    """Returns the plane in which the posterior means vary most; with one or two latents, the latents themselves.
 
     Args:
-        means: Posterior means `(N, Z)`, N at least 2; a single latent gets 0 as its other coordinate.
+        means: Posterior means `(N, Z)`, N at least 2. A single latent gets 0 as its second coordinate.
     """
     if means.shape[1] <= 2:
         return Plane(np.pad(means, ((0, 0), (0, 2 - means.shape[1]))), 1.0, False)
-    pca = PCA(2, svd_solver="full")  # the others draw at random, or lose digits
+    pca = PCA(2, svd_solver="full")  # the other solvers are random or less precise
     points = pca.fit_transform(means).astype(np.float32)
     return Plane(points, float(pca.explained_variance_ratio_.sum()), True)

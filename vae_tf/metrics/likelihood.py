@@ -14,7 +14,10 @@ from vae_tf.metrics.suite import Scores, Subject
 
 
 def likelihood_scores(subject: Subject, settings: EvaluationConfig) -> Scores:
-    """Returns the ELBO and its parts, the importance-sampled likelihood, and bits per dimension where it has them."""
+    """Returns the ELBO, its two terms, the importance-sampled NLL and bits per dimension.
+
+    A Bernoulli likelihood on grey values has no NLL; then `cross_entropy_bound` takes the place of the last two.
+    """
     seed, model, modality = subject.seed, subject.model, subject.splits.spec.modality
     terms = elbo_per_image(model, subject.batches(images_per_step(model, 1)), seed)
     parts = {"elbo": -terms.negative_elbo, "reconstruction_loss": terms.reconstruction_loss, "kl_loss": terms.kl_loss}
@@ -47,7 +50,7 @@ def _importance_sampled(subject: Subject, settings: EvaluationConfig) -> np.ndar
 
 
 def _announce(subject: Subject, count: int, step: int, num_samples: int) -> None:
-    """Says how long the likelihood will take, from one block of draws for one step of images."""
+    """Prints an estimate of how long the likelihood takes, from one block of draws for one step of images."""
     pilot = min(num_samples, SAMPLES_PER_BLOCK)
     batches = list(subject.batches(step, min(step, count)))
     runs = nll_batches(subject.model, batches * 2, pilot, subject.seed)

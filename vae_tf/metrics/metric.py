@@ -1,4 +1,4 @@
-"""Every metric of a run: its unit, which way is better, and what must be equal for two of them to be compared."""
+"""The metrics of a run: the unit of each, which way is better, and what must match for a comparison."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from vae_tf.metrics.estimate import Estimate, mean_estimate
 
 LOWER, HIGHER = -1, 1
 
-# Two runs must agree in this, besides the data: what the likelihood is of, or what the encoder is given.
+# What two runs must have in common besides the data: what the likelihood is of, or what the encoder gets.
 Condition = Literal["likelihood", "input"]
 
 
@@ -20,10 +20,10 @@ class Metric:
     """A number about a model.
 
     Attributes:
-        name: Its name in `metrics.json`; one in a feature space has the name of the space at its end.
-        unit: Its unit; `{noun}` and `{value}` stand for the modality's words.
-        better: `HIGHER`, `LOWER`, or 0 for a number that describes and ranks nothing.
-        conditions: What two runs must have in common for it to be compared, besides the data it is measured on.
+        name: Name in `metrics.json`, to which the name of a feature space may be appended.
+        unit: Unit; `{noun}` and `{value}` are replaced by the modality's words.
+        better: `HIGHER`, `LOWER`, or 0 if the metric only describes and does not rank.
+        conditions: What two runs must have in common to compare this metric, besides the data it is measured on.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Metric:
         return self.unit.format(noun=modality.noun, value=modality.value)
 
     def mean(self, values: np.ndarray, seed: int, modality: Modality = IMAGE, **more: Any) -> Estimate:
-        """Returns the mean of one value per example `(N,)` as an estimate; the rest is as of `mean_estimate`."""
+        """Returns the mean of one value per example `(N,)` as an estimate; see `mean_estimate` for the arguments."""
         return mean_estimate(values, self.unit_for(modality), seed, **more)
 
 
@@ -78,10 +78,10 @@ METRICS = {
 
 
 def metric_of(name: str) -> Metric:
-    """Returns the metric with a name as in `metrics.json`.
+    """Returns the metric for a name in `metrics.json`, which may end in the name of a feature space.
 
     Raises:
-        LookupError: There is none.
+        StopIteration: There is no such metric.
     """
     if name in METRICS:
         return METRICS[name]

@@ -1,4 +1,4 @@
-"""A linear probe: how well a linear classifier tells the classes apart by the latents, or by what they replace."""
+"""A linear probe: how well a linear classifier predicts the class from the latents, or from reference features."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
     from vae_tf.model.vae import VAE
 
 ACCURACY = "probe_accuracy_latents"
-# Another name, because it is another question: the encoder was told the class, and no accuracy is better.
+# It has its own name because it answers another question: the encoder was given the class, so no accuracy is better.
 TOLD_ACCURACY = "class_left_in_latents"
 REFERENCES = ("pixels", "pca")
 LARGEST_TRAINING = 10_000
-LARGEST_CLASSES = 100  # the time grows with their number
+LARGEST_CLASSES = 100  # the time grows with the number of classes
 LARGEST_SIDE = 32
 INVERSE_PENALTY = 0.1
-TOLERANCE = 1e-3  # on 784 pixels the usual 1e-4 takes seven times as long for the same accuracy
+TOLERANCE = 1e-3  # on 784 pixels the default 1e-4 takes seven times as long for the same accuracy
 MAX_ITERATIONS = 2000
 
 
 def linear_probe(features: np.ndarray, labels: np.ndarray, judged: np.ndarray, judged_labels: np.ndarray) -> np.ndarray:
-    """Returns whether logistic regression on standardized features names the class of each judged example.
+    """Returns whether logistic regression on standardized features classifies each judged example correctly.
 
     Source: Alain & Bengio 2016.
 
     Args:
-        features: To train on, `(N, D)`.
+        features: Features to train on, `(N, D)`.
         labels: Their classes `(N,)`, at least two different ones.
         judged: Features to classify, `(M, D)`.
         judged_labels: Their classes `(M,)`.
@@ -48,21 +48,22 @@ def linear_probe(features: np.ndarray, labels: np.ndarray, judged: np.ndarray, j
         bool `(M,)`.
     """
     classifier = LogisticRegression(C=INVERSE_PENALTY, tol=TOLERANCE, max_iter=MAX_ITERATIONS)
-    # The products are too small to wake several threads for, and the last digits would depend on their number.
+    # The matrix products are too small to gain from threads, and the last digits would depend on their number.
     with threadpool_limits(1):
         predicted = make_pipeline(StandardScaler(), classifier).fit(features, labels).predict(judged)
     return np.asarray(predicted == judged_labels)
 
 
 def probe_scores(subject: Subject, train: "Examples") -> tuple[Scores, dict[str, Scores]]:
-    """Returns the accuracy of a probe on the posterior means, and on `REFERENCES`: pixels, and as many components.
+    """Returns the accuracy of a probe on the posterior means, and of a probe on each of `REFERENCES`.
 
-    Both are empty where not everything has a class, and where there is one class, or more than a hundred.
+    The references are the pixels, and as many principal components of the pixels as there are latents. Both results are
+    empty if an example has no class, or if there is only one class or more than a hundred.
 
     Args:
-        subject: The run, its model and data.
-        train: The training set, its validation part included; what is judged on the validation part is
-            trained on the rest alone.
+        subject: The run, its model and its data.
+        train: The training set, including its validation part. To judge the validation part, the probe is trained only
+            on the rest.
     """
     trainings, note = _trainings(subject, train)
     judged_labels = subject.examples.labels
@@ -72,7 +73,7 @@ def probe_scores(subject: Subject, train: "Examples") -> tuple[Scores, dict[str,
     if subject.config.conditional:
         name, note = TOLD_ACCURACY, f"{note}; the encoder was told the class"
     judged = _means_and_pixels(subject.model, subject.batches(BATCH))
-    # One row for each training, one column for the latents and for each of the references.
+    # One row per training set; one column for the latents and one per reference.
     correct = np.array([_correct(subject, examples, judged, judged_labels) for examples in trainings])
     latents, *references = (
         {name: METRICS[name].mean(column, subject.seed, note=note)} for column in correct.mean(axis=0)
@@ -81,7 +82,7 @@ def probe_scores(subject: Subject, train: "Examples") -> tuple[Scores, dict[str,
 
 
 def _trainings(subject: Subject, train: "Examples") -> tuple[list["Examples"], str]:
-    """What a probe is trained on, one after the other, and how to say so: the protocol of a dataset that has one."""
+    """Returns the training sets of the probe and a note about them, by the dataset's protocol if it has one."""
     if subject.split == "test" and (folds := official_folds(subject.config)):
         note = f"of logistic regression, mean over {len(folds)} official folds of {len(folds[0]):,} training examples"
         return [train.subset(fold) for fold in folds], note
@@ -96,14 +97,14 @@ def _is_of_classes(labels: np.ndarray | None) -> bool:
 def _correct(
     subject: Subject, examples: "Examples", judged: tuple[np.ndarray, np.ndarray], judged_labels: np.ndarray
 ) -> list[np.ndarray]:
-    """Whether each judged example is named rightly, `(M,)`: by the latents, the pixels, and as many components."""
+    """Returns whether each judged example is classified correctly, `(M,)`: by latents, by pixels, by components."""
     config = subject.config.model_copy(update={"seed": 0, "batch_size": BATCH})
     batches = evaluation_batches(examples, config, subject.splits.spec.example_shape, "train").as_numpy_iterator()
     means, pixels = _means_and_pixels(subject.model, batches)
     judged_means, judged_pixels = judged
     pca = PCA(min(means.shape[1], *pixels.shape), random_state=subject.seed).fit(pixels)
     labels = examples.labels
-    assert labels is not None  # or there would be nothing to name
+    assert labels is not None  # probe_scores has checked it
     return [
         linear_probe(features, labels, wanted, judged_labels)
         for features, wanted in (
@@ -115,7 +116,7 @@ def _correct(
 
 
 def _means_and_pixels(model: "VAE", batches: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Posterior means `(N, Z)`, and what the encoder saw, flat and at most 32 pixels a side, `(N, D)`."""
+    """Returns posterior means `(N, Z)`, and the encoder's inputs `(N, D)`, flat, at most 32 pixels a side."""
     rows = [(model.encode(seen.inputs, seen.labels), _flat(seen.inputs)) for seen in map(model.observed, batches)]
     means, pixels = zip(*rows, strict=True)
     return np.concatenate(means), np.concatenate(pixels)

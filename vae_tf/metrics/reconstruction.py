@@ -1,4 +1,4 @@
-"""How near a reconstruction is to its original, picture by picture."""
+"""How close reconstructions are to the originals, example by example."""
 
 from collections.abc import Callable
 
@@ -14,8 +14,8 @@ def mean_squared_error(originals: np.ndarray, reconstructions: np.ndarray) -> np
     """Returns the squared error averaged over pixels and channels, float64 `(N,)`.
 
     Args:
-        originals: `(N, H, W, C)` in [0, 1].
-        reconstructions: The same shape; values outside [0, 1] are clipped, as they would be shown.
+        originals: Images `(N, H, W, C)` in [0, 1].
+        reconstructions: Images of the same shape; values outside [0, 1] are clipped, as they would be for display.
     """
     error = originals.astype(np.float64) - np.clip(reconstructions, 0, 1)
     return (error**2).mean(axis=(1, 2, 3))
@@ -27,14 +27,18 @@ def row_squared_error(originals: np.ndarray, reconstructions: np.ndarray) -> np.
 
 
 def psnr(originals: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
-    """Returns the peak signal-to-noise ratio 10 log10(1 / MSE) in dB, float64 `(N,)`; arguments as above."""
+    """Returns the peak signal-to-noise ratio 10 log10(1 / MSE) in dB, float64 `(N,)`.
+
+    The arguments are those of `mean_squared_error`.
+    """
     return -10 * np.log10(np.maximum(mean_squared_error(originals, reconstructions), 1e-10))
 
 
 def ssim(originals: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
-    """Returns the structural similarity (Wang et al. 2004), at most 1, float64 `(N,)`; arguments as above.
+    """Returns the structural similarity (Wang et al. 2004), at most 1, float64 `(N,)`.
 
-    The Gaussian window has the paper's 11 pixels a side, and the picture's side where that is smaller.
+    The Gaussian window is 11 pixels wide as in the paper, or as wide as the image if that is smaller. The arguments are
+    those of `mean_squared_error`.
     """
     window = min(SSIM_WINDOW, *originals.shape[1:3])
     clipped = np.clip(reconstructions, 0, 1).astype(np.float32)
@@ -45,7 +49,7 @@ def ssim(originals: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
     return np.concatenate(parts).astype(np.float64)
 
 
-# By the name of the metric: (originals, reconstructions) -> float64 `(N,)`.
+# Name of a metric -> function (originals, reconstructions) -> float64 `(N,)`.
 Measures = dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]
 IMAGE_MEASURES: Measures = {
     "reconstruction_mse": mean_squared_error,

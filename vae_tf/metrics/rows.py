@@ -1,4 +1,4 @@
-"""How near generated rows are to real ones: what stands in for sample quality where there are no pictures."""
+"""How close generated rows are to real ones: the sample metric for data that is not images."""
 
 from typing import TYPE_CHECKING
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 class RowJudge:
-    """Scores generated rows against the rows of the split, as many of each.
+    """Compares generated rows with the rows of the split, as many of each.
 
     Args:
-        subject: The run, its model and data.
-        train: The train split, the validation part included.
-        features: `"classifier"`, which rows do without.
+        subject: The run, its model and its data.
+        train: The training set, including its validation part.
+        features: Must be `"classifier"`, the default; rows need no feature space.
 
     Raises:
-        InputError: `features` asks for a space of pictures.
+        InputError: `features` names a feature space of images.
     """
 
     def __init__(self, subject: Subject, train: "Examples", features: str) -> None:
@@ -37,7 +37,7 @@ class RowJudge:
         self._train_rows = first_pictures(train, config, train.example_shape, "train", len(train))
 
     def model_scores(self) -> Scores:
-        """Returns the scores of draws from the model: latents from the prior, rows from the likelihood."""
+        """Returns the metrics of samples from the model; the rows are drawn from the likelihood."""
         model, seed, count = self._subject.model, self._subject.seed, len(self._real)
         return self._scores(
             model.sample(
@@ -46,7 +46,7 @@ class RowJudge:
         )
 
     def reference_scores(self) -> dict[str, Scores]:
-        """Returns the scores of training rows, below which no model can be trusted to be, and of simple generators."""
+        """Returns the metrics of training rows, the best a model can be expected to reach, and of simple generators."""
         count, seed = len(self._real), self._subject.seed
         generators = pca_generators(self._train_rows, self._real.shape[1], seed, lowest=None, highest=None)
         return {

@@ -1,4 +1,4 @@
-"""Every score of one run but its likelihood: latents, reconstructions and samples, beside what makes them readable."""
+"""All metrics of a run except the likelihood: latents, reconstructions and samples, with reference values."""
 
 import hashlib
 import math
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vae_tf.model.vae import VAE
 
 LARGEST_SAMPLE = 10_000
-FLOAT_BYTES, CLASSIFIER_BYTES = 4, 2**30  # 340,000 pictures of 28x28x1, 22,000 of 64x64x3
+FLOAT_BYTES, CLASSIFIER_BYTES = 4, 2**30  # 340,000 images of 28x28x1, 22,000 of 64x64x3
 PSNR_GAIN = "psnr_gain"
 BATCH = 256
 
@@ -33,11 +33,11 @@ Scores = dict[str, Estimate]
 
 
 class TooFewPicturesError(InputError):
-    """There are too few pictures for the scores of samples; all others can be had."""
+    """There are too few images for the metrics of samples; the other metrics are available."""
 
 
 class Subject(NamedTuple):
-    """What is measured, on what."""
+    """A model to measure, and the data to measure it on."""
 
     config: RunConfig
     splits: Splits
@@ -48,12 +48,12 @@ class Subject(NamedTuple):
     sampler: "Sampler | None" = None
 
     def batches(self, size: int = BATCH, count: int | None = None) -> Iterator[np.ndarray]:
-        """Yields the split in batches as the model takes them, `size` at a time, the first `count` examples."""
+        """Yields the split in batches of `size` as the model takes them; only the first `count` examples, if set."""
         some = self.examples if count is None else self.examples.subset(np.arange(count))
         yield from self._batches(some, self.config.model_copy(update={"batch_size": size}))
 
     def pictures(self) -> Iterator[np.ndarray]:
-        """Yields the examples of the split as they should be, float32 `(B, H, W, C)`."""
+        """Yields the clean examples of the split, float32 `(B, H, W, C)`."""
         yield from self._batches(self.examples, clean(self.config).model_copy(update={"batch_size": BATCH}))
 
     def _batches(self, examples: "Examples", config: RunConfig) -> Iterator[Any]:
@@ -62,7 +62,7 @@ class Subject(NamedTuple):
 
 
 def fingerprint(batches: Iterable[np.ndarray]) -> str:
-    """Returns the SHA-256 of the pictures in batches: equal where two runs are measured on the same ones."""
+    """Returns the SHA-256 of batches of examples; it is equal if two runs are measured on the same examples."""
     digest = hashlib.sha256()
     for batch in batches:
         digest.update(batch.tobytes())
@@ -70,7 +70,10 @@ def fingerprint(batches: Iterable[np.ndarray]) -> str:
 
 
 def latent_scores(subject: Subject) -> tuple[Scores, np.ndarray]:
-    """Returns active units and mutual information, and the KL of each latent dimension `(Z,)`."""
+    """Returns the metrics of the latents, and the KL of each latent dimension `(Z,)`.
+
+    The metrics are active units and, if the posterior is normal, mutual information.
+    """
     shape = subject.splits.spec.example_shape
     encoded = encode(subject.model, subject.examples, subject.config, shape, subject.split)
     scores = {"active_units": latents.active_units(encoded.means, subject.seed)}
@@ -81,7 +84,10 @@ def latent_scores(subject: Subject) -> tuple[Scores, np.ndarray]:
 
 
 def reconstruction_scores(subject: Subject) -> Scores:
-    """Returns MSE, PSNR and SSIM of the mean reconstructions, and what a restoring model gains; of rows MSE alone."""
+    """Returns MSE, PSNR and SSIM of the mean reconstructions; for rows, only the MSE.
+
+    A denoising run also gets the PSNR gain over its corrupted inputs.
+    """
     measures = subject.splits.spec.modality.reconstruction_measures
     restores = subject.config.corrupt != "none"
     values: dict[str, list[np.ndarray]] = {name: [] for name in (*measures, *([PSNR_GAIN] if restores else []))}
@@ -97,16 +103,16 @@ def reconstruction_scores(subject: Subject) -> Scores:
 
 
 class SampleJudge:
-    """Scores generated pictures against the pictures of the split, in a feature space.
+    """Compares generated images with the images of the split, in a feature space.
 
     Args:
-        subject: The run, its model and data.
-        train: The training set, its validation part included.
+        subject: The run, its model and its data.
+        train: The training set, including its validation part.
         features: `"classifier"` or `"inception"`.
 
     Raises:
         TooFewPicturesError: A split is too small.
-        InputError: The features can't be had.
+        InputError: The features are not available.
     """
 
     def __init__(self, subject: Subject, train: "Examples", features: str) -> None:
@@ -119,11 +125,11 @@ class SampleJudge:
         self._real = np.concatenate([self._space.extract(batch) for batch in subject.pictures()])
 
     def model_scores(self) -> Scores:
-        """Returns the scores of the model's prior samples."""
+        """Returns the metrics of samples from the model."""
         return self._generator_scores(_model_generator(self._subject))
 
     def reference_scores(self) -> dict[str, Scores]:
-        """Returns the scores that make the model's readable: of training pictures, noise and simple generators."""
+        """Returns the same metrics for training images, noise and simple generators."""
         pictures = self._train_pictures
         generators = {
             **pca_generators(pictures, self._subject.config.latent_dim, self._subject.seed),
@@ -138,7 +144,7 @@ class SampleJudge:
         return self._scores(generate(self._num_samples, self._subject.seed))
 
     def _scores(self, pictures: np.ndarray) -> Scores:
-        """Frechet distance, precision, recall, density and coverage of pictures `(N, H, W, C)`."""
+        """Returns the Frechet distance, precision, recall, density and coverage of images `(N, H, W, C)`."""
         generated, seed, name = self._space.extract(pictures), self._subject.seed, self._space.name
         distance = Estimate(
             frechet_distance(self._real, generated),
@@ -164,21 +170,24 @@ def _feature_space(train: "Examples", config: RunConfig, shape: tuple[int, ...],
         return classifier_features(images, labels, "fashion_mnist_sample")
     some = spread(train, CLASSIFIER_BYTES // (FLOAT_BYTES * math.prod(shape)))
     images = first_pictures(some, config, shape, "train", len(some))
-    assert some.labels is not None  # as those of the whole split
+    assert some.labels is not None  # because the whole split has labels
     return classifier_features(images, some.labels, config.dataset)
 
 
 def drawn_classes(subject: Subject, count: int, seed: int) -> np.ndarray | None:
-    """Returns classes `(count,)` as often as the train split has them, for a conditional model, else `None`."""
+    """Returns random classes `(count,)` with the frequencies of the training set, for a conditional model.
+
+    For a model without classes, returns `None`.
+    """
     if subject.model.num_classes is None:
         return None
     labels = subject.splits.train.labels
-    assert labels is not None  # or the data would have been refused
+    assert labels is not None  # data without labels has been refused
     return np.random.default_rng(seed).choice(labels, count)
 
 
 def _model_generator(subject: Subject) -> Generator:
-    """(n, seed) -> pictures as the data has them: drawn 0/1 where it is binarized, else means."""
+    """Returns a function (n, seed) -> images like the data: drawn 0/1 if the run binarizes, otherwise means."""
 
     def generate(n: int, seed: int) -> np.ndarray:
         means = np.clip(subject.model.sample(n, seed, drawn_classes(subject, n, seed), sampler=subject.sampler), 0, 1)

@@ -1,4 +1,4 @@
-"""Latent traversals: what changes where one dimension changes and the others stay."""
+"""Latent traversals: what changes if one latent dimension changes and the others stay fixed."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,13 +18,13 @@ LARGEST_SAMPLE = 2_500
 
 
 class Traversal(NamedTuple):
-    """One row for each of R dimensions, one column for each of S values.
+    """Decoded images: a row for each of R latent dimensions, a column for each of S values.
 
     Attributes:
-        dimensions: Positions among the latents, the most informative first, int64 `(R,)`.
-        kl: KL(q(z_j | x) || p(z_j)) of each, averaged over the data, in nats, float64 `(R,)`.
-        values: What the dimension is set to, in standard deviations of the prior, float32 `(S,)`.
-        traversals: Mean data, float32 `(R, S, H, W, C)`.
+        dimensions: Indices of the latent dimensions, the most informative first, int64 `(R,)`.
+        kl: KL(q(z_j | x) || p(z_j)) of each dimension, averaged over the data, in nats, float64 `(R,)`.
+        values: Values the dimension is set to, in standard deviations of the prior, float32 `(S,)`.
+        traversals: Decoded means, float32 `(R, S, H, W, C)`.
     """
 
     dimensions: np.ndarray
@@ -34,7 +34,7 @@ class Traversal(NamedTuple):
 
     @property
     def rows(self) -> dict[str, np.ndarray]:
-        """The pictures `(S, H, W, C)` of each row by a label that tells the dimension and its KL."""
+        """The images `(S, H, W, C)` of each row, by a label with the dimension and its KL."""
         labels = [f"z{dimension}: {kl:.2f} nats" for dimension, kl in zip(self.dimensions, self.kl, strict=True)]
         return dict(zip(labels, self.traversals, strict=True))
 
@@ -45,12 +45,12 @@ class Traversal(NamedTuple):
 
 
 def encoded_sample(model: "VAE", config: RunConfig, splits: Splits) -> Encoded:
-    """Returns the posteriors of up to 2,500 test examples, in equal steps through the split.
+    """Returns the posteriors of up to 2,500 test examples, at equal steps through the split.
 
     Args:
         model: The run's model.
-        config: Its config.
-        splits: Its data.
+        config: The run's config.
+        splits: The run's data.
     """
     return encode(model, spread(splits.test, LARGEST_SAMPLE), config, splits.spec.example_shape, "test")
 
@@ -58,16 +58,16 @@ def encoded_sample(model: "VAE", config: RunConfig, splits: Splits) -> Encoded:
 def traverse(
     model: "VAE", config: RunConfig, splits: Splits, encoded: Encoded, num: int = LARGEST_NUM_DIMENSIONS
 ) -> Traversal:
-    """Returns the traversals of the dimensions with the highest KL, from the posterior mean of the first test picture.
+    """Returns traversals of the dimensions with the highest KL, from the posterior mean of the first test image.
 
-    Each dimension is set to values from -3 to 3 while the others stay (Higgins et al. 2017, section 4.1).
+    Each dimension is set to values from -3 to 3 while the others stay fixed (Higgins et al. 2017, section 4.1).
 
     Args:
         model: The run's model.
-        config: Its config.
-        splits: Its data.
-        encoded: What the KL is averaged over.
-        num: Dimensions to traverse; all where there are fewer.
+        config: The run's config.
+        splits: The run's data.
+        encoded: The posteriors the KL is averaged over.
+        num: Number of dimensions to traverse; all if there are fewer.
     """
     first = model.observed(first_batch(splits.test, config, splits.spec.example_shape, "test", 1))
     kl = encoded.kl_per_dimension

@@ -1,6 +1,6 @@
-"""The model and its parts. Importing this package registers all of them with Keras.
+"""The model and its parts; importing this package registers all of them with Keras.
 
-So after `import vae_tf.model`, `keras.saving.load_model("model.keras")` restores a model in safe mode.
+After `import vae_tf.model`, `keras.saving.load_model("model.keras")` therefore restores a model in safe mode.
 """
 
 import keras

@@ -1,4 +1,4 @@
-"""A VAE's methods for arrays: arrays in, arrays out, in batches that fit the memory."""
+"""A VAE's methods for arrays: arrays in, arrays out, in batches that fit in memory."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -19,7 +19,7 @@ BATCH_SIZE = 128
 
 
 class ArrayMethods:
-    """What `vae_tf.VAE` offers for arrays; see there for shapes and labels."""
+    """The array methods of `vae_tf.VAE`; see there for shapes and labels."""
 
     latents: LatentModel
     likelihood: Likelihood
@@ -27,17 +27,17 @@ class ArrayMethods:
 
     @property
     def num_classes(self) -> int | None:
-        """Number of classes of a conditional model."""
+        """Number of classes of a conditional model, otherwise `None`."""
         return self.latents.num_classes
 
     def encode(self, x: np.ndarray, labels: np.ndarray | None = None, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
-        """Returns the latents that stand for data `(N, H, W, C)`, posterior means, float32 `(N, Z)`."""
+        """Returns the latents of data `(N, H, W, C)`: posterior means, float32 `(N, Z)`."""
         return in_batches(self._encode, self._checked(x, labels, self.example_shape), batch_size)
 
     def posterior_params(
         self, x: np.ndarray, labels: np.ndarray | None = None, *, batch_size: int = BATCH_SIZE
     ) -> np.ndarray:
-        """Returns the raw posterior parameters, float32 `(N, P)`, of data `(N, H, W, C)`; of flat latents."""
+        """Returns the raw posterior parameters, float32 `(N, P)`, of data `(N, H, W, C)`; flat latents only."""
         return in_batches(self._encode_params, self._checked(x, labels, self.example_shape), batch_size)
 
     def decode(self, z: np.ndarray, labels: np.ndarray | None = None, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
@@ -54,21 +54,22 @@ class ArrayMethods:
         mean: bool = True,
         sampler: Sampler | None = None,
     ) -> np.ndarray:
-        """Returns data for `n` draws of the latents from the prior, or from a sampler.
+        """Returns generated data, decoded from `n` latents drawn from the prior or from a sampler.
 
         Args:
-            n: Number of draws, at least 1.
-            seed: An integer gives the same draws every time; by default every call gives others.
-            labels: Classes `(n,)`, or one for all, of a conditional model; by default its classes in turn.
-            temperature: Scale of the prior's noise, at least 0; below 1 stays nearer to the prior's centre.
-            mean: Whether to return the mean data E[x | z]; otherwise draws from the likelihood p(x | z).
-            sampler: A sampler fitted to the latents of this model.
+            n: Number of samples, at least 1.
+            seed: An integer gives the same samples every time; by default they differ from call to call.
+            labels: Classes `(n,)`, or one class for all, for a conditional model; by default cycles through its
+                classes.
+            temperature: Scale of the prior's noise, at least 0; below 1, samples stay closer to the prior's centre.
+            mean: Whether to return the mean data E[x | z]; otherwise returns samples from the likelihood p(x | z).
+            sampler: A sampler fitted to the latents of this model, to use instead of the prior.
 
         Returns:
             float32 `(n, H, W, C)` in data units.
 
         Raises:
-            ValueError: `n` is below 1, `temperature` is negative or not a number, or the labels don't fit.
+            ValueError: `n` is below 1, `temperature` is negative or NaN, or the labels don't fit.
         """
         if n < 1:
             raise ValueError(f"n must be at least 1. Received: n={n}")
@@ -78,7 +79,7 @@ class ArrayMethods:
             classes = None if self.num_classes is None else np.arange(n) % self.num_classes
         else:
             classes = np.full(n, labels) if np.ndim(labels) == 0 else np.asarray(labels)
-        # A generator is for two draws; for one the number is enough, and costs no memory that Keras keeps.
+        # Two draws need a generator. For one, the integer is enough, and leaves no variable behind in Keras.
         noise = keras.random.SeedGenerator(seed) if isinstance(seed, int) and not mean else seed
         source = self.latents if sampler is None else sampler
         z = ops.convert_to_numpy(source.sample(n, classes, noise, temperature))
@@ -91,21 +92,21 @@ class ArrayMethods:
         return self.decode(self.encode(x, labels), labels)
 
     def interpolate(self, a: np.ndarray, b: np.ndarray, steps: int, labels: np.ndarray | None = None) -> np.ndarray:
-        """Returns the path from some data to other data, in equal steps between their latents.
+        """Returns the paths from some examples to others, in equal steps between their latents.
 
-        The steps are equal in the base space of a prior that has one.
+        If the prior has a base space, the steps are equal in that space.
 
         Args:
-            a: Where to begin `(N, H, W, C)`.
-            b: Where to end `(N, H, W, C)`.
-            steps: Number of points on each path, both ends included, at least 2.
+            a: Start of each path `(N, H, W, C)`.
+            b: End of each path `(N, H, W, C)`.
+            steps: Number of points on each path, including both ends, at least 2.
             labels: Classes `(N,)` of both ends and the path, for a conditional model.
 
         Returns:
-            float32 `(N, steps, H, W, C)`, mean data.
+            The mean data of each point, float32 `(N, steps, H, W, C)`.
 
         Raises:
-            ValueError: `steps` is below 2, the ends differ in shape, or the labels don't fit.
+            ValueError: `steps` is below 2, `a` and `b` differ in shape, or the labels don't fit.
         """
         if steps < 2:
             raise ValueError(f"steps must be at least 2. Received: steps={steps}")
@@ -118,11 +119,11 @@ class ArrayMethods:
         return decoded.reshape(len(a), steps, *decoded.shape[1:])
 
     def to_base(self, z: np.ndarray) -> np.ndarray:
-        """Returns latents `(N, Z)` in the base space of the prior; the latents themselves if it has none."""
+        """Maps latents `(N, Z)` to the base space of the prior; returns them unchanged if it has none."""
         return ops.convert_to_numpy(self.latents.to_base(z))
 
     def from_base(self, u: np.ndarray) -> np.ndarray:
-        """Returns the latents `(N, Z)` at points of the base space: the inverse of `to_base`."""
+        """Maps points of the base space to latents `(N, Z)`: the inverse of `to_base`."""
         return ops.convert_to_numpy(self.latents.from_base(u))
 
     @cached_property
@@ -141,7 +142,7 @@ class ArrayMethods:
     def _compiled(
         self, function: Callable[..., keras.KerasTensor], shape: tuple[int, ...]
     ) -> Callable[..., keras.KerasTensor]:
-        """Returns a function of values and labels, `None` for a model without classes."""
+        """Returns the compiled function of values and labels; labels are `None` for an unconditional model."""
         if self.num_classes is None:
             of_values: Callable[..., keras.KerasTensor] = compiled_for(
                 lambda values: function(values, None), [(None, *shape)], ["float32"]
@@ -157,7 +158,7 @@ class ArrayMethods:
     def _checked(
         self, values: np.ndarray, labels: np.ndarray | None, shape: tuple[int, ...]
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Returns values and labels as arrays if the model can take them."""
+        """Returns values and labels as arrays, after checking that they fit the model."""
         values = np.asarray(values)
         if len(values.shape) < 1 or values.shape[1:] != shape or not len(values):
             wanted = ", ".join(map(str, ("N", *shape)))
@@ -175,10 +176,10 @@ class ArrayMethods:
 
 
 def checked_labels(labels: np.ndarray, count: int, num_classes: int) -> np.ndarray:
-    """Returns labels as an array if they are one class for each of `count` examples.
+    """Returns labels as an array, after checking that they are one class for each of `count` examples.
 
     Raises:
-        ValueError: Another shape, no whole numbers, or one outside [0, `num_classes`).
+        ValueError: The labels have another shape, are not integers, or lie outside [0, `num_classes`).
     """
     labels = np.asarray(labels)
     if labels.shape != (count,) or labels.dtype.kind not in "ui":

@@ -1,4 +1,4 @@
-"""The one way to build a VAE by names."""
+"""Builds a VAE from the names of its parts."""
 
 import operator
 from collections.abc import Iterator, Sequence
@@ -32,30 +32,32 @@ def build_vae(
     dtype_policy: str | None = None,
     **options: Any,
 ) -> VAE:
-    """Returns a built VAE with fresh weights; call `keras.utils.set_random_seed` first to fix them.
+    """Returns a built VAE with fresh weights.
+
+    Call `keras.utils.set_random_seed` first to make the weights reproducible.
 
     Args:
-        example_shape: Of images, `(height, width, channels)`, at least 8x8 pixels, 1 or 3 channels; of rows,
-            `(features,)`, with `arch="dense"`.
+        example_shape: `(height, width, channels)` for images, at least 8x8 pixels with 1 or 3 channels; `(features,)`
+            for rows, which need `arch="dense"`.
         latent_dim: Number of latent dimensions.
         arch: `"conv"` or `"dense"`.
-        variant: `"plain"` (alias `"v1"`) or `"bn"` (`"v2"`), with batch normalization.
+        variant: `"plain"` (alias `"v1"`), or `"bn"` (alias `"v2"`) with batch normalization.
         likelihood: `"bernoulli"`, `"gaussian"`, `"learned_gaussian"`, `"continuous_bernoulli"` or
             `"logistic_mixture"`.
         latents: The latent model, a name in `vae_tf.registry.LATENTS`.
-        prior: Distribution of the latents, a name in `vae_tf.registry.PRIORS`.
-        objective: What training minimizes, a name in `vae_tf.registry.OBJECTIVES`.
+        prior: The prior distribution of the latents, a name in `vae_tf.registry.PRIORS`.
+        objective: The training objective, a name in `vae_tf.registry.OBJECTIVES`.
         beta: Weight of the KL term in the training loss.
-        kl_schedule: `"constant"`, or `"linear"` or `"cyclical"`, which raise the weight from 0 to beta.
-        kl_warmup_steps: Training steps in which the weight rises, for the last two.
+        kl_schedule: `"constant"`, or `"linear"` or `"cyclical"`, which raise the KL weight from 0 to beta.
+        kl_warmup_steps: Training steps over which the KL weight rises; required with the last two schedules.
         num_classes: Number of classes of a conditional model.
         seed: Seed of the posterior noise.
-        dtype_policy: A Keras dtype policy, as `"mixed_bfloat16"`; default the global one. The last layers and all
-            losses are float32 in any case.
-        **options: Options of the chosen parts (`vae_tf.config.parts`), as `hidden_sizes`, `activation`, `sigma`.
+        dtype_policy: A Keras dtype policy, such as `"mixed_bfloat16"`; by default the global one. The last layers and
+            all losses are always float32.
+        **options: Options of the chosen parts (`vae_tf.config.parts`), such as `hidden_sizes`, `activation`, `sigma`.
 
     Raises:
-        InputError: An argument is out of range, unknown, or has no effect with the others.
+        InputError: An argument is unknown, out of range, or has no effect together with the others.
 
     Example:
         >>> vae = vae_tf.build_vae((28, 28, 1), latent_dim=16, arch="dense", hidden_sizes=(256, 128))
@@ -89,7 +91,7 @@ def build_from_config(
     """Returns a built VAE with fresh weights for examples of `example_shape`; see `build_vae`.
 
     Raises:
-        InputError: No VAE can have that `example_shape` or `num_classes`.
+        InputError: `example_shape` or `num_classes` is invalid.
     """
     example_shape = _checked_example_shape(example_shape, config.arch)
     if num_classes is not None and not (isinstance(num_classes, int) and num_classes >= 1):
@@ -102,7 +104,7 @@ def build_from_config(
 
 @contextmanager
 def _global_dtype_policy(name: str | None) -> Iterator[None]:
-    """Layers that name no policy take the global one, here another meanwhile."""
+    """Temporarily sets the global dtype policy, which layers without a policy of their own use."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name or before)
     try:

@@ -1,4 +1,4 @@
-"""The Kullback-Leibler divergence from a posterior to a prior: closed forms where they exist, otherwise draws."""
+"""The KL divergence from a posterior to a prior: in closed form if there is one, otherwise estimated from samples."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -36,14 +36,14 @@ def kl_divergence(
 
     Args:
         posterior: The family of q.
-        params: Its raw parameters `(B, P)`.
-        prior: p.
-        log_posterior: log q(z | x) of draws from q `(K, B)`.
-        log_prior: log p(z) of the same draws `(K, B)`.
+        params: Raw parameters of q `(B, P)`.
+        prior: The prior p.
+        log_posterior: log q(z | x) of samples from q `(K, B)`.
+        log_prior: log p(z) of the same samples `(K, B)`.
 
     Returns:
-        float32 `(B, Z)`, one value for each latent dimension, if there is a closed form. Otherwise `(B, 1)`, the mean
-        of log q - log p over the draws: unbiased, may be negative.
+        float32 `(B, Z)`, one value per latent dimension, if there is a closed form. Otherwise `(B, 1)`, the mean of
+        log q - log p over the samples, which is unbiased but may be negative.
     """
     closed_form = _CLOSED_FORMS.get((type(posterior), type(prior)))
     if closed_form is not None:
@@ -53,6 +53,6 @@ def kl_divergence(
 
 @register_kl(DiagonalNormal, StandardNormal)
 def _normal_to_standard_normal(posterior: DiagonalNormal, params: keras.KerasTensor, prior: Prior) -> keras.KerasTensor:
-    """Kingma & Welling 2014, appendix B."""
+    """Returns the closed form of Kingma & Welling 2014, appendix B."""
     mean, log_var = posterior.mean_and_log_var(params)
     return 0.5 * (ops.square(mean) + ops.exp(log_var) - 1.0 - log_var)

@@ -1,4 +1,4 @@
-"""Keras's layers, with a faster path through `kernels` where there is one; equal to Keras's up to rounding."""
+"""Keras layers that use a faster path in `kernels` if there is one; the results match Keras up to rounding."""
 
 from typing import Any
 
@@ -14,18 +14,18 @@ FUSED_DTYPES = ("float32", "bfloat16")
 class BatchNormalization(keras.layers.BatchNormalization):
     """Batch normalization of `(B, C)` or `(B, H, W, C)`, over all replicas.
 
-    Keras composes it from some dozen operations; on one CPU it goes through TensorFlow's fused kernel here, and
-    several replicas ask each other once for each batch, not three times.
+    Keras composes it from about a dozen operations. This layer uses TensorFlow's fused kernel on a single CPU, and
+    several replicas communicate once per batch instead of three times.
 
     Args:
-        **kwargs: As of `keras.layers.Layer`.
+        **kwargs: Passed to `keras.layers.BatchNormalization`.
     """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"synchronized": True, **kwargs})
 
     def call(self, inputs: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
-        """Returns the normalized batch; in training it updates the moving averages."""
+        """Returns the normalized batch; in training, also updates the moving averages."""
         if training and self.trainable and replicas.are_several():
             normalize = replicas.batch_norm
         elif training and self.trainable and kernels.is_one_cpu() and self.compute_dtype in FUSED_DTYPES:
@@ -42,7 +42,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 class Conv2D(keras.layers.Conv2D):
     """A convolution.
 
-    The arguments are those of `keras.layers.Conv2D`.
+    It takes the arguments of `keras.layers.Conv2D`.
     """
 
     def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
@@ -57,7 +57,7 @@ class Conv2D(keras.layers.Conv2D):
 class Conv2DTranspose(keras.layers.Conv2DTranspose):
     """A transposed convolution with "same" padding and odd kernel sides.
 
-    The arguments are those of `keras.layers.Conv2DTranspose`.
+    It takes the arguments of `keras.layers.Conv2DTranspose`.
     """
 
     def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
@@ -73,5 +73,5 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
 
 
 def _activated(layer: keras.layers.Layer, outputs: keras.KerasTensor) -> keras.KerasTensor:
-    """What a convolution makes of its products: with the bias, and activated."""
+    """Returns a convolution's outputs with the bias added and the activation applied."""
     return layer.activation(kernels.bias_add(outputs, ops.cast(layer.bias, outputs.dtype)))

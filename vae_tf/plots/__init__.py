@@ -1,4 +1,4 @@
-"""Every figure. Functions take arrays and return matplotlib figures; nothing is drawn on a screen."""
+"""All figures. The functions take arrays and return matplotlib figures; nothing is shown on a screen."""
 
 from pathlib import Path
 from typing import BinaryIO

@@ -1,4 +1,4 @@
-"""Learning curves, of one run and of several."""
+"""Learning curves of one run or of several."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,7 +18,7 @@ COMPARED = {
 
 
 def curves(history: Sequence[dict[str, float]]) -> Figure:
-    """Returns the learning curves: total, reconstruction and KL, training and (where there is one) validation.
+    """Returns the learning curves of a run: total, reconstruction and KL loss, in training and, if any, validation.
 
     Args:
         history: One row per epoch, as in `history.csv`.
@@ -38,13 +38,13 @@ def curves(history: Sequence[dict[str, float]]) -> Figure:
 def compared_curves(
     histories: Mapping[str, Sequence[Sequence[dict[str, float]]]], names: Sequence[str] = tuple(COMPARED)
 ) -> Figure:
-    """Returns the learning curves of several groups of runs: minus the ELBO and its parts, a line for each run.
+    """Returns the learning curves of several groups of runs: minus the ELBO and its terms, one line per run.
 
-    What lies above the training lines after their first tenth is cut off, so that the rest can be told apart.
+    Everything above the training lines after their first tenth is cut off, so that the rest stays readable.
 
     Args:
-        histories: The histories of a group's runs by its label; a history has one row per epoch.
-        names: Which of the curves, of those in `COMPARED`.
+        histories: The histories of a group's runs, by the group's label; a history has one row per epoch.
+        names: Names of the curves to draw, out of `COMPARED`.
     """
     figure = Figure((4 * len(names), 4), dpi=DPI, layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
@@ -62,7 +62,7 @@ def compared_curves(
 def _compared_lines(
     axes: Axes, history: Sequence[dict[str, float]], parts: Sequence[str], label: str | None, color: str
 ) -> None:
-    """One run's training line, dashed, and its validation line where it has one."""
+    """Draws a run's training line, dashed, and its validation line if it has one."""
     for prefix, style, what in (("", TRAINING_STYLE, "training"), ("val_", "-", "validation")):
         if prefix + parts[0] in history[0]:
             values = [_total(row, parts, prefix) for row in history]
@@ -78,7 +78,7 @@ def _compared_lines(
 
 
 def _leave_out_the_fall(axes: Axes) -> None:
-    """Sets the vertical limits around all values but the highest of the beginning, and of early validations."""
+    """Sets the vertical limits so that the steep fall at the beginning is left out."""
     values = [np.asarray(line.get_ydata(), float) for line in axes.lines]
     training = [y for y, line in zip(values, axes.lines, strict=True) if line.get_linestyle() == TRAINING_STYLE]
     top = max([*(y[len(y) // 10 :].max() for y in training), *(y[-1] for y in values)])

@@ -1,4 +1,4 @@
-"""The figures of each modality: grids of images, and points of a plane, behind the same methods."""
+"""The figures of each modality behind one interface: grids of images, or points in a plane."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
@@ -26,8 +26,8 @@ class Figures(Protocol):
         num_samples: Samples in a figure.
         num_samples_of_class: Samples of each class in a figure of all classes.
         num_reconstructions: Examples in a figure of reconstructions.
-        shows_means: Whether samples are shown as mean data; otherwise as draws from the likelihood.
-        shows_traversals: Whether there are figures of one latent dimension at a time.
+        shows_means: Whether samples are shown as means of the likelihood; otherwise they are drawn from it.
+        shows_traversals: Whether there are figures of latent traversals.
     """
 
     num_samples: int
@@ -39,39 +39,39 @@ class Figures(Protocol):
     def epoch(
         self, model: "VAE", seen: "Observed", classes: np.ndarray | None, seed: int, when: str
     ) -> dict[str, Figure]:
-        """Returns the figures that training draws, by `"samples"` and `"reconstructions"`.
+        """Returns the figures drawn during training, under the keys `"samples"` and `"reconstructions"`.
 
         Args:
             model: The model.
-            seen: Test examples in one batch, in arrays.
-            classes: Class of each example `(N,)`, whether the model uses them or not; `None` if there are none.
-            seed: Of the samples.
-            when: End of the titles, as `", epoch 3"`.
+            seen: Test examples as one batch of arrays.
+            classes: Class of each example `(N,)`, whether or not the model uses them; `None` if there are none.
+            seed: Seed of the samples.
+            when: End of the titles, such as `", epoch 3"`.
         """
         ...
 
     def samples(self, samples: np.ndarray, classes: np.ndarray | None) -> Figure:
-        """Returns a figure of samples and their classes `(N,)`."""
+        """Returns a figure of samples with their classes `(N,)`."""
         ...
 
     def samples_of_classes(self, samples: np.ndarray, classes: np.ndarray, names: Sequence[str]) -> Figure:
-        """Returns a figure of equally many samples of each class, in the order of the `names`."""
+        """Returns a figure of samples, the same number for each class, in the order of `names`."""
         ...
 
     def reconstructions(self, seen: "Observed", reconstructed: np.ndarray, when: str = "") -> Figure:
-        """Returns a figure of examples and their reconstructions, and of what the model was given if that differs."""
+        """Returns a figure of examples and their reconstructions, with the model's inputs if they differ."""
         ...
 
     def interpolations(self, paths: np.ndarray) -> Figure:
-        """Returns a figure of paths through the latent space, decoded `(N, S, ...)`."""
+        """Returns a figure of decoded paths through the latent space `(N, S, ...)`."""
         ...
 
     def side_by_side(self, panels: Mapping[str, np.ndarray], columns: int) -> Figure:
-        """Returns a figure of several sets of examples next to each other, below their titles."""
+        """Returns a figure of several sets of examples next to each other, each under its title."""
         ...
 
     def labelled_rows(self, rows: Mapping[str, np.ndarray]) -> Figure:
-        """Returns a figure with a row of examples below each label."""
+        """Returns a figure with a row of examples under each label."""
         ...
 
 
@@ -87,7 +87,7 @@ class ImageFigures:
     def epoch(
         self, model: "VAE", seen: "Observed", classes: np.ndarray | None, seed: int, when: str
     ) -> dict[str, Figure]:
-        """Returns prior samples, a row for each of the first classes of a conditional model, and reconstructions."""
+        """Returns prior samples (a row for each of the first classes, if conditional) and reconstructions."""
         reconstructed = model.reconstruct(seen.inputs, seen.labels)
         return {
             "samples": self._epoch_samples(model, seed, when),
@@ -112,13 +112,13 @@ class ImageFigures:
         return named_rows(dict(zip(names, rows, strict=True)), "Prior samples of each class")
 
     def reconstructions(self, seen: "Observed", reconstructed: np.ndarray, when: str = "") -> Figure:
-        """Returns originals above reconstructions; for a model that restores, what it was given above both."""
+        """Returns originals above reconstructions; for a denoising model, also the corrupted inputs on top."""
         if seen.inputs is seen.target:
             return image_rows([seen.target, reconstructed], f"Originals above, reconstructions below{when}")
         return image_rows([seen.inputs, reconstructed, seen.target], f"Corrupted, restored and clean{when}")
 
     def interpolations(self, paths: np.ndarray) -> Figure:
-        """Returns a row for each path."""
+        """Returns one row per path."""
         flat = paths.reshape(-1, *paths.shape[2:])
         return image_grid(flat, paths.shape[1], "From left to right through the latent space")
 
@@ -127,7 +127,7 @@ class ImageFigures:
         return side_by_side(panels, columns)
 
     def labelled_rows(self, rows: Mapping[str, np.ndarray]) -> Figure:
-        """Returns a row of images below each label."""
+        """Returns a row of images under each label."""
         return labelled_rows(rows)
 
 
@@ -155,11 +155,11 @@ class PointFigures:
         return {"samples": point_panels(panels, latents)}
 
     def samples(self, samples: np.ndarray, classes: np.ndarray | None) -> Figure:
-        """Returns samples coloured by class."""
+        """Returns the samples, coloured by class."""
         return point_panels({"Prior samples": Points(samples, classes)})
 
     def samples_of_classes(self, samples: np.ndarray, classes: np.ndarray, names: Sequence[str]) -> Figure:
-        """Returns samples coloured by class."""
+        """Returns the samples, coloured by class."""
         return self.samples(samples, classes)
 
     def reconstructions(self, seen: "Observed", reconstructed: np.ndarray, when: str = "") -> Figure:
@@ -168,16 +168,16 @@ class PointFigures:
         return point_panels({title: Points(xy, seen.labels) for title, xy in panels.items()})
 
     def interpolations(self, paths: np.ndarray) -> Figure:
-        """Returns all paths in one panel, a colour for each."""
+        """Returns all paths in one panel, each in its own colour."""
         of_path = np.repeat(np.arange(len(paths)), paths.shape[1])
         return point_panels({"Paths through the latent space": Points(paths.reshape(-1, paths.shape[-1]), of_path)})
 
     def side_by_side(self, panels: Mapping[str, np.ndarray], columns: int) -> Figure:
-        """Returns points next to each other."""
+        """Returns the sets of points next to each other."""
         return point_panels({title: Points(rows) for title, rows in panels.items()})
 
     def labelled_rows(self, rows: Mapping[str, np.ndarray]) -> Figure:
-        """Returns points next to each other."""
+        """Returns the sets of points next to each other."""
         return self.side_by_side(rows, len(rows))
 
 

@@ -1,4 +1,4 @@
-"""Grids and rows of images, each pixel drawn as a whole number of screen pixels."""
+"""Grids and rows of images, with each image pixel drawn as a whole number of screen pixels."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,22 +17,22 @@ CAPTION_PIXELS = 18
 
 
 def image_grid(images: np.ndarray, columns: int, title: str) -> Figure:
-    """Returns a figure of images in rows, each pixel drawn as a whole number of screen pixels.
+    """Returns a figure of images in a grid, with each image pixel drawn as a whole number of screen pixels.
 
     Args:
-        images: `(N, H, W, C)`, C 1 or 3; values outside [0, 1] are clipped.
-        columns: Images in a row.
-        title: Line above the images.
+        images: `(N, H, W, C)`, with C 1 or 3; values outside [0, 1] are clipped.
+        columns: Images per row.
+        title: Title above the images.
     """
     return side_by_side({title: images}, columns)
 
 
 def side_by_side(panels: Mapping[str, np.ndarray], columns: int) -> Figure:
-    """Returns a figure of several grids of images in a row, each pixel drawn as a whole number of screen pixels.
+    """Returns a figure of several image grids in a row, with pixels drawn as in `image_grid`.
 
     Args:
-        panels: Images `(N, H, W, C)` of each grid by the line above it; values outside [0, 1] are clipped.
-        columns: Images in a row of a grid.
+        panels: Images `(N, H, W, C)` of each grid, by its title; values outside [0, 1] are clipped.
+        columns: Images per row of a grid.
     """
     canvases = {title: _zoomed(_tiled(images, columns), images.shape[1:3]) for title, images in panels.items()}
     widths = [max(canvas.shape[1], len(title) * TITLE_CHARACTER_PIXELS) for title, canvas in canvases.items()]
@@ -52,23 +52,23 @@ def reconstruction_grid(originals: np.ndarray, reconstructions: np.ndarray, titl
 
     Args:
         originals: `(N, H, W, C)` in [0, 1].
-        reconstructions: The same shape.
-        title: Line above the images.
+        reconstructions: Images of the same shape.
+        title: Title above the images.
     """
     return image_rows([originals, reconstructions], title)
 
 
 def image_rows(rows: Sequence[np.ndarray], title: str) -> Figure:
-    """Returns a figure with rows of equally many images `(N, H, W, C)`, below one line."""
+    """Returns a figure with rows of images `(N, H, W, C)`, the same number in each, under one title."""
     return image_grid(np.concatenate(rows), len(rows[0]), title)
 
 
 def labelled_rows(rows: Mapping[str, np.ndarray], captions: Mapping[str, Sequence[str]] | None = None) -> Figure:
-    """Returns a figure with a row of images under each label, pixels drawn as in `side_by_side`.
+    """Returns a figure with a row of images under each label, with pixels drawn as in `image_grid`.
 
     Args:
-        rows: Images `(N, H, W, C)` of each row by its label; values outside [0, 1] are clipped.
-        captions: What to write under the images of a row, one text for each, by the row's label.
+        rows: Images `(N, H, W, C)` of each row, by its label; values outside [0, 1] are clipped.
+        captions: Captions under the images of a row, one per image, by the row's label.
     """
     canvases = {label: _zoomed(_tiled(images, len(images)), images.shape[1:3]) for label, images in rows.items()}
     captions = captions or {}
@@ -90,12 +90,12 @@ def labelled_rows(rows: Mapping[str, np.ndarray], captions: Mapping[str, Sequenc
 
 
 def named_rows(rows: Mapping[str, np.ndarray], title: str, columns: Sequence[str] = ()) -> Figure:
-    """Returns a figure with a row of images next to each name, below the names of the columns.
+    """Returns a figure with a row of images next to each name, under the names of the columns.
 
     Args:
-        rows: Images `(S, H, W, C)` of each row by its name; values outside [0, 1] are clipped.
-        title: Line above.
-        columns: Names of the S columns, or none.
+        rows: Images `(S, H, W, C)` of each row, by its name; values outside [0, 1] are clipped.
+        title: Title above the images.
+        columns: Names of the S columns; empty for none.
     """
     images = np.stack(list(rows.values()))
     sides = images.shape[2:4]
@@ -118,7 +118,7 @@ def named_rows(rows: Mapping[str, np.ndarray], title: str, columns: Sequence[str
 
 
 def _draw(figure: Figure, canvas: np.ndarray, left: int, top: int) -> None:
-    """Puts a canvas on a figure at its own size, its upper left corner at these pixels."""
+    """Places a canvas on a figure at its own size, with its upper left corner at the given pixels."""
     width, height = (round(side * DPI) for side in figure.get_size_inches())
     place = (left / width, 1 - (top + canvas.shape[0]) / height)
     axes = figure.add_axes((*place, canvas.shape[1] / width, canvas.shape[0] / height))
@@ -132,7 +132,7 @@ def _zoomed(canvas: np.ndarray, image_sides: tuple[int, ...]) -> np.ndarray:
 
 
 def _tiled(images: np.ndarray, columns: int) -> np.ndarray:
-    """Images `(N, H, W, C)` on one white canvas, `(rows * H + gaps, columns * W + gaps, C)`."""
+    """Returns images `(N, H, W, C)` on one white canvas, `(rows * H + gaps, columns * W + gaps, C)`."""
     count, height, width, channels = images.shape
     rows = math.ceil(count / columns)
     canvas = np.ones((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, channels), np.float32)

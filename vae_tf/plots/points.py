@@ -1,4 +1,4 @@
-"""Points of a plane: toy sets, and latents."""
+"""Points in a plane: toy datasets and latents."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -17,18 +17,18 @@ LARGEST_LEGEND, LARGEST_CLASS_NAME = 20, 20
 
 
 class Points(NamedTuple):
-    """Points `(N, 2)`, or the first two of more columns, and the class of each `(N,)` where they have any."""
+    """Points `(N, 2)`, or more columns of which the first two are drawn, and optionally their classes `(N,)`."""
 
     xy: np.ndarray
     classes: np.ndarray | None = None
 
 
 def point_panels(panels: Mapping[str, Points], others: Mapping[str, Points] = MappingProxyType({})) -> Figure:
-    """Returns a figure of points next to each other, coloured by class.
+    """Returns a figure of several sets of points next to each other, coloured by class.
 
     Args:
-        panels: Points by the line above them, in axes with the same limits.
-        others: Points in axes of their own.
+        panels: Sets of points by their titles; their axes share the same limits.
+        others: Sets of points whose axes have limits of their own.
     """
     both = {**panels, **others}
     layout = ConstrainedLayoutEngine(w_pad=PANEL_PAD, h_pad=PANEL_PAD)
@@ -50,21 +50,21 @@ def latent_map(
     title: str,
     class_names: Sequence[str] | None = None,
 ) -> Figure:
-    """Returns a figure of points in the plane, at one scale in both directions, a colour for each class.
+    """Returns a figure of points in the plane, with the same scale on both axes and a colour for each class.
 
     Args:
         points: `(N, 2)`.
-        labels: Their classes `(N,)`, or `None` for one colour. More than twenty get a colour bar.
-        axis_names: What the axes are.
-        title: Line above.
-        class_names: By class; by default its number.
+        labels: Class of each point `(N,)`, or `None` for one colour. More than twenty classes get a colour bar.
+        axis_names: Labels of the two axes.
+        title: Title above the plot.
+        class_names: Name of each class. Default: its number.
     """
     figure = Figure((5.6, 4.6), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
     axes.set(title=title, xlabel=axis_names[0], ylabel=axis_names[1])
     axes.set_aspect("equal", adjustable="datalim")
     axes.grid(alpha=0.3)
-    # In an order of chance, so that no class covers another because it comes later.
+    # In random order, so that no class covers another just because it is drawn later.
     order = np.random.default_rng(0).permutation(len(points))
     x, y = points[order].T
     if labels is None:
@@ -86,7 +86,7 @@ def latent_map(
 
 
 def _limits(xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper corner of a square around points `(N, 2)`."""
+    """Returns the lower and upper corner of a square around points `(N, 2)`."""
     low, high = xy.min(axis=0), xy.max(axis=0)
     half = 0.55 * (float((high - low).max()) or 1.0)
     return (low + high) / 2 - half, (low + high) / 2 + half

@@ -1,1 +1,1 @@
-"""Pages and comparisons."""
+"""Reports on runs, and comparisons between them."""

@@ -26,7 +26,7 @@ IN_A_ROW = 10
 
 @dataclass(frozen=True)
 class ScoredData:
-    """What is scored: the parts of a dataset by name, to be brought to the shape of the run's examples."""
+    """The data to score: the parts of a dataset by name, to be fitted to the shape of the run's examples."""
 
     config: RunConfig
     example_shape: tuple[int, ...]
@@ -34,7 +34,7 @@ class ScoredData:
 
     @property
     def modality(self) -> Modality:
-        """The kind of the examples."""
+        """Modality of the examples."""
         return modality_of(self.example_shape)
 
     def __iter__(self) -> Iterator[Any]:
@@ -43,11 +43,11 @@ class ScoredData:
             yield from evaluation_batches(examples, self.config, self.example_shape, "test").as_numpy_iterator()
 
     def in_batches_of(self, size: int) -> "ScoredData":
-        """Returns the same with another size of the batches."""
+        """Returns the same data with another batch size."""
         return replace(self, config=self.config.model_copy(update={"batch_size": size}))
 
     def pictures(self, indices: np.ndarray) -> np.ndarray:
-        """Returns the pictures at `indices` `(N,)`, counted through all parts, in grey or colour `(N, H, W, C)`."""
+        """Returns the images at `indices` `(N,)`, counted across all parts, in grey or colour `(N, H, W, C)`."""
         config = self.config.model_copy(update={"binarize": "none"})
         places = [(part, row) for part in self.parts.values() for row in range(len(part))]
         chosen = [part.subset(np.array([row])) for part, row in (places[index] for index in indices)]
@@ -57,16 +57,16 @@ class ScoredData:
 def scored_data(
     run: LoadedRun, dataset: str | None, data_dir: str | None, split: Literal["all", "test"] | None
 ) -> ScoredData:
-    """Returns the data to score: the run's own, or another.
+    """Returns the data to score: the run's own data, or other data.
 
     Args:
         run: The run.
-        dataset: A name in the registry. Default: the run's own.
-        data_dir: Where it is.
-        split: The test split or all of it. Default: all if `dataset` or `data_dir` is given, otherwise the test split.
+        dataset: Name of a dataset in the registry. Default: the run's own.
+        data_dir: Where the data is.
+        split: The test split or all data. Default: all if `dataset` or `data_dir` is set, otherwise the test split.
 
     Raises:
-        InputError: It can't be read.
+        InputError: The data can't be read.
     """
     is_own = dataset is None and data_dir is None
     split = split or ("test" if is_own else "all")
@@ -108,7 +108,7 @@ def check_fits(data: ScoredData, model: VAE) -> None:
 
 
 def _training_batches(run: LoadedRun, size: int) -> Iterator[Any]:
-    """Yields training examples of a run, drawn at random; reads nothing before the first is asked for."""
+    """Yields random training examples of a run in batches; reads no data until the first one is requested."""
     try:
         splits = run.splits
     except InputError as error:
@@ -122,13 +122,13 @@ def _training_batches(run: LoadedRun, size: int) -> Iterator[Any]:
 
 
 def score_columns(run: LoadedRun, data: ScoredData, score: str, seed: int) -> dict[str, Any]:
-    """Returns the columns of the table by name, one value for each example.
+    """Returns the columns of the table of scores by name, with one value per example.
 
     Args:
         run: The run.
-        data: What to score.
+        data: The data to score.
         score: A name in `registry.ANOMALY_SCORES`.
-        seed: Seed of every draw.
+        seed: Seed of all draws.
     """
     model = run.model
     size = images_per_step(model, DRAWS)
@@ -148,7 +148,7 @@ def score_columns(run: LoadedRun, data: ScoredData, score: str, seed: int) -> di
 
 
 def contact_sheet(data: ScoredData, scores: np.ndarray) -> Figure:
-    """Returns the most and the least anomalous images, with their scores `(N,)`."""
+    """Returns a figure of the most and the least anomalous images, given the scores `(N,)` of all of them."""
     order = np.argsort(scores)
     rows = {"Least typical: highest scores": order[::-1][:IN_A_ROW], "Most typical: lowest scores": order[:IN_A_ROW]}
     captions = {label: [f"{score:.1f}" for score in scores[indices]] for label, indices in rows.items()}

@@ -1,4 +1,4 @@
-"""Runs side by side: the same latent draws, the same test examples, curves and scores."""
+"""A comparison of runs: samples from the same latent draws, the same test examples, curves and metrics."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
@@ -19,14 +19,14 @@ History = list[dict[str, float]]
 
 
 class RunView(NamedTuple):
-    """What is shown of one run.
+    """What a report shows of one run.
 
     Attributes:
         samples: Prior samples `(N, H, W, C)`.
         inputs: The first test examples, as the encoder sees them `(N, H, W, C)`.
         targets: The same examples before they were corrupted; `inputs` itself if the run corrupts nothing.
-        reconstructions: Of `inputs` `(N, H, W, C)`.
-        latents: Its latent space.
+        reconstructions: Reconstructions of `inputs` `(N, H, W, C)`.
+        latents: The run's latents.
     """
 
     samples: np.ndarray
@@ -37,15 +37,15 @@ class RunView(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """Groups of runs side by side; dictionaries are by the group's label.
+    """A comparison of groups of runs; its dictionaries are keyed by the group's label.
 
     Attributes:
-        groups: Runs that differ by their seed alone.
-        rows: The scores.
+        groups: Groups of runs that differ only in their seed.
+        rows: The metrics.
         samples: Prior samples `(N, H, W, C)` of each group's first run, from the same latent draws.
-        reconstructions: The same test examples, and below each group's reconstructions of them `(N, H, W, C)`.
+        reconstructions: The test examples, and below them each group's reconstructions of them `(N, H, W, C)`.
         latents: The latents of each group's first run.
-        histories: A list of histories for each group.
+        histories: The histories of each group's runs.
         evaluations: The evaluation of each run, by the run's name.
     """
 
@@ -64,9 +64,9 @@ class Comparison(NamedTuple):
         """Returns the comparison of evaluated runs.
 
         Args:
-            evaluations: By the run's name.
-            histories: Of every run.
-            views: Of the first run of each group, at least.
+            evaluations: Evaluation of each run, by the run's name.
+            histories: History of each run.
+            views: Views of at least the first run of each group.
 
         Raises:
             InputError: Two runs are the same.
@@ -85,22 +85,22 @@ class Comparison(NamedTuple):
 
     @property
     def modality(self) -> Modality:
-        """The kind of the examples, the same for all runs."""
+        """Modality of the examples, the same for all runs."""
         return modality_of(self.evaluations[self.groups[0].runs[0]].metrics["example_shape"])
 
     @property
     def references(self) -> dict[str, dict[str, Any]]:
-        """The scores that make those of the samples readable, from the first run's `metrics.json`."""
+        """Reference values for the metrics, from the first run's `metrics.json`."""
         return self.evaluations[self.groups[0].runs[0]].metrics["references"]
 
 
 def evaluation_of(folder: RunDir) -> Evaluation:
-    """Returns what `evaluate` wrote into a run folder."""
+    """Returns the evaluation that `evaluate` wrote into a run folder."""
     return Evaluation(folder.read_config(), folder.read_metrics(), folder.read_per_image())
 
 
 def view_of(run: LoadedRun) -> RunView:
-    """Returns what is shown of a run; every run has the same latent draws and test examples."""
+    """Returns what a report shows of a run; all runs get the same latent draws and test examples."""
     model, splits = run.model, run.splits
     figures = splits.spec.modality.figures
     count = figures.num_reconstructions
@@ -112,7 +112,7 @@ def view_of(run: LoadedRun) -> RunView:
 
 
 def _originals_above(views: Mapping[str, RunView]) -> dict[str, np.ndarray]:
-    """Returns one row of originals if all groups have the same; otherwise each group's own above its rows."""
+    """Returns the rows of images; the originals come once if all groups share them, otherwise above each group."""
     first = next(iter(views.values())).targets
     same = all(np.array_equal(first, view.targets) for view in views.values())
     rows_of_images = {"originals": first} if same else {}

@@ -1,4 +1,4 @@
-"""How a comparison is shown: figures, tables, the sections of a page, and the files of a folder."""
+"""Presents a comparison: figures, tables, the sections of a page, and the files of a folder."""
 
 import json
 from collections.abc import Sequence
@@ -25,11 +25,11 @@ ARROWS = {HIGHER: " ↑", 0: "", -HIGHER: " ↓"}
 
 
 def write(comparison: Comparison, out: Path) -> dict[str, Path]:
-    """Writes the comparison's files into a folder and returns where, by what they are.
+    """Writes the files of the comparison into a folder, and returns their paths by what they contain.
 
     Args:
-        comparison: From `compared`.
-        out: A folder.
+        comparison: The comparison.
+        out: The folder.
     """
     table = score_table(comparison)
     labels = " against ".join(group.label for group in comparison.groups)
@@ -61,22 +61,22 @@ def samples_figure(comparison: Comparison) -> Figure:
 
 
 def reconstructions_figure(comparison: Comparison) -> Figure:
-    """Returns test pictures and below them each group's reconstructions."""
+    """Returns test examples, with each group's reconstructions below them."""
     return comparison.modality.figures.labelled_rows(comparison.reconstructions)
 
 
 def curves_figure(comparison: Comparison) -> Figure:
-    """Returns the learning curves of all runs in the same axes."""
+    """Returns the learning curves of all runs on the same axes."""
     return plots.compared_curves(comparison.histories)
 
 
 def curves_refused(comparison: Comparison) -> str:
-    """Why the learning curves may not share their axes, or an empty text."""
+    """Returns why the learning curves can't share the same axes, or an empty string."""
     return next(row.refused for row in comparison.rows if row.name == "elbo")
 
 
 def score_table(comparison: Comparison) -> Table:
-    """Returns the scores of each group, the winner marked, with the difference where there are two groups."""
+    """Returns the metrics of each group with the winner marked, and their difference if there are two groups."""
     labels = [_counted(group) for group in comparison.groups]
     two = len(comparison.groups) == 2
     header = ["score", *labels, *([f"difference ({CONFIDENCE:.0%})"] if two else []), "unit"]
@@ -84,7 +84,7 @@ def score_table(comparison: Comparison) -> Table:
 
 
 def how_to_read(comparison: Comparison) -> list[str]:
-    """Returns the sentences that explain the score table, with what could not be compared and why."""
+    """Returns sentences that explain the table of metrics, and what could not be compared and why."""
     sentences = [
         "Arrows show what is better; a score without one describes and ranks nothing.",
         "± is the standard deviation over seeds where a group has several, else the standard error over examples.",
@@ -107,17 +107,17 @@ def how_to_read(comparison: Comparison) -> list[str]:
 
 
 def reference_table(comparison: Comparison) -> Table:
-    """Returns the sample scores of the groups beside those of training pictures, noise and simple generators."""
+    """Returns the sample metrics of the groups, next to those of training images and simple generators."""
     return _beside(comparison, [name for name in comparison.references if name not in PROBE_REFERENCES])
 
 
 def probe_table(comparison: Comparison) -> Table:
-    """Returns the accuracy of a linear probe on the latents beside that on pixels and on principal components."""
+    """Returns the accuracy of a linear probe on the latents, next to that on pixels and principal components."""
     return _beside(comparison, [name for name in comparison.references if name in PROBE_REFERENCES])
 
 
 def sections(comparison: Comparison) -> list[Section]:
-    """Returns the parts of the page."""
+    """Returns the sections of the page."""
     return [
         _samples_section(comparison),
         _reconstructions_section(comparison),
@@ -130,7 +130,7 @@ def sections(comparison: Comparison) -> list[Section]:
 
 
 def lead(comparison: Comparison) -> str:
-    """Returns the sentence that says what is compared on what."""
+    """Returns the sentence that says which runs are compared, and on which data."""
     data = {
         f"{evaluation.metrics['dataset']}, {'x'.join(map(str, evaluation.metrics['example_shape']))}, "
         f"{evaluation.metrics['settings']['split']} split of "
@@ -142,7 +142,7 @@ def lead(comparison: Comparison) -> str:
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """Returns groups and scores with every number unrounded."""
+    """Returns the groups and the metrics, with unrounded numbers."""
     return {
         "groups": {group.label: list(group.runs) for group in comparison.groups},
         "scores": {row.name: _row_as_json(row) for row in comparison.rows},
@@ -151,7 +151,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 
 
 def _beside(comparison: Comparison, names: Sequence[str]) -> Table:
-    """The scores of the groups that some references have too, and those of the references."""
+    """Returns the metrics that the groups and some references have in common, next to each other."""
     references = {name: comparison.references[name] for name in names}
     labels = [group.label for group in comparison.groups]
     lines = []
@@ -164,7 +164,10 @@ def _beside(comparison: Comparison, names: Sequence[str]) -> Table:
 
 
 def _reference_sections(comparison: Comparison) -> list[Section]:
-    """What makes scores readable; samples have none where examples were too few, a probe where there are no classes."""
+    """Returns the sections with reference values.
+
+    There are none for samples if there were too few examples, and none for the probe if there are no classes.
+    """
     of_samples = Section(
         "What the sample scores mean",
         "The same scores for training examples and for simple generators: a normal distribution and a mixture of "
@@ -234,7 +237,7 @@ def _score_row(row: Row, groups: Sequence[Group], with_difference: bool) -> list
 
 
 def _refusals(comparison: Comparison) -> dict[str, list[str]]:
-    """The names of the scores that can't be compared, by the reason."""
+    """Returns the names of the metrics that can't be compared, by the reason."""
     reasons: dict[str, list[str]] = {}
     for row in comparison.rows:
         if row.refused:

@@ -1,4 +1,4 @@
-"""The evaluation of one run: what is measured, and the files it leaves in the run folder."""
+"""The evaluation of a run: what is measured, and the files that are written into the run folder."""
 
 import sys
 from typing import Any
@@ -19,15 +19,15 @@ from vae_tf.support.errors import InputError
 
 
 def evaluate_run(run: LoadedRun, settings: EvaluationConfig, seed: int = 0) -> Evaluation:
-    """Measures a run and writes `per_image.npz`, `report.html` and `metrics.json` into its folder.
+    """Evaluates a run, and writes `per_image.npz`, `report.html` and `metrics.json` into its folder.
 
     Args:
         run: The run.
-        settings: What to measure on and how long.
-        seed: Seed of every draw.
+        settings: Options of the evaluation.
+        seed: Seed of all draws.
 
     Raises:
-        InputError: The model or the data can't be read, the data is too little, or the features are not available.
+        InputError: The model or the data can't be read, there is too little data, or the features are not available.
     """
     examples = run.splits.test if settings.split == "test" else run.splits.val
     if examples is None:
@@ -41,12 +41,12 @@ def evaluate_run(run: LoadedRun, settings: EvaluationConfig, seed: int = 0) -> E
     name = run.folder.path.name
     alone = Comparison.of({name: evaluation}, {name: run.folder.read_history()}, {name: view_of(run)})
     run.folder.write_report(html.page(name, lead(alone), sections(alone)))
-    run.folder.write_metrics(results, per_image)  # last: a run that has its metrics has been evaluated to the end
+    run.folder.write_metrics(results, per_image)  # last: if metrics.json exists, the evaluation is complete
     return evaluation
 
 
 def _measured(subject: Subject, settings: EvaluationConfig) -> tuple[Scores, dict[str, Any]]:
-    """The scores, and everything that `metrics.json` says."""
+    """Returns the metrics, and everything that goes into `metrics.json`."""
     train = subject.splits.whole_train
     try:
         judge = subject.splits.spec.modality.sample_judge(subject, train, settings.features)

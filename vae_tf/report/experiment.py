@@ -1,4 +1,4 @@
-"""Several runs: trained where they are missing, evaluated where they are not, and compared."""
+"""Runs an experiment: trains the missing runs, evaluates those that need it, and compares all of them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def train_missing(trainings: Mapping[str, RunConfig], folder: Path) -> list[RunDir]:
-    """Trains what is not there yet and returns the runs.
+    """Trains the runs that are missing, and returns all of them.
 
     Args:
-        trainings: What to train, by the name of its run folder.
-        folder: Where the run folders are or will be. An unfinished one goes on.
+        trainings: Config of each run, by the name of its run folder.
+        folder: Folder of the run folders. An unfinished run is resumed.
 
     Raises:
-        InputError: The data can't be used, training diverged, or a folder holds another experiment.
+        InputError: The data can't be used, training diverged, or a run folder contains another experiment.
     """
     shape = load_splits(next(iter(trainings.values()))).spec.example_shape
     for name, config in trainings.items():
@@ -38,7 +38,7 @@ def train_missing(trainings: Mapping[str, RunConfig], folder: Path) -> list[RunD
         if not RunDir(path).is_finished:
             print(f"Training {number} of {len(trainings)}: {config.variant}, seed {config.seed}")
             run_training(config, path)
-        runs.append(RunDir.open(path, config.data_dir))  # config.yml is silent of a secret in it
+        runs.append(RunDir.open(path, config.data_dir))  # config.yml leaves out any secret in data_dir
     return runs
 
 
@@ -53,10 +53,10 @@ def _check_same(run: RunDir, wanted: RunConfig) -> None:
 
 
 def check_comparable(folders: Sequence[RunDir]) -> None:
-    """Raises an error if some runs can't be compared, before anything is computed.
+    """Raises an error if the runs can't be compared, before anything is computed.
 
     Raises:
-        InputError: A run is not finished, two are the same, or some are of images and some of points.
+        InputError: A run is not finished, two runs are the same, or some are of images and others of points.
     """
     for folder in folders:
         folder.check_finished()
@@ -67,13 +67,14 @@ def check_comparable(folders: Sequence[RunDir]) -> None:
 
 
 def compare_runs(folders: Sequence[RunDir], settings: EvaluationConfig) -> "Comparison":
-    """Evaluates what is not evaluated yet and returns the runs side by side.
+    """Evaluates runs that have not been evaluated, and returns the comparison of all of them.
 
-    Call `load_tensorflow` first. One run is in memory at a time.
+    Call `load_tensorflow` first. Only one run is in memory at a time.
 
     Args:
-        folders: Finished runs, no two of one configuration and seed.
-        settings: Of the evaluation; what is not given explicitly is taken as a run was evaluated.
+        folders: Finished runs, no two with the same configuration and seed.
+        settings: Options of the evaluation. An existing evaluation is used if it agrees with the options that are set
+            explicitly; otherwise the run is evaluated again.
 
     Raises:
         InputError: A run's data, model or files can't be read, or can't be evaluated.

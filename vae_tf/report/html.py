@@ -1,4 +1,4 @@
-"""One self-contained HTML page: pictures inside, no network, no script, readable on a phone and in the dark."""
+"""A self-contained HTML page: images are embedded, no network, no scripts, readable on a phone and in dark mode."""
 
 import base64
 import io
@@ -14,13 +14,13 @@ from vae_tf.support.redaction import redacted
 
 
 class Picture(NamedTuple):
-    """A figure of the page.
+    """An image on the page.
 
     Attributes:
-        png: The file's bytes.
-        alt: What it shows, for who can't see it.
-        caption: The line below, or an empty text.
-        wide: Takes a row of its own.
+        png: Contents of the PNG file.
+        alt: Description for readers who can't see the image.
+        caption: Line under the image; may be empty.
+        wide: Whether the image takes a row of its own.
     """
 
     png: bytes
@@ -30,26 +30,26 @@ class Picture(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A cell of a table; `"best"` is emphasised, a `"note"` may break into lines."""
+    """A table cell. The text of a `"best"` cell is emphasised; that of a `"note"` cell may wrap."""
 
     text: str
     kind: Literal["", "best", "note"] = ""
 
 
 class Table(NamedTuple):
-    """Rows of cells below a header; the first cell names its row."""
+    """Rows of cells below a header; the first cell of each row is its name."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
 
     def markdown(self) -> str:
-        """Returns the table in Markdown, what is best in bold."""
+        """Returns the table in Markdown, with the best values in bold."""
         lines = [self.header, ["---"] * len(self.header)]
         lines += [[f"**{text}**" if kind == "best" else text for text, kind in row] for row in self.rows]
         return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
     def text(self) -> str:
-        """Returns the table in aligned columns for a terminal, what is best with a star."""
+        """Returns the table in aligned columns for a terminal, with a star after the best values."""
         lines = [list(self.header), *([text + " *" * (kind == "best") for text, kind in row] for row in self.rows)]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join(
@@ -58,7 +58,7 @@ class Table(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A part of the page."""
+    """A section of the page."""
 
     title: str
     text: str = ""
@@ -67,19 +67,19 @@ class Section(NamedTuple):
 
 
 def picture(figure: Figure, alt: str, caption: str = "", *, wide: bool = False) -> Picture:
-    """Returns a matplotlib figure as a figure of the page."""
+    """Returns a matplotlib figure as an image for the page."""
     file = io.BytesIO()
     plots.save(figure, file)
     return Picture(file.getvalue(), alt, caption, wide)
 
 
 def page(title: str, lead: str, sections: Sequence[Section]) -> str:
-    """Returns the page, with what is secret left out of its texts.
+    """Returns the HTML of the page, with secrets redacted from its text.
 
     Args:
-        title: Its heading.
-        lead: The sentences below.
-        sections: The rest.
+        title: Heading of the page.
+        lead: Sentences below the heading.
+        sections: Sections below the lead.
     """
     environment = Environment(
         loader=PackageLoader("vae_tf.report", ""),
@@ -88,17 +88,17 @@ def page(title: str, lead: str, sections: Sequence[Section]) -> str:
         lstrip_blocks=True,
         finalize=lambda value: type(value)(redacted(value)) if isinstance(value, str) else value,
     )
-    environment.filters["redacted"] = redacted  # for a text that is cut up before it is put in
+    environment.filters["redacted"] = redacted  # for text that is cut before it is inserted
     environment.filters["base64"] = lambda content: base64.b64encode(content).decode("ascii")
     return environment.get_template("page.html.j2").render(title=title, lead=lead, sections=sections)
 
 
 def number(value: float, error: float | None) -> str:
-    """Returns `value ± error` with the error to two significant digits, and the value to as many places.
+    """Returns `value ± error`, with two significant digits of the error and the value to the same decimal place.
 
     Args:
         value: The number.
-        error: Its error; `None`, 0 or NaN where it has none.
+        error: Its error; `None`, 0 or NaN if it has none.
     """
     if not error or math.isnan(error):
         return f"{value:.4g}"

@@ -1,4 +1,4 @@
-"""What a page shows of the latents: where the data lies in them, and what each dimension does."""
+"""The latents on a page: where the data lies in the latent space, and what each dimension does."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,10 +21,10 @@ class LatentView(NamedTuple):
     """The latents of one run.
 
     Attributes:
-        plane: Posterior means of test examples.
-        labels: Their classes `(N,)`, or `None`.
-        class_names: By class, where the data names them.
-        traversal: Of the most informative dimensions; `None` where the examples are no pictures.
+        plane: Posterior means of test examples in two dimensions.
+        labels: Class of each example `(N,)`, or `None`.
+        class_names: Name of each class, if the data has names.
+        traversal: Traversal of the most informative dimensions; `None` if the examples are not images.
     """
 
     plane: Plane
@@ -34,12 +34,12 @@ class LatentView(NamedTuple):
 
 
 def latent_view(model: "VAE", config: RunConfig, splits: Splits) -> LatentView:
-    """Returns what is shown of a run's latents.
+    """Returns what a report shows of a run's latents.
 
     Args:
         model: The run's model.
-        config: Its config.
-        splits: Its data.
+        config: The run's config.
+        splits: The run's data.
     """
     encoded = encoded_sample(model, config, splits)
     has_traversals = splits.spec.modality.figures.shows_traversals
@@ -48,10 +48,10 @@ def latent_view(model: "VAE", config: RunConfig, splits: Splits) -> LatentView:
 
 
 def sections(views: Mapping[str, LatentView]) -> list[Section]:
-    """Returns the parts of the page; what there are several runs of stands side by side.
+    """Returns the sections about the latents; several runs are shown side by side.
 
     Args:
-        views: By the run's label.
+        views: View of each run, by its label.
     """
     maps = [_map(label, view) for label, view in views.items()]
     traversals = [_traversals(label, view.traversal) for label, view in views.items() if view.traversal is not None]

@@ -1,4 +1,4 @@
-"""Sets evaluated runs side by side: which numbers may be compared, how far apart they are, and how sure that is."""
+"""Compares evaluated runs: which numbers are comparable, how far apart they are, and how certain that is."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -12,18 +12,18 @@ from vae_tf.config import RunConfig
 from vae_tf.metrics.metric import metric_of
 from vae_tf.support.errors import InputError
 
-# Keys in which runs of one experiment may differ.
+# Config keys that runs of the same experiment may differ in.
 NOT_THE_EXPERIMENT = {"seed", "device", "sample_every"}
-# Keys whose values speak for themselves in a label.
+# Config keys whose values are clear in a label without the key.
 PLAIN_IN_LABELS = {"arch", "variant", "dataset", "likelihood"}
 CONFIDENCE = 0.95
 
-# Likelihoods that are densities of the same values: their logarithms may stand side by side.
+# Likelihoods that are densities of the same values: their logarithms are comparable.
 DENSITIES = {"gaussian", "learned_gaussian", "continuous_bernoulli"}
 
 
 class Evaluation(NamedTuple):
-    """What `evaluate` found out about a run."""
+    """The evaluation of a run."""
 
     config: RunConfig
     metrics: dict[str, Any]
@@ -31,41 +31,41 @@ class Evaluation(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Runs that differ by their seed alone, by name, in the order of their seeds."""
+    """Names of runs that differ only in their seed, in the order of their seeds."""
 
     label: str
     runs: tuple[str, ...]
 
 
 class Pooled(NamedTuple):
-    """One score of one group."""
+    """One metric of one group."""
 
     mean: float
-    standard_error: float  # of measuring one run: over pictures and draws
-    seeds_sd: float | None  # between the runs, or None for a single one
+    standard_error: float  # of measuring one run, over examples and draws
+    seeds_sd: float | None  # standard deviation between the runs, None for a single run
     num_runs: int
 
 
 class Difference(NamedTuple):
-    """How far one group is from another in a score."""
+    """The difference between two groups in a metric."""
 
-    value: float  # of the first group minus that of the second
-    standard_error: float  # over pictures and over seeds
+    value: float  # first group minus second group
+    standard_error: float  # over examples and seeds
     margin: float  # half the width of the confidence interval
 
 
 class Row(NamedTuple):
-    """One score of all groups.
+    """One metric of all groups.
 
     Attributes:
-        name: Of the score.
-        unit: What it counts.
-        better: 1 where more is better, -1 where less is, 0 where it only describes.
-        groups: The score by the label of the group; empty where it is refused.
+        name: Name of the metric.
+        unit: Unit of the metric.
+        better: 1 if higher is better, -1 if lower is better, 0 if the metric only describes.
+        groups: The metric of each group, by its label; empty if it can't be compared.
         differences: (label, other label) -> difference of the means.
-        winner: Label of the group that is better than every other by more than the margin, or None.
-        refused: Why the numbers can't be compared, or an empty text.
-        note: What a reader must know before using the number, or an empty text.
+        winner: Label of the group that is better than every other by more than the margin, or `None`.
+        refused: Why the numbers can't be compared; empty if they can.
+        note: What a reader must know before using the number; may be empty.
     """
 
     name: str
@@ -79,10 +79,10 @@ class Row(NamedTuple):
 
 
 def pool(runs: Sequence[tuple[str, RunConfig]]) -> list[Group]:
-    """Returns the runs grouped by everything but their seed, each group labelled by what sets it apart.
+    """Groups runs that differ only in their seed, and labels each group by what sets it apart.
 
     Args:
-        runs: Name and configuration of each; at least one.
+        runs: Name and config of each run; at least one.
 
     Raises:
         InputError: Two runs are the same experiment with the same seed.
@@ -99,7 +99,7 @@ def pool(runs: Sequence[tuple[str, RunConfig]]) -> list[Group]:
                 "both; leave one out"
             )
         members[config.seed] = name
-    # The options of parts are keys of those experiments alone that have the part.
+    # An option of a part is a key only of the experiments that use the part.
     keys = dict.fromkeys(key for each in experiments.values() for key in each)
     different = [key for key in keys if len({repr(each.get(key)) for each in experiments.values()}) > 1]
     return [
@@ -111,11 +111,11 @@ def pool(runs: Sequence[tuple[str, RunConfig]]) -> list[Group]:
 
 
 def rows(groups: Sequence[Group], evaluations: Mapping[str, Evaluation]) -> list[Row]:
-    """Returns every score that any run has, compared between the groups.
+    """Returns every metric that any run has, compared between the groups.
 
     Args:
-        groups: From `pool`.
-        evaluations: By the name of the run.
+        groups: The result of `pool`.
+        evaluations: Evaluation of each run, by the run's name.
     """
     members = {group.label: [evaluations[name] for name in group.runs] for group in groups}
     scores = dict.fromkeys(score for name in evaluations for score in evaluations[name].metrics["metrics"])
@@ -146,7 +146,7 @@ def _row(name: str, members: Mapping[str, Sequence[Evaluation]]) -> Row:
 
 
 def _refusal(name: str, runs: Sequence[Evaluation]) -> str:
-    """Why a score of these runs can't be compared, or an empty text."""
+    """Returns why a metric of these runs can't be compared, or an empty string."""
     if not all(name in run.metrics["metrics"] for run in runs):
         return "not every run has it"
     conditions: dict[str, Callable[[Evaluation], Any]] = {
@@ -185,11 +185,11 @@ def _pooled(name: str, group: Sequence[Evaluation]) -> Pooled:
 def _difference(
     name: str, a: Sequence[Evaluation], b: Sequence[Evaluation], pooled_a: Pooled, pooled_b: Pooled
 ) -> Difference:
-    """Difference of the means, its standard error over pictures and over seeds, and its 95 % margin.
+    """Returns the difference of the means, its standard error over examples and seeds, and its 95 % margin.
 
-    Where the score is a mean over the same pictures, the pictures are paired: what makes a picture hard makes it
-    hard for both, and cancels. The margin is Student's: three seeds say little about their own spread (Welch 1947;
-    the error over pictures counts as known).
+    If the metric is a mean over the same examples, the examples are paired: what makes an example hard makes it hard
+    for both groups, and cancels. The margin uses Student's t distribution, because three seeds say little about their
+    own spread (Welch 1947; the error over examples is treated as known).
     """
     if all(name in run.per_image for run in (*a, *b)):
         by_image = np.mean([run.per_image[name] for run in a], axis=0) - np.mean(

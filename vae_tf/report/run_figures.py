@@ -1,4 +1,4 @@
-"""Figures and arrays of one trained run: samples, reconstructions, interpolations, traversals."""
+"""Figures and arrays of a trained run: samples, reconstructions, interpolations and traversals."""
 
 from typing import Any, NamedTuple
 
@@ -19,12 +19,12 @@ ALL = "all"
 
 
 class Drawn(NamedTuple):
-    """What was drawn.
+    """A figure and its data.
 
     Attributes:
         name: Default name of the file.
-        arrays: What goes into an npz file.
-        figure: What goes into a png file.
+        arrays: Contents of an npz file.
+        figure: Contents of a png file.
     """
 
     name: str
@@ -39,13 +39,13 @@ def samples(
 
     Args:
         run: The run.
-        num: How many; of each class if `label` is `"all"`. Default: 64 images or 2,000 points.
-        label: Class of the samples of a conditional run, by number or name, or `"all"`; by default in turn.
+        num: Number of samples; per class if `label` is `"all"`. Default: 64 images or 2,000 points.
+        label: Class of the samples of a conditional run, by number or name, or `"all"`. Default: each class in turn.
         seed: Seed of the draws.
         temperature: Factor on the prior's noise.
 
     Raises:
-        InputError: The run has no such class, or none.
+        InputError: The run has no such class, or no classes.
     """
     model, class_names = run.model, run.folder.read_classes()
     if class_names is not None and len(class_names) != model.num_classes:
@@ -69,10 +69,10 @@ def reconstructions(run: LoadedRun, num: int | None = None) -> Drawn:
 
     Args:
         run: The run.
-        num: How many, the first of the test split. Default: 10 images or 2,000 points.
+        num: Number of examples, the first of the test split. Default: 10 images or 2,000 points.
 
     Raises:
-        InputError: There are fewer.
+        InputError: There are fewer examples.
     """
     run.check_fits()
     model = run.model
@@ -86,14 +86,15 @@ def reconstructions(run: LoadedRun, num: int | None = None) -> Drawn:
 
 
 def interpolations(run: LoadedRun, num: int | None = None) -> Drawn:
-    """Returns images on the way from one test example to another, in equal latent steps.
+    """Returns images on a path from one test example to another, in equal steps through the latent space.
 
     Args:
         run: The run.
-        num: How many paths, between neighbours of the test split; of a class if the run is conditional. Default: 8.
+        num: Number of paths. Each connects neighbours in the test split, of the same class if the run is conditional.
+            Default: 8.
 
     Raises:
-        InputError: There are fewer.
+        InputError: There are fewer paths.
     """
     run.check_fits()
     model, examples = run.model, run.splits.test
@@ -107,11 +108,11 @@ def interpolations(run: LoadedRun, num: int | None = None) -> Drawn:
 
 
 def traversals(run: LoadedRun, num: int | None = None) -> Drawn:
-    """Returns images in which one latent dimension at a time changes.
+    """Returns images in which one latent dimension changes at a time.
 
     Args:
         run: A run of images.
-        num: How many dimensions, the most informative first. Default: 10.
+        num: Number of dimensions, the most informative first. Default: 10.
 
     Raises:
         InputError: There are fewer dimensions, or the run is not of images.
@@ -133,13 +134,13 @@ def traversals(run: LoadedRun, num: int | None = None) -> Drawn:
 def _classes(
     label: str | None, names: tuple[str, ...], num: int | None, defaults: tuple[int, int]
 ) -> np.ndarray | None:
-    """Returns the class of each sample, `None` for a run without classes.
+    """Returns the class of each sample, or `None` for a run without classes.
 
     Args:
-        label: As of `samples`.
-        names: Of the classes.
-        num: As of `samples`.
-        defaults: In place of `num`: for all classes together, and for each class.
+        label: As in `samples`.
+        names: Names of the classes.
+        num: As in `samples`.
+        defaults: Defaults for `num`: for all classes together, and per class.
     """
     default, of_each = defaults
     if not names:
@@ -155,7 +156,7 @@ def _classes(
 
 
 def _class_of(label: str, names: tuple[str, ...]) -> int:
-    """The number of a class, given by its number or by its name."""
+    """Returns the number of a class, given its number or its name."""
     if label in names:
         return names.index(label)
     if label.isdecimal() and int(label) < len(names):
@@ -165,7 +166,7 @@ def _class_of(label: str, names: tuple[str, ...]) -> int:
 
 
 def _pairs(count: int, classes: np.ndarray | None) -> np.ndarray:
-    """Neighbours among the examples `(P, 2)`; where classes `(count,)` are given, neighbours of a class."""
+    """Returns pairs of neighbouring examples `(P, 2)`; if `classes` `(count,)` are given, of the same class."""
     if classes is None:
         return np.arange(count // 2 * 2).reshape(-1, 2)
     of_class = [np.flatnonzero(classes == label) for label in np.unique(classes)]
@@ -175,7 +176,7 @@ def _pairs(count: int, classes: np.ndarray | None) -> np.ndarray:
 
 
 def _count(num: int | None, there: int, default: int) -> int:
-    """How many of those `there` are: `num`, by default as many as there are up to `default`."""
+    """Returns `num` if there are as many; by default, returns `default` or as many as there are."""
     if (num or 1) > there:
         raise InputError(f"num must be at most {there}, by the test pictures there are. Received: num={num or 1}")
     return num or min(default, there)

@@ -1,4 +1,4 @@
-"""A run folder with what is in it: config, data and model, each loaded once."""
+"""A loaded run: its config, data and model, each loaded once."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class LoadedRun:
-    """A finished run. What is asked for is loaded at its first use, and kept.
+    """A finished run, whose parts are loaded on first use and kept.
 
     Args:
-        folder: Its folder.
-        from_prior: Whether samples come from the prior although the run has a sampler.
-        trusted: Packages besides Keras and vae_tf whose classes its files may hold.
+        folder: The run folder.
+        from_prior: Whether to sample from the prior even if the run has a sampler.
+        trusted: Packages other than Keras and vae_tf whose classes the files may contain.
     """
 
     def __init__(self, folder: RunDir, *, from_prior: bool = False, trusted: Sequence[str] = ()) -> None:
@@ -33,9 +33,9 @@ class LoadedRun:
         """Returns the finished run in a folder.
 
         Args:
-            path: The folder.
-            data_dir: Where the data is now, if not where the run found it.
-            from_prior: As of the class.
+            path: The run folder.
+            data_dir: Where the data is now. Default: where the run found it.
+            from_prior: Whether to sample from the prior even if the run has a sampler.
 
         Raises:
             InputError: There is no run at `path`, or it is not finished.
@@ -46,30 +46,30 @@ class LoadedRun:
 
     @cached_property
     def config(self) -> RunConfig:
-        """Its config, with the place where the data is now."""
+        """The run's config, with the current location of the data."""
         return self.folder.read_config()
 
     @cached_property
     def splits(self) -> "Splits":
-        """Its data."""
+        """The run's data."""
         from vae_tf.data.catalog import load_splits
 
         return load_splits(self.config)
 
     @cached_property
     def model(self) -> "VAE":
-        """Its model; call `load_tensorflow` first."""
+        """The run's model; call `load_tensorflow` first."""
         return self.folder.load_model(self._trusted)
 
     @cached_property
     def sampler(self) -> "Sampler | None":
-        """What draws its latents in place of the prior; `None` for the prior."""
+        """The sampler that draws latents instead of the prior; `None` to use the prior."""
         return None if self._from_prior else self.folder.load_sampler(self._trusted)
 
     def check_fits(self) -> None:
-        """Raises an error if the model was trained on other data than there is now.
+        """Raises an error if the model was trained on data that differs from the current data.
 
         Raises:
-            InputError: The examples have another shape, or a conditional model knows other classes.
+            InputError: The examples have another shape, or the classes of a conditional model have changed.
         """
         self.folder.check_fits(self.model, self.splits.spec)

@@ -1,7 +1,7 @@
-"""What a model file may be made of, looked up before Keras makes anything of it.
+"""Checks which classes a model file contains, before Keras creates anything from it.
 
-Keras refuses lambdas and imports no foreign module in safe mode, but makes any layer of its own, and every class that
-something else in the process has registered.
+In safe mode Keras refuses lambdas and imports no other modules, but it does create any layer of its own, and any class
+that something else in the process has registered.
 """
 
 import importlib
@@ -22,16 +22,16 @@ PLAIN_VALUES = ("__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__e
 
 
 def check_classes(path: Path, root: str | None = MODEL_CLASS, trusted: Sequence[str] = ()) -> None:
-    """Raises an error if a `.keras` file holds other classes than those of this package and of Keras.
+    """Raises an error if a `.keras` file contains classes other than those of this package and Keras.
 
     Args:
         path: The file.
-        root: The registered name of the class that the file must hold; `None` for any.
-        trusted: Further packages whose classes may be in it: the caller vouches for their code.
+        root: Registered name of the class that the file must contain; `None` for any class.
+        trusted: Further packages whose classes the file may contain; the caller vouches for their code.
 
     Raises:
-        InputError: It holds another class, or one that runs code from the file; says which.
-        OSError, ValueError, LookupError, TypeError, zipfile.BadZipFile: It is damaged.
+        InputError: The file contains another class, or one that runs code from the file. The message names the class.
+        OSError, ValueError, LookupError, TypeError, zipfile.BadZipFile: The file is damaged.
     """
     with zipfile.ZipFile(path) as archive:
         config = json.loads(archive.read("config.json"))
@@ -58,8 +58,8 @@ def save_keras_file(saved: Any, path: Path) -> None:
     """Writes a model or a layer as a `.keras` file.
 
     Args:
-        saved: With its weights built.
-        path: Where to.
+        saved: The model or layer, with its weights built.
+        path: The file to write.
     """
     import keras
 
@@ -67,10 +67,10 @@ def save_keras_file(saved: Any, path: Path) -> None:
 
 
 def load_keras_file(path: Path, root: str | None = MODEL_CLASS, trusted: Sequence[str] = ()) -> Any:
-    """Returns what a `.keras` file holds, read in safe mode; see `check_classes`.
+    """Returns the object in a `.keras` file, loaded in safe mode; see `check_classes`.
 
     Raises:
-        InputError: The file is damaged, or holds a class that is not allowed.
+        InputError: The file is damaged, or contains a class that is not allowed.
     """
     import keras
 
@@ -84,7 +84,7 @@ def load_keras_file(path: Path, root: str | None = MODEL_CLASS, trusted: Sequenc
     except InputError:
         raise
     except Exception as error:  # Keras raises whatever the zip, json and h5 readers raise
-        # Keras says of a file that is not a zip file that it does not exist.
+        # If a file is not a zip file, Keras reports that it does not exist.
         reason = " ".join(redacted(str(error)).split())[:120] if is_zipfile(path) else "it is cut off, or another file"
         raise InputError(f"{path} must be an undamaged model of this package ({reason})") from error
 

@@ -1,4 +1,4 @@
-"""The run folder: the only place that knows its file names. Files are replaced whole, never half-written."""
+"""The run folder: only this module knows its file names. Files are replaced as a whole, never half-written."""
 
 import csv
 import json
@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from zipfile import BadZipFile
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from vae_tf import plots
 from vae_tf.config import RunConfig
 from vae_tf.data.spec import DatasetSpec
 from vae_tf.registry import TOY_DATASETS
@@ -22,6 +20,8 @@ from vae_tf.support.errors import InputError
 from vae_tf.support.files import is_left_over, remove_partial, replacing
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from vae_tf.model.sampler import Sampler
     from vae_tf.model.vae import VAE
 
@@ -53,15 +53,15 @@ _HISTORY_TYPES: dict[str, Any] = {"stage": str, "epoch": int}
 EPOCH_PICTURES = "epoch_*.png"
 
 
-Row = dict[str, Any]  # of history.csv: numbers by column, and the name of the stage if there are several
+Row = dict[str, Any]  # a row of history.csv: numbers by column, and the name of the stage if there are several
 
 
 class RunDir:
-    """One run folder.
+    """A run folder.
 
     Args:
-        path: The folder; `create` makes a new one, `open` takes a finished or unfinished one.
-        data_dir: Where the pictures are now, if not where the run found them.
+        path: The folder. `create` makes a new one; `open` opens an existing one, finished or not.
+        data_dir: Where the images are now. Default: where the run found them.
     """
 
     def __init__(self, path: Path, data_dir: str | None = None) -> None:
@@ -70,7 +70,7 @@ class RunDir:
 
     @classmethod
     def check_free(cls, path: Path, *, overwrite: bool) -> None:
-        """Raises where `create` would refuse, without touching anything.
+        """Raises an error if `create` would refuse the folder, without touching anything.
 
         Raises:
             InputError: The path is a file, or a folder that is not empty and may not be replaced.
@@ -94,15 +94,15 @@ class RunDir:
 
     @classmethod
     def check_usable(cls, path: Path, *, overwrite: bool, resume: bool) -> None:
-        """Raises where a run can neither begin nor go on, without touching anything.
+        """Raises an error if a run can neither start nor resume in a folder, without touching anything.
 
         Args:
             path: The folder.
-            overwrite: Whether the run that is there may be replaced.
-            resume: Whether it may go on.
+            overwrite: Whether an existing run may be replaced.
+            resume: Whether an existing run may be resumed.
 
         Raises:
-            InputError: The path is a file, or a folder that is not empty and may not be taken.
+            InputError: The path is a file, or a folder that is not empty and may not be used.
         """
         try:
             may_go_on = resume and not overwrite and cls(path).is_begun
@@ -113,14 +113,16 @@ class RunDir:
 
     @classmethod
     def create(cls, path: Path, *, overwrite: bool) -> Self:
-        """Returns a new run folder, empty but for the config that is there, until another is written.
+        """Creates a run folder, or empties an existing one.
+
+        An existing config stays in the folder until another is written.
 
         Args:
-            path: Where to make it; an existing empty folder is taken.
-            overwrite: Remove the files of the run that is there.
+            path: Where to create the folder; it may exist if it is empty.
+            overwrite: Whether to remove the files of an existing run.
 
         Raises:
-            InputError: The folder can't be made or written, or holds something that may not be removed.
+            InputError: The folder can't be created or written, or contains something that may not be removed.
         """
         try:
             cls.check_free(path, overwrite=overwrite)
@@ -138,7 +140,7 @@ class RunDir:
         return run
 
     def reopen(self) -> None:
-        """Removes what a run has at its end, and what an interrupted process left."""
+        """Removes the files that a run writes at its end, and what an interrupted process left behind."""
         for name in RESULTS:
             (self.path / name).unlink(missing_ok=True)
         for folder in (self.path, self.path / SAMPLES, self.path / RECONSTRUCTIONS):
@@ -150,7 +152,7 @@ class RunDir:
 
         Args:
             path: The folder.
-            data_dir: Where the pictures are now, if not where the run found them.
+            data_dir: Where the images are now. Default: where the run found them.
 
         Raises:
             InputError: There is no run at `path`.
@@ -170,7 +172,7 @@ class RunDir:
             partial.write_text(config.to_yaml(), encoding="utf-8")
 
     def read_config(self) -> RunConfig:
-        """Returns what `config.yml` says, with the place where the pictures are now.
+        """Returns the config in `config.yml`, with the current location of the images.
 
         Raises:
             InputError: The file is damaged.
@@ -182,10 +184,10 @@ class RunDir:
         return config if self._data_dir is None else config.model_copy(update={"data_dir": self._data_dir})
 
     def check_fits(self, model: "VAE", spec: DatasetSpec) -> None:
-        """Raises where the model of the run was trained on other data than there is now.
+        """Raises an error if the run's model was trained on data that differs from the current data.
 
         Raises:
-            InputError: The examples have another shape, or a conditional model knows other classes.
+            InputError: The examples have another shape, or the classes of a conditional model have changed.
         """
         if model.example_shape != spec.example_shape:
             raise InputError(
@@ -205,12 +207,12 @@ class RunDir:
             )
 
     def write_classes(self, names: Sequence[str]) -> None:
-        """Writes `classes.json`: what the classes of a conditional run are called, in the order of the labels."""
+        """Writes `classes.json`: the class names of a conditional run, in the order of the labels."""
         with replacing(self.path / CLASSES) as partial:
             partial.write_text(json.dumps(list(names)), encoding="utf-8")
 
     def read_classes(self) -> tuple[str, ...] | None:
-        """Returns the names in `classes.json`, `None` where the classes of the run have none.
+        """Returns the names in `classes.json`, or `None` if the run's classes have no names.
 
         Raises:
             InputError: The file is damaged.
@@ -221,7 +223,7 @@ class RunDir:
             return tuple(map(str, json.loads(path.read_text(encoding="utf-8"))))
 
     def write_history(self, history: Sequence[Row]) -> None:
-        """Writes `history.csv`, one row per epoch; what a row does not have is blank."""
+        """Writes `history.csv`, one row per epoch; values that a row lacks are blank."""
         columns = dict.fromkeys(name for row in history for name in row)
         with replacing(self.path / HISTORY) as partial, partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(columns), restval="", lineterminator="\n")
@@ -229,7 +231,7 @@ class RunDir:
             writer.writerows(history)
 
     def read_history(self) -> list[Row]:
-        """Returns the rows of `history.csv`, without what is blank.
+        """Returns the rows of `history.csv`, without blank values.
 
         Raises:
             InputError: The file is missing or damaged.
@@ -245,16 +247,16 @@ class RunDir:
 
     @property
     def is_evaluated(self) -> bool:
-        """Whether there is a `metrics.json`."""
+        """Whether `metrics.json` exists."""
         return self.metrics_path.is_file()
 
     @property
     def metrics_path(self) -> Path:
-        """Where `metrics.json` is once the run is evaluated."""
+        """Path of `metrics.json`, which exists once the run is evaluated."""
         return self.path / METRICS
 
     def write_metrics(self, metrics: dict[str, Any], per_image: dict[str, np.ndarray]) -> None:
-        """Writes `metrics.json`, and the values of every picture `(N,)` behind its means to `per_image.npz`."""
+        """Writes `metrics.json`, and the values per image `(N,)` behind its means to `per_image.npz`."""
         with replacing(self.path / PER_IMAGE) as partial:
             arrays: dict[str, Any] = per_image
             np.savez_compressed(partial, **arrays)
@@ -263,7 +265,7 @@ class RunDir:
 
     @property
     def report_path(self) -> Path:
-        """Where `report.html` is once the run is evaluated."""
+        """Path of `report.html`, which exists once the run is evaluated."""
         return self.path / REPORT
 
     def write_report(self, page: str) -> None:
@@ -272,7 +274,7 @@ class RunDir:
             partial.write_text(page, encoding="utf-8")
 
     def read_metrics(self) -> dict[str, Any]:
-        """Returns what `metrics.json` says.
+        """Returns the contents of `metrics.json`.
 
         Raises:
             InputError: The file is damaged.
@@ -282,7 +284,7 @@ class RunDir:
             return {key: metrics[key] for key in METRICS_KEYS}
 
     def read_per_image(self) -> dict[str, np.ndarray]:
-        """Returns the values of every picture `(N,)` by score.
+        """Returns the values per image `(N,)` of each metric.
 
         Raises:
             InputError: The file is missing or damaged.
@@ -290,16 +292,16 @@ class RunDir:
         with _readable(self.path / PER_IMAGE, "evaluate") as path, np.load(path) as values:
             return dict(values)
 
-    def save_epoch_figure(self, kind: str, figure: Figure, epoch: int) -> Path:
-        """Writes the `"samples"` or the `"reconstructions"` of an epoch and returns where."""
+    def save_epoch_figure(self, kind: str, figure: "Figure", epoch: int) -> Path:
+        """Writes the `"samples"` or `"reconstructions"` figure of an epoch and returns its path."""
         return self._save(figure, Path(kind, _epoch_name(epoch)))
 
-    def save_curves(self, figure: Figure) -> Path:
-        """Writes `curves.png` and returns where."""
+    def save_curves(self, figure: "Figure") -> Path:
+        """Writes `curves.png` and returns its path."""
         return self._save(figure, Path(CURVES))
 
     def save_model(self, model: "VAE") -> Path:
-        """Writes `model.keras` and returns where."""
+        """Writes `model.keras` and returns its path."""
         target = self.path / MODEL
         with replacing(target) as partial:
             model.save(partial)
@@ -307,16 +309,16 @@ class RunDir:
 
     @property
     def is_begun(self) -> bool:
-        """Whether there is a run in the folder."""
+        """Whether the folder contains a run."""
         return (self.path / CONFIG).is_file()
 
     @property
     def is_finished(self) -> bool:
-        """Whether training came to its end."""
+        """Whether training has finished."""
         return (self.path / MODEL).is_file()
 
     def check_finished(self) -> None:
-        """Raises where training has not come to its end.
+        """Raises an error if training has not finished.
 
         Raises:
             InputError: There is no model yet.
@@ -325,24 +327,24 @@ class RunDir:
             raise InputError(f"run must be finished. Received: {self.path} (no {MODEL} in it); let its training end")
 
     def load_model(self, trusted: Sequence[str] = ()) -> "VAE":
-        """Returns the model in `model.keras`, read in safe mode.
+        """Returns the model in `model.keras`, loaded in safe mode.
 
         Args:
-            trusted: Packages besides Keras and this one whose classes the file may hold.
+            trusted: Packages other than Keras and vae_tf whose classes the file may contain.
 
         Raises:
-            InputError: The model is missing (the run has not finished) or damaged, or holds classes of other packages.
+            InputError: The model is missing (the run has not finished), damaged, or contains classes of other packages.
         """
         self.check_finished()
         return load_keras_file(self.path / MODEL, trusted=trusted)
 
     @property
     def has_sampler(self) -> bool:
-        """Whether there is a `sampler.keras`."""
+        """Whether `sampler.keras` exists."""
         return (self.path / SAMPLER).is_file()
 
     def save_sampler(self, sampler: "Sampler") -> Path:
-        """Writes `sampler.keras`, removes the evaluation that was made without it, and returns where."""
+        """Writes `sampler.keras`, removes any evaluation made without it, and returns its path."""
         target = self.path / SAMPLER
         for name in EVALUATION:
             (self.path / name).unlink(missing_ok=True)
@@ -351,10 +353,12 @@ class RunDir:
         return target
 
     def load_sampler(self, trusted: Sequence[str] = ()) -> "Sampler | None":
-        """Returns the sampler in `sampler.keras`, `None` if there is none; see `load_model`."""
+        """Returns the sampler in `sampler.keras`, or `None` if there is none; see `load_model`."""
         return load_keras_file(self.path / SAMPLER, root=None, trusted=trusted) if self.has_sampler else None
 
-    def _save(self, figure: Figure, name: Path) -> Path:
+    def _save(self, figure: "Figure", name: Path) -> Path:
+        from vae_tf import plots  # imported here because it loads matplotlib
+
         target = self.path / name
         target.parent.mkdir(exist_ok=True)
         with replacing(target) as partial:
@@ -366,12 +370,12 @@ def load_run(folder: str | os.PathLike[str], trusted: Sequence[str] = ()) -> "VA
     """Returns the trained model of a run folder.
 
     Args:
-        folder: The run folder, as `runs/x`.
-        trusted: Packages besides Keras and vae_tf whose classes the model may hold. Their code runs: name only packages
-            that you trust.
+        folder: The run folder, such as `runs/x`.
+        trusted: Packages other than Keras and vae_tf whose classes the model may contain. Their code is run, so name
+            only packages that you trust.
 
     Raises:
-        InputError: The folder is no run, or its model is missing, damaged, or made of classes of other packages.
+        InputError: The folder is not a run, or its model is missing, damaged, or contains classes of other packages.
 
     Example:
         >>> vae = vae_tf.load_run("runs/x")
@@ -386,7 +390,7 @@ def _epoch_name(epoch: int) -> str:
 
 @contextmanager
 def _readable(path: Path, command: str) -> Iterator[Path]:
-    """Turns what readers raise over a damaged file into an `InputError` that names the command to write it again."""
+    """Turns a reader's error about a damaged file into an `InputError` that names the command to run again."""
     try:
         yield path
     except (OSError, ValueError, TypeError, KeyError, BadZipFile):

@@ -1,8 +1,8 @@
-"""What a run tells MLflow: its parameters, the metrics of every epoch, pictures, and the metrics of the test pictures.
+"""Logs a run to MLflow: its parameters, the metrics of every epoch, figures, and the metrics on the test set.
 
-MLflow decides where: at `MLFLOW_TRACKING_URI`, else in a store in the working folder, which `mlflow ui` opens there.
-An Azure ML job comes with that variable and `MLFLOW_RUN_ID` set: the run is then the job's own, whose place,
-experiment and end are the service's.
+MLflow writes to `MLFLOW_TRACKING_URI` if set, otherwise to a store in the working folder, which `mlflow ui` opens
+there. An Azure ML job sets that variable and `MLFLOW_RUN_ID`: the MLflow run is then the job's own, and the service
+decides its location, its experiment and when it ends.
 """
 
 import logging
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 EPOCH_METRICS = (*LOSSES, *(f"val_{name}" for name in LOSSES), "seconds", "images_per_second")
 TEST_METRICS = ("test_elbo", "test_reconstruction_loss", "test_kl_loss")
-# Every name that can stand in a sweep or a chart.
+# Every name that a sweep or a chart can use.
 LOGGED_METRICS = (*EPOCH_METRICS, *TEST_METRICS)
 
 PLACE = "MLFLOW_TRACKING_URI"
@@ -36,30 +36,31 @@ EXPERIMENT_ID = "MLFLOW_EXPERIMENT_ID"
 EXPERIMENT_NAME = "MLFLOW_EXPERIMENT_NAME"
 DEFAULT_EXPERIMENT = "vae_tf"
 SETTINGS = {
-    # Nothing is sent anywhere but to the place of tracking.
+    # Nothing is sent anywhere but to the tracking store.
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    # The links it prints would stand among the lines of the epochs.
+    # Otherwise it prints links between the lines of the epochs.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # MLflow's own 7 retries of 120 s would hold training up for minutes where nobody answers.
+    # MLflow's default, 7 retries of 120 s, would block training for minutes if the server does not answer.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
 }
-# After a failure, so many times the time it took are spent without another try: at most 2% of the training is lost.
+# After a failure, tracking pauses for this many times the duration of the failed attempt, so that at most 2% of the
+# training time is lost.
 REST = 50
 LONGEST_REASON = 120
 
 
 def is_on(*, asked: bool) -> bool:
-    """Returns whether to track: where the user asks for it, and in a run that is tracked already.
+    """Returns whether to track the run: if the user asks for it, or if the process is already in an MLflow run.
 
     Args:
         asked: Whether the user asks for it.
 
     Raises:
-        InputError: MLflow is asked for and is not installed.
+        InputError: The user asks for tracking, but MLflow is not installed.
     """
-    # mlflow-skinny brings no database, and so no store of its own.
+    # mlflow-skinny has no database, and therefore no store of its own.
     needed = ("mlflow",) if PLACE in os.environ else ("mlflow", "sqlalchemy")
     if asked and not all(map(find_spec, needed)):
         raise InputError("--track needs MLflow. Received: an environment without it; pip install 'vae_tf[track]'")
@@ -74,15 +75,15 @@ class _Run(NamedTuple):
 
 
 class Tracker:
-    """Tells MLflow of one run, as a context manager around the training.
+    """Logs one run to MLflow, as a context manager around training.
 
-    A failure of MLflow is told in one line and never raised.
+    If MLflow fails, this prints a warning of one line and raises nothing.
 
     Args:
-        config: The run, resolved.
-        run_dir: The run folder; its name is that of a new run.
-        on: Whether to track at all; without, nothing happens and MLflow is not imported.
-        run_id: The MLflow run to go on with, where there is one.
+        config: The run's config, resolved.
+        run_dir: The run folder; a new MLflow run gets its name.
+        on: Whether to track. If not, nothing happens and MLflow is not imported.
+        run_id: ID of the MLflow run to resume, if any.
     """
 
     def __init__(self, config: RunConfig, run_dir: Path, *, on: bool, run_id: str | None = None) -> None:
@@ -108,33 +109,33 @@ class Tracker:
 
     @property
     def run_id(self) -> str | None:
-        """The MLflow run that is logged to; `None` where there is none, or none yet."""
+        """ID of the MLflow run that is logged to; `None` if there is none, or none yet."""
         return self._run.id if "_run" in vars(self) else None
 
     def log_epoch(self, row: Mapping[str, float]) -> None:
-        """Logs a row of `history.csv`, its columns as metrics at the step `epoch`."""
+        """Logs a row of `history.csv`; its columns become metrics at the step `epoch`."""
         metrics = {name: value for name, value in row.items() if name != "epoch"}
         self._attempt(lambda run: _log_metrics(run, metrics, int(row["epoch"])))
 
     def log_picture(self, path: Path) -> None:
-        """Logs a picture of the run folder under the name it has there."""
+        """Logs an image file of the run folder under its path in the folder."""
         folder = path.parent.relative_to(self._run_dir).as_posix()
         self._attempt(lambda run: run.client.log_artifact(run.id, str(path), None if folder == "." else folder))
 
     def log_test(self, test: Mapping[str, float]) -> None:
-        """Logs the metrics of the test pictures at the step of the last epoch.
+        """Logs the metrics on the test set at the step of the last epoch.
 
         Args:
-            test: What `evaluate` of the model returns; its `loss` is minus the ELBO.
+            test: The result of the model's `evaluate`; its `loss` is minus the ELBO.
         """
         values = (-test["loss"], test["reconstruction_loss"], test["kl_loss"])
         metrics = dict(zip(TEST_METRICS, values, strict=True))
-        self._rests_until = 0.0  # what matters most is worth another try
+        self._rests_until = 0.0  # these matter most, so try even while tracking is paused
         self._attempt(lambda run: _log_metrics(run, metrics, self._config.epochs))
 
     @cached_property
     def _run(self) -> _Run:
-        """The run to log to."""
+        """The MLflow run to log to."""
         from mlflow import MlflowClient
 
         client = MlflowClient()
@@ -148,12 +149,13 @@ class Tracker:
 
     @cached_property
     def _described_run(self) -> _Run:
-        """The run, with its parameters logged. What fails here is tried again by the next attempt."""
+        """The MLflow run with its parameters logged. If that fails, the next attempt tries it again."""
         from mlflow.entities import Param
 
         run = self._run
         params = {name: str(value) for name, value in self._config.model_dump(mode="json").items()}
-        # A parameter is logged once for all; the retry of a job finds its own there, at times with another value.
+        # MLflow refuses to change a logged parameter. The retry of a job finds its parameters logged already,
+        # sometimes with other values.
         new = [Param(name, value) for name, value in params.items() if name not in run.params]  # type: ignore[no-untyped-call]
         run.client.log_batch(run.id, params=new)
         return run
@@ -163,7 +165,7 @@ class Tracker:
             run.client.set_terminated(run.id, status)
 
     def _attempt(self, action: Callable[[_Run], None]) -> None:
-        """Does something with the run; where that fails, says so once and rests for a while."""
+        """Runs an action on the MLflow run. If it fails, warns once and pauses tracking for a while."""
         began = time.monotonic()
         if not self._on or began < self._rests_until:
             return
@@ -184,7 +186,7 @@ class Tracker:
 
 @contextmanager
 def _no_log() -> Iterator[None]:
-    """Keeps the logs of MLflow, urllib3 and the Azure SDK, forty lines for one refusal, out of those of the epochs."""
+    """Silences MLflow, urllib3 and the Azure SDK, which log forty lines about a single refused request."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -194,7 +196,7 @@ def _no_log() -> Iterator[None]:
 
 
 def _experiment(client: "MlflowClient") -> str:
-    """The id of the experiment the user names, by default the package's, made where there is none."""
+    """Returns the ID of the user's experiment, by default the package's; creates it if it does not exist."""
     if given := os.environ.get(EXPERIMENT_ID):
         return given
     name = os.environ.get(EXPERIMENT_NAME, DEFAULT_EXPERIMENT)

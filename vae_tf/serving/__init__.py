@@ -1,1 +1,1 @@
-"""What endpoints answer."""
+"""Answers the requests of endpoints."""

@@ -1,15 +1,16 @@
-"""What an endpoint answers: a status and a document for every body that can come.
+"""Answers the requests of an endpoint: a status and a document for every possible body.
 
-A request is a JSON object, answered with another; pictures are files (PNG, JPEG, ...) in base64, brought to the
-model's size as in training, or nested lists of numbers in [0, 1] of exactly the model's shape:
+A request is a JSON object, and so is the answer. An image is a file (PNG, JPEG, ...) in base64, fitted to the model's
+size as in training, or nested lists of numbers in [0, 1] in exactly the model's shape:
 
     {"action": "sample", "n": 4, "seed": 0}               -> {"pictures": [PNG, ...]}
     {"action": "reconstruct", "pictures": [picture, ...]} -> {"pictures": [PNG, ...]}
     {"action": "encode", "pictures": [picture, ...]}      -> {"latents": [[...], ...]}
     {"action": "score", "pictures": [picture, ...]}       -> {"negative_elbo_nats": [...]}
 
-Or it is the file of one picture, `Content-Type: image/...`, with the action in the query, as `?action=score`; a
-reconstruction then comes back as a PNG. What can't be answered gets 400 or 413 and `{"message": reason}`.
+The body can also be the file of a single image, with `Content-Type: image/...` and the action in the query, such as
+`?action=score`; a reconstruction is then returned as a PNG. A request that can't be answered gets status 400 or 413 and
+`{"message": reason}`.
 """
 
 import base64
@@ -36,9 +37,9 @@ from vae_tf.runs.run_dir import RunDir
 from vae_tf.support.errors import InputError
 from vae_tf.support.names import check_name
 
-LARGEST_BODY = 1_500_000  # bytes: room for LARGEST_NUM pictures of some 17 kB, in base64
+LARGEST_BODY = 1_500_000  # bytes: enough for LARGEST_NUM images of about 17 kB, in base64
 LARGEST_NUM = 64
-LARGEST_PIXELS = 2**24  # a small file can unpack to more than there is memory
+LARGEST_PIXELS = 2**24  # a small file can decompress to more than fits in memory
 NUM_DRAWS = 4
 LONGEST_REASON = 300
 
@@ -46,12 +47,12 @@ PNG_TYPE = "image/png"
 
 
 def _split(value: object) -> object:
-    """In the query of a picture, numbers come as text."""
+    """Splits a text at its commas: in the query of an image, a list of numbers comes as text."""
     return value.split(",") if isinstance(value, str) else value
 
 
 class SampleRequest(Config):
-    """Pictures from the prior."""
+    """A request for samples from the prior."""
 
     action: Literal["sample"]
     n: int = Field(1, ge=1, le=LARGEST_NUM)
@@ -60,7 +61,7 @@ class SampleRequest(Config):
 
 
 class PicturesRequest(Config):
-    """Something about given pictures."""
+    """A request about the images in its body."""
 
     action: Literal["reconstruct", "encode", "score"]
     pictures: Annotated[list[Any], Field(min_length=1, max_length=LARGEST_NUM)]
@@ -76,7 +77,7 @@ REQUESTS: dict[str, type[SampleRequest | PicturesRequest]] = {
 
 
 class Answer(NamedTuple):
-    """What goes back."""
+    """The answer to a request."""
 
     status: int
     body: bytes
@@ -84,13 +85,13 @@ class Answer(NamedTuple):
 
 
 class _TooLargeError(InputError):
-    """A body over the limit."""
+    """The body is larger than the limit."""
 
 
 class Service:
     """Answers requests from one trained model.
 
-    It keeps nothing between requests, and one request always has the same answer: threads can share it.
+    It keeps no state between requests, and always gives the same answer to the same request, so threads can share it.
 
     Args:
         model: A trained model.
@@ -104,7 +105,7 @@ class Service:
             return model.likelihood.mean(model.latents.decode(z, labels))
 
         def score(x: keras.KerasTensor, labels: keras.KerasTensor | None = None) -> keras.KerasTensor:
-            # The same noise for every picture, so that its score does not depend on its place among others.
+            # The same noise for every image, so that its score does not depend on its position in the request.
             seeds = ops.zeros((ops.shape(x)[0], 2), "int32")
             return model.elbo_terms(x, labels=labels, num_samples=NUM_DRAWS, seed=seeds).negative_elbo()
 
@@ -123,8 +124,8 @@ class Service:
 
         Args:
             stream: The body.
-            content_type: Of the body; what is no picture is read as JSON.
-            query: The parameters after the `?`, used where the body is a picture.
+            content_type: Content type of the body; anything that is not an image is read as JSON.
+            query: The parameters after the `?`, used if the body is an image.
         """
         try:
             body = _read(stream)
@@ -155,7 +156,7 @@ class Service:
         return self._checked_labels([request.label] * request.n, request.n)
 
     def _checked_labels(self, labels: list[int] | None, count: int) -> np.ndarray | None:
-        """The class of each picture, where and only where the run is conditional."""
+        """Returns the class of each image; a conditional run requires classes, any other run refuses them."""
         if self._num_classes is None:
             if labels is not None:
                 raise InputError("Labels are for a run trained with --conditional. Received: labels for another")
@@ -168,10 +169,10 @@ class Service:
 
 
 def find_run(folder: Path) -> RunDir:
-    """Returns the run folder that is `folder` itself or, as Azure ML mounts a model, the one in it.
+    """Returns the run folder: `folder` itself, or the only one in it, as Azure ML mounts a model.
 
     Raises:
-        InputError: There is none, or more than one.
+        InputError: There is no run folder, or more than one.
     """
     found = []
     for place in (folder, *sorted(path for path in folder.glob("*") if path.is_dir())):
@@ -187,9 +188,9 @@ def find_run(folder: Path) -> RunDir:
 def _compiled(
     function: Callable[..., keras.KerasTensor], shape: tuple[int, ...], step: int, conditional: bool
 ) -> Callable[[np.ndarray, np.ndarray | None], np.ndarray]:
-    """The function for any number of examples of a shape, `step` at a time so that memory stays bounded.
+    """Returns the function for any number of examples of a shape, run on `step` at a time to bound memory.
 
-    It is compiled now and not while somebody waits; `predict` of Keras would take forty milliseconds to begin with.
+    It is compiled now, not while a client waits. Keras's `predict` would take forty milliseconds to start.
     """
     shapes, dtypes = [(None, *shape), (None,)], ["float32", "int64"]
     count = 2 if conditional else 1
@@ -206,7 +207,7 @@ def _read(stream: IO[bytes]) -> bytes:
     body = stream.read(LARGEST_BODY + 1)
     if len(body) <= LARGEST_BODY:
         return body
-    while stream.read(LARGEST_BODY):  # who is still sending does not hear the answer
+    while stream.read(LARGEST_BODY):  # a client that is still sending does not read the answer
         pass
     raise _TooLargeError(f"The body must have at most {LARGEST_BODY:,} bytes. Received: more")
 
@@ -230,7 +231,7 @@ def _request(document: Mapping[str, Any]) -> SampleRequest | PicturesRequest:
 
 
 def _picture(item: object, shape: tuple[int, int, int]) -> np.ndarray:
-    """A picture of a request as float32 `(H, W, C)` in [0, 1]."""
+    """Returns an image of a request as float32 `(H, W, C)` in [0, 1]."""
     if isinstance(item, list):
         return _numbers(item, shape)
     if isinstance(item, str):
@@ -262,13 +263,13 @@ def _decoded(file: bytes, shape: tuple[int, int, int]) -> np.ndarray:
             width, height = image.size
         if width * height <= LARGEST_PIXELS:
             return read_picture(io.BytesIO(file), shape).astype(np.float32) / 255
-    except Exception:  # Pillow raises many kinds for bytes that are no picture
+    except Exception:  # Pillow raises many kinds of errors if the bytes are not an image
         raise InputError(f"A picture must be a {', '.join(FORMATS)} file that opens. Received: another") from None
     raise InputError(f"A picture must have at most {LARGEST_PIXELS:,} pixels. Received: {width}x{height}")
 
 
 def _png(picture: np.ndarray) -> bytes:
-    """A PNG of a picture `(H, W, C)`, values outside [0, 1] clipped."""
+    """Returns a PNG of an image `(H, W, C)`, with values outside [0, 1] clipped."""
     pixels = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(buffer, "PNG")

@@ -1,1 +1,1 @@
-"""What every room uses: errors, redaction, YAML, atomic files, the command line, a quiet TensorFlow."""
+"""Shared utilities: errors, redaction, YAML, atomic file writes, the command line, a quiet start of TensorFlow."""

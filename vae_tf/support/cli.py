@@ -1,4 +1,4 @@
-"""What the commands share: options from typed configs, one-line errors, exit codes."""
+"""Command-line code shared by all commands: options from typed configs, one-line errors, exit codes."""
 
 import argparse
 import io
@@ -28,16 +28,16 @@ BROKEN_PIPE = 141
 
 
 class Options(BaseModel):
-    """Base of the options of a command."""
+    """Base class of a command's options."""
 
     @classmethod
     def further_fields(cls) -> dict[str, FieldInfo]:
-        """Returns options that are not fields of the class, by name."""
+        """Returns the options that are not fields of the class, by name."""
         return {}
 
     @classmethod
     def merged(cls, from_file: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns options from a file and from the command line together; the command line wins."""
+        """Merges options from a file and from the command line; the command line wins."""
         return {**from_file, **given}
 
 
@@ -45,16 +45,16 @@ OptionsT = TypeVar("OptionsT", bound=Options)
 
 
 def parse(options: type[OptionsT], command: str, arguments: Sequence[str]) -> OptionsT:
-    """Returns the options of a command: its command line over its `--config` file over its defaults.
+    """Parses a command's options: the command line overrides the `--config` file, which overrides the defaults.
 
     Args:
-        options: A model of pydantic; each field is an option, its docstring the help.
-        command: What to call the command in the help, as `"python -m vae_tf.train"`.
-        arguments: The words after the command.
+        options: A pydantic model; each field is an option, and the field's docstring is its help text.
+        command: The command's name in the help text, such as `"python -m vae_tf.train"`.
+        arguments: The command-line arguments, without the command itself.
 
     Raises:
-        InputError: An option or config key is unknown or its value is not allowed.
-        SystemExit: After `--help` was printed.
+        InputError: An option or config key is unknown, or its value is not allowed.
+        SystemExit: `--help` was given; the help text has been printed.
     """
     given = _given_on_command_line(options, command, arguments)
     from_file = read_yaml(Path(given["config"])) if "config" in given else {}
@@ -64,7 +64,7 @@ def parse(options: type[OptionsT], command: str, arguments: Sequence[str]) -> Op
 
 
 def _given_on_command_line(options: type[Options], command: str, arguments: Sequence[str]) -> dict[str, Any]:
-    class Settings(options, BaseSettings):  # type: ignore[misc, valid-type]  # the base is known at run time only
+    class Settings(options, BaseSettings):  # type: ignore[misc, valid-type]  # the base is known only at run time
         model_config = SettingsConfigDict(
             cli_prog_name=command,
             cli_kebab_case=True,
@@ -88,7 +88,7 @@ def _given_on_command_line(options: type[Options], command: str, arguments: Sequ
 
 
 def _optional(fields: Mapping[str, FieldInfo]) -> dict[str, Any]:
-    """Returns fields that may be left out, whatever their defaults are."""
+    """Returns the fields as optional ones, whatever their defaults are."""
     return {
         name: (Annotated[field.annotation, *field.metadata] | None, Field(None, description=_with_default(field)))
         for name, field in fields.items()
@@ -101,7 +101,7 @@ def _with_default(field: FieldInfo) -> str:
 
 
 def _joined_lists(options: type[Options], arguments: Sequence[str]) -> list[str]:
-    """The arguments with `--seeds 0 1 2` as `--seeds 0,1,2`, which the parser takes."""
+    """Returns the arguments with `--seeds 0 1 2` rewritten as `--seeds 0,1,2`, the form that the parser accepts."""
     lists = {_option(name) for name, field in options.model_fields.items() if get_origin(field.annotation) is tuple}
     joined: list[str] = []
     for word in arguments:
@@ -117,7 +117,7 @@ def _option(name: str) -> str:
 
 
 class _HelpFormatter(argparse.HelpFormatter):
-    """Leaves out empty defaults, where the help text says what happens, and the types of Python."""
+    """Omits empty defaults, which the help text itself explains, and Python's notation for types."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         return action.help and re.sub(r"\s*\(default: (None|\(\))\)$", "", action.help)
@@ -140,7 +140,7 @@ def _explained(message: str, options: type[Options]) -> str:
 
 
 class _Redacting:
-    """A stream that leaves secrets out of what is written to it."""
+    """A stream that redacts secrets from everything written to it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -154,9 +154,9 @@ class _Redacting:
 
 @contextmanager
 def _fit_to_print() -> Iterator[None]:
-    """What Python prints meanwhile, in this package or another, holds no secret that is known, and can be encoded."""
+    """Redacts known secrets from everything that Python prints in this context, and escapes what can't be encoded."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # for names that the terminal's encoding does not have
+        sys.stdout.reconfigure(errors="backslashreplace")  # for characters that the terminal can't encode
     stdout, stderr = (cast(TextIO, _Redacting(stream)) for stream in (sys.stdout, sys.stderr))
     with redirect_stdout(stdout), redirect_stderr(stderr):
         yield
@@ -177,12 +177,12 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
 @_fit_to_print()
 @_sigterm_as_ctrl_c()
 def run(main: Callable[[OptionsT], None], options: type[OptionsT], command: str) -> None:
-    """Parses `sys.argv`, calls `main(options)`, and ends the process with the right status.
+    """Parses `sys.argv`, calls `main(options)`, and exits with the right status.
 
-    The status is 0 on success, 2 with one line on stderr for what the user can mend, 130 after Ctrl-C, 143 after a
-    SIGTERM, 141 where the reader of a pipe has gone.
+    The status is 0 on success, 2 (with one line on stderr) for an error that the user can fix, 130 after Ctrl-C, 143
+    after SIGTERM, and 141 if the reader of a pipe has gone.
     """
-    # Pillow warns of odd metadata in pictures that open all the same; those that do not are named elsewhere.
+    # Pillow warns about odd metadata in images that open anyway; images that don't open are reported elsewhere.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         main(parse(options, command, sys.argv[1:]))
@@ -193,7 +193,7 @@ def run(main: Callable[[OptionsT], None], options: type[OptionsT], command: str)
     except KeyboardInterrupt as stop:
         sys.exit(_fail("interrupted", TERMINATED if isinstance(stop, Terminated) else INTERRUPTED))
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would fail again at its last flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # otherwise Python's final flush would fail again
         sys.exit(BROKEN_PIPE)
 
 

@@ -1,4 +1,4 @@
-"""What ends a command other than its own end."""
+"""The exceptions that end a command early."""
 
 import re
 import signal
@@ -9,23 +9,23 @@ UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class InputError(ValueError):
-    """A request that can't be met as asked: one line that names the requirement, what came, and the mend.
+    """A request that can't be met: one line that states the requirement, what was received, and how to fix it.
 
     Args:
-        message: The text; line breaks in what came are made spaces, other unprintable characters their escapes, and
-            secrets are left out.
+        message: The text. Line breaks become spaces, other unprintable characters are escaped, and secrets are
+            redacted.
     """
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(" ".join(redacted(message).split())))
 
 
-class Interrupted(Exception):  # noqa: N818  # no error, as KeyboardInterrupt is none
+class Interrupted(Exception):  # noqa: N818  # like KeyboardInterrupt, it is not an error
     """A signal asked the process to stop.
 
     Args:
-        number: Of the signal.
-        message: Where it stopped.
+        number: Signal number.
+        message: Where the process stopped.
     """
 
     def __init__(self, number: int, message: str = "") -> None:
@@ -35,9 +35,9 @@ class Interrupted(Exception):  # noqa: N818  # no error, as KeyboardInterrupt is
 
 
 class Terminated(KeyboardInterrupt):
-    """What SIGTERM is where SIGINT would be a `KeyboardInterrupt`."""
+    """Raised on SIGTERM, as `KeyboardInterrupt` is raised on SIGINT."""
 
 
 def printable(text: str) -> str:
-    """Returns a text, as the name of a file, in one line that can be encoded: what can't be printed is escaped."""
+    """Returns a text, such as a file name, as one line that can be encoded; unprintable characters are escaped."""
     return UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)

@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all, and folders that one process writes at a time."""
+"""Atomic writes of files and folders, and locks that let one process at a time write to a folder."""
 
 import errno
 import os
@@ -19,14 +19,14 @@ WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EINVAL, errno.ENOLCK)
 
 @contextmanager
 def locked(folder: Path, name: str = "run_dir") -> Iterator[None]:
-    """Keeps other processes from a folder meanwhile; its end, of whatever kind, ends the lock.
+    """Locks a folder against other processes; if this process dies, the lock is released.
 
     Args:
-        folder: Made where it is missing.
-        name: What the user calls it.
+        folder: The folder; created if missing.
+        name: What the user calls the folder, for the message.
 
     Raises:
-        InputError: Another process holds it, or the folder can't be written.
+        InputError: Another process holds the lock, or the folder is not writable.
     """
     lock = FileLock(folder / LOCK, blocking=False, fallback_to_soft=False)
     try:
@@ -38,7 +38,7 @@ def locked(folder: Path, name: str = "run_dir") -> Iterator[None]:
             "another folder"
         ) from None
     except NotImplementedError:
-        pass  # a drive that knows no locks, as some mounted ones
+        pass  # some mounted drives do not support locks
     except OSError as error:
         if error.errno not in WITHOUT_LOCKS:
             reason = error.strerror or error
@@ -51,9 +51,9 @@ def locked(folder: Path, name: str = "run_dir") -> Iterator[None]:
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yields a path for a file or folder to write; on success it takes the target's place in one step, to stay there.
+    """Yields a path to write a file or folder to; on success, flushes it to disk and moves it to the target at once.
 
-    A folder takes no place: whoever writes it removes the target first.
+    A file replaces an existing target. A folder does not: the caller has to remove the target first.
     """
     with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=target.parent) as folder:
         partial = Path(folder) / target.name
@@ -65,23 +65,23 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def remove_partial(folder: Path) -> None:
-    """Removes what a process left that ended while it was `replacing` something in a folder."""
+    """Removes the leftovers of processes that died while `replacing` something in a folder."""
     for path in folder.glob(f"{PARTIAL}*"):
         shutil.rmtree(path, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:
-    """Makes a file, or the entries of a folder, outlive a crash of the machine, where its file system can."""
+    """Flushes a file, or a folder's entries, to disk, so that it survives a crash, if the file system supports that."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOSYS):  # no such thing here; others are failures
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOSYS):  # fsync is not supported here
             raise
     finally:
         os.close(descriptor)
 
 
 def is_left_over(entry: Path) -> bool:
-    """Returns whether an entry of a folder was left by a process that ended before it wrote anything else."""
+    """Returns whether a folder entry is a leftover of a process that died before it wrote anything else."""
     return entry.name == LOCK or entry.name.startswith(PARTIAL)

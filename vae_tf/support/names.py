@@ -1,4 +1,4 @@
-"""Names that a user chooses from: checked, with the nearest one suggested."""
+"""Checks names that a user chooses, and suggests the closest match for an unknown one."""
 
 import difflib
 from collections.abc import Iterable
@@ -12,10 +12,10 @@ def check_name(kind: str, name: str, known: Iterable[str]) -> str:
     Args:
         kind: What the name chooses, for the message: `"dataset"`, `"arch"`, ...
         name: The name to check.
-        known: The names there are.
+        known: The valid names.
 
     Raises:
-        InputError: The name is not known; the message lists the names and the nearest one.
+        InputError: The name is unknown; the message lists the valid names and suggests the closest one.
     """
     known = list(known)
     if name in known:
@@ -24,6 +24,6 @@ def check_name(kind: str, name: str, known: Iterable[str]) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Returns `". Did you mean x?"` for the nearest known name, or an empty string."""
+    """Returns `". Did you mean x?"` for the closest known name, or an empty string if none is close."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.62)
     return f". Did you mean {near[0]}?" if near else ""

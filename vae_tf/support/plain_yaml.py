@@ -1,4 +1,4 @@
-"""YAML from anywhere: mappings of plain values, bounded in size and depth."""
+"""Reads YAML from untrusted sources: mappings of plain values, limited in size and depth."""
 
 import io
 from pathlib import Path
@@ -9,12 +9,12 @@ import yaml
 from vae_tf.support.errors import InputError
 from vae_tf.support.redaction import redacted
 
-LARGEST_YAML = 2**16  # bytes; a config has one or two thousand
+LARGEST_YAML = 2**16  # bytes; a typical config has one or two thousand
 DEEPEST_YAML = 20
 
 
 class PlainLoader(yaml.SafeLoader):
-    """YAML without objects, without aliases, which let a small file stand for a huge one, and not nested deeply."""
+    """Loads YAML without objects, deep nesting, or aliases, which would let a small file expand to a huge one."""
 
     _depth = 0
 
@@ -22,7 +22,7 @@ class PlainLoader(yaml.SafeLoader):
         """Returns the next node of the file.
 
         Raises:
-            yaml.YAMLError: It is an alias, or too deep.
+            yaml.YAMLError: The node is an alias, or is nested too deeply.
         """
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases, as *name, are not taken")
@@ -35,17 +35,17 @@ class PlainLoader(yaml.SafeLoader):
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Returns the mapping in a YAML file, `{}` for an empty one.
+    """Returns the mapping in a YAML file, or `{}` if the file is empty.
 
     Raises:
-        InputError: The file can't be read, is too large, or is no YAML mapping.
+        InputError: The file can't be read, is too large, or is not a YAML mapping.
     """
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST_YAML + 1)
         if len(content) > LARGEST_YAML:
             raise InputError(f"config must be a YAML file of at most {LARGEST_YAML:,} bytes. Received: {path}")
-        values = yaml.load(io.BytesIO(content), PlainLoader)  # whose faults, unlike those of a text, quote no line
+        values = yaml.load(io.BytesIO(content), PlainLoader)  # as bytes, so that errors quote no line of the file
         if values is None:
             return {}
         if not isinstance(values, dict):
@@ -57,5 +57,5 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise InputError(f"config must be a readable YAML file. Received: {path} ({error.strerror})") from None
     except InputError:
         raise
-    except (yaml.YAMLError, ValueError, AttributeError, LookupError) as error:  # the last three: odd scalars
+    except (yaml.YAMLError, ValueError, AttributeError, LookupError) as error:  # odd scalars raise the last three
         raise InputError(f"config must be valid YAML. Received: {path} ({error})") from None

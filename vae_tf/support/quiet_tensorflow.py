@@ -1,4 +1,4 @@
-"""TensorFlow without the log lines it prints while it starts."""
+"""Starts TensorFlow without the log lines that it usually prints."""
 
 import os
 import sys
@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 
 def load_tensorflow() -> None:
-    """Imports TensorFlow and starts its devices without the log lines it prints while doing so.
+    """Imports TensorFlow and initializes its devices without the log lines that it usually prints.
 
-    Its C++ parts write some of them before any log level applies, so stderr itself is set aside meanwhile;
-    what was written is shown after all where the import fails.
+    Its C++ code writes some of them before any log level applies, so stderr itself is redirected during the import.
+    If the import fails, the captured output is printed after all.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["KERAS_BACKEND"] = "tensorflow"

@@ -1,7 +1,7 @@
-"""Secrets are left out of texts: the values of credential-like environment variables, and credentials in URLs.
+"""Redacts secrets in text: the values of credential-like environment variables, and credentials in URLs.
 
-Scanners of source code, as detect-secrets, guess from the look of a text; what a process was trusted with is known by
-name. MLflow and the Azure SDK hide their own headers alone.
+Source code scanners such as detect-secrets guess from what a text looks like. A running process can do better, as it
+knows its secrets by the names of their environment variables. MLflow and the Azure SDK hide only their own headers.
 """
 
 import os
@@ -9,20 +9,20 @@ import re
 from urllib.parse import quote
 
 REDACTED = "[redacted]"
-# A shorter value stands in words that are no secret.
+# Shorter values would also match parts of ordinary words.
 SHORTEST_SECRET = 8
 CREDENTIAL_NAME = re.compile(
     r"KEY|SECRET|TOKEN|PASS(?:WORD|WD|PHRASE)|CREDENTIAL|SIGNATURE|CONNECTION_?STRING|IDENTITY_HEADER"
-    r"|(?:^|_)SAS(?:_|$)|_PWD$",  # not PWD: the working folder
+    r"|(?:^|_)SAS(?:_|$)|_PWD$",  # but not PWD, the working folder
     re.IGNORECASE,
 )
-# Each is linear in the length of the text: no two of its matches can begin in one run of characters.
+# Each pattern takes time linear in the length of the text: only one match can begin in a run of characters.
 CREDENTIALS = (
     # The query of a URL with a shared access signature.
     (re.compile(r"""\?(?=[^\s?"'<>]*\bsig=)[^\s?"'<>]+""", re.IGNORECASE), f"?{REDACTED}"),
-    # User and password of a URL; a path makes one slash of two.
+    # User and password of a URL; if the URL went through a Path, only one slash is left.
     (re.compile(r"""(:/{1,2})[^\s/"'<>]+@"""), rf"\g<1>{REDACTED}@"),
-    # AccountKey=..., sig=..., password=...; not the padding of base64, as in "sig==".
+    # AccountKey=..., sig=..., password=..., but not base64 padding, as in "sig==".
     (
         re.compile(r"""\b(\w*(?:key|secret|token|password|passwd|pwd|signature|sig)=["']?)(?!=)[^\s&;"'<>]+""", re.I),
         rf"\g<1>{REDACTED}",
@@ -31,14 +31,14 @@ CREDENTIALS = (
 
 
 def redacted(text: str) -> str:
-    """Returns a text with `[redacted]` in the place of every secret that is known or shows its nature.
+    """Returns a text in which every known or recognizable secret is replaced by `[redacted]`.
 
-    Known are the values, of 8 characters and more, of environment variables whose names hold KEY, SECRET, TOKEN,
-    PASSWORD and the like, also where a URL quotes them. User and password of a URL, the query of a URL with a shared
-    access signature, and what follows `AccountKey=`, `password=` and the like show their nature.
+    Known secrets are the values, of at least 8 characters, of environment variables whose names contain KEY, SECRET,
+    TOKEN, PASSWORD and the like, including their URL-quoted forms. Recognizable secrets are the user and password of a
+    URL, the query of a URL with a shared access signature, and what follows `AccountKey=`, `password=` and the like.
 
     Args:
-        text: What is to be printed or written, whole: of a secret that was cut the rest is not found.
+        text: The complete text to print or write; a secret that has been cut off is not found.
     """
     if secrets := _secrets():
         text = re.sub("|".join(map(re.escape, secrets)), REDACTED, text)
@@ -48,7 +48,7 @@ def redacted(text: str) -> str:
 
 
 def _secrets() -> list[str]:
-    """Longest first, so that of two that begin alike no end is left over."""
+    """Returns the known secrets, longest first, so that one that begins with another is replaced as a whole."""
     values = {
         value.strip()
         for name, value in os.environ.items()

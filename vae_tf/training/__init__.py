@@ -1,1 +1,1 @@
-"""From the first step, or a checkpoint, to a finished run folder."""
+"""Training, from the first step or a checkpoint to a finished run folder."""

@@ -1,4 +1,4 @@
-"""What is written and shown while a run trains, one behaviour each."""
+"""What training writes and shows, one callback each."""
 
 import gc
 import sys
@@ -24,14 +24,14 @@ BAR_LABELS = {"loss": "loss", "reconstruction_loss": "reconstruction", "kl_loss"
 
 
 class History(keras.callbacks.Callback):
-    """Writes a row of `history.csv` after every epoch; `rows` holds them all.
+    """Writes a row of `history.csv` after every epoch; `rows` holds all of them.
 
-    `stage` is what its column says, `None` for no such column.
+    `stage` is the value of the `stage` column; if it is `None`, there is no such column.
 
     Args:
-        run_dir: Where to write.
-        num_images: Training pictures in an epoch.
-        told: What `progress` returned where training is to go on.
+        run_dir: The run folder to write to.
+        num_images: Training images per epoch.
+        told: The saved result of `progress`, if training resumes.
     """
 
     def __init__(self, run_dir: RunDir, num_images: int, told: Mapping[str, Any] = MappingProxyType({})) -> None:
@@ -43,7 +43,7 @@ class History(keras.callbacks.Callback):
         self._num_images = num_images
 
     def progress(self) -> dict[str, Any]:
-        """Returns the rows, and the seconds that the epoch in which training is has taken so far."""
+        """Returns the rows, and the seconds spent on the current epoch so far."""
         return {"history": list(self.rows), "seconds": self._trained - self._began}
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -52,11 +52,11 @@ class History(keras.callbacks.Callback):
         self._began, self._seconds_before = self._trained - self._seconds_before, 0.0
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Reads the clock, so that validation and pictures do not count."""
+        """Reads the clock here, so that validation and drawing do not count."""
         self._trained = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        """Adds the row and writes the file."""
+        """Adds a row and writes the file."""
         seconds = self._trained - self._began
         stage = {} if self.stage is None else {"stage": self.stage}
         losses = {name: float(value) for name, value in logs.items()}
@@ -66,13 +66,15 @@ class History(keras.callbacks.Callback):
 
 
 class Progress(keras.callbacks.Callback):
-    """A bar with the three losses and images/s on a terminal; a line after every epoch, there and when piped.
+    """Shows a bar with the three losses and images/s on a terminal, and prints a line after every epoch.
+
+    If the output is piped, only the lines are printed.
 
     Args:
-        history: The callback that has the epoch's row, called before this one.
-        config: The run.
-        num_examples: Training examples in an epoch.
-        modality: Of the examples.
+        history: The callback with the epoch's row; it is called before this one.
+        config: The run's config.
+        num_examples: Training examples per epoch.
+        modality: Modality of the examples.
     """
 
     def __init__(self, history: History, config: RunConfig, num_examples: int, modality: Modality) -> None:
@@ -96,7 +98,7 @@ class Progress(keras.callbacks.Callback):
         )
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
-        """Moves the bar."""
+        """Advances the bar."""
         if self._bar.disable:
             return
         losses = "  ".join(f"{label} {float(logs[name]):.1f}" for name, label in BAR_LABELS.items() if name in logs)
@@ -104,7 +106,7 @@ class Progress(keras.callbacks.Callback):
         self._bar.update(min((batch + 1) * self._config.batch_size, self._num_examples) - self._bar.n)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Replaces the bar with the epoch's line."""
+        """Replaces the bar with the line of the epoch."""
         self._bar.close()
         row = self._history.rows[-1]
         losses = "  ".join(f"{name} {row[name]:.2f}" for name in (*LOSSES, "val_loss") if name in row)
@@ -116,15 +118,15 @@ class Progress(keras.callbacks.Callback):
 
 
 class Pictures(keras.callbacks.Callback):
-    """Draws prior samples and reconstructions every `sample_every` epochs and after the last.
+    """Draws prior samples and reconstructions every `sample_every` epochs and after the last one.
 
-    `paths` are those of the last ones, by what they show; `new_paths` is empty after an epoch without any.
+    `paths` are the latest files by what they show; `new_paths` is empty after an epoch that draws nothing.
 
     Args:
-        run_dir: Where to write.
-        config: The run; its seed fixes the latents, the same at every epoch.
-        batch: What to reconstruct, in arrays as `fit` takes it.
-        classes: The class of each example, where there are any.
+        run_dir: The run folder to write to.
+        config: The run's config; its seed fixes the latents, which are the same at every epoch.
+        batch: Examples to reconstruct, as arrays that `fit` takes.
+        classes: Class of each example, if there are any.
     """
 
     def __init__(self, run_dir: RunDir, config: RunConfig, batch: Any, classes: np.ndarray | None = None) -> None:
@@ -135,14 +137,14 @@ class Pictures(keras.callbacks.Callback):
         self._classes = classes
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Draws where it is time to."""
+        """Draws the figures if they are due."""
         done = epoch + 1
         self.new_paths: list[Path] = []
         if done % self._config.sample_every and done != self._config.epochs:
             return
         with averaged_weights(self.model):
             self._draw(done)
-        # A figure and its parts hold each other, and megabytes of pixels, until Python next looks at all there is.
+        # A figure and its parts refer to each other, and keep megabytes of pixels until they are garbage-collected.
         gc.collect(1)
         self.new_paths = list(self.paths.values())
 
@@ -154,12 +156,12 @@ class Pictures(keras.callbacks.Callback):
 
 
 class Track(keras.callbacks.Callback):
-    """Hands every epoch's row and new pictures to the tracker.
+    """Passes every epoch's row and new figures to the tracker.
 
     Args:
-        tracker: What takes them.
-        history: The callback that has the row, called before this one.
-        pictures: The callback that draws, called before this one.
+        tracker: The tracker.
+        history: The callback with the row; it is called before this one.
+        pictures: The callback that draws the figures; it is called before this one.
     """
 
     def __init__(self, tracker: Tracker, history: History, pictures: Pictures) -> None:
@@ -169,7 +171,7 @@ class Track(keras.callbacks.Callback):
         self._pictures = pictures
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Hands them over."""
+        """Logs the row and the new figures."""
         self._tracker.log_epoch(self._history.rows[-1])
         for path in self._pictures.new_paths:
             self._tracker.log_picture(path)

@@ -1,4 +1,4 @@
-"""What happens to an update whose loss or gradient is not finite: it is not made, and counted."""
+"""Handles updates whose loss or gradient is not finite: they are skipped and counted."""
 
 import sys
 from collections.abc import Callable
@@ -17,12 +17,13 @@ MOST_ROLLBACKS = 3
 
 
 class OnDivergence(keras.callbacks.Callback):
-    """Tells of updates that were not made, and stops training or goes back where it is time to.
+    """Reports skipped updates, and stops training or rolls it back after too many of them.
 
     Args:
-        guard: The step.
-        config: The run; `on_nan` is used.
-        roll_back: Brings back the weights of the last checkpoint, and returns of which step it was: `None` if none.
+        guard: The guarded training step.
+        config: The run's config; `on_nan` is used.
+        roll_back: Function that restores the weights of the last checkpoint and returns its step, or `None` if there is
+            none.
     """
 
     def __init__(self, guard: GuardedStep, config: RunConfig, roll_back: Callable[[], int | None]) -> None:
@@ -33,14 +34,14 @@ class OnDivergence(keras.callbacks.Callback):
         self._told = guard.skipped.total
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Notes which epoch it is."""
+        """Remembers the epoch."""
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Looks at how many of the latest steps made no update.
+        """Checks how many steps in a row were skipped.
 
         Raises:
-            InputError: They are too many.
+            InputError: There were too many.
         """
         skipped = self._guard.skipped
         if skipped.in_a_row < self._guard.most_in_a_row:
@@ -55,7 +56,7 @@ class OnDivergence(keras.callbacks.Callback):
         self._warn(f"training diverged at step {step}; it goes on from there with the weights of step {origin}")
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Tells how many updates of the epoch were not made."""
+        """Warns about the updates that were skipped in the epoch."""
         total = self._guard.skipped.total
         if total > self._told:
             self._warn(f"epoch {epoch + 1}: {total - self._told} updates skipped: loss or gradient not finite")
@@ -76,10 +77,10 @@ class OnDivergence(keras.callbacks.Callback):
 
 
 def check_end(model: VAE, test: dict[str, float], config: RunConfig) -> None:
-    """Raises where the last update, which no loss of the training shows, made a model of no use.
+    """Raises an error if the last update, which no training loss reflects, broke the model.
 
     Raises:
-        InputError: The loss of the test split is not finite, or a weight is not.
+        InputError: The loss on the test set or a weight is not finite.
     """
     weights = (ops.convert_to_numpy(weight) for weight in model.weights)
     if not (np.isfinite(test["loss"]) and all(np.isfinite(values).all() for values in weights)):

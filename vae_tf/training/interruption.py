@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT while a run trains: the first is a request to stop after this step, the second stops at once."""
+"""Handles SIGTERM and SIGINT during training: the first stops after this step, the second stops at once."""
 
 import os
 import signal
@@ -14,10 +14,10 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Interruption:
-    """Takes the two signals, as a context manager in the main thread; elsewhere they are left to others.
+    """Catches the two signals, as a context manager in the main thread; in other threads it does nothing.
 
-    Python calls its handlers between two of its own instructions alone, and a call of TensorFlow can take long. So a
-    thread listens to the socket into which Python writes the number of a signal at once.
+    Python runs its signal handlers only between two of its own instructions, and a call to TensorFlow can take a long
+    time. A thread therefore listens to the socket to which Python writes the number of a signal at once.
     """
 
     def __init__(self) -> None:
@@ -25,19 +25,19 @@ class Interruption:
 
     @property
     def is_requested(self) -> bool:
-        """Whether a signal came."""
+        """Whether a signal was received."""
         return self._number is not None
 
     @property
     def stop(self) -> Interrupted:
-        """What to raise where a signal came, here or to another worker."""
+        """The exception to raise after a signal, received by this or by another worker."""
         return Interrupted(self._number or signal.SIGTERM)
 
     def check(self) -> None:
-        """Does nothing where no signal came.
+        """Raises an error if a signal was received.
 
         Raises:
-            Interrupted: One came.
+            Interrupted: A signal was received.
         """
         if self.is_requested:
             raise self.stop
@@ -47,7 +47,7 @@ class Interruption:
         if self._is_on:
             self._heard, self._told = socket.socketpair()
             self._told.setblocking(False)
-            # At no moment do handlers that do nothing stand without the socket, or a signal then would be lost.
+            # The socket must be in place whenever the empty handlers are, or a signal would be lost in between.
             self._descriptor = signal.set_wakeup_fd(self._told.fileno())
             self._handlers = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
             threading.Thread(target=self._listen, daemon=True).start()

@@ -1,4 +1,4 @@
-"""Whether a trained model uses its latents."""
+"""Checks whether a trained model uses its latents."""
 
 import sys
 
@@ -20,8 +20,8 @@ def warn_if_collapsed(model: VAE, config: RunConfig, splits: Splits) -> None:
 
     Args:
         model: A trained model.
-        config: Of the run.
-        splits: Its data; the validation part is looked at, or the training set if there is none.
+        config: The run's config.
+        splits: The run's data; the validation part is used, or the training set if there is none.
     """
     split: Split = "train" if splits.val is None else "val"
     examples = spread(splits.train if splits.val is None else splits.val, LARGEST_SAMPLE)

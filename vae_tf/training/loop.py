@@ -1,7 +1,7 @@
-"""The training loop of the command, over `VAE.train_step`.
+"""The training loop of the command, built on `VAE.train_step`.
 
-`keras.Model.fit` would do but for three things: of the steps that it runs in one call, those of an epoch must be a
-multiple; it can't begin in the middle of an epoch; and it fails where TensorFlow's strategies span several machines.
+`keras.Model.fit` has three limits: the steps of an epoch must be a multiple of the steps it runs per call, it can't
+start in the middle of an epoch, and it fails with TensorFlow's strategies for several machines.
 """
 
 import time
@@ -17,40 +17,40 @@ from vae_tf.distribute.strategy import are_several_workers
 from vae_tf.model.vae import VAE
 from vae_tf.training.optimizer import averaged_weights, finish
 
-# Long enough for the cost of a call to vanish, short enough for a progress bar and an answer to Ctrl-C.
+# Long enough to make the cost of a call negligible, short enough for a progress bar and for Ctrl-C.
 SECONDS_PER_CALL = 0.25
 
 
 class Steps:
-    """Runs a step of a model many times in one call of TensorFlow.
+    """Runs a step of a model many times in one call to TensorFlow.
 
-    The number of steps in a call doubles until a call takes about `SECONDS_PER_CALL`; what is computed does not
-    depend on it. Several workers run one step in each.
+    The number of steps per call doubles until a call takes about `SECONDS_PER_CALL`; the result does not depend on it.
+    With several workers, each call runs one step.
 
     Args:
         model: A compiled model.
         step: A `GuardedStep`, or the model's `test_step`.
-        may_continue: Returns whether there may be another step in a call, a bool scalar; by default there always may.
+        may_continue: Function that returns whether a call may run another step, a bool scalar. Default: always.
     """
 
     def __init__(
         self, model: VAE, step: Callable[[Any], Any], may_continue: Callable[[], tf.Tensor] = lambda: tf.constant(True)
     ) -> None:
         self._steps_per_call = 1
-        # Workers must run the same number of steps in a call, which their clocks would not give.
+        # All workers must run the same number of steps per call, but their clocks would disagree.
         self._may_grow = not are_several_workers(model.distribute_strategy)
         self._call = _compiled(model, step, may_continue)
 
     def run(
         self, batches: Any, first: int, last: int, every: int | None = None
     ) -> Iterator[tuple[int, dict[str, float]]]:
-        """Runs steps and yields, after every call, how many are done and the model's running means.
+        """Runs steps; after every call, yields how many steps are done and the model's running means.
 
         Args:
-            batches: Iterator of a dataset, or of a strategy's distributed one.
-            first: Steps that are done already; where there is none left to do, there is one call all the same.
-            last: Steps that are to be done in the end.
-            every: A call ends wherever a multiple of it is done.
+            batches: Iterator over a dataset, or over a strategy's distributed dataset.
+            first: Number of steps done already. If none are left, there is one call anyway.
+            last: Number of steps to be done at the end.
+            every: If set, a call ends at every multiple of this number of steps.
         """
         done, is_over = first, False
         while not is_over:
@@ -72,14 +72,14 @@ def _compiled(
     if model.jit_compile:
         step = tf.function(step, jit_compile=True, reduce_retracing=True, autograph=False)
 
-    @tf.function(reduce_retracing=True, autograph=False)  # which takes its time to find nothing to convert
+    @tf.function(reduce_retracing=True, autograph=False)  # autograph takes time and finds nothing to convert
     def several(batches: Any, count: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         def one(done: tf.Tensor) -> tuple[tf.Tensor]:
             strategy.run(step, (next(batches),))
             return (done + 1,)
 
         (done,) = tf.while_loop(lambda done: (done < count) & may_continue(), one, (tf.constant(0),))
-        # Where no step counted, Keras would have it 0.
+        # If no step counted, Keras would report 0.
         means = {metric.name: tf.where(metric.count.value > 0, metric.result(), np.nan) for metric in model.metrics}
         return done, means
 
@@ -98,21 +98,21 @@ def train(
     validate: Callable[[], dict[str, float]] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
-    """Trains a compiled model, with Keras's callbacks called as `fit` does.
+    """Trains a compiled model, and calls Keras's callbacks as `fit` does.
 
-    Where the optimizer averages the weights, `validate` sees the averages, and the model has them in the end;
-    callbacks see what is trained.
+    If the optimizer averages the weights, `validate` sees the averages, and the model has them at the end; the
+    callbacks see the weights being trained.
 
     Args:
-        model: The model; where training does not begin, with everything as it was after the step `start`.
-        batches: Endless; the first is that of the first step to be done.
-        epochs: How often to run `steps_per_epoch` steps.
-        steps_per_epoch: Batches in an epoch.
-        guard: The step; one of the callbacks must look after the updates that it does not make.
-        start: Steps that are done already. Where that is an epoch, what follows its last step is done anew.
-        every: Callbacks are called wherever a multiple of so many steps is done, beside other places.
-        validate: Returns what is measured after each epoch; logged as `val_*`.
-        callbacks: `on_train_batch_end` is called after several steps, with the number of the last of them.
+        model: The model; if training resumes, in the state it had after step `start`.
+        batches: Endless batches, starting with that of the first step to run.
+        epochs: How many times to run `steps_per_epoch` steps.
+        steps_per_epoch: Batches per epoch.
+        guard: The guarded step; one of the callbacks must handle the updates it skips.
+        start: Number of steps done already. If an epoch ends there, everything after its last step is done again.
+        every: If set, the callbacks are also called at every multiple of this number of steps.
+        validate: Function that returns what is measured after each epoch, logged as `val_*`.
+        callbacks: Their `on_train_batch_end` is called after several steps, with the index of the last one.
     """
     listeners = keras.callbacks.CallbackList(list(callbacks), model=model, epochs=epochs, steps=steps_per_epoch)
     steps, iterator = Steps(model, guard, guard.may_continue), iter(batches)
@@ -133,20 +133,23 @@ def train(
 
 
 def epoch_of(step: int, steps_per_epoch: int) -> int:
-    """Returns the epoch, from 0, that a step belongs to which was the latest: its last one does not begin the next."""
+    """Returns the epoch, counted from 0, that the latest step belongs to.
+
+    The last step of an epoch still belongs to it and does not begin the next one.
+    """
     return max(step - 1, 0) // steps_per_epoch
 
 
 def evaluator(
     model: VAE, batches: tf.data.Dataset, num_batches: int, check: Callable[[], None] = lambda: None
 ) -> Callable[[], dict[str, float]]:
-    """Returns a function that does what `model.evaluate(batches, return_dict=True)` does.
+    """Returns a function that does the same as `model.evaluate(batches, return_dict=True)`.
 
     Args:
         model: A compiled model.
-        batches: One pass.
-        num_batches: How many there are.
-        check: Called after some batches each; may raise.
+        batches: One pass over the data.
+        num_batches: Number of batches.
+        check: Called every few batches; may raise.
     """
     steps = Steps(model, model.test_step)
 

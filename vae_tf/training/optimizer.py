@@ -1,4 +1,4 @@
-"""The optimizer of a run: Adam, with a learning rate that may change, clipped gradients and averaged weights."""
+"""The optimizer of a run: Adam with a learning rate schedule, clipped gradients and averaged weights."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,11 +22,12 @@ def build_optimizer(config: RunConfig, num_steps: int) -> keras.optimizers.Optim
     """Returns the optimizer of a run.
 
     Args:
-        config: `learning_rate`, `learning_rate_schedule`, `warmup_steps`, `clip_norm` and `ema` are used.
-        num_steps: Updates in the run, over which a schedule extends.
+        config: The run's config; `learning_rate`, `learning_rate_schedule`, `warmup_steps`, `clip_norm` and `ema` are
+            used.
+        num_steps: Number of updates in the run, which is the length of the schedule.
 
     Raises:
-        InputError: The warm-up is as long as the run.
+        InputError: The warm-up is as long as the run, or longer.
     """
     if (config.warmup_steps or 0) >= num_steps:
         raise InputError(
@@ -44,12 +45,12 @@ def constant(config: RunConfig, num_steps: int) -> LearningRate:
 
 
 def linear(config: RunConfig, num_steps: int) -> LearningRate:
-    """Returns a learning rate that falls to 0 in a straight line."""
+    """Returns a learning rate that falls linearly to 0."""
     return schedules.PolynomialDecay(config.learning_rate, num_steps, end_learning_rate=0.0)
 
 
 def cosine(config: RunConfig, num_steps: int) -> LearningRate:
-    """Returns a learning rate that falls to 0 as half a cosine (Loshchilov & Hutter 2017, eq. 5), after a warm-up."""
+    """Returns a learning rate that falls to 0 as half a cosine (Loshchilov & Hutter 2017, eq. 5), after any warm-up."""
     if config.warmup_steps is None:
         return schedules.CosineDecay(config.learning_rate, num_steps)
     return schedules.CosineDecay(
@@ -58,24 +59,24 @@ def cosine(config: RunConfig, num_steps: int) -> LearningRate:
 
 
 def exponential(config: RunConfig, num_steps: int) -> LearningRate:
-    """Returns a learning rate that falls to a hundredth by the same factor at every update."""
+    """Returns a learning rate that falls exponentially to a hundredth of its initial value."""
     return schedules.ExponentialDecay(config.learning_rate, num_steps, EXPONENTIAL_END)
 
 
 def num_updates(optimizer: keras.optimizers.Optimizer) -> int:
-    """Returns how many updates were made, without those that were skipped because their gradients were not finite."""
+    """Returns the number of updates, not counting those skipped because their gradients were not finite."""
     return int(ops.convert_to_numpy(updating(optimizer).iterations))
 
 
 def finish(model: VAE) -> None:
-    """Gives a model for good the averages of its weights, where its optimizer keeps any and has made an update."""
-    if num_updates(model.optimizer):  # else the averages are still zeros
+    """Permanently replaces a model's weights by their averages, if its optimizer keeps any."""
+    if num_updates(model.optimizer):  # before the first update, the averages are zeros
         model.optimizer.finalize_variable_values(model.trainable_weights)
 
 
 @contextmanager
 def averaged_weights(model: VAE) -> Iterator[None]:
-    """Gives a model the averages of its weights meanwhile, where its optimizer keeps any (Polyak & Juditsky 1992)."""
+    """Temporarily replaces a model's weights by their averages, if there are any (Polyak & Juditsky 1992)."""
     weights = model.trainable_weights
     if not updating(model.optimizer).use_ema:
         yield

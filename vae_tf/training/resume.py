@@ -1,4 +1,4 @@
-"""Where a run is, and whether it goes on from there: only one of the same options on the same data does."""
+"""Finds where a run stopped, and checks that it can resume: with the same options, on the same data."""
 
 import json
 import zlib
@@ -22,20 +22,20 @@ from vae_tf.training.checkpoint.store import Checkpoint, Store
 if TYPE_CHECKING:
     from vae_tf.data.catalog import Splits
 
-# Where the data is and what computes may be others when a run goes on.
+# The location of the data and the device may change when a run resumes.
 FREE = {"data_dir", "device"}
 MOST_NAMED = 5
 MOST_READ = 64
 
 
 class Place:
-    """The run folder and the folder of checkpoints of one run, as a context manager that keeps others out.
+    """The run folder and the checkpoint folder of a run, as a context manager that locks other processes out.
 
     Args:
-        run_dir: The run folder, which may be missing.
-        options: Where the checkpoints are, and whether to go on.
-        config: What the run is to compute, resolved.
-        splits: Its data.
+        run_dir: The run folder; it need not exist.
+        options: Where the checkpoints are, and whether to resume.
+        config: The run's config, resolved.
+        splits: The run's data.
     """
 
     def __init__(self, run_dir: Path, options: CheckpointConfig, config: RunConfig, splits: "Splits") -> None:
@@ -59,7 +59,7 @@ class Place:
 
     @cached_property
     def description(self) -> dict[str, Any]:
-        """What a checkpoint tells of its run, as JSON holds it."""
+        """What a checkpoint says about its run, as JSON data."""
         checksums = {
             f"{name}_crc32": _checksum(examples)
             for name, examples in (("train", self._splits.train), ("test", self._splits.test))
@@ -68,14 +68,16 @@ class Place:
         return {"config": self._config.model_dump(mode="json"), "data": json.loads(json.dumps(data))}
 
     def find(self, *, overwrite: bool) -> Checkpoint | None:
-        """Returns from where the run goes on, `None` where it begins; sets `is_finished` where nothing is left to do.
+        """Returns the checkpoint to resume from, or `None` to start from the beginning.
+
+        Sets `is_finished` if nothing is left to do.
 
         Args:
-            overwrite: Whether it is to begin whatever is there.
+            overwrite: Whether to start from the beginning, whatever the folders contain.
 
         Raises:
-            InputError: Another process holds the folders. They hold a run with other options or other data, or all its
-                checkpoints are damaged.
+            InputError: Another process has locked the folders, they contain a run with other options or other data, or
+                all its checkpoints are damaged.
         """
         self._lock([folder for folder in self._unlocked if folder.exists()])
         self._replaces = overwrite
@@ -95,13 +97,13 @@ class Place:
         return checkpoint
 
     def take(self, checkpoint: Checkpoint | None) -> RunDir:
-        """Returns the run folder, made ready for a run that begins or goes on.
+        """Returns the run folder, prepared for a run that starts or resumes.
 
         Args:
-            checkpoint: What `find` returned.
+            checkpoint: The result of `find`.
 
         Raises:
-            InputError: The folder can't be made or written, or another process holds it.
+            InputError: The folder can't be created or written, or another process has locked it.
         """
         self._lock(self._unlocked)
         if checkpoint is None:
@@ -129,17 +131,17 @@ class Place:
             )
 
     def _check_unsaved(self, run: RunDir) -> None:
-        """Raises where the run of a folder without a checkpoint can't go on; it is done, or begins again."""
+        """Raises an error if a run without a checkpoint can't be resumed; otherwise it is finished, or starts again."""
         if run.is_finished and run.read_config().epochs < self._config.epochs:
             raise InputError(
                 f"A run goes on with more epochs from its last checkpoint. Received: none in {self.store.path}; choose "
                 "another run_dir, or add --overwrite"
             )
         self.is_finished = run.is_finished
-        self._replaces = not run.is_finished  # it ended before it was saved
+        self._replaces = not run.is_finished  # it stopped before its first checkpoint
 
     def _check(self, checkpoint: Checkpoint) -> None:
-        """Raises where the run can't go on from a checkpoint."""
+        """Raises an error if the run can't resume from a checkpoint."""
         before = RunConfig(**checkpoint.progress["config"])
         self._check_same(before)
         found, wanted = checkpoint.progress["data"], self.description["data"]
@@ -153,11 +155,11 @@ class Place:
         self.is_finished = checkpoint.step == last and RunDir(self._run_dir).is_finished
 
     def _check_same(self, before: RunConfig) -> None:
-        """Raises where the run has other options: of those, more epochs alone are taken."""
+        """Raises an error if the run has other options; the only change allowed is more epochs."""
         then, now = before.model_dump(mode="json"), self._config.model_dump(mode="json")
         free = set(FREE)
         if now["epochs"] > then["epochs"] and self._config.learning_rate_schedule == "constant":
-            free.add("epochs")  # a schedule that ends with the epochs would have been another from the first step
+            free.add("epochs")  # any other schedule would have been different from the first step
         changed = [
             f"{key}={then.get(key)} (now {now.get(key)})"
             for key in {**now, **then}
@@ -171,7 +173,7 @@ class Place:
 
 
 def _checksum(examples: Examples) -> int:
-    """Tells examples apart by their names, classes and values: all that are in memory, else some of each part."""
+    """Returns a checksum of the names, the classes and the values; if not in memory, of a sample of the values."""
     count = len(examples)
     some = np.linspace(0, count - 1, count if examples.is_in_memory else min(count, MOST_READ)).astype(int)
     names = "\n".join(PurePath(name).name for name in examples.names)

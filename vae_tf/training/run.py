@@ -1,4 +1,4 @@
-"""A training run from its config to its finished run folder, top to bottom."""
+"""A training run from its config to the finished run folder, top to bottom."""
 
 import zlib
 from collections.abc import Mapping, Sequence
@@ -36,22 +36,22 @@ def run_training(
     distribute: Distribute = "none",
     worker_timeout: float = 120,
 ) -> "RunDir":
-    """Trains as `config` says, writes the run folder and returns it.
+    """Trains a model as `config` describes, writes the run folder, and returns it.
 
-    Of several workers all call this; the first alone writes the folder, prints and tracks.
+    With several workers, all of them call this; only the first writes the folder, prints and tracks.
 
     Args:
-        config: What to compute.
-        run_dir: New or empty folder, or that of an unfinished run of the same config, which goes on.
-        checkpoints: When to save the state of training; by default as the command does.
-        overwrite: Replace the run that is in `run_dir`.
-        track: Tell MLflow of it, as is done in any case where `MLFLOW_RUN_ID` names a run.
-        distribute: As of the command.
+        config: The run's config.
+        run_dir: A new or empty folder, or that of an unfinished run with the same config, which is resumed.
+        checkpoints: When to save the state of training. Default: as in the command.
+        overwrite: Replace an existing run in `run_dir`.
+        track: Log to MLflow; this is always done if `MLFLOW_RUN_ID` names a run.
+        distribute: As in the command.
         worker_timeout: Seconds to wait for the other workers.
 
     Raises:
-        InputError: The data or the folder can't be used, MLflow is missing, a worker is, or training diverged.
-        Interrupted: SIGTERM or SIGINT came; the state of training is saved.
+        InputError: The data or the folder can't be used, MLflow or a worker is missing, or training diverged.
+        Interrupted: SIGTERM or SIGINT was received; the state of training is saved.
     """
     from vae_tf.data.catalog import load_splits
     from vae_tf.distribute.peers import met
@@ -110,7 +110,7 @@ def run_training(
 
 
 def _fingerprint(config: RunConfig, spec: DatasetSpec) -> str:
-    """Equal on workers that compute the same; their data may lie at different places."""
+    """Returns a checksum that is equal on workers with the same options and data, wherever their data is."""
     return str(zlib.crc32(repr((config.model_copy(update={"data_dir": None}), spec)).encode()))
 
 
@@ -132,7 +132,7 @@ def _check_outside_data(run_dir: Path, config: RunConfig) -> None:
 
 
 def _shown(config: RunConfig, splits: "Splits") -> "tuple[Any, np.ndarray | None]":
-    """Returns the first of the test split in one batch, and their classes, for the figures."""
+    """Returns the first test examples as one batch, and their classes, for the figures."""
     from vae_tf.data.pipeline import first_batch
 
     count = min(splits.spec.modality.figures.num_reconstructions, len(splits.test))
@@ -179,7 +179,7 @@ def _train_and_write(
     tracker: tracking.Tracker,
     told: Mapping[str, Any],
 ) -> None:
-    """What the only worker does, or the chief of several."""
+    """Trains and writes the run folder, on the only worker or on the chief."""
     from vae_tf import plots
     from vae_tf.training import callbacks
     from vae_tf.training.latent_use import warn_if_collapsed

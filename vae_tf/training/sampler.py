@@ -1,4 +1,4 @@
-"""Fitting a sampler to the latents of a trained model."""
+"""Fits a sampler to the latents of a trained model."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from vae_tf.model.vae import VAE
 
 
 def fitted_sampler(name: str, arguments: dict[str, Any], model: VAE, config: RunConfig, splits: Splits) -> Sampler:
-    """Returns a sampler that is fitted to the latents of the training set.
+    """Returns a sampler fitted to the latents of the training set.
 
     Args:
-        name: Of the sampler, in the registry.
-        arguments: Of its constructor, from its options.
+        name: Name of the sampler in the registry.
+        arguments: Arguments of its constructor, from its options.
         model: A trained model.
-        config: Of the run.
+        config: The run's config.
         splits: The run's data.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The stages of a run. Each is one training: a model, its batches and its epochs."""
+"""The stages of a run. Each stage trains a model on its batches for its epochs."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -19,16 +19,18 @@ VAE_STAGE = "vae"
 
 
 class Stage(NamedTuple):
-    """One training of a run. Resuming, averaged weights, schedules, precision and replicas work for every stage alike.
+    """One stage of training.
+
+    Resuming, averaged weights, schedules, precision and replicas work the same way for every stage.
 
     Attributes:
-        name: What the column `stage` of `history.csv` calls it, if the run has several.
+        name: Name in the `stage` column of `history.csv`, if the run has several stages.
         model: A compiled model with `gradients(data)`, `test_step(data)` and a `step_counter`.
-        guard: Its training step.
+        guard: The guarded training step.
         epochs: Passes over the training set.
-        steps_per_epoch: Batches in a pass.
-        training_batches: (share of a worker, step from which on) -> endless batches.
-        validation_batches: (share) -> one pass over the validation part; `None` if there is none.
+        steps_per_epoch: Batches per pass.
+        training_batches: Function (share of a worker, step to start from) -> endless batches.
+        validation_batches: Function (share) -> one pass over the validation part; `None` if there is none.
         num_validation_batches: Batches in that pass.
     """
 
@@ -43,17 +45,17 @@ class Stage(NamedTuple):
 
     @property
     def num_steps(self) -> int:
-        """Training steps in all epochs."""
+        """Number of training steps in all epochs."""
         return self.epochs * self.steps_per_epoch
 
 
 def vae_stage(config: RunConfig, splits: Splits, strategy: tf.distribute.Strategy) -> Stage:
-    """Returns the stage in which the VAE is trained, the first of every run.
+    """Returns the stage that trains the VAE, the first stage of every run.
 
     Args:
-        config: The run, resolved.
-        splits: Its data.
-        strategy: What computes it.
+        config: The run's config, resolved.
+        splits: The run's data.
+        strategy: The run's strategy.
     """
     shape = splits.spec.example_shape
     steps_per_epoch = pipeline.num_batches(splits.train, config.batch_size)
@@ -76,7 +78,7 @@ def vae_stage(config: RunConfig, splits: Splits, strategy: tf.distribute.Strateg
 def evaluation_batches(
     config: RunConfig, splits: Splits, split: pipeline.Split, examples: Examples
 ) -> Callable[[pipeline.Share], tf.data.Dataset]:
-    """Returns the function from the share of a worker to one pass over a split."""
+    """Returns a function from a worker's share to one pass over a split."""
     shape = splits.spec.example_shape
     return lambda share: pipeline.evaluation_batches(examples, config, shape, split, share)
 

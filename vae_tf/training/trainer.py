@@ -1,4 +1,4 @@
-"""A run in memory: its stages and the state of training, from the first step or a checkpoint to the test split."""
+"""A run in memory: its stages and the state of training, from the first step or a checkpoint to the test set."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,13 +25,13 @@ from vae_tf.training.stage import Stage, evaluation_batches
 class Trainer:
     """Trains the stages of a run, one after the other.
 
-    Steps are counted through all stages.
+    Steps are counted across all stages.
 
     Args:
-        config: The run, resolved.
-        splits: Its data.
-        strategy: What computes it.
-        stages: At least one; the first trains the VAE.
+        config: The run's config, resolved.
+        splits: The run's data.
+        strategy: The run's strategy.
+        stages: At least one stage; the first trains the VAE.
     """
 
     def __init__(
@@ -52,15 +52,15 @@ class Trainer:
 
     @property
     def num_steps(self) -> int:
-        """Training steps of all stages."""
+        """Number of training steps in all stages."""
         return sum(stage.num_steps for stage in self.stages)
 
     def go_on(self, step: int, arrays: Arrays | None) -> None:
-        """Takes training to where it was.
+        """Restores the state of training, to resume from it.
 
         Args:
-            step: Steps that are done.
-            arrays: Of a checkpoint, after that step; of several workers the chief has them.
+            step: Number of steps done.
+            arrays: The arrays of the checkpoint after that step; with several workers, only the chief has them.
         """
         self._start = step
         self._saved = step, from_chief(self._strategy, arrays, self._state.capture())
@@ -73,20 +73,20 @@ class Trainer:
         describe: Callable[[], dict[str, Any]],
         options: CheckpointConfig,
     ) -> dict[str, float]:
-        """Trains to the last epoch, saves the state meanwhile, and returns the metrics of the test split.
+        """Trains to the last epoch, saving the state on the way, and returns the metrics on the test set.
 
         Args:
-            listeners: Returns the callbacks of a stage.
-            store: Where to save; `None` on a worker that does not.
-            describe: Returns what to save with the state.
+            listeners: Function that returns the callbacks of a stage.
+            store: Where to save; `None` on a worker that does not save.
+            describe: Function that returns what to save with the state.
             options: When to save.
 
         Raises:
             InputError: Training diverged.
-            Interrupted: A signal came.
-            OSError: There is no room to save.
+            Interrupted: A signal was received.
+            OSError: The disk is too full to save.
         """
-        # The clocks of workers do not agree.
+        # The clocks of several workers do not agree.
         minutes = None if are_several_workers(self._strategy) else options.checkpoint_minutes
         with Interruption() as interruption:
             keeper = Keeper(
@@ -151,7 +151,7 @@ class Trainer:
         num_batches: int,
         interruption: Interruption,
     ) -> Callable[[], dict[str, float]]:
-        # One of several workers may not leave the others in the middle of an evaluation.
+        # A worker must not leave the others in the middle of an evaluation.
         check = (lambda: None) if are_several_workers(self._strategy) else interruption.check
         return loop.evaluator(model, distributed(self._strategy, batches), num_batches, check)
 

@@ -1,4 +1,4 @@
-"""What every latent model offers."""
+"""The interface of latent models."""
 
 from typing import Any
 
@@ -9,19 +9,19 @@ from vae_tf.model.terms import Inferred
 
 
 class LatentModel(keras.layers.Layer):
-    """How latents are inferred from data, decoded, and generated without data.
+    """Infers latents from data, decodes them, and generates latents without data.
 
-    Latents are always one array, `(K, B, Z)` for K draws of B examples; `groups` names its slices. Spatial latents are
-    flattened outside the networks.
+    Latents are always one array, `(K, B, Z)` for K samples of B examples; `groups` names its slices. Spatial latents
+    are flattened outside the networks.
 
     Attributes:
-        latent_dim: Number of latent dimensions Z, of all groups together.
-        groups: The slice of Z that each group of latents has, by the group's name.
+        latent_dim: Number of latent dimensions Z, over all groups.
+        groups: The slice of Z that belongs to each group of latents, by name.
         num_classes: Number of classes of a conditional model, otherwise `None`.
         encoder: The network from data to posterior parameters.
         decoder: The network from latents to likelihood parameters.
-        loss_names: The names of `Inferred.losses`.
-        takes_target: Whether `decode` needs the target in training, as an autoregressive decoder does.
+        loss_names: The names of the losses in `Inferred.losses`.
+        takes_target: Whether `decode` needs the target during training, as an autoregressive decoder does.
     """
 
     latent_dim: int
@@ -33,22 +33,22 @@ class LatentModel(keras.layers.Layer):
     takes_target = False
 
     def initialize(self, x: keras.KerasTensor, labels: keras.KerasTensor | None) -> None:
-        """Prepares the weights before the first step, if that needs examples.
+        """Initializes weights that depend on the data, before the first step; by default there are none.
 
         Args:
-            x: Training data `(N, H, W, C)`.
+            x: Training examples `(N, H, W, C)`.
             labels: Their classes `(N,)`, for a conditional model.
         """
 
     def build_for(self, example_shape: tuple[int, ...], params_size: int) -> None:
-        """Builds every part.
+        """Builds every part for examples of the given shape.
 
         Args:
-            example_shape: Of the data, `(H, W, C)` or `(F,)`.
-            params_size: Raw likelihood parameters for each pixel, or for all features.
+            example_shape: `(H, W, C)` or `(F,)`.
+            params_size: Number of raw likelihood parameters per pixel, or per row of features.
 
         Raises:
-            ValueError: A network does not return what is needed.
+            ValueError: The output of a network has the wrong shape.
         """
         raise NotImplementedError
 
@@ -59,13 +59,13 @@ class LatentModel(keras.layers.Layer):
         noise: keras.KerasTensor,
         training: bool = False,
     ) -> Inferred:
-        """Returns K posterior draws for each example, and their probabilities.
+        """Returns K posterior samples per example, and their log-probabilities.
 
         Args:
             x: Data `(B, H, W, C)`.
             labels: Classes `(B,)`, for a conditional model.
-            noise: From `noise`; its first axis is K.
-            training: Whether batch normalization uses the batch and updates its averages.
+            noise: The result of the `noise` method; its first axis is K.
+            training: Whether batch normalization uses batch statistics and updates its averages.
         """
         raise NotImplementedError
 
@@ -81,8 +81,8 @@ class LatentModel(keras.layers.Layer):
         Args:
             z: Latents.
             labels: Classes `(N,)`, for a conditional model.
-            target: What the likelihood is of `(N, H, W, C)`; autoregressive decoders need it in training.
-            training: As of `infer`.
+            target: The data that the likelihood scores `(N, H, W, C)`; autoregressive decoders need it in training.
+            training: As in `infer`.
         """
         raise NotImplementedError
 
@@ -93,31 +93,31 @@ class LatentModel(keras.layers.Layer):
         raise NotImplementedError
 
     def representation(self, x: keras.KerasTensor, labels: keras.KerasTensor | None) -> keras.KerasTensor:
-        """Returns the latents that stand for data without any noise, `(N, Z)`: posterior means."""
+        """Returns the latents that represent data without noise, `(N, Z)`: posterior means."""
         raise NotImplementedError
 
     def kl_per_dimension(self, inferred: Inferred) -> keras.KerasTensor:
-        """Returns KL(q(z_j | x) || p(z_j)) of each latent dimension in nats, `(B, Z)`."""
+        """Returns KL(q(z_j | x) || p(z_j)) for each latent dimension, in nats, `(B, Z)`."""
         raise NotImplementedError
 
     def noise(self, count: Any, num_samples: int, seed: Seed) -> keras.KerasTensor:
-        """Returns the noise behind `num_samples` posterior draws of `count` examples, float32 `(K, B, Z)`.
+        """Returns the noise for `num_samples` posterior samples of `count` examples, float32 `(K, B, Z)`.
 
         Args:
             count: Number of examples B.
-            num_samples: Number of draws K.
-            seed: One for all, or one for each example, int32 `(B, 2)`.
+            num_samples: Number of samples K per example.
+            seed: One seed for all examples, or one per example, int32 `(B, 2)`.
         """
         return standard_normal((num_samples, count, self.latent_dim), seed)
 
     def to_base(self, z: keras.KerasTensor) -> keras.KerasTensor:
-        """Returns latents in the space of the prior's base distribution, in which paths and traversals are straight."""
+        """Maps latents to the space of the prior's base distribution, where paths and traversals are straight lines."""
         return z
 
     def from_base(self, u: keras.KerasTensor) -> keras.KerasTensor:
-        """Returns the latents at a point of the base space: the inverse of `to_base`."""
+        """Maps points of the base space to latents: the inverse of `to_base`."""
         return u
 
     def bytes_per_sample(self) -> int:
-        """Returns the memory that decoding one draw of one example takes."""
+        """Returns the memory, in bytes, that it takes to decode one sample of one example."""
         raise NotImplementedError

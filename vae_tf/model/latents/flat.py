@@ -1,4 +1,4 @@
-"""One group of latents: encoder, posterior, prior and decoder."""
+"""The latent model with a single group of latents: encoder, posterior, prior and decoder."""
 
 import math
 from typing import Any, Self
@@ -28,13 +28,13 @@ class FlatLatents(LatentModel):
 
     Args:
         encoder: Model from data `(B, H, W, C)` to raw posterior parameters `(B, posterior.params_size(Z))`. A
-            conditional one takes the list of the data and one-hot labels `(B, num_classes)`.
+            conditional one takes a list of the data and one-hot labels `(B, num_classes)`.
         decoder: Model from latents `(B, Z)` to raw likelihood parameters `(B, H, W, likelihood.params_size(C))`. A
-            conditional one takes the list of latents and one-hot labels.
-        posterior: The meaning of the encoder's outputs.
-        prior: Distribution of the latents; it knows Z.
+            conditional one takes a list of the latents and one-hot labels.
+        posterior: The posterior family, which interprets the encoder's outputs.
+        prior: The prior distribution of the latents, which determines Z.
         num_classes: Number of classes of a conditional model.
-        **kwargs: As of `keras.layers.Layer`.
+        **kwargs: Passed to `keras.layers.Layer`.
 
     Raises:
         ValueError: `num_classes` is below 1.
@@ -78,7 +78,7 @@ class FlatLatents(LatentModel):
         self.built = True
 
     def initialize(self, x: keras.KerasTensor, labels: keras.KerasTensor | None) -> None:
-        """Prepares the prior, with the posterior means of some training data."""
+        """Initializes the prior with the posterior means of training examples."""
         self.prior.initialize(self.representation(x, labels))
 
     def posterior_params(
@@ -94,11 +94,11 @@ class FlatLatents(LatentModel):
         noise: keras.KerasTensor,
         training: bool = False,
     ) -> Inferred:
-        """Returns K posterior draws for each example; see `LatentModel.infer`."""
+        """Returns K posterior samples per example; see `LatentModel.infer`."""
         return self.infer_from(self.posterior_params(x, labels, training), noise)
 
     def infer_from(self, params: keras.KerasTensor, noise: keras.KerasTensor) -> Inferred:
-        """Returns what `infer` does, for raw posterior parameters `(B, P)` in place of data."""
+        """Does the same as `infer`, but takes raw posterior parameters `(B, P)` instead of data."""
         z = self.posterior.sample(params, noise)
         log_posterior, log_prior = self.posterior.log_prob(params, z), self.prior.log_prob(z)
         kl = kl_divergence(self.posterior, params, self.prior, log_posterior, log_prior)
@@ -125,10 +125,10 @@ class FlatLatents(LatentModel):
         return self.posterior.mean(self.posterior_params(x, labels))
 
     def kl_per_dimension(self, inferred: Inferred) -> keras.KerasTensor:
-        """Returns the KL of each latent dimension `(B, Z)`.
+        """Returns the KL divergence of each latent dimension, in nats, `(B, Z)`.
 
-        Without a closed form it is the mean over the draws of log q(z_j | x) - log p(z_j), where p(z_j) is the prior's
-        marginal distribution.
+        Without a closed form it is the mean over the samples of log q(z_j | x) - log p(z_j), where p(z_j) is the
+        prior's marginal distribution.
         """
         kl = inferred.kl[GROUP]
         if kl.shape[-1] == self.latent_dim:
@@ -138,12 +138,12 @@ class FlatLatents(LatentModel):
         return ops.mean(log_posterior - self.prior.log_prob_per_dimension(inferred.z), axis=0)
 
     def bytes_per_sample(self) -> int:
-        """Returns the memory of the outputs of the decoder's layers for one draw of one example."""
+        """Returns the memory, in bytes, of all decoder layers' outputs for one sample of one example."""
         layers = [layer for layer in self.decoder.layers if not isinstance(layer, keras.layers.InputLayer)]
         return FLOAT_BYTES * sum(math.prod(layer.output.shape[1:]) for layer in layers)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments, parts serialized."""
+        """Returns the constructor's arguments, with serialized parts."""
         parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in PARTS}
         return {**super().get_config(), **parts, "num_classes": self.num_classes}
 
@@ -154,7 +154,7 @@ class FlatLatents(LatentModel):
         return cls(**{**config, **parts})
 
     def _network_input(self, values: keras.KerasTensor, labels: keras.KerasTensor | None) -> Any:
-        """Returns what the networks take: the values, and one-hot labels as well if the model is conditional."""
+        """Returns the input of a network: the values, with one-hot labels if the model is conditional."""
         if self.num_classes is None:
             return values
         return [ops.convert_to_tensor(values), one_hot(labels, self.num_classes)]
@@ -173,13 +173,13 @@ def _check_output(name: str, network: keras.Model, input_shape: Any, needed: tup
 def flat_latents(
     config: ModelConfig, example_shape: tuple[int, ...], num_classes: int | None, params_size: int
 ) -> FlatLatents:
-    """Returns the flat latents that a config describes, with fresh weights.
+    """Returns the flat latent model that a config describes, with fresh weights.
 
     Args:
         config: Names the network, the posterior and the prior.
         example_shape: `(H, W, C)` or `(F,)`.
         num_classes: Number of classes of a conditional model.
-        params_size: Raw likelihood parameters for each pixel, or for all features.
+        params_size: Number of raw likelihood parameters per pixel, or per row of features.
     """
     posterior = chosen_part("posterior", config)
     backbone = chosen_backbone(config, example_shape, num_classes)

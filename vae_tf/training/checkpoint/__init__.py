@@ -1,1 +1,1 @@
-"""The state of training, saved so that a run goes on as if it had never ended."""
+"""Saves the state of training, so that a run resumes as if it had never stopped."""

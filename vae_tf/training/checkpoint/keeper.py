@@ -1,4 +1,4 @@
-"""When a run is saved: after every epoch's last step, every so many steps or minutes, and where it is asked to stop."""
+"""Saves a run after each epoch's last step, after a number of steps or minutes, and when asked to stop."""
 
 import time
 from collections.abc import Callable
@@ -16,20 +16,21 @@ SECONDS_PER_MINUTE = 60
 
 
 class Keeper(keras.callbacks.Callback):
-    """Saves the state of training, and ends it where a signal came.
+    """Saves the state of training, and stops training after a signal.
 
-    The arrays are copied between two steps, and written by a thread of its own while training goes on: as a context
-    manager it waits for it in the end.
+    The arrays are copied between two steps and written by a separate thread while training continues. Use this as a
+    context manager: it waits for the thread at the end.
 
     Args:
-        state: What to save.
-        store: Where to; `None` on a worker that saves nothing.
+        state: The state to save.
+        store: Where to save; `None` on a worker that saves nothing.
         interruption: The signals.
-        describe: Returns what else to save.
-        any_worker: Tells whether a truth holds on any worker. All ask at every call, so that all stop at the same step.
-        every: Steps, counted from the beginning of the run, after which to save.
-        minutes: After which to save; `None` for never.
-        saved: The step that training goes on from and what was captured then, not to be saved again.
+        describe: Function that returns what else to save.
+        any_worker: Function that returns whether a condition holds on any worker. All workers call it each time, so
+            that all stop at the same step.
+        every: Save after every multiple of this number of steps, counted from the beginning of the run.
+        minutes: Save after this many minutes; `None` for never.
+        saved: The step that training resumes from and the arrays captured there, which are not saved again.
     """
 
     def __init__(
@@ -54,12 +55,12 @@ class Keeper(keras.callbacks.Callback):
         self._seconds = None if minutes is None else SECONDS_PER_MINUTE * minutes
         self._saved = saved
         self._writer = ThreadPoolExecutor(1)
-        self.steps_before = 0  # of the stages before the one that trains
+        self.steps_before = 0  # in the stages before the current one
         self._writing: Future[None] | None = None
 
     @property
     def saved_step(self) -> int | None:
-        """The step that was saved last; `None` before the first."""
+        """The last saved step; `None` before the first."""
         return None if self._saved is None else self._saved[0]
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -67,15 +68,15 @@ class Keeper(keras.callbacks.Callback):
         self._began = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Notes which epoch it is."""
+        """Remembers the epoch."""
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Saves where it is time to.
+        """Saves if it is time to.
 
         Raises:
-            Interrupted: A signal came.
-            OSError: There is no room, or the folder is gone.
+            Interrupted: A signal was received.
+            OSError: The disk is full, or the folder is gone.
         """
         steps_per_epoch = self.params["steps"]
         step = self.steps_before + self._epoch * steps_per_epoch + batch + 1
@@ -87,7 +88,10 @@ class Keeper(keras.callbacks.Callback):
             raise self._interruption.stop
 
     def roll_back(self) -> int | None:
-        """Brings back the weights and the optimizer as they were saved last, and returns after which step."""
+        """Restores the weights and the optimizer as last saved, and returns the step they were saved at.
+
+        Returns `None` if nothing was saved.
+        """
         if self._saved is None:
             return None
         step, arrays = self._saved
@@ -100,7 +104,7 @@ class Keeper(keras.callbacks.Callback):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Waits for what is being written."""
+        """Waits until everything is written."""
         self._writer.shutdown()
         self._wait()
 

@@ -13,10 +13,11 @@ Arrays = dict[str, np.ndarray]
 
 
 class TrainingState:
-    """The variables of the stages of a run: weights, noise, steps, metrics, optimizers, and counts of skipped updates.
+    """The variables of a run's stages: weights, noise, steps, metrics, optimizers, and counts of skipped updates.
 
     Args:
-        stages: Of the run. The variables of the first have plain names, those of the others its name in front.
+        stages: The run's stages. The variables of the first have plain names; those of the others start with the name
+            of the stage.
     """
 
     def __init__(self, stages: Sequence[Stage]) -> None:
@@ -36,19 +37,19 @@ class TrainingState:
             self._all |= {**updated, **_numbered(others, prefix)}
 
     def is_sound(self, values: Arrays) -> bool:
-        """Returns whether what was captured is worth keeping: all finite, and not between steps that are skipped."""
+        """Returns whether captured values are worth keeping: all finite, and not taken while steps are skipped."""
         skipping = any(guard.skipped.in_a_row for guard in self._guards)
         return not skipping and all(np.isfinite(values[name]).all() for name in self._updated)
 
     def capture(self) -> Arrays:
-        """Returns what all variables hold, by names that are the same in every process."""
+        """Returns the values of all variables, by names that are the same in every process."""
         return {name: np.array(ops.convert_to_numpy(variable)) for name, variable in self._all.items()}
 
     def restore(self, values: Arrays) -> None:
-        """Gives all variables what `capture` returned.
+        """Sets all variables to the values that `capture` returned.
 
         Raises:
-            InputError: The values are those of another model, as another version of Keras may make it.
+            InputError: The values belong to another model, for example one made by another version of Keras.
         """
         shapes = {name: tuple(variable.shape) for name, variable in self._all.items()}
         if shapes != {name: value.shape for name, value in values.items()}:
@@ -59,7 +60,7 @@ class TrainingState:
         _assign(self._all, values)
 
     def restore_updated(self, values: Arrays) -> None:
-        """Gives weights and optimizer alone what `capture` returned; noise and metrics go on."""
+        """Sets only weights and optimizer to what `capture` returned; noise and metrics stay as they are."""
         _assign(self._updated, values)
 
 

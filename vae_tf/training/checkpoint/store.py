@@ -1,7 +1,7 @@
-"""A folder of checkpoints: each a folder of its own, there whole or not at all.
+"""A folder of checkpoints. Each checkpoint is a folder of its own, either complete or absent.
 
-The arrays are in a checkpoint of TensorFlow, where training is in a JSON file, and `SHA256SUMS`, which is written last,
-holds the checksums of both, as `sha256sum --check` takes them.
+The arrays are in a TensorFlow checkpoint, and the progress of training in a JSON file. `SHA256SUMS`, which is written
+last, has the checksums of both, in the format of `sha256sum --check`.
 """
 
 import hashlib
@@ -30,9 +30,9 @@ class Checkpoint(NamedTuple):
     """An undamaged checkpoint.
 
     Attributes:
-        path: Its folder.
-        step: Steps that were done.
-        progress: What else there is to know.
+        path: The checkpoint's folder.
+        step: Number of steps done.
+        progress: What else was saved.
     """
 
     path: Path
@@ -49,8 +49,8 @@ class Store:
     """The checkpoints of a run.
 
     Args:
-        path: Their folder; made with the first.
-        keep: How many to keep.
+        path: Folder of the checkpoints, created with the first one.
+        keep: Number of checkpoints to keep.
     """
 
     def __init__(self, path: Path, keep: int = 2) -> None:
@@ -58,25 +58,26 @@ class Store:
         self._keep = keep
 
     def write(self, step: int, arrays: dict[str, np.ndarray], progress: dict[str, Any]) -> None:
-        """Writes a checkpoint, and removes those that are too old or of a step that is still to come.
+        """Writes a checkpoint, and removes those that are too old or of a later step.
 
         Args:
-            step: Steps that are done; the latest checkpoint of a step takes the place of an earlier one.
-            arrays: By name.
-            progress: What JSON can hold.
+            step: Number of steps done; an existing checkpoint of the same step is replaced.
+            arrays: Arrays by name.
+            progress: Anything else to save, which must be valid JSON.
 
         Raises:
-            OSError: There is no room, or the folder is gone.
+            OSError: The disk is full, or the folder is gone.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        # TensorFlow writes where that is quick and any way of writing works; a mounted drive gets whole files.
+        # TensorFlow writes to a temporary folder, where writing is fast and not restricted; the target may be a mounted
+        # drive, to which only whole files are copied.
         with tempfile.TemporaryDirectory() as folder:
             _write_arrays(Path(folder, VARIABLES), arrays)
             told = json.dumps({"format": FORMAT, "step": step, **progress})
             Path(folder, PROGRESS).write_text(told, encoding="utf-8")
             target = self._folder(step)
             with replacing(target) as partial:
-                partial.mkdir()  # with the rights of other folders; temporary ones are for their user alone
+                partial.mkdir()  # with the usual permissions; only their user may read temporary folders
                 for path in Path(folder).iterdir():
                     shutil.copyfile(path, partial / path.name)
                 (partial / CHECKSUMS).write_bytes(_lines(_checksums(Path(folder))))
@@ -87,10 +88,12 @@ class Store:
             shutil.rmtree(self._folder(other), ignore_errors=True)
 
     def newest(self) -> Checkpoint | None:
-        """Returns the newest undamaged checkpoint, after a warning that names the damaged ones before it.
+        """Returns the newest undamaged checkpoint, and warns about newer ones that are damaged.
+
+        Returns `None` if there are no checkpoints.
 
         Raises:
-            InputError: It is of another version of this package, or there are only damaged ones.
+            InputError: The checkpoint is of another version of this package, or all checkpoints are damaged.
         """
         damaged: list[str] = []
         for step in reversed(self._steps()):
@@ -109,13 +112,13 @@ class Store:
         return None
 
     def clear(self) -> None:
-        """Removes all checkpoints, and what a process left that ended while it wrote."""
+        """Removes all checkpoints, and what a process left behind that ended while writing."""
         for step in self._steps():
             shutil.rmtree(self._folder(step))
         self.remove_partial()
 
     def remove_partial(self) -> None:
-        """Removes what a process left that ended while it wrote."""
+        """Removes what a process left behind that ended while writing."""
         remove_partial(self.path)
 
     def _steps(self) -> list[int]:
@@ -127,7 +130,7 @@ class Store:
 
 
 def _write_arrays(prefix: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes what `tf.train.load_checkpoint` reads; `tf.train.Checkpoint` would make a variable of each array first."""
+    """Writes what `tf.train.load_checkpoint` reads; `tf.train.Checkpoint` would need a variable per array."""
     with tf.device("CPU:0"):
         tensors = [tf.constant(value) for value in arrays.values()]
         try:
@@ -152,7 +155,7 @@ def _sha256(path: Path) -> str:
 
 
 def _damage(path: Path) -> str | None:
-    """What is wrong with a checkpoint, if anything."""
+    """Returns what is wrong with a checkpoint, or `None`."""
     try:
         told = (path / CHECKSUMS).read_bytes()
         expected = {name: checksum for checksum, name in (line.split("  ", 1) for line in told.decode().splitlines())}
@@ -165,7 +168,7 @@ def _damage(path: Path) -> str | None:
                 return f"{name} is cut off or changed"
     except OSError as error:
         return f"{Path(str(error.filename)).name}: {error.strerror}"
-    except ValueError:  # no line of a checksum and a name, no text
+    except ValueError:  # not text, or a line that is not a checksum and a name
         return f"{CHECKSUMS} is cut off or changed"
     return None
 

@@ -1,0 +1,44 @@
+"""All commands under one name."""
+
+import subprocess
+import sys
+
+import pytest
+
+from vae_tf.__main__ import COMMANDS, main
+
+
+def run(*words):
+    return subprocess.run([sys.executable, "-m", "vae_tf", *words], capture_output=True, text=True)
+
+
+def test_help_lists_the_commands_without_tensorflow():
+    ended = run("--help")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert all(name in ended.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command_names_it_by_how_it_was_called(name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["vae-tf", name, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: vae-tf {name} ")
+
+
+def test_a_command_may_be_written_with_a_hyphen(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["vae-tf", "fit-sampler", "--help"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "--sampler" in capsys.readouterr().out
+
+
+def test_an_unknown_command_is_one_line_with_status_2(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["vae-tf", "trian"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: COMMAND must be one of train, ")
+    assert line.endswith("Received: trian. Did you mean train?")

@@ -1,0 +1,33 @@
+"""All commands under one name: vae-tf COMMAND, or python -m vae_tf COMMAND"""
+
+import sys
+from importlib import import_module
+from typing import get_type_hints
+
+from vae_tf.support import cli
+from vae_tf.support.names import did_you_mean
+
+COMMANDS = ("train", "evaluate", "compare", "sample", "encode", "score", "fit_sampler")
+USAGE = f"""usage: vae-tf COMMAND [options]
+
+Commands: {", ".join(COMMANDS)}
+vae-tf COMMAND --help lists the options of a command."""
+
+
+def main() -> None:
+    """Runs the command that the first word names."""
+    name = sys.argv[1].replace("-", "_") if len(sys.argv) > 1 else "_h"
+    if name in ("__help", "_h"):
+        print(USAGE)
+        return
+    if name not in COMMANDS:
+        reason = f"COMMAND must be one of {', '.join(COMMANDS)}. Received: {sys.argv[1]}{did_you_mean(name, COMMANDS)}"
+        print(f"error: {reason}", file=sys.stderr)
+        sys.exit(cli.USAGE_ERROR)
+    del sys.argv[1]
+    command = import_module(f"vae_tf.{name}").main
+    cli.run(command, get_type_hints(command)["options"], f"vae-tf {name}")
+
+
+if __name__ == "__main__":
+    main()
