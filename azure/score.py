@@ -1,4 +1,4 @@
-"""The scoring script of the managed online endpoint: loads a run folder as the model and answers its requests."""
+"""Scoring script of the managed online endpoint: loads a run folder as the model and answers requests."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ service: "Service"
 
 
 def init() -> None:
-    """Loads the model, once for each worker."""
+    """Loads the model, once per worker."""
     global service
     load_tensorflow()
 

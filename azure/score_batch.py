@@ -1,6 +1,6 @@
-"""Scores the pictures of a folder in a batch deployment: a line of `path,minus the ELBO in nats` for each.
+"""Scores the images in a batch deployment: one line of `path,minus the ELBO in nats` per image.
 
-The higher the number, the stranger the picture is to the model.
+The higher the number, the less typical the image is for the model.
 """
 
 import os
@@ -23,7 +23,7 @@ model: "VAE"
 
 
 def init() -> None:
-    """Loads the registered run; Azure ML calls this once in each worker."""
+    """Loads the registered run; Azure ML calls this once per worker."""
     global config, model
     load_tensorflow()
     (found,) = Path(os.environ["AZUREML_MODEL_DIR"]).rglob("config.yml")
@@ -32,16 +32,16 @@ def init() -> None:
 
 
 def run(mini_batch: list[str]) -> list[str]:
-    """Returns a line for each file that opens as a picture; the service counts the others as failed.
+    """Returns a line for each file that opens as an image; the service counts the other files as failed.
 
     Args:
-        mini_batch: Paths of files.
+        mini_batch: Paths of the files.
     """
     from vae_tf.data.pipeline import evaluation_batches
     from vae_tf.metrics.elbo import elbo_per_image
 
     size = requested_size(config)
-    assert size is not None  # as train wrote it
+    assert size is not None  # train always writes it
     assert config.channels is not None
     example_shape = (*size, config.channels)
     pictures = opened(mini_batch, example_shape)

@@ -1,9 +1,10 @@
-"""Measure how well anomaly scores tell what a model was not trained on, beside alternatives from the literature.
+"""Measure how well anomaly scores detect data that a model was not trained on, compared with other scores.
 
     python benchmarks/anomaly.py --fashion-mnist FOLDER_WITH_IDX_FILES --mnist FOLDER_WITH_IDX_FILES
 
-Dense nets with batch normalization are trained on one of the sets, or on it without one class; the anomalies are the
-other set, or that class. It prints each area under the ROC curve as it comes, then the tables.
+Dense networks with batch normalization are trained on one of the datasets, or on all but one class of it; the anomalies
+are the other dataset, or that class. Each area under the ROC curve is printed as soon as it is known, and the tables at
+the end.
 """
 
 import argparse
@@ -17,13 +18,13 @@ import numpy as np
 
 TRAIN = 30_000
 PICTURES = 2_000
-OF_CLASS = 1_000  # no class has more test pictures
+OF_CLASS = 1_000  # no class has more test images
 REFERENCE = 5_000
 BATCH = 128
 
 
 class Case(NamedTuple):
-    """What is trained on, what are test pictures like it, and what are anomalies; all `(N, 28, 28, 1)` in [0, 1]."""
+    """A training set, test images like it, and anomalies; all `(N, 28, 28, 1)` in [0, 1]."""
 
     name: str
     train: np.ndarray
@@ -32,7 +33,7 @@ class Case(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """Of each picture: terms of the ELBO and the bias correction, nats `(N,)`, and posterior means `(N, Z)`."""
+    """The ELBO terms and the bias correction of each image, in nats `(N,)`, and its posterior mean `(N, Z)`."""
 
     reconstruction_loss: np.ndarray
     kl_loss: np.ndarray
@@ -46,7 +47,7 @@ class Measured(NamedTuple):
 
 
 def cases(data: dict[str, Any], classes: list[int]) -> Iterator[Case]:
-    """Yields the two pairs of sets, then each of some classes of each set held out."""
+    """Yields the two pairs of datasets, then each dataset with each of some classes held out."""
     for name, other in itertools.permutations(data):
         (train, _), (test, _) = data[name]
         yield Case(f"{name} -> {other}", train[:TRAIN], test[:PICTURES], data[other][1][0][:PICTURES])
@@ -57,7 +58,7 @@ def cases(data: dict[str, Any], classes: list[int]) -> Iterator[Case]:
 
 
 def trained(pictures: np.ndarray, epochs: int, seed: int) -> Any:
-    """Returns a VAE trained on pictures."""
+    """Returns a VAE trained on images."""
     import keras
 
     from vae_tf.model import build_vae
@@ -71,12 +72,12 @@ def trained(pictures: np.ndarray, epochs: int, seed: int) -> Any:
 
 
 def in_batches(pictures: np.ndarray) -> list[np.ndarray]:
-    """Returns the pictures as the scores take them."""
+    """Returns the images in batches, as the scores take them."""
     return [pictures[start : start + BATCH] for start in range(0, len(pictures), BATCH)]
 
 
 def measured(vae: Any, pictures: np.ndarray, seed: int) -> Measured:
-    """Returns what the alternatives are made of."""
+    """Returns what the other scores are computed from."""
     from vae_tf.metrics.elbo import elbo_per_image
 
     terms = elbo_per_image(vae, in_batches(pictures), seed)
@@ -85,7 +86,7 @@ def measured(vae: Any, pictures: np.ndarray, seed: int) -> Measured:
 
 
 def png_bits(picture: np.ndarray) -> int:
-    """Returns the size of a grey picture `(H, W, 1)` as a PNG file, in bits."""
+    """Returns the size of a grey image `(H, W, 1)` as a PNG file, in bits."""
     from PIL import Image
 
     file = io.BytesIO()
@@ -94,7 +95,7 @@ def png_bits(picture: np.ndarray) -> int:
 
 
 def alternatives(of: Measured, reference: Measured) -> dict[str, np.ndarray]:
-    """Returns the scores that need no more than the terms of the ELBO and the posterior means."""
+    """Returns the scores that need only the ELBO terms and the posterior means."""
     from sklearn.covariance import EmpiricalCovariance
 
     def distance(*names: str) -> np.ndarray:
@@ -113,7 +114,7 @@ def alternatives(of: Measured, reference: Measured) -> dict[str, np.ndarray]:
 
 
 def isolation_forest(case: Case, seed: int) -> np.ndarray:
-    """Returns scikit-learn's score on pixels, of the normal pictures, then of the anomalous ones."""
+    """Returns scikit-learn's score on pixels, of the normal images and then of the anomalous ones."""
     from sklearn.ensemble import IsolationForest
 
     forest = IsolationForest(random_state=seed).fit(case.train.reshape(len(case.train), -1))
@@ -142,11 +143,11 @@ def areas(case: Case, epochs: int, seed: int) -> dict[str, float]:
 
 
 Results = dict[str, list[dict[str, float]]]
-"""Of each case, for each seed, the area of each score."""
+"""The area of each score, for each seed of each case."""
 
 
 def print_table(results: Results) -> None:
-    """Prints mean and standard deviation over the seeds in Markdown: a row for each score, a column for each case."""
+    """Prints mean and standard deviation over the seeds in Markdown: a row per score, a column per case."""
     print("\n| | " + " | ".join(results) + " |\n|" + "---|" * (len(results) + 1))
     for score in next(iter(results.values()))[0]:
         values = [np.array([row[score] for row in rows]) for rows in results.values()]
@@ -154,7 +155,7 @@ def print_table(results: Results) -> None:
 
 
 def mean_of(results: Results) -> list[dict[str, float]]:
-    """Returns for each seed the mean over the cases."""
+    """Returns the mean over the cases, for each seed."""
     of_seeds = zip(*results.values(), strict=True)
     return [{score: float(np.mean([row[score] for row in rows])) for score in rows[0]} for rows in of_seeds]
 

@@ -1,9 +1,9 @@
-"""Time the reading of a folder of JPEGs against PyTorch's DataLoader, and how long training waits for pictures.
+"""Time reading a folder of JPEGs, compared with PyTorch's DataLoader, and how long training waits for images.
 
     python benchmarks/data_speed.py
 
-It makes its own pictures in a temporary folder, or takes those in `--data-dir`. Peers need `pip install -e ".[bench]"`;
-without them it prints this package's figures alone.
+It creates its own images in a temporary folder, or uses those in `--data-dir`. The peers need
+`pip install -e ".[bench]"`; without them, it prints only the results of this package.
 """
 
 import argparse
@@ -23,12 +23,12 @@ from PIL import Image
 WIDTH, HEIGHT, FIELD = 500, 375, 2048
 QUALITIES = (80, 90)
 WORKERS = 2
-AUTOTUNED = 24  # batches until tf.data has found how much to do at a time
+AUTOTUNED = 24  # batches until tf.data has tuned its parallelism
 WARM_UP, STEPS = 3, 20
 
 
 def make_pictures(folder: Path, count: int) -> None:
-    """Writes JPEGs that compress like photographs: parts of fields whose spectrum falls as theirs does, in colour."""
+    """Writes JPEGs that compress like photographs: crops of random colour fields with a similar spectrum."""
     rng = np.random.default_rng(0)
     frequency = np.hypot(np.fft.fftfreq(FIELD)[:, None], np.fft.rfftfreq(FIELD)[None])
     frequency[0, 0] = 1.0
@@ -50,7 +50,7 @@ def make_pictures(folder: Path, count: int) -> None:
 
 
 def serve_ours(connection: Connection, options: argparse.Namespace, cache_dir: str | None) -> None:
-    """Sends how long the start took, then images/s over an epoch at every request, then what training waits."""
+    """Sends the time to start, then images/s over an epoch at every request, then how long training waits."""
     from vae_tf.support.quiet_tensorflow import load_tensorflow
 
     load_tensorflow()
@@ -74,7 +74,7 @@ def serve_ours(connection: Connection, options: argparse.Namespace, cache_dir: s
     batches = training_batches(splits.train, config, shape)
     connection.send(time.perf_counter() - began)
     while connection.recv():
-        iterator = iter(batches)  # a new one: what another had read while others were timed must not count
+        iterator = iter(batches)  # a new one, because the old one read ahead while others were timed
         for _ in range(AUTOTUNED):
             next(iterator)
         began = time.perf_counter()
@@ -86,7 +86,7 @@ def serve_ours(connection: Connection, options: argparse.Namespace, cache_dir: s
 
 
 def waiting(batches: Iterator[Any], shape: tuple[int, ...], options: argparse.Namespace) -> tuple[float, float]:
-    """Returns images/s of training the conv net, and the part of that time in which it waits for a batch."""
+    """Returns images/s of training the conv net, and the fraction of that time in which it waits for a batch."""
     import keras
 
     from vae_tf.model import build_vae
@@ -106,12 +106,12 @@ def waiting(batches: Iterator[Any], shape: tuple[int, ...], options: argparse.Na
 
 
 class Pictures:
-    """A PyTorch dataset of picture files: Pillow's decoding and resizing, channels first, in bytes.
+    """A PyTorch dataset of image files: decoded and resized by Pillow, channels first, uint8.
 
     Args:
         paths: The files.
-        options: The benchmark's.
-        is_draft: Let the JPEG decoder shrink by a power of two first, as this package does.
+        options: Options of the benchmark.
+        is_draft: Whether the JPEG decoder first shrinks the image by a power of two, as this package does.
     """
 
     def __init__(self, paths: list[str], options: argparse.Namespace, is_draft: bool) -> None:
@@ -157,7 +157,7 @@ def serve_torch(connection: Connection, options: argparse.Namespace, is_draft: b
 
 
 def started(context: Any, serve: Callable[..., None], *arguments: Any) -> Connection:
-    """Returns the connection to a process that serves a contender."""
+    """Starts a process that serves a contender, and returns the connection to it."""
     connection, theirs = context.Pipe()
     context.Process(target=serve, args=(theirs, *arguments)).start()
     theirs.close()
@@ -198,7 +198,7 @@ def _asked(connection: Connection) -> float:
 
 
 def main() -> None:
-    """Makes the pictures where none are named, and measures."""
+    """Creates the images if no folder is given, and measures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", help="folder of pictures, without subfolders")
     parser.add_argument("--pictures", type=int, default=20_000, help="how many to make")

@@ -1,9 +1,9 @@
-"""Restore corrupted pictures by trained models, and by the filters a user would pick, and print the table.
+"""Restore corrupted images with trained models and with the usual filters, and print the table.
 
     python benchmarks/denoising.py --data-dir FOLDER_WITH_FASHION_MNIST_IDX_FILES --out runs/denoising
 
-Trains every corruption with every seed, unless the run is in the folder already. The strength of each filter is the
-one that does best on 100 training pictures. Needs `pip install -e ".[bench]"`.
+Trains every corruption with every seed, unless the run is already in the folder. The strength of each filter is the one
+that works best on 100 training images. Needs `pip install -e ".[bench]"`.
 """
 
 import argparse
@@ -26,7 +26,7 @@ SEEDS = (0, 1, 2)
 NUM_TUNED, NUM_JUDGED = 100, 1_000
 
 Filter = Callable[[np.ndarray], np.ndarray]
-# Each family in several strengths.
+# Each kind of filter in several strengths.
 FILTERS: dict[str, list[Filter]] = {
     "total variation": [partial(restoration.denoise_tv_chambolle, weight=w) for w in (0.05, 0.1, 0.2, 0.3, 0.5, 0.8)],
     "non-local means": [
@@ -39,7 +39,7 @@ FILTERS: dict[str, list[Filter]] = {
 
 
 def observed(config: RunConfig, split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns corrupted and clean pictures `(N, H, W, C)`, the first of a split."""
+    """Returns the first images of a split, corrupted and clean `(N, H, W, C)`."""
     from vae_tf.data.catalog import load_splits
     from vae_tf.data.pipeline import first_batch
 
@@ -50,12 +50,12 @@ def observed(config: RunConfig, split: str, count: int) -> tuple[np.ndarray, np.
 
 
 def filtered(apply: Filter, pictures: np.ndarray) -> np.ndarray:
-    """Returns each grey picture of `(N, H, W, 1)` filtered."""
+    """Returns grey images `(N, H, W, 1)`, each one filtered."""
     return np.stack([apply(picture[..., 0])[..., np.newaxis] for picture in pictures])
 
 
 def main() -> None:
-    """Trains what is missing, restores, prints."""
+    """Trains the missing runs, restores the images, and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir")
     parser.add_argument("--out", type=Path, default=Path("runs/denoising"))

@@ -1,8 +1,8 @@
-"""Time from the start of a process to the end of its first training step, beside plain Keras.
+"""Time from the start of a process to the end of its first training step, compared with plain Keras.
 
     python benchmarks/first_step.py
 
-Both train the dense 784-512-256-128 net with Adam on the embedded pictures. Rounds are interleaved; prints medians.
+Both train the dense 784-512-256-128 network with Adam on the embedded images. Rounds are interleaved; prints medians.
 """
 
 import argparse
@@ -18,7 +18,7 @@ HIDDEN_SIZES, LATENT_DIM, BATCH_SIZE = (512, 256), 128, 128
 
 
 def train_with_vae_tf() -> None:
-    """Runs the command up to the end of its first step."""
+    """Runs the command until the end of its first step."""
     from vae_tf import train
     from vae_tf.support import cli
     from vae_tf.support.quiet_tensorflow import load_tensorflow
@@ -40,7 +40,7 @@ def train_with_vae_tf() -> None:
 
 
 def train_with_keras() -> None:
-    """Runs `fit` on the same pictures up to the end of its first step."""
+    """Runs `fit` on the same images until the end of its first step."""
     os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", KERAS_BACKEND="tensorflow")
     from importlib import resources
 

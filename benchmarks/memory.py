@@ -1,8 +1,8 @@
-"""Peak resident memory of training on few and on many examples, in one process for each.
+"""Peak resident memory of training on few and on many examples, each in its own process.
 
     python benchmarks/memory.py
 
-The pictures are made in a temporary folder, which takes about 1.5 GB on disk for 200,000 of them. Linux only.
+The images are written to a temporary folder, which takes about 1.5 GB on disk for 200,000 of them. Linux only.
 """
 
 import argparse
@@ -20,18 +20,18 @@ from PIL import Image
 
 SIDE = 28
 NAMES = ("train-images-idx3-ubyte", "t10k-images-idx3-ubyte")
-DIFFERENT = 512  # pictures; others repeat them
+DIFFERENT = 512  # distinct images; the others repeat them
 FOLDERS = 100
 
 
 def pictures(count: int) -> np.ndarray:
-    """Returns uint8 `(count, 28, 28)`."""
+    """Returns images, uint8 `(count, 28, 28)`."""
     few = np.random.default_rng(0).integers(0, 256, (DIFFERENT, SIDE, SIDE), np.uint8)
     return few[np.arange(count) % DIFFERENT]
 
 
 def write_folder(place: Path, count: int) -> list[str]:
-    """Writes PNG files below a folder; returns the options that name them."""
+    """Writes PNG files into subfolders of a folder, and returns the options to train on them."""
     few = [place / f"{number}.png" for number in range(DIFFERENT)]
     for path, pixels in zip(few, pictures(DIFFERENT), strict=True):
         Image.fromarray(pixels).save(path)
@@ -47,13 +47,13 @@ def write_folder(place: Path, count: int) -> list[str]:
 
 
 def write_cached_folder(place: Path, count: int) -> list[str]:
-    """As `write_folder`, read through a cache."""
+    """Does the same as `write_folder`, but reads through a cache."""
     (place / "pictures").mkdir()
     return [*write_folder(place / "pictures", count), f"--cache-dir={place / 'cache'}"]
 
 
 def write_idx(place: Path, count: int, suffix: str = "") -> list[str]:
-    """Writes the IDX files of MNIST with `count` training pictures."""
+    """Writes the IDX files of MNIST with `count` training images."""
     for name, number in zip(NAMES, (count, 1000), strict=True):
         content = struct.pack(">BBBBIII", 0, 0, 8, 3, number, SIDE, SIDE) + pictures(number).tobytes()
         (place / f"{name}{suffix}").write_bytes(gzip.compress(content, 1) if suffix else content)
@@ -61,12 +61,12 @@ def write_idx(place: Path, count: int, suffix: str = "") -> list[str]:
 
 
 def write_packed_idx(place: Path, count: int) -> list[str]:
-    """As `write_idx`, gzipped."""
+    """Does the same as `write_idx`, but gzipped."""
     return write_idx(place, count, ".gz")
 
 
 def write_npz(place: Path, count: int) -> list[str]:
-    """Writes an npz file that is not compressed."""
+    """Writes an uncompressed npz file."""
     np.savez(place / "data.npz", x_train=pictures(count), x_test=pictures(1000))
     return ["--dataset=npz", f"--data-dir={place / 'data.npz'}"]
 
@@ -88,7 +88,7 @@ KINDS: dict[str, Callable[[Path, int], list[str]]] = {
 
 
 def peak(kind: str, count: int) -> tuple[float, float]:
-    """Returns the peak resident memory in MB, and the seconds, of training for an epoch in a process of its own."""
+    """Returns the peak resident memory in MB, and the seconds, of training for an epoch in its own process."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder, "data")
         place.mkdir()
@@ -106,7 +106,7 @@ def peak(kind: str, count: int) -> tuple[float, float]:
 
 
 def _peak_so_far(process: int) -> int:
-    """Peak resident memory of a running process in kilobytes."""
+    """Returns the peak resident memory of a running process so far, in kilobytes."""
     try:
         status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
     except OSError:
@@ -116,7 +116,7 @@ def _peak_so_far(process: int) -> int:
 
 
 def main() -> None:
-    """Trains on few and on many, kind by kind, and prints the table."""
+    """Trains on few and on many examples for each kind of file, and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--few", type=int, default=2_000)
     parser.add_argument("--many", type=int, default=200_000)

@@ -1,8 +1,8 @@
-"""Time the importance-sampled likelihood against pythae's on the same weights, and against the matmul rate.
+"""Time the importance-sampled likelihood, compared with pythae's on the same weights and with the matmul rate.
 
     python benchmarks/nll_speed.py --data-dir FOLDER_WITH_MNIST_IDX_FILES
 
-Without `--data-dir` it takes the embedded sample. Needs `pip install -e ".[bench]"`.
+Without `--data-dir`, it uses the embedded sample. Needs `pip install -e ".[bench]"`.
 """
 
 import argparse
@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 LATENT_DIM, HIDDEN, PIXELS = 50, 200, 784
-FLOPS_PER_SAMPLE = 2 * (LATENT_DIM * HIDDEN + HIDDEN * HIDDEN + HIDDEN * PIXELS)  # the decoder's products
+FLOPS_PER_SAMPLE = 2 * (LATENT_DIM * HIDDEN + HIDDEN * HIDDEN + HIDDEN * PIXELS)  # the decoder's matrix products
 MATMUL_SIDE = 2048
 
 
 def serve_ours(connection: Connection, options: argparse.Namespace) -> None:
-    """Trains the net and sends test pictures, weights and NLL, then a round's numbers at every request."""
+    """Trains the network, sends test images, weights and NLL, then the numbers of a round at every request."""
     from vae_tf.data.catalog import load_arrays
     from vae_tf.support.quiet_tensorflow import load_tensorflow
 
@@ -93,7 +93,7 @@ def peer_with(weights: list[list[np.ndarray]]) -> Any:
 
 
 def peer_nll(peer: Any, images: np.ndarray, num_samples: int, batch_size: int) -> np.ndarray:
-    """Returns -log p(x) of each picture: `get_nll` goes one by one, too, but returns the mean."""
+    """Returns -log p(x) of each image. `get_nll` also takes the images one by one, but returns their mean."""
     import torch
 
     with torch.inference_mode():
@@ -137,7 +137,7 @@ def main() -> None:
 
 
 def print_table(rows: np.ndarray) -> None:
-    """Prints median and best of the rounds; other load on the machine only ever slows one."""
+    """Prints the median and the best of the rounds; other load on the machine can only slow a round down."""
     ours, theirs, matmul = np.stack([np.median(rows, axis=0), rows.max(axis=0)], axis=1)
     names = ("vae_tf, images/s", "pythae, images/s", "matmul rate, images/s", "vae_tf / pythae", "vae_tf / matmul rate")
     for name, values in zip(names, (ours, theirs, matmul, ours / theirs, ours / matmul), strict=True):

@@ -1,4 +1,4 @@
-"""Time azure/score.py under Azure ML's inference server, one worker on loopback.
+"""Time azure/score.py under Azure ML's inference server, with one worker on the loopback interface.
 
     python benchmarks/serve_speed.py runs/x
 

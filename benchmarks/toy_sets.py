@@ -1,9 +1,10 @@
-"""Train the toy sets with several seeds and print how far their samples are from held-out points.
+"""Train on the toy datasets with several seeds, and print how far the samples are from held-out points.
 
     python benchmarks/toy_sets.py --out runs/toy_sets
 
-Trains what is not in the folder already. The distance is the sliced Wasserstein distance of 2,000 draws from the model
-to the 2,000 held-out points; the floor is that of 2,000 other points of the data.
+Trains only what is not in the folder yet. The distance is the sliced Wasserstein distance between 2,000 samples from
+the model and the 2,000 held-out points; the floor is that between 2,000 other points of the data and the held-out
+points.
 """
 
 import argparse
@@ -30,7 +31,7 @@ MODELS: dict[str, dict[str, Any]] = {
 
 
 def distances(dataset: str, options: dict[str, Any], folder: Path) -> list[tuple[float, float]]:
-    """Returns, for each seed, the distance of the model's draws and the floor."""
+    """Returns, for each seed, the distance of the model's samples and the floor."""
     results = []
     for seed in SEEDS:
         config = RunConfig(dataset=dataset, seed=seed, **options)
@@ -47,7 +48,7 @@ def distances(dataset: str, options: dict[str, Any], folder: Path) -> list[tuple
 
 
 def main() -> None:
-    """Trains what is missing, measures, prints."""
+    """Trains the missing runs, measures, and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/toy_sets"))
     parser.add_argument("--epochs", type=int, default=TOY_DEFAULTS["epochs"])

@@ -1,9 +1,9 @@
-"""Time training against plain Keras, PyTorch and pythae on the same networks, and against the matmul rate.
+"""Time training, compared with plain Keras, PyTorch and pythae on the same networks and with the matmul rate.
 
     python benchmarks/train_speed.py
 
-Needs `pip install -e ".[bench]"`. Every contestant lives in a process of its own; each round lets all of them run one
-after the other. Prints medians and ratios of the rounds' medians.
+Needs `pip install -e ".[bench]"`. Every contestant has its own process; in each round, they run one after the other.
+Prints medians, and ratios of the rounds' medians.
 """
 
 import argparse
@@ -41,7 +41,7 @@ WARM_UP = 2
 
 
 def contestants(case: str, precision: str, torch_variants: tuple[Any, ...]) -> list[Contestant]:
-    """Returns who takes part in a case, this package first and the matmul rate last."""
+    """Returns the contestants of a case, with this package first and the matmul rate last."""
     common = {"case": case, "precision": precision}
     found = [Contestant("vae_tf", "vae_tf", common), Contestant("plain Keras fit", "keras_fit", common)]
     found += [Contestant(name, "torch", {**common, **options}) for name, options in torch_variants]
@@ -52,7 +52,7 @@ def contestants(case: str, precision: str, torch_variants: tuple[Any, ...]) -> l
 
 
 def serve(connection: Connection, contestant: Contestant, steps: int) -> None:
-    """Makes a contestant, then times its steps at every request."""
+    """Creates a contestant, then times its steps at every request."""
     run = getattr(training_peers, contestant.maker)(**contestant.options)
     run(WARM_UP * steps)
     connection.send(None)
@@ -63,7 +63,7 @@ def serve(connection: Connection, contestant: Contestant, steps: int) -> None:
 
 
 def seconds_per_step(field: list[Contestant], steps: int, rounds: int) -> dict[str, list[float]]:
-    """Returns the seconds a step of every contestant in every round."""
+    """Returns the seconds per step of every contestant in every round."""
     context = multiprocessing.get_context("spawn")
     connections, processes = [], []
     for contestant in field:
@@ -86,7 +86,7 @@ def seconds_per_step(field: list[Contestant], steps: int, rounds: int) -> dict[s
 
 
 def print_case(name: str, case: str, times: dict[str, list[float]], flops: float) -> None:
-    """Prints a table: examples a second, this package as a multiple of each, and the share of the matmul rate."""
+    """Prints a table: images/s, how many times as fast this package is, and the share of the matmul rate."""
     medians = {contestant: statistics.median(values) for contestant, values in times.items()}
     *runners, matmul = medians
     peak = 2 * training_peers.MATMUL_SIDE**3 / medians[matmul]

@@ -1,4 +1,4 @@
-"""What `train_speed.py` times: each function makes one contestant and returns what runs so many of its steps."""
+"""The contestants of `train_speed.py`: each function creates one and returns a function that runs its steps."""
 
 import itertools
 from collections.abc import Callable
@@ -17,13 +17,13 @@ LEARNING_RATE = 1e-3
 
 
 def pictures(case: str) -> np.ndarray:
-    """Returns grey pictures, uint8 `(N, H, W, 1)`: noise, on which no step is faster or slower."""
+    """Returns grey images, uint8 `(N, H, W, 1)`: noise, since the speed of a step does not depend on the data."""
     shape = CONV_SHAPE if case == "conv" else (28, 28, 1)
     return np.random.default_rng(0).integers(0, 256, (NUM_PICTURES[case], *shape), np.uint8)
 
 
 def vae_tf(case: str, precision: str) -> Run:
-    """This package as its command trains: pipeline, model, optimizer and loop."""
+    """Trains this package as its command does, with its pipeline, model, optimizer and loop."""
     load_tensorflow()
 
     from vae_tf.backend.devices import use_threads
@@ -69,7 +69,7 @@ def _compiled(config: Any, example_shape: tuple[int, ...]) -> Any:
 
 
 def keras_fit(case: str, precision: str) -> Run:
-    """Keras's own layers, Adam and `fit`, with a `train_step` as in the VAE example of keras.io."""
+    """Trains with Keras's own layers, Adam and `fit`, and a `train_step` like that of keras.io's VAE example."""
     load_tensorflow()
 
     import keras
@@ -116,7 +116,7 @@ def keras_fit(case: str, precision: str) -> Run:
 
 
 def _keras_networks(case: str) -> list[Any]:
-    """The same networks with Keras's layers in place of this package's."""
+    """Returns the same networks with Keras's layers instead of this package's."""
     import keras
 
     from vae_tf.model import ConvBackbone, DenseBackbone, layers
@@ -141,7 +141,7 @@ def _not_synchronized(layer: Any) -> dict[str, Any]:
 
 
 def torch(case: str, precision: str, *, channels_last: bool = False, compiled: bool = False) -> Run:
-    """PyTorch's layers and fused Adam in the usual loop, the data in memory."""
+    """Trains with PyTorch's layers and fused Adam in the usual loop, with the data in memory."""
     import torch
     from torch.nn import functional
 
@@ -170,7 +170,7 @@ def torch(case: str, precision: str, *, channels_last: bool = False, compiled: b
 
 
 def _torch_batches(case: str) -> Any:
-    """Endless shuffled batches, drawn 0/1 in the dense case."""
+    """Yields endless shuffled batches; in the dense case, the values are drawn 0/1."""
     import torch
 
     data = torch.from_numpy(pictures(case)).permute(0, 3, 1, 2)
@@ -210,7 +210,7 @@ def _torch_conv() -> tuple[Any, Any]:
 
 
 def pythae(case: str, precision: str) -> Run:
-    """Its VAE and Adam, fed whole batches: its own trainer collates them picture by picture."""
+    """Trains pythae's VAE with Adam on whole batches, because its own trainer collates them image by image."""
     import torch
     from pythae.data.datasets import DatasetOutput
     from pythae.models import VAE, VAEConfig
@@ -250,7 +250,7 @@ def pythae(case: str, precision: str) -> Run:
 
 
 def matmul(precision: str) -> Run:
-    """TensorFlow's product of two 2048 x 2048 matrices, a call a step."""
+    """Multiplies two 2048 x 2048 matrices in TensorFlow, one call per step."""
     load_tensorflow()
 
     import tensorflow as tf
@@ -269,12 +269,12 @@ MATMUL_SIDE = 2048
 
 
 def flops_per_picture(case: str) -> float:
-    """Returns the floating-point operations of training on a picture: forward, and twice that backward."""
+    """Returns the floating-point operations of training on an image: forward, and twice that backward."""
     return 3.0 * sum(_flops(layer) for network in _keras_networks(case) for layer in network.layers)
 
 
 def _flops(layer: Any) -> int:
-    """Multiplications and additions of a layer's products for one example."""
+    """Returns the multiplications and additions in a layer's matrix products for one example."""
     import math
 
     import keras

@@ -1,4 +1,4 @@
-"""Images a second of one and of several workers on this machine, each restricted to its share of the cores.
+"""Images per second with one and with several workers on this machine, each limited to its share of the cores.
 
 python benchmarks/workers.py --workers 1,2 -- --arch dense --epochs 4
 """
@@ -17,12 +17,12 @@ from vae_tf.runs.run_dir import RunDir
 
 
 def images_per_second(count: int, cores: int, options: list[str]) -> float:
-    """Returns the rate of the last epoch of a training by `count` workers.
+    """Returns the images per second of the last epoch of training with `count` workers.
 
     Args:
-        count: Workers.
-        cores: Cores of each.
-        options: As of `python -m vae_tf.train`.
+        count: Number of workers.
+        cores: Cores per worker.
+        options: Options of `python -m vae_tf.train`.
     """
     with tempfile.TemporaryDirectory() as folder:
         run_dir = Path(folder) / "run"

@@ -1,8 +1,8 @@
-"""Write the conda file of the Azure ML environment from the locks.
+"""Write the conda file of the Azure ML environment from the lock files.
 
     python scripts/make_conda_file.py
 
-It pins what requirements.lock pins, with the CUDA libraries beside TensorFlow, and what a job needs on Azure ML.
+It pins what requirements.lock pins, including TensorFlow's CUDA libraries, and what a job needs on Azure ML.
 """
 
 import re
@@ -13,7 +13,7 @@ from packaging.markers import Marker
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "azure" / "conda.yml"
 PYTHON = "3.11"
-# Through these the endpoint answers and tracking attaches to the job's run; requirements-dev.lock has their versions.
+# The endpoint's server, and what connects tracking to the job's run; requirements-dev.lock has their versions.
 ON_AZURE = ("azureml-inference-server-http", "azureml-mlflow", "mlflow-skinny")
 EXTRAS = {"tensorflow": "[and-cuda]"}
 ON_THE_NODE: dict[str, str] = {
@@ -30,13 +30,13 @@ PIN = re.compile(r"^(\S+)==(\S+)(?: ; (.*))? \\$", re.MULTILINE)
 
 
 def pins(lock: Path) -> dict[str, str]:
-    """The versions that a lock pins on a node."""
+    """Returns the versions that a lock file pins on a node."""
     found = PIN.findall(lock.read_text(encoding="utf-8"))
     return {name: version for name, version, marker in found if not marker or Marker(marker).evaluate(ON_THE_NODE)}
 
 
 def conda_file(root: Path) -> str:
-    """The text of the conda file that belongs to the locks in `root`."""
+    """Returns the text of the conda file for the lock files in `root`."""
     developing = pins(root / "requirements-dev.lock")
     wanted = {**pins(root / "requirements.lock"), **{name: developing[name] for name in ON_AZURE}}
     lines = [f"      - {name}{EXTRAS.get(name, '')}=={wanted[name]}" for name in sorted(wanted)]

@@ -2,8 +2,8 @@
 
     python scripts/make_embedded_sample.py --data-dir FOLDER_WITH_IDX_FILES
 
-Run without `--data-dir`, it downloads the full set through `keras.datasets`. The draw is balanced over
-the classes and depends on SEED alone, so that the file can be made again, bit for bit.
+Without `--data-dir`, it downloads the full dataset through `keras.datasets`. The sample is balanced over the classes
+and depends only on SEED, so the file can be reproduced bit for bit.
 """
 
 import argparse
@@ -21,13 +21,13 @@ TARGET = Path(__file__).parent.parent / "vae_tf" / "data" / "embedded" / "fashio
 
 
 def draw(labels: np.ndarray, per_class: int, rng: np.random.Generator) -> np.ndarray:
-    """Indices of `per_class` examples of every class, in the order of the full set."""
+    """Returns the indices of `per_class` examples of every class, in the order of the full dataset."""
     chosen = [rng.choice(np.flatnonzero(labels == c), per_class, replace=False) for c in np.unique(labels)]
     return np.sort(np.concatenate(chosen))
 
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Like `numpy.savez_compressed`, at the highest compression and with fixed time stamps."""
+    """Writes the same as `numpy.savez_compressed`, with the highest compression and fixed time stamps."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, array in arrays.items():
             entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))

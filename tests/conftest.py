@@ -2,15 +2,17 @@
 
 import contextlib
 import io
+import json
 import os
 import random
 import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_type_hints
 
 import numpy as np
 import pytest
@@ -28,6 +30,29 @@ for _name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREA
 threadpool_limits(1)
 
 STREAMS = (0, 1, 2)
+OF_IMAGES = (
+    *("--dataset", "npz", "--arch", "dense", "--hidden-sizes", 16, "--latent-dim", 3),
+    *("--epochs", 2, "--batch-size", 32, "--learning-rate", 0.01),
+)
+OF_POINTS = ("--hidden-sizes", 16, "--epochs", 2)
+# What sets the shared runs of images apart, by name; all but one are trained on images.npz.
+IMAGE_RUNS = {
+    "bn": (),
+    "bn_seed1": ("--seed", 1),
+    "bn_other_test": ("--data-dir", "other_test.npz"),
+    "plain": ("--variant", "plain"),
+    "gaussian": ("--variant", "plain", "--likelihood", "gaussian"),
+    "binary": ("--binarize", "static", "--val-fraction", 0),
+    "conditional": ("--conditional",),
+    "restoring": ("--corrupt", "mask:0.5"),
+    "both": ("--conditional", "--corrupt", "gaussian:0.3", "--likelihood", "learned_gaussian"),
+    "mixture": ("--likelihood", "logistic_mixture", "--precision", "mixed_bfloat16", "--ema", 0.9),
+}
+POINT_RUNS = {
+    "moons": ("--dataset", "moons", "--beta", 0.5),
+    "blobs": ("--dataset", "blobs", "--conditional"),
+}
+EVALUATION = ("--nll-images", 20, "--nll-samples", 20, "--seed", 5)
 
 
 class Ended(NamedTuple):
@@ -48,7 +73,7 @@ class Ended(NamedTuple):
 def run_command(name: str, *words: object, cwd: Path | None = None) -> Ended:
     """Runs `python -m vae_tf.NAME WORDS` in this process."""
     module = import_module(f"vae_tf.{name}")
-    options = next(value for key, value in vars(module).items() if key == f"{name.title().replace('_', '')}Options")
+    options = get_type_hints(module.main)["options"]
     stdout, stderr, status = io.StringIO(), io.StringIO(), 0
     with pytest.MonkeyPatch.context() as patch, contextlib.chdir(cwd or Path.cwd()):
         patch.setattr(sys, "argv", [f"{name}.py", *map(str, words)])
@@ -93,6 +118,83 @@ def made_once(shared_folder) -> Callable[[str, Callable[[Path], None]], Path]:
         return folder
 
     return folder_of
+
+
+class SmallRun(NamedTuple):
+    """A run that the tests share, and what the command that made or evaluated it printed."""
+
+    path: Path
+    stdout: str
+    stderr: str
+
+
+def _kept(folder: Path, ended: Ended) -> None:
+    assert ended.status == 0, ended.stderr
+    (folder / "ended.json").write_text(json.dumps([ended.stdout, ended.stderr]))
+
+
+@pytest.fixture(scope="session")
+def images(made_once) -> Path:
+    """A folder with images.npz: 150 training and 90 test images of 8x10 grey pixels in three classes of brightness.
+
+    In other_test.npz the same training images come with other test images.
+    """
+
+    def make(folder: Path) -> None:
+        labels = np.arange(240) % 3
+        pixels = (np.random.default_rng(0).integers(0, 76, (240, 8, 10)) + 90 * labels[:, None, None]).astype(np.uint8)
+        train = {"x_train": pixels[:150], "y_train": labels[:150]}
+        np.savez(folder / "images.npz", **train, x_test=pixels[150:], y_test=labels[150:])
+        np.savez(folder / "other_test.npz", **train, x_test=255 - pixels[150:], y_test=labels[150:])
+
+    return made_once("images", make)
+
+
+@pytest.fixture(scope="session")
+def of_images(images) -> tuple[object, ...]:
+    """The options of the shared run "bn", for runs that differ from it."""
+    return "--data-dir", images / "images.npz", *OF_IMAGES
+
+
+@pytest.fixture(scope="session")
+def trained(made_once, of_images, images) -> Callable[[str], SmallRun]:
+    """`trained("bn")` returns a shared run of a second; whoever changes it takes a copy."""
+
+    def make(kind: str, folder: Path) -> None:
+        words = (*OF_POINTS, *POINT_RUNS[kind]) if kind in POINT_RUNS else (*of_images, *IMAGE_RUNS[kind])
+        _kept(folder, run_command("train", *words, "--run-dir", folder / kind, cwd=images))
+
+    def run(kind: str) -> SmallRun:
+        folder = made_once(f"trained_{kind}", partial(make, kind))
+        return SmallRun(folder / kind, *json.loads((folder / "ended.json").read_text()))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def evaluation() -> tuple[object, ...]:
+    """The options with which the shared runs are evaluated."""
+    return EVALUATION
+
+
+@pytest.fixture(scope="session")
+def evaluated(made_once, trained) -> Callable[[str], SmallRun]:
+    """`evaluated("bn")` returns a copy of `trained("bn")` that is evaluated; whoever changes it takes a copy."""
+
+    def make(kind: str, folder: Path) -> None:
+        from vae_tf.metrics import rows
+
+        shutil.copytree(trained(kind).path, folder / kind)
+        with pytest.MonkeyPatch.context() as patch:
+            # The standard error of the distance between points takes most of the time.
+            patch.setattr(rows, "bootstrap_error", partial(rows.bootstrap_error, num_resamples=5))
+            _kept(folder, run_command("evaluate", "--run", folder / kind, *EVALUATION))
+
+    def run(kind: str) -> SmallRun:
+        folder = made_once(f"evaluated_{kind}", partial(make, kind))
+        return SmallRun(folder / kind, *json.loads((folder / "ended.json").read_text()))
+
+    return run
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,54 +15,23 @@ from PIL import Image
 import vae_tf
 from vae_tf.config import RunConfig
 from vae_tf.data.catalog import load_splits
-from vae_tf.support import cli
 from vae_tf.support.errors import InputError
-from vae_tf.train import COMMAND, TrainOptions, main
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(vae_tf.__file__).resolve().parents[1])}
 
 
-def checked(status: int, output: str, error: str) -> str:
-    """The one line of an error as it has to be."""
-    assert status == 2
-    assert output == ""
-    [line] = error.splitlines()
-    assert line.startswith("error: ")
-    assert "Traceback" not in line
-    return line
-
-
 @pytest.fixture
-def process(tmp_path):
-    """Runs the command as a process, on data that is not there, and returns its one line."""
+def refused(command, tmp_path):
+    """Calls the command and returns its one line; nothing else is printed, and nothing is written."""
 
     def call(*words: object) -> str:
         before = sorted(tmp_path.rglob("*"))
-        ended = subprocess.run(
-            [sys.executable, "-m", "vae_tf.train", "--dataset=npz", "--data-dir=nowhere.npz", *map(str, words)],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env=ENVIRONMENT,
-        )
+        ended = command("train", *words, cwd=tmp_path)
         assert sorted(tmp_path.rglob("*")) == before
-        return checked(ended.returncode, ended.stdout, ended.stderr)
-
-    return call
-
-
-@pytest.fixture
-def refused(tmp_path, monkeypatch, capsys):
-    """As `process`, but in this process, which has TensorFlow loaded."""
-
-    def call(*words: object) -> str:
-        before = sorted(tmp_path.rglob("*"))
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["train.py", "--arch=dense", "--latent-dim=2", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            cli.run(main, TrainOptions, COMMAND)
-        assert sorted(tmp_path.rglob("*")) == before
-        return checked(ended.value.code, *capsys.readouterr())
+        assert ended.stdout == ""
+        assert ended.error.startswith("error: ")
+        assert "Traceback" not in ended.error
+        return ended.error
 
     return call
 
@@ -96,8 +65,8 @@ def refused(tmp_path, monkeypatch, capsys):
         ("--config .", "config must be a readable YAML file. Received: ."),
     ],
 )
-def test_wrong_option(process, words, expected):
-    assert expected in process(*words.split())
+def test_wrong_option(refused, words, expected):
+    assert expected in refused("--dataset=npz", "--data-dir=nowhere.npz", *words.split())
 
 
 @pytest.mark.parametrize(
@@ -115,34 +84,29 @@ def test_wrong_option(process, words, expected):
         ("latent_dim: !!python/object/apply:os.system [exit]", "config must be valid YAML"),
     ],
 )
-def test_wrong_config_file(process, tmp_path, text, expected):
+def test_wrong_config_file(refused, tmp_path, text, expected):
     (tmp_path / "wrong.yml").write_text(text)
-    assert expected in process("--config", "wrong.yml")
+    assert expected in refused("--config", "wrong.yml")
 
 
-def test_config_file_that_is_no_text(process, tmp_path):
+def test_config_file_that_is_no_text(refused, tmp_path):
     (tmp_path / "wrong.yml").write_bytes(bytes(range(256)))
-    assert "config must be valid YAML. Received: wrong.yml" in process("--config", "wrong.yml")
+    assert "config must be valid YAML. Received: wrong.yml" in refused("--config", "wrong.yml")
 
 
-def test_real_process_keeps_its_one_line_when_tensorflow_has_loaded(process, tmp_path):
-    line = process("--run-dir", "run")
-    assert "data_dir must name a readable npz file. Received: nowhere.npz" in line
-
-
-def pictures(count: int = 20, shape: tuple[int, ...] = (8, 8)) -> np.ndarray:
+def images(count: int = 20, shape: tuple[int, ...] = (8, 8)) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, *shape), dtype=np.uint8)
 
 
 def npz(folder: Path, **changes) -> Path:
     """An npz file that would train but for the changes; a change to `None` leaves the array out."""
-    arrays = {"x_train": pictures(60), "x_test": pictures(), **changes}
+    arrays = {"x_train": images(60), "x_test": images(), **changes}
     np.savez(folder / "data.npz", **{name: array for name, array in arrays.items() if array is not None})
     return folder / "data.npz"
 
 
 def with_value(value: float) -> np.ndarray:
-    array = pictures().astype(np.float32)
+    array = images().astype(np.float32)
     array[3, 4, 5] = value
     return array
 
@@ -155,20 +119,20 @@ def with_value(value: float) -> np.ndarray:
         pytest.param({"x_test": with_value(256)}, "maximum 256", id="above-255"),
         pytest.param({"x_train": with_value(-1)}, "minimum -1", id="negative"),
         pytest.param({"x_test": None}, "Received: no x_test", id="no-x_test"),
-        pytest.param({"x_train": None, "x_test": None}, "Received: no x_train and no x_test", id="no-pictures"),
-        pytest.param({"x_train": pictures(60, (64,))}, "Received: shape (60, 64)", id="rank-2"),
-        pytest.param({"x_train": pictures(60, (8, 8, 2))}, "Received: shape (60, 8, 8, 2)", id="two-channels"),
-        pytest.param({"x_train": pictures(0)}, "at least one picture", id="no-picture"),
-        pytest.param({"x_test": pictures(20, (9, 8))}, "pictures of one shape", id="two-shapes"),
+        pytest.param({"x_train": None, "x_test": None}, "Received: no x_train and no x_test", id="no-images"),
+        pytest.param({"x_train": images(60, (64,))}, "Received: shape (60, 64)", id="rank-2"),
+        pytest.param({"x_train": images(60, (8, 8, 2))}, "Received: shape (60, 8, 8, 2)", id="two-channels"),
+        pytest.param({"x_train": images(0)}, "at least one picture", id="no-image"),
+        pytest.param({"x_test": images(20, (9, 8))}, "pictures of one shape", id="two-shapes"),
         pytest.param({"x_train": np.full((20, 8, 8), "a")}, "must hold numbers", id="text"),
         pytest.param({"x_train": np.full((20, 8, 8), None)}, "data.npz", id="pickled-objects"),
         pytest.param({"y_train": np.arange(5)}, "one label for each of 60 pictures", id="too-few-labels"),
         pytest.param({"y_train": np.full(60, 0.5)}, "y_train must hold whole numbers", id="fractional-labels"),
         pytest.param({"y_train": np.array(3)}, "y_train", id="one-label"),
         pytest.param(
-            {"x_train": pictures(60, (6, 6)), "x_test": pictures(20, (6, 6))},
+            {"x_train": images(60, (6, 6)), "x_test": images(20, (6, 6))},
             "at least 8 pixels a side. Received: 6x6; use --image-size",
-            id="pictures-below-8x8",
+            id="images-below-8x8",
         ),
     ],
 )
@@ -201,7 +165,7 @@ def test_npz_data_that_is_a_folder(refused, tmp_path):
 
 
 def test_npz_data_that_is_an_npy_file(refused, tmp_path):
-    np.save(tmp_path / "data.npy", pictures())
+    np.save(tmp_path / "data.npy", images())
     assert "npz file" in refused("--dataset=npz", "--data-dir", tmp_path / "data.npy")
 
 
@@ -216,10 +180,10 @@ def test_embedded_data_takes_no_data_dir(refused, tmp_path):
 @pytest.mark.parametrize(
     ("array", "expected"),
     [
-        pytest.param(pictures(20, (64,)), "Received: shape (20, 64)", id="rank-2"),
-        pytest.param(pictures(20, (8, 8, 3, 1)), "Received: shape (20, 8, 8, 3, 1)", id="rank-5"),
+        pytest.param(images(20, (64,)), "Received: shape (20, 64)", id="rank-2"),
+        pytest.param(images(20, (8, 8, 3, 1)), "Received: shape (20, 8, 8, 3, 1)", id="rank-5"),
         pytest.param(with_value(np.nan), "without NaN", id="nan"),
-        pytest.param(pictures(1), "more pictures than there are. Received: 1", id="one-picture"),
+        pytest.param(images(1), "more pictures than there are. Received: 1", id="one-image"),
     ],
 )
 def test_wrong_array_in_an_npy_file(refused, tmp_path, array, expected):
@@ -229,7 +193,7 @@ def test_wrong_array_in_an_npy_file(refused, tmp_path, array, expected):
 
 @pytest.mark.parametrize("keep", [0, 5, 60, 500])
 def test_truncated_npy_file(refused, tmp_path, keep):
-    np.save(tmp_path / "data.npy", pictures())
+    np.save(tmp_path / "data.npy", images())
     (tmp_path / "data.npy").write_bytes((tmp_path / "data.npy").read_bytes()[:keep])
     assert "npy file" in refused("--dataset=npy", "--data-dir", tmp_path / "data.npy")
 
@@ -239,8 +203,8 @@ def test_npy_file_of_pickled_objects(refused, tmp_path):
     assert "data.npy" in refused("--dataset=npy", "--data-dir", tmp_path / "data.npy")
 
 
-def test_validation_part_of_too_few_pictures(refused, tmp_path):
-    path = npz(tmp_path, x_train=pictures(4))
+def test_validation_part_of_too_few_images(refused, tmp_path):
+    path = npz(tmp_path, x_train=images(4))
     assert "val_fraction=0.1" in refused("--dataset=npz", "--data-dir", path)
 
 
@@ -249,8 +213,8 @@ def idx(array: np.ndarray) -> bytes:
 
 
 IDX_FILES = {
-    "train-images-idx3-ubyte": idx(pictures(60)),
-    "t10k-images-idx3-ubyte": idx(pictures()),
+    "train-images-idx3-ubyte": idx(images(60)),
+    "t10k-images-idx3-ubyte": idx(images()),
     "train-labels-idx1-ubyte": idx(np.zeros(60, np.uint8)),
     "t10k-labels-idx1-ubyte": idx(np.zeros(20, np.uint8)),
 }
@@ -259,12 +223,12 @@ IDX_FILES = {
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        pytest.param("train-images-idx3-ubyte", idx(pictures(60))[:-1], "copy it again", id="truncated"),
-        pytest.param("train-images-idx3-ubyte", idx(pictures(60))[:9], "truncated", id="truncated-header"),
+        pytest.param("train-images-idx3-ubyte", idx(images(60))[:-1], "copy it again", id="truncated"),
+        pytest.param("train-images-idx3-ubyte", idx(images(60))[:9], "truncated", id="truncated-header"),
         pytest.param("t10k-images-idx3-ubyte", b"", "must be an IDX file", id="empty"),
-        pytest.param("t10k-images-idx3-ubyte", idx(pictures()) + b"\0", "copy it again", id="too-long"),
+        pytest.param("t10k-images-idx3-ubyte", idx(images()) + b"\0", "copy it again", id="too-long"),
         pytest.param(
-            "t10k-images-idx3-ubyte", idx(pictures(20, (64,))), "must hold 3 dimensions. Received: 2", id="rank"
+            "t10k-images-idx3-ubyte", idx(images(20, (64,))), "must hold 3 dimensions. Received: 2", id="rank"
         ),
         pytest.param("train-labels-idx1-ubyte", idx(np.zeros(59, np.uint8)), "one label for each of 60", id="labels"),
         pytest.param("train-images-idx3-ubyte", b"<html>not found</html>", "must be an IDX file", id="no-idx"),
@@ -312,39 +276,39 @@ def test_data_folder_that_is_empty(refused, tmp_path):
 
 
 def test_data_folder_that_is_a_file(refused, tmp_path):
-    (tmp_path / "file.jpg").write_text("no picture")
+    (tmp_path / "file.jpg").write_text("no image")
     assert "must be a folder" in refused("--dataset=folder", "--data-dir", tmp_path / "file.jpg")
 
 
-def test_list_of_pictures_that_is_missing(refused, tmp_path):
+def test_list_of_images_that_is_missing(refused, tmp_path):
     line = refused("--dataset=folder", "--data-dir", tmp_path / "list.txt")
     assert f"data_dir must be a list that can be read. Received: {tmp_path / 'list.txt'}" in line
 
 
-def test_list_of_pictures_that_is_empty(refused, tmp_path):
+def test_list_of_images_that_is_empty(refused, tmp_path):
     (tmp_path / "list.txt").write_text("# nothing\n")
     assert "data_dir must be a list of at least one picture" in refused(
         "--dataset=folder", "--data-dir", tmp_path / "list.txt"
     )
 
 
-def test_data_folder_where_no_picture_opens(refused, tmp_path):
+def test_data_folder_where_no_image_opens(refused, tmp_path):
     (tmp_path / "cats").mkdir()
     for number in range(3):
-        (tmp_path / "cats" / f"{number}.jpg").write_text("no picture")
+        (tmp_path / "cats" / f"{number}.jpg").write_text("no image")
     assert "none of 3 files opens" in refused("--dataset=folder", "--data-dir", tmp_path / "cats")
 
 
 def test_data_folder_with_an_empty_test_part(refused, tmp_path):
     for part in ("train", "test"):
         (tmp_path / "cats" / part).mkdir(parents=True)
-    Image.fromarray(pictures()[0]).save(tmp_path / "cats" / "train" / "cat.png")
+    Image.fromarray(images()[0]).save(tmp_path / "cats" / "train" / "cat.png")
     assert str(Path("cats") / "test") in refused("--dataset=folder", "--data-dir", tmp_path / "cats")
 
 
-def test_data_folder_of_one_picture(refused, tmp_path):
+def test_data_folder_of_one_image(refused, tmp_path):
     (tmp_path / "cats").mkdir()
-    Image.fromarray(pictures()[0]).save(tmp_path / "cats" / "cat.png")
+    Image.fromarray(images()[0]).save(tmp_path / "cats" / "cat.png")
     assert "more pictures than there are" in refused("--dataset=folder", "--data-dir", tmp_path / "cats")
 
 
@@ -368,7 +332,7 @@ def test_run_folder_that_is_not_empty(refused, tmp_path):
     assert "--overwrite" in line
 
 
-def test_run_folder_that_is_not_empty_is_told_before_the_data_is_read(refused, tmp_path):
+def test_run_folder_that_is_not_empty_is_refused_before_the_data_is_read(refused, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "notes.txt").write_text("mine")
     line = refused("--dataset=npz", "--data-dir", tmp_path / "nowhere.npz", "--run-dir", tmp_path / "run")
@@ -420,8 +384,8 @@ def test_gpu_where_there_is_none(refused, tmp_path, monkeypatch):
 
 
 def test_run_folder_inside_the_data_folder_is_refused(refused, tmp_path):
-    (tmp_path / "pictures").mkdir()
-    words = ("--dataset", "folder", "--data-dir", "pictures", "--run-dir", "pictures/run")
+    (tmp_path / "images").mkdir()
+    words = ("--dataset", "folder", "--data-dir", "images", "--run-dir", "images/run")
     assert "run_dir must lie outside data_dir" in refused(*words)
 
 
@@ -430,15 +394,21 @@ def test_what_no_machine_can_compute_is_refused(refused, words):
     assert "must be at most" in refused(*words)
 
 
-def test_missing_data_is_told_before_tensorflow_loads(tmp_path):
-    words = ["-m", "vae_tf.train", "--dataset", "npz", "--data-dir", "absent.npz"]
+def test_a_process_with_missing_data_prints_one_line_and_does_not_load_tensorflow(tmp_path):
+    words = ["--dataset", "npz", "--data-dir", "absent.npz", "--run-dir", "run"]
+    # Python lists its imports on stderr, each in a line that begins so.
+    listed = "import time:"
     result = subprocess.run(
-        [sys.executable, "-X", "importtime", *words],
+        [sys.executable, "-X", "importtime", "-m", "vae_tf.train", *words],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(vae_tf.__file__).parents[1])},
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
     )
-    assert result.returncode == 2
-    assert "absent.npz" in result.stderr
-    assert not [line for line in result.stderr.splitlines() if line.endswith("| tensorflow")]
+    lines = result.stderr.splitlines()
+    assert (result.returncode, result.stdout, list(tmp_path.iterdir())) == (2, "", [])
+    [error] = [line for line in lines if not line.startswith(listed)]
+    assert error == "error: data_dir must name a readable npz file. Received: absent.npz"
+    imports = [line.rpartition("|")[2].strip() for line in lines if line.startswith(listed)]
+    assert "numpy" in imports
+    assert "tensorflow" not in imports

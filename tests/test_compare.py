@@ -2,117 +2,107 @@
 
 import json
 import shutil
-import sys
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from vae_tf.compare import COMMAND, CompareOptions, main
-from vae_tf.config import RunConfig
+from vae_tf.compare import COMMAND, CompareOptions
 from vae_tf.config.evaluation import EvaluationConfig
-from vae_tf.report.comparison_page import probe_table, reference_table, sections
-from vae_tf.report.evaluation import evaluate_run
-from vae_tf.report.experiment import compare_runs
+from vae_tf.report import evaluation as evaluation_module
+from vae_tf.report.comparison import evaluation_of, view_of
+from vae_tf.report.comparison_page import as_json, probe_table, reference_table, sections
+from vae_tf.report.experiment import compare_runs, train_missing
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.support import cli
 from vae_tf.support.errors import InputError
-from vae_tf.training.run import run_training
 
-SMALL = {"dataset": "npz", "arch": "dense", "hidden_sizes": (16,), "latent_dim": 3, "epochs": 1, "batch_size": 32}
-RUNS = {
-    "plain0": {"variant": "plain"},
-    "plain1": {"variant": "plain", "seed": 1},
-    "bn0": {},
-    "bn1": {"seed": 1},
-    "gaussian": {"likelihood": "gaussian"},
-}
 FILES = {"compare.json", "compare.md", "report.html", "samples.png", "reconstructions.png", "curves.png"}
-SETTINGS = EvaluationConfig(nll_images=8, nll_samples=4)
-AS_EVALUATED = ("--nll-images", 8, "--nll-samples", 4)
+AS_EVALUATED = EvaluationConfig(nll_images=20, nll_samples=20)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("compare")
-    rng = np.random.default_rng(0)
-    labels = np.arange(120) % 4
-    pictures = (rng.random((120, 8, 8)) * 120 + 30 * labels[:, None, None]).astype(np.uint8)
-    np.savez(folder / "tiny.npz", x_train=pictures, y_train=labels, x_test=pictures[:80], y_test=labels[:80])
-    np.savez(folder / "other.npz", x_train=pictures, y_train=labels, x_test=pictures[40:], y_test=labels[40:])
-    for name, changes in RUNS.items():
-        run_training(RunConfig(**{**SMALL, "data_dir": str(folder / "tiny.npz"), **changes}), folder / name)
-    run_training(RunConfig(**{**SMALL, "data_dir": str(folder / "other.npz")}), folder / "other")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        for name in ("plain0", "bn0", "bn1", "gaussian", "other"):
-            evaluate_run(LoadedRun(RunDir(folder / name)), SETTINGS)
-    return folder
+def pooled(made_once, command, evaluated):
+    """What the command writes and prints of three evaluated runs, two of which differ by their seed alone."""
+
+    def make(folder):
+        runs = [evaluated(kind).path for kind in ("plain", "bn", "bn_seed1")]
+        before = [(run / "metrics.json").stat().st_mtime_ns for run in runs]
+        ended = command("compare", *runs, "--nll-images", 20, "--out", folder / "out")
+        assert (ended.status, ended.stderr) == (0, "")
+        assert [(run / "metrics.json").stat().st_mtime_ns for run in runs] == before
+        (folder / "stdout.txt").write_text(ended.stdout)
+
+    return made_once("compared", make)
 
 
-@pytest.fixture(autouse=True)
-def in_folder(folder, monkeypatch):
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+@pytest.fixture(scope="module")
+def comparison(evaluated):
+    """Two evaluated runs compared; whoever changes it takes a copy."""
+    return compare_runs([RunDir(evaluated(kind).path) for kind in ("plain", "bn")], AS_EVALUATED)
 
 
 @pytest.fixture
-def compare(monkeypatch):
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["compare.py", *map(str, words)])
-        cli.run(main, CompareOptions, COMMAND)
-
-    return call
+def refused(command, tmp_path):
+    """Calls the command and returns the line with which it refuses."""
+    return lambda *words: command("compare", *words, cwd=tmp_path).error
 
 
 @pytest.fixture
-def refused(compare, capsys):
-    def call(*words):
-        with pytest.raises(SystemExit) as ended:
-            compare(*words)
-        lines = capsys.readouterr().err.splitlines()
-        assert ended.value.code == 2
-        assert len(lines) == 1
-        return lines[0]
+def copy_of(evaluated, tmp_path):
+    """Returns a copy of an evaluated run whose config is changed, or as it is."""
 
-    return call
+    def copied(kind, name, **changes):
+        run = RunDir(Path(shutil.copytree(evaluated(kind).path, tmp_path / name)))
+        if changes:
+            run.write_config(run.read_config().model_copy(update=changes))
+        return run
+
+    return copied
 
 
 def numbers(out):
-    return json.loads((Path(out) / "compare.json").read_text())
+    return json.loads((out / "compare.json").read_text())
 
 
 def options(*words):
     return cli.parse(CompareOptions, COMMAND, [str(word) for word in words])
 
 
-def test_runs_of_several_seeds_are_pooled_and_everything_is_written(compare, capsys, tmp_path):
-    out = tmp_path / "out"
-    compare("plain0", "bn0", "bn1", "--out", out)
-    assert {path.name for path in out.iterdir()} == FILES
-    assert numbers(out)["groups"] == {"plain": ["plain0"], "bn": ["bn0", "bn1"]}
-    elbo = numbers(out)["scores"]["elbo"]
-    values = [RunDir(Path(name)).read_metrics()["metrics"]["elbo"]["value"] for name in ("bn0", "bn1")]
+def losses(path):
+    return [row["loss"] for row in RunDir(path).read_history()]
+
+
+def test_everything_is_written(pooled):
+    assert {path.name for path in (pooled / "out").iterdir()} == FILES
+    assert (pooled / "stdout.txt").read_text().splitlines()[-1].endswith("compare.json")
+
+
+def test_runs_of_several_seeds_are_pooled(pooled, evaluated):
+    plain, *seeds = (evaluated(kind).path for kind in ("plain", "bn", "bn_seed1"))
+    assert numbers(pooled / "out")["groups"] == {"plain": [str(plain)], "bn": [str(path) for path in seeds]}
+    elbo = numbers(pooled / "out")["scores"]["elbo"]
+    values = [RunDir(path).read_metrics()["metrics"]["elbo"]["value"] for path in seeds]
     assert elbo["groups"]["bn"]["mean"] == pytest.approx(np.mean(values))
     assert elbo["groups"]["bn"]["seeds_sd"] == pytest.approx(np.std(values, ddof=1))
-    printed = capsys.readouterr().out
-    assert "bn (2 seeds)" in printed
-    assert printed.splitlines()[-1].endswith("compare.json")
+    assert "bn (2 seeds)" in (pooled / "stdout.txt").read_text()
 
 
-def test_page_holds_its_pictures_and_every_score(compare, tmp_path):
-    compare("plain0", "bn0", "--out", tmp_path / "out")
-    page = (tmp_path / "out" / "report.html").read_text()
+def test_an_evaluated_run_is_taken_as_it_is(pooled):
+    assert "Evaluating" not in (pooled / "stdout.txt").read_text()
+
+
+def test_page_holds_its_figures_and_every_score(pooled):
+    page = (pooled / "out" / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 2 + 1 + 2 + 2 + 3
     assert page.count(' alt="') == 10
     text = page.replace("<wbr>", "")
-    assert [name for name in numbers(tmp_path / "out")["scores"] if name not in text] == []
+    assert [name for name in numbers(pooled / "out")["scores"] if name not in text] == []
 
 
-def test_references_stand_beside_the_scores_that_they_have_too():
-    comparison = compare_runs([RunDir(Path("plain0")), RunDir(Path("bn0"))], SETTINGS)
+def test_references_are_in_one_table_with_the_scores_that_they_have_too(comparison):
     probe, samples = probe_table(comparison), reference_table(comparison)
     assert probe.header == ["score", "plain", "bn", "pixels", "pca"]
     assert [row[0].text for row in probe.rows] == ["probe_accuracy_latents ↑"]
@@ -127,108 +117,121 @@ def test_references_stand_beside_the_scores_that_they_have_too():
     assert all(len(row) == len(table.header) for table in (probe, samples) for row in table.rows)
 
 
-def test_a_page_of_data_without_classes_has_no_part_about_the_probe():
-    comparison = compare_runs([RunDir(Path("plain0")), RunDir(Path("bn0"))], SETTINGS)
-    titles = [section.title for section in sections(comparison)]
-    for evaluation in comparison.evaluations.values():
+def test_a_page_of_data_without_classes_has_no_section_about_the_probe(comparison):
+    bare = comparison._replace(evaluations=deepcopy(comparison.evaluations))
+    for evaluation in bare.evaluations.values():
         del evaluation.metrics["references"]["pixels"], evaluation.metrics["references"]["pca"]
+    titles = [section.title for section in sections(comparison)]
     probe = "What a linear probe reads from the latents"
-    assert [section.title for section in sections(comparison)] == [title for title in titles if title != probe]
     assert probe in titles
+    assert [section.title for section in sections(bare)] == [title for title in titles if title != probe]
 
 
-def test_sample_grids_come_from_the_same_latents(compare, tmp_path):
+def test_sample_grids_come_from_the_same_latents(evaluated, copy_of):
     """A copy of a run with another seed in its config draws what the run itself draws."""
-    shutil.copytree("bn0", tmp_path / "twin")
-    config = RunDir(tmp_path / "twin").read_config()
-    RunDir(tmp_path / "twin").write_config(config.model_copy(update={"seed": 7, "beta": 3.0}))
-    compare("bn0", tmp_path / "twin", "--out", tmp_path / "out")
-    drawn = np.asarray(Image.open(tmp_path / "out" / "samples.png").convert("L"))[40:]
-    half = drawn.shape[1] // 2
-    assert drawn[:, :half].std() > 0
-    np.testing.assert_array_equal(drawn[:, : half - 15], drawn[:, half + 15 :])
+    twin = copy_of("bn", "twin", seed=7, beta=3.0)
+    run, other = (view_of(LoadedRun(folder)).samples for folder in (RunDir(evaluated("bn").path), twin))
+    assert run.std() > 0
+    np.testing.assert_array_equal(run, other)
 
 
-def test_a_run_is_evaluated_where_it_was_not_or_not_as_asked(compare, capsys, tmp_path):
-    shutil.copytree("bn0", tmp_path / "bare", ignore=shutil.ignore_patterns("metrics.json"))
-    shutil.copytree("plain0", tmp_path / "otherwise")
-    compare("plain1", tmp_path / "bare", tmp_path / "otherwise", "--nll-images", 9, "--out", tmp_path / "out")
-    evaluated = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Evaluating")]
-    assert len(evaluated) == 3
-    assert RunDir(tmp_path / "otherwise").read_metrics()["settings"]["nll_images"] == 9
+def test_a_run_is_evaluated_if_it_is_not_or_not_as_asked(copy_of, monkeypatch, capsys):
+    bare, otherwise, as_asked = copy_of("bn", "bare"), copy_of("plain", "otherwise"), copy_of("gaussian", "as_asked")
+    kept = {run.path: evaluation_of(run) for run in (bare, otherwise)}
+    bare.metrics_path.unlink()
+    metrics = as_asked.metrics_path.read_text()
+    as_asked.metrics_path.write_text(metrics.replace('"nll_images": 20', '"nll_images": 9'))
+    asked = []
+
+    def evaluate(run, settings):
+        asked.append((run.folder.path, settings.nll_images))
+        return kept[run.folder.path]
+
+    monkeypatch.setattr(evaluation_module, "evaluate_run", evaluate)
+    compare_runs([bare, otherwise, as_asked], EvaluationConfig(nll_images=9))
+    assert asked == [(bare.path, 9), (otherwise.path, 9)]
+    assert capsys.readouterr().out == f"Evaluating {bare.path}\nEvaluating {otherwise.path}\n"
 
 
-def test_an_evaluated_run_is_taken_as_it_is(compare, capsys, tmp_path):
-    before = Path("bn0/metrics.json").stat().st_mtime_ns
-    compare("plain0", "bn0", "--out", tmp_path / "out", "--nll-images", 8)
-    assert "Evaluating" not in capsys.readouterr().out
-    assert Path("bn0/metrics.json").stat().st_mtime_ns == before
-
-
-def test_what_depends_on_the_likelihood_is_refused_with_the_reason(compare, capsys, tmp_path):
-    compare("bn0", "gaussian", "--out", tmp_path / "out")
+def test_what_depends_on_the_likelihood_is_refused_with_the_reason(command, evaluated, tmp_path):
+    ended = command("compare", evaluated("bn").path, evaluated("gaussian").path, "--out", tmp_path / "out")
     scores = numbers(tmp_path / "out")["scores"]
     assert scores["elbo"] == {"unit": "nats per image", "refused": "different likelihoods: bernoulli and gaussian"}
     assert "winner" in scores["reconstruction_mse"]
     assert not (tmp_path / "out" / "curves.png").exists()
-    printed = capsys.readouterr().out
-    assert "Not compared: elbo, reconstruction_loss" in printed
-    assert "(different likelihoods: bernoulli and gaussian)." in printed
+    assert "Not compared: elbo, reconstruction_loss" in ended.stdout
+    assert "(different likelihoods: bernoulli and gaussian)." in ended.stdout
 
 
-def test_pictures_that_moved_are_found_by_data_dir(compare, refused, tmp_path):
-    for name in ("plain0", "bn0"):
-        shutil.copytree(name, tmp_path / name)
-        config = RunDir(tmp_path / name).read_config()
-        RunDir(tmp_path / name).write_config(config.model_copy(update={"data_dir": "gone.npz"}))
-    runs = (tmp_path / "plain0", tmp_path / "bn0", "--out", tmp_path / "out")
-    assert "gone.npz" in refused(*runs)
-    compare(*runs, "--data-dir", "tiny.npz")
+def test_data_that_moved_is_found_by_data_dir(command, refused, copy_of, images, tmp_path):
+    runs = [copy_of(kind, kind, data_dir="gone.npz").path for kind in ("plain", "bn")]
+    assert "gone.npz" in refused(*runs, "--out", tmp_path / "refused")
+    command("compare", *runs, "--data-dir", images / "images.npz", "--out", tmp_path / "out")
     assert numbers(tmp_path / "out")["scores"]["elbo"]["groups"]
 
 
-def test_nothing_is_compared_on_different_pictures_and_each_shows_its_own(compare, tmp_path):
-    compare("bn0", "other", "--out", tmp_path / "out")
-    assert {"refused"} == {key for score in numbers(tmp_path / "out")["scores"].values() for key in score} - {"unit"}
-    assert Image.open(tmp_path / "out" / "reconstructions.png").height == 4 * (40 + 72)
+def test_nothing_is_compared_on_different_images_and_each_run_shows_its_own(evaluated):
+    folders = [RunDir(evaluated(kind).path) for kind in ("bn", "bn_other_test")]
+    comparison = compare_runs(folders, AS_EVALUATED)
+    scores = as_json(comparison)["scores"]
+    assert {"refused"} == {key for score in scores.values() for key in score} - {"unit"}
+    shown = list(comparison.reconstructions)
+    assert [label.partition(" of ")[0] for label in shown[0::2]] == ["originals", "originals"]
+    assert (comparison.reconstructions[shown[0]] != comparison.reconstructions[shown[2]]).any()
 
 
-TRAININGS = (
-    "--variants", "plain", "bn", "--seeds", 0, "--dataset", "npz", "--data-dir", "tiny.npz", "--arch", "dense",
-    "--hidden-sizes", "16", "--latent-dim", 3, "--epochs", 1, "--batch-size", 32,
-)  # fmt: skip
+@pytest.fixture(scope="module")
+def trainings(of_images):
+    """The words with which the command trains what the shared runs are."""
+    return ("--variants", "plain", "bn", "--seeds", 0, *of_images)
 
 
-def test_variants_are_trained_as_the_training_command_does(compare, tmp_path):
-    compare(*TRAININGS, *AS_EVALUATED, "--out", tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == FILES | {"runs"}
-    assert losses(tmp_path / "runs" / "plain-seed0") == losses("plain0")
-    assert losses(tmp_path / "runs" / "bn-seed0") == losses("bn0")
+@pytest.fixture(scope="module")
+def completed(made_once, command, trainings, evaluated):
+    """What the command makes and prints in a folder that holds one of two trainings, and one that is not asked for."""
+
+    def make(folder):
+        shutil.copytree(evaluated("plain").path, folder / "out" / "runs" / "plain-seed0")
+        shutil.copytree(evaluated("bn_seed1").path, folder / "out" / "runs" / "bn-seed1")
+        ended = command("compare", *trainings, "--nll-images", 20, "--nll-samples", 20, "--out", "out", cwd=folder)
+        assert (ended.status, ended.stderr) == (0, "")
+        (folder / "stdout.txt").write_text(ended.stdout)
+
+    return made_once("completed_comparison", make)
 
 
-def losses(path):
-    return [row["loss"] for row in RunDir(Path(path)).read_history()]
+def test_a_missing_variant_is_trained_as_the_training_command_does(completed, trained):
+    assert {path.name for path in (completed / "out").iterdir()} == FILES | {"runs"}
+    assert losses(completed / "out" / "runs" / "bn-seed0") == losses(trained("bn").path)
 
 
-def test_variants_go_on_where_they_stopped(compare, capsys, tmp_path):
-    for name in ("plain0", "bn0", "bn1"):
-        shutil.copytree(name, tmp_path / "runs" / f"{name[:-1]}-seed{name[-1]}")
-    (tmp_path / "runs" / "bn-seed0" / "model.keras").unlink()
-    compare(*TRAININGS, "--out", tmp_path)
-    printed = capsys.readouterr().out.splitlines()
-    assert [line for line in printed if line.startswith("Training")] == ["Training 2 of 2: bn, seed 0"]
-    assert [line for line in printed if line.startswith("Evaluating")] == [f"Evaluating {tmp_path}/runs/bn-seed0"]
-    assert numbers(tmp_path)["groups"]["bn"] == [f"{tmp_path}/runs/bn-seed0"]
+def test_a_variant_that_is_there_is_neither_trained_nor_evaluated_again(completed):
+    lines = (completed / "stdout.txt").read_text().splitlines()
+    assert [line for line in lines if line.startswith("Training")] == ["Training 2 of 2: bn, seed 0"]
+    assert [line for line in lines if line.startswith("Evaluating")] == ["Evaluating out/runs/bn-seed0"]
 
 
-def test_variants_refuse_a_folder_with_other_trainings(refused, tmp_path):
-    shutil.copytree("bn0", tmp_path / "runs" / "bn-seed0")
-    line = refused(*TRAININGS, "--latent-dim", 4, "--out", tmp_path)
+def test_only_the_variants_asked_for_are_compared(completed):
+    assert numbers(completed / "out")["groups"] == {"plain": ["out/runs/plain-seed0"], "bn": ["out/runs/bn-seed0"]}
+
+
+def test_an_unfinished_training_is_resumed(trained, tmp_path, capsys):
+    shutil.copytree(trained("bn").path, tmp_path / "bn-seed0")
+    (tmp_path / "bn-seed0" / "model.keras").unlink()
+    [run] = train_missing({"bn-seed0": RunDir(trained("bn").path).read_config()}, tmp_path)
+    assert "Resumed after step 10 of 10" in capsys.readouterr().out
+    assert run.is_finished
+    assert losses(run.path) == losses(trained("bn").path)
+
+
+def test_variants_refuse_a_folder_with_other_trainings(refused, trained, trainings, tmp_path):
+    shutil.copytree(trained("bn").path, tmp_path / "runs" / "bn-seed0")
+    line = refused(*trainings, "--latent-dim", 4, "--out", tmp_path)
     assert "bn-seed0 with latent_dim=3, not 4; choose another --out" in line
     assert {path.name for path in (tmp_path / "runs").iterdir()} == {"bn-seed0"}
 
 
-def test_variant_and_seed_of_a_config_file_give_way(tmp_path):
+def test_variant_and_seed_of_a_config_file_are_overridden(tmp_path):
     (tmp_path / "c.yml").write_text("variant: bn\nseed: 5\nepochs: 3\n")
     trainings = options("--variants", "v1", "v2", "--out", "x", "--config", tmp_path / "c.yml").trainings()
     assert list(trainings) == ["plain-seed5", "bn-seed5"]
@@ -241,7 +244,7 @@ def test_lists_are_written_with_spaces_or_commas(written):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         ((), "Received: neither"),
         (("bn0", "--variants", "bn"), "Received: both"),
@@ -252,37 +255,40 @@ def test_lists_are_written_with_spaces_or_commas(written):
         (("--variants", "bn", "--seeds", "-1"), "seeds must be at least 0"),
     ],
 )
-def test_what_makes_no_comparison_is_refused(words, told):
+def test_what_makes_no_comparison_is_refused(words, expected):
     with pytest.raises(InputError) as error:
         options(*words, "--out", "x")
-    assert told in str(error.value)
+    assert expected in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("other", "expected"),
     [
-        (("bn0", "absent"), "as train writes it. Received: absent (there is no such folder)"),
-        (("bn0", "unfinished"), "run must be finished. Received: unfinished"),
-        (("bn0", "../{}/bn0"), "equal in both; leave one out"),
+        ("absent", "as train writes it. Received: absent (there is no such folder)"),
+        ("unfinished", "run must be finished. Received: unfinished"),
+        ("../{folder}/bn", "equal in both; leave one out"),
     ],
 )
-def test_runs_that_can_not_be_compared_are_refused_before_anything_is_written(refused, folder, tmp_path, words, told):
-    Path("unfinished").mkdir(exist_ok=True)
-    shutil.copy("bn0/config.yml", "unfinished")
-    assert told in refused(*(word.format(folder.name) for word in words), "--out", tmp_path / "out")
+def test_runs_that_can_not_be_compared_are_refused_before_anything_is_written(
+    refused, copy_of, tmp_path, other, expected
+):
+    copy_of("bn", "bn")
+    (tmp_path / "unfinished").mkdir()
+    shutil.copy(tmp_path / "bn" / "config.yml", tmp_path / "unfinished")
+    assert expected in refused("bn", other.format(folder=tmp_path.name), "--out", "out")
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("words", [("bn0", "plain0"), TRAININGS])
-def test_an_existing_folder_is_refused_and_left_as_it_is(refused, tmp_path, words):
+@pytest.mark.parametrize("is_of_variants", [True, False])
+def test_an_existing_folder_is_refused_and_left_as_it_is(refused, trained, trainings, tmp_path, is_of_variants):
     (tmp_path / "mine.txt").write_text("mine")
+    words = trainings if is_of_variants else (trained("bn").path, trained("plain").path)
     assert f"out must be new or empty. Received: {tmp_path}" in refused(*words, "--out", tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"mine.txt"}
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "per_image.npz", "history.csv"])
-def test_a_damaged_file_of_an_evaluated_run_is_named(compare, refused, tmp_path, name):
-    compare("plain0", "bn0", "--out", tmp_path / "out")
-    shutil.copytree("bn0", tmp_path / "bn0")
-    (tmp_path / "bn0" / name).write_bytes(b"PK\x03\x04 half a file")
-    assert f"{name} must be as" in refused("plain0", tmp_path / "bn0", "--out", tmp_path / "two")
+def test_a_damaged_file_of_an_evaluated_run_is_named(refused, evaluated, copy_of, name):
+    run = copy_of("bn", "damaged")
+    (run.path / name).write_bytes(b"PK\x03\x04 half a file")
+    assert f"{name} must be as" in refused(run.path, evaluated("plain").path, "--out", "out")

@@ -11,14 +11,13 @@ from detect_secrets import SecretsCollection
 from detect_secrets.settings import default_settings
 
 ROOT = Path(__file__).parents[1]
-# What a source archive may hold beside the sources, once something ran in it: .gitignore.
+# What a source archive may hold besides the sources, once something ran in it: .gitignore.
 MADE = (".venv", "build", "runs", "mlruns", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache")
 # (file, what it is taken for, how it begins): what it is.
 ALLOWED = {
     ("docs/results/embedded_conv/metrics_bn_seed0.json", "Hex High Entropy String", "8ee0ec02"): "hash of the pictures",
     ("docs/results/embedded_conv/metrics_plain_seed0.json", "Hex High Entropy String", "8ee0ec02"): "the same pictures",
     ("tests/azure_check/test_rules.py", "Private Key", "BEGIN RS"): "the first line of a key, without one",
-    ("tests/test_train.py", "GitHub Token", "ghs"): "the name of a test: beta wei-ghs the KL",
     ("vae_tf/data/named.py", "Hex High Entropy String", "91f7769d"): "the MD5 sum that the authors of STL-10 publish",
     **{
         ("vae_tf/data/named.py", "Hex High Entropy String", begin): "the SHA-256 sum of a file of Fashion-MNIST"
@@ -48,18 +47,6 @@ def found(root):
     return {(name, secret.type, secret.secret_value[:8]) for name, secret in collection}
 
 
-@pytest.fixture
-def tree(tmp_path):
-    """A copy of some of the sources, in a git repository of its own."""
-    shutil.copytree(ROOT / "vae_tf" / "data", tmp_path / "data", ignore=shutil.ignore_patterns("__pycache__"))
-    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
-    return tmp_path
-
-
-def test_the_tree_holds_no_key_but_what_is_known_to_be_none():
-    assert found(ROOT) == set(ALLOWED)
-
-
 def planted_account_key():
     return f'CONNECTION = "AccountName=x;AccountKey={secrets.token_hex(43)}aA==;EndpointSuffix=core.windows.net"\n'
 
@@ -74,21 +61,34 @@ PLANTED = {
 }
 
 
-@pytest.mark.parametrize("kind", PLANTED)
-def test_a_planted_key_is_found(kind, tree):
-    before = found(tree)
-    (tree / "data" / "settings.py").write_text(PLANTED[kind]())
-    assert kind in {what for name, what, _ in found(tree) - before if name == "data/settings.py"}
+@pytest.fixture
+def tree(tmp_path):
+    """A git repository with some of the sources, and a file for each kind of key with a planted one."""
+    shutil.copytree(ROOT / "vae_tf" / "support", tmp_path / "support", ignore=shutil.ignore_patterns("__pycache__"))
+    for kind, key in PLANTED.items():
+        (tmp_path / f"{kind}.py").write_text(key())
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    return tmp_path
 
 
-def test_without_git_every_file_is_scanned_and_it_says_so(tree):
+def test_the_tree_holds_no_key_but_what_is_known_to_be_none():
+    assert found(ROOT) == set(ALLOWED)
+
+
+def test_planted_keys_are_found_where_they_are(tree):
+    holding = found(tree)
+    assert {(f"{kind}.py", kind) for kind in PLANTED} <= {(name, kind) for name, kind, _ in holding}
+    assert {name for name, _, _ in holding} == {f"{kind}.py" for kind in PLANTED}
+
+
+def test_without_git_every_file_is_scanned_with_a_warning(tree):
     shutil.rmtree(tree / ".git")
-    (tree / "data" / "settings.py").write_text(PLANTED["GitHub Token"]())
     with pytest.warns(UserWarning, match="git does not list the files"):
-        assert "data/settings.py" in {name for name, _, _ in found(tree)}
+        assert "GitHub Token.py" in {name for name, _, _ in found(tree)}
 
 
 def test_what_git_ignores_is_not_scanned(tree):
     (tree / ".gitignore").write_text(".env\n")
     (tree / ".env").write_text(PLANTED["GitHub Token"]())
     assert ".env" not in files(tree)
+    assert "GitHub Token.py" in files(tree)

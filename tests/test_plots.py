@@ -22,7 +22,7 @@ def pixels(figure: Figure) -> np.ndarray:
 
 
 def unzoomed(figure: Figure, canvas_shape: tuple[int, int]) -> np.ndarray:
-    """What lies below the title at one pixel per pixel of the pictures; fails where zooming was not exact."""
+    """What lies below the title at one pixel per pixel of the images; fails where zooming was not exact."""
     drawn = pixels(figure)
     zoom, rest = divmod(drawn.shape[1], canvas_shape[1])
     assert zoom >= 1
@@ -43,21 +43,21 @@ def tile(canvas: np.ndarray, row: int, column: int, shape: tuple[int, int, int])
     return canvas[top : top + shape[0], left : left + shape[1]]
 
 
-def random_pictures(count: int, shape: tuple[int, int, int]) -> np.ndarray:
-    """Pictures of whole 8-bit values in [0, 1]."""
+def random_images(count: int, shape: tuple[int, int, int]) -> np.ndarray:
+    """Images of whole 8-bit values in [0, 1]."""
     return np.random.default_rng(0).integers(0, 256, (count, *shape)).astype(np.float32) / 255
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_grid_shows_every_pixel_of_every_picture(shape):
-    pictures = random_pictures(5, shape)
-    canvas = unzoomed(plots.image_grid(pictures, 3, "title"), canvas_shape(5, 3, shape))
-    for index, picture in enumerate(pictures):
-        expected = np.broadcast_to(np.rint(picture * 255), (*shape[:2], 3))
+def test_grid_shows_every_pixel_of_every_image(shape):
+    images = random_images(5, shape)
+    canvas = unzoomed(plots.image_grid(images, 3, "title"), canvas_shape(5, 3, shape))
+    for index, image in enumerate(images):
+        expected = np.broadcast_to(np.rint(image * 255), (*shape[:2], 3))
         np.testing.assert_allclose(tile(canvas, index // 3, index % 3, shape), expected, atol=1)
 
 
-def test_grid_is_white_between_pictures_and_where_the_last_row_ends():
+def test_grid_is_white_between_images_and_where_the_last_row_ends():
     shape = (8, 8, 1)
     canvas = unzoomed(plots.image_grid(np.zeros((5, *shape)), 3, "title"), canvas_shape(5, 3, shape))
     black = (canvas == 0).all(-1)
@@ -66,15 +66,15 @@ def test_grid_is_white_between_pictures_and_where_the_last_row_ends():
     assert (tile(canvas, 1, 2, shape) == 255).all()
 
 
-def test_constant_grey_picture_is_not_stretched_to_black_or_white():
+def test_constant_grey_image_is_not_stretched_to_black_or_white():
     canvas = unzoomed(plots.image_grid(np.full((1, 8, 8, 1), 0.5), 1, "title"), (8, 8))
     assert np.unique(canvas).tolist() in ([127], [128])
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_values_outside_the_range_are_clipped(channels):
-    pictures = np.stack([np.full((8, 8, channels), value, np.float32) for value in (-3.0, 7.0)])
-    canvas = unzoomed(plots.image_grid(pictures, 2, "title"), canvas_shape(2, 2, (8, 8, channels)))
+    images = np.stack([np.full((8, 8, channels), value, np.float32) for value in (-3.0, 7.0)])
+    canvas = unzoomed(plots.image_grid(images, 2, "title"), canvas_shape(2, 2, (8, 8, channels)))
     assert (tile(canvas, 0, 0, (8, 8, channels)) == 0).all()
     assert (tile(canvas, 0, 1, (8, 8, channels)) == 255).all()
 
@@ -84,18 +84,18 @@ def test_colours_keep_their_channels():
     np.testing.assert_allclose(canvas.reshape(-1, 3), np.tile([255, 127.5, 0], (64, 1)), atol=1)
 
 
-def test_one_picture_makes_a_grid_of_one():
-    picture = random_pictures(1, (12, 10, 1))
-    canvas = unzoomed(plots.image_grid(picture, 1, "title"), (12, 10))
-    np.testing.assert_allclose(canvas[..., 0], picture[0, ..., 0] * 255, atol=1)
+def test_one_image_makes_a_grid_of_one():
+    image = random_images(1, (12, 10, 1))
+    canvas = unzoomed(plots.image_grid(image, 1, "title"), (12, 10))
+    np.testing.assert_allclose(canvas[..., 0], image[0, ..., 0] * 255, atol=1)
 
 
-def test_small_pictures_are_enlarged_and_large_ones_keep_their_pixels():
+def test_small_images_are_enlarged_and_large_ones_keep_their_pixels():
     assert pixels(plots.image_grid(np.zeros((1, 8, 8, 1)), 1, "")).shape[1] > 8
     assert pixels(plots.image_grid(np.zeros((1, 300, 300, 1)), 1, "")).shape[1] == 300
 
 
-def test_title_stands_above_the_pictures():
+def test_title_is_above_the_images():
     titled, untitled = (pixels(plots.image_grid(np.zeros((4, 28, 28, 1)), 4, title)) for title in ("title", ""))
     rows = np.flatnonzero((titled != untitled).any((1, 2)))
     assert rows.size
@@ -110,13 +110,13 @@ def test_title_of_a_narrow_grid_is_not_cut_off():
     assert extent.x1 <= canvas.get_width_height()[0]
 
 
-def test_originals_stand_above_their_reconstructions():
+def test_originals_are_above_their_reconstructions():
     shape = (8, 8, 1)
-    originals, reconstructions = np.split(random_pictures(6, shape), 2)
+    originals, reconstructions = np.split(random_images(6, shape), 2)
     canvas = unzoomed(plots.reconstruction_grid(originals, reconstructions, "title"), canvas_shape(6, 3, shape))
     for column in range(3):
-        for row, pictures in enumerate((originals, reconstructions)):
-            np.testing.assert_allclose(tile(canvas, row, column, shape)[..., 0], pictures[column, ..., 0] * 255, atol=1)
+        for row, images in enumerate((originals, reconstructions)):
+            np.testing.assert_allclose(tile(canvas, row, column, shape)[..., 0], images[column, ..., 0] * 255, atol=1)
 
 
 def history(epochs: int, *, validation: bool) -> list[dict[str, float]]:
@@ -127,7 +127,7 @@ def history(epochs: int, *, validation: bool) -> list[dict[str, float]]:
 
 
 @pytest.mark.parametrize(("validation", "labels"), [(True, ["training", "validation"]), (False, ["training"])])
-def test_curves_label_the_splits_there_are(validation, labels):
+def test_curves_label_the_splits_of_the_history(validation, labels):
     figure = plots.curves(history(3, validation=validation))
     assert [[text.get_text() for text in axes.get_legend().get_texts()] for axes in figure.axes] == [labels] * 3
 
@@ -169,8 +169,8 @@ def test_saved_file_is_a_png(tmp_path):
     assert Image.open(tmp_path / "grid.png").format == "PNG"
 
 
-def test_grids_stand_side_by_side_with_all_their_pixels():
-    panels = {"one": random_pictures(4, (28, 28, 1)), "a": random_pictures(2, (28, 28, 1))}
+def test_grids_are_side_by_side_with_all_their_pixels():
+    panels = {"one": random_images(4, (28, 28, 1)), "a": random_images(2, (28, 28, 1))}
     drawn = pixels(plots.side_by_side(panels, 2))
     zoom, side = 3, 28 * 2 + plots.images.GAP
     first = drawn[plots.images.TITLE_PIXELS :, : side * zoom : zoom, 0][::zoom]
@@ -180,8 +180,8 @@ def test_grids_stand_side_by_side_with_all_their_pixels():
     assert drawn.shape[1] == 2 * side * zoom + plots.images.PANEL_GAP
 
 
-def test_rows_stand_below_their_labels():
-    rows = {"originals": random_pictures(3, (28, 28, 1)), "small": random_pictures(1, (8, 8, 3))}
+def test_rows_are_below_their_labels():
+    rows = {"originals": random_images(3, (28, 28, 1)), "small": random_images(1, (8, 8, 3))}
     figure = plots.labelled_rows(rows)
     assert [text.get_text().strip() for text in figure.texts] == list(rows)
     drawn = pixels(figure)
@@ -190,8 +190,8 @@ def test_rows_stand_below_their_labels():
     np.testing.assert_allclose(last, np.rint(rows["small"][0] * 255), atol=1)
 
 
-def test_captions_stand_under_their_pictures():
-    rows = {label: random_pictures(3, (28, 28, 1)) for label in ("first", "second")}
+def test_captions_are_under_their_images():
+    rows = {label: random_images(3, (28, 28, 1)) for label in ("first", "second")}
     captions = {label: [f"{label} {number}" for number in range(3)] for label in rows}
     figure = plots.labelled_rows(rows, captions)
     width, height = pixels(figure).shape[1::-1]
@@ -218,7 +218,7 @@ def test_compared_total_is_minus_the_elbo_whatever_beta_was():
     np.testing.assert_allclose(compared_axes()[0].lines[0].get_ydata(), [11, 10])
 
 
-def test_one_of_the_compared_curves_can_stand_alone():
+def test_one_of_the_compared_curves_can_be_shown_alone():
     (axes,) = compared_axes(names=["KL loss"])
     np.testing.assert_allclose(axes.lines[0].get_ydata(), [2, 2])
 
@@ -247,21 +247,21 @@ def clipped(figure, *parts):
     return any(box.x0 < 0 or box.y0 < 0 or box.x1 > width or box.y1 > height for box in boxes)
 
 
-def test_rows_stand_beside_their_names_and_below_those_of_the_columns():
-    rows = {f"z{row}: 12.34 nats": random_pictures(6, (28, 28, 1))[row::2] for row in range(2)}
+def test_rows_are_next_to_their_names_and_below_those_of_the_columns():
+    rows = {f"z{row}: 12.34 nats": random_images(6, (28, 28, 1))[row::2] for row in range(2)}
     figure = plots.named_rows(rows, "title", ["-3", "0", "1.5"])
     texts = [text.get_text().strip() for text in figure.texts]
     assert texts == ["title", *rows, "-3", "0", "1.5"]
     assert not clipped(figure, *figure.texts)
     drawn, side = pixels(figure), 3 * (28 * 3 + 2 * plots.images.GAP)
     canvas = drawn[-3 * (28 * 2 + plots.images.GAP) :: 3, -side::3]
-    for row, pictures in enumerate(rows.values()):
-        for column, picture in enumerate(pictures):
-            expected = np.rint(np.clip(picture[..., 0], 0, 1) * 255)
+    for row, images in enumerate(rows.values()):
+        for column, image in enumerate(images):
+            expected = np.rint(np.clip(image[..., 0], 0, 1) * 255)
             np.testing.assert_allclose(tile(canvas, row, column, (28, 28, 1))[..., 0], expected, atol=1)
 
 
-def test_names_of_rows_do_not_reach_into_the_pictures():
+def test_names_of_rows_do_not_reach_into_the_images():
     figure = plots.named_rows({"z127: 10.00 nats": np.ones((7, 28, 28, 1))}, "", list(map(str, range(7))))
     label = figure.texts[1].get_window_extent(FigureCanvasAgg(figure).get_renderer())
     assert label.x1 < figure.axes[0].get_window_extent().x0

@@ -1,4 +1,4 @@
-"""The sample command: pictures and arrays from a trained run."""
+"""The sample command: images and arrays from a trained run."""
 
 import os
 import subprocess
@@ -12,172 +12,170 @@ from PIL import Image
 import vae_tf
 from vae_tf.config import RunConfig
 from vae_tf.runs.run_dir import RunDir
-from vae_tf.sample import COMMAND, SampleOptions, main
-from vae_tf.support import cli
-from vae_tf.training.run import run_training
 
-SHAPE = (12, 10, 1)
-NUM_TEST = 12
+SHAPE = (8, 10, 1)
+NUM_TEST = 90
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(trained):
     """A small run that binarizes its data."""
-    folder = tmp_path_factory.mktemp("sample")
-    generator = np.random.default_rng(0)
-    x_train, x_test = (generator.integers(0, 256, (count, *SHAPE[:2]), dtype=np.uint8) for count in (40, NUM_TEST))
-    np.savez(folder / "tiny.npz", x_train=x_train, x_test=x_test)
-    config = RunConfig(
-        dataset="npz",
-        data_dir=str(folder / "tiny.npz"),
-        binarize="static",
-        arch="dense",
-        hidden_sizes=(16,),
-        latent_dim=3,
-        epochs=2,
-        sample_every=2,
-        batch_size=8,
-        learning_rate=0.01,
-    )
-    return run_training(config, folder / "run")
+    return RunDir(trained("binary").path)
 
 
-def sample(run: RunDir, *words: object) -> None:
-    main(cli.parse(SampleOptions, COMMAND, ["--run", str(run.path), *map(str, words)]))
+@pytest.fixture(scope="module")
+def model(run):
+    return run.load_model()
 
 
-@pytest.fixture
-def arrays(run, tmp_path):
+@pytest.fixture(scope="module")
+def arrays(command, run, tmp_path_factory):
     """Calls the command and returns the arrays it wrote."""
+    folder = tmp_path_factory.mktemp("arrays")
 
     def call(*words: object) -> dict[str, np.ndarray]:
-        sample(run, *words, "--out", tmp_path / "out.npz")
-        with np.load(tmp_path / "out.npz", allow_pickle=False) as archive:
+        ended = command("sample", "--run", run.path, *words, "--out", folder / "out.npz")
+        assert (ended.status, ended.stderr) == (0, "")
+        with np.load(folder / "out.npz", allow_pickle=False) as archive:
             return dict(archive)
 
     return call
 
 
-def test_npz_holds_samples_in_data_units(arrays):
-    written = arrays("--num", 5)
-    assert set(written) == {"samples"}
-    assert written["samples"].shape == (5, *SHAPE)
-    assert written["samples"].dtype == np.float32
-    assert written["samples"].min() >= 0
-    assert written["samples"].max() <= 1
+@pytest.fixture(scope="module")
+def samples(arrays):
+    """What the command writes by default."""
+    return arrays()
 
 
-def test_default_number_of_samples_is_64(arrays):
-    assert len(arrays()["samples"]) == 64
+@pytest.fixture(scope="module")
+def reconstructed(arrays):
+    return arrays("--reconstruct")
 
 
-def test_samples_are_those_of_the_model(arrays, run):
-    expected = run.load_model().sample(5, seed=7)
-    np.testing.assert_array_equal(arrays("--num", 5, "--seed", 7)["samples"], expected)
+@pytest.fixture(scope="module")
+def interpolated(arrays):
+    return arrays("--interpolate", "--num", 3)["interpolations"]
 
 
-def test_same_seed_gives_the_same_samples(arrays):
-    first, second = (arrays("--num", 5, "--seed", 3)["samples"] for _ in range(2))
-    np.testing.assert_array_equal(first, second)
+@pytest.fixture(scope="module")
+def traversed(arrays):
+    return arrays("--traverse")
 
 
-def test_other_seed_gives_other_samples(arrays):
-    first, second = (arrays("--num", 5, "--seed", seed)["samples"] for seed in (3, 4))
-    assert (first != second).any(axis=(1, 2, 3)).all()
+@pytest.fixture
+def refused(command, run, tmp_path):
+    """Calls the command and returns the line with which it refuses; it prints nothing else."""
+
+    def call(*words: object, path: Path = run.path) -> str:
+        ended = command("sample", "--run", path, *words, cwd=tmp_path)
+        assert ended.stdout == ""
+        assert ended.error.startswith("error: ")
+        return ended.error
+
+    return call
 
 
-def test_samples_of_one_call_differ(arrays):
-    assert len(np.unique(arrays("--num", 5)["samples"], axis=0)) == 5
+def test_npz_holds_64_samples_in_data_units(samples):
+    assert set(samples) == {"samples"}
+    assert samples["samples"].shape == (64, *SHAPE)
+    assert samples["samples"].dtype == np.float32
+    assert samples["samples"].min() >= 0
+    assert samples["samples"].max() <= 1
 
 
-def test_temperature_0_gives_the_prior_mean_alone(arrays, run):
-    samples = arrays("--num", 5, "--temperature", 0)["samples"]
-    expected = run.load_model().decode(np.zeros((5, 3), np.float32))
-    np.testing.assert_array_equal(samples, expected)
+def test_samples_of_one_call_differ(samples):
+    assert len(np.unique(samples["samples"], axis=0)) == 64
 
 
-def test_temperature_1_is_the_default(arrays):
-    np.testing.assert_array_equal(arrays("--num", 5, "--temperature", 1)["samples"], arrays("--num", 5)["samples"])
+def test_default_seed_is_0(samples, model):
+    np.testing.assert_array_equal(samples["samples"], model.sample(64, seed=0))
 
 
-def test_reconstruct_gives_originals_and_reconstructions(arrays, run):
-    written = arrays("--reconstruct", "--num", 4)
-    assert set(written) == {"originals", "reconstructions"}
-    assert written["originals"].shape == written["reconstructions"].shape == (4, *SHAPE)
-    np.testing.assert_array_equal(written["reconstructions"], run.load_model().reconstruct(written["originals"]))
+def test_samples_are_those_of_the_model_with_the_seed(arrays, model):
+    np.testing.assert_array_equal(arrays("--num", 5, "--seed", 7)["samples"], model.sample(5, seed=7))
 
 
-def test_originals_are_test_pictures_as_the_model_saw_its_data(arrays, run):
-    originals = arrays("--reconstruct", "--num", 4)["originals"]
+def test_other_seed_gives_other_samples(arrays, samples):
+    other = arrays("--seed", 4)["samples"]
+    assert (other != samples["samples"]).any(axis=(1, 2, 3)).all()
+
+
+def test_temperature_0_gives_the_prior_mean_alone(arrays, model):
+    drawn = arrays("--num", 5, "--temperature", 0)["samples"]
+    np.testing.assert_array_equal(drawn, model.decode(np.zeros((5, 3), np.float32)))
+
+
+def test_temperature_1_is_the_default(arrays, samples):
+    np.testing.assert_array_equal(arrays("--temperature", 1)["samples"], samples["samples"])
+
+
+def test_reconstruct_gives_originals_and_reconstructions(reconstructed, model):
+    assert set(reconstructed) == {"originals", "reconstructions"}
+    assert reconstructed["originals"].shape == reconstructed["reconstructions"].shape == (10, *SHAPE)
+    expected = model.reconstruct(reconstructed["originals"])
+    np.testing.assert_array_equal(reconstructed["reconstructions"], expected)
+
+
+def test_originals_are_test_images_as_the_model_saw_its_data(reconstructed, images):
+    originals = reconstructed["originals"]
     assert np.unique(originals).tolist() == [0, 1]
-    with np.load(run.path.parent / "tiny.npz") as archive:
-        grey = archive["x_test"][:4, ..., np.newaxis]
+    with np.load(images / "images.npz") as archive:
+        grey = archive["x_test"][:10, ..., np.newaxis]
     assert originals[grey == 255].all()
     assert not originals[grey == 0].any()
     assert np.corrcoef(originals.ravel(), grey.ravel())[0, 1] > 0.4
 
 
-def test_default_number_of_reconstructions_is_10(arrays):
-    assert len(arrays("--reconstruct")["reconstructions"]) == 10
+def test_interpolations_are_rows_of_ten_images(interpolated):
+    assert interpolated.shape == (3 * 10, *SHAPE)
 
 
-def test_interpolations_are_rows_of_pictures(arrays):
-    written = arrays("--interpolate", "--num", 3)
-    assert set(written) == {"interpolations"}
-    count, *shape = written["interpolations"].shape
-    assert tuple(shape) == SHAPE
-    assert count % 3 == 0
-    assert count // 3 > 2
-
-
-def test_interpolation_leads_from_one_test_picture_to_another(arrays, run):
-    model = run.load_model()
-    ends = model.decode(model.encode(arrays("--reconstruct", "--num", 6)["originals"]))
-    rows = arrays("--interpolate", "--num", 3)["interpolations"].reshape(3, -1, *SHAPE)
+def test_interpolation_leads_from_one_test_image_to_another(interpolated, reconstructed, model):
+    ends = model.decode(model.encode(reconstructed["originals"][:6]))
+    rows = interpolated.reshape(3, -1, *SHAPE)
     np.testing.assert_allclose(rows[:, 0], ends[0::2], atol=1e-5)
     np.testing.assert_allclose(rows[:, -1], ends[1::2], atol=1e-5)
 
 
-def test_interpolation_steps_are_equal_in_the_latents(arrays, run):
-    model = run.load_model()
-    first, last = model.encode(arrays("--reconstruct", "--num", 2)["originals"])
-    row = arrays("--interpolate", "--num", 1)["interpolations"]
-    path = np.stack([first + (last - first) * step / (len(row) - 1) for step in range(len(row))])
-    np.testing.assert_allclose(row, model.decode(path), atol=1e-5)
+def test_interpolation_steps_are_equal_in_the_latents(interpolated, reconstructed, model):
+    first, last = model.encode(reconstructed["originals"][:2])
+    path = np.stack([first + (last - first) * step / 9 for step in range(10)])
+    np.testing.assert_allclose(interpolated[:10], model.decode(path), atol=1e-5)
 
 
-def test_traversals_are_rows_of_pictures_the_most_informative_first(arrays):
-    written = arrays("--traverse")
-    assert set(written) == {"traversals", "values", "dimensions", "kl"}
-    assert written["traversals"].shape == (3, 7, *SHAPE)
-    assert sorted(written["dimensions"]) == [0, 1, 2]
-    assert (np.diff(written["kl"]) <= 0).all()
+def test_traversals_are_rows_of_images_the_most_informative_first(traversed):
+    assert set(traversed) == {"traversals", "values", "dimensions", "kl"}
+    assert traversed["traversals"].shape == (3, 7, *SHAPE)
+    assert sorted(traversed["dimensions"]) == [0, 1, 2]
+    assert (np.diff(traversed["kl"]) <= 0).all()
 
 
-def test_num_is_the_number_of_traversed_dimensions(arrays):
-    every, two = arrays("--traverse"), arrays("--traverse", "--num", 2)
-    np.testing.assert_array_equal(two["traversals"], every["traversals"][:2])
+def test_num_is_the_number_of_traversed_dimensions(arrays, traversed):
+    two = arrays("--traverse", "--num", 2)
+    np.testing.assert_array_equal(two["traversals"], traversed["traversals"][:2])
 
 
-def test_traversal_begins_at_the_first_test_picture(arrays, run):
-    written, model = arrays("--traverse"), run.load_model()
-    z = model.encode(arrays("--reconstruct", "--num", 1)["originals"])
-    z[0, written["dimensions"][1]] = written["values"][-1]
-    np.testing.assert_allclose(written["traversals"][1, -1], model.decode(z)[0], atol=1e-5)
+def test_traversal_begins_at_the_first_test_image(traversed, reconstructed, model):
+    z = model.encode(reconstructed["originals"][:1])
+    z[0, traversed["dimensions"][1]] = traversed["values"][-1]
+    np.testing.assert_allclose(traversed["traversals"][1, -1], model.decode(z)[0], atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("words", "tiles"),
+    ("words", "name", "tiles"),
     [
-        (["--num", 5], (1, 5)),
-        (["--num", 20], (3, 8)),
-        (["--reconstruct", "--num", 4], (2, 4)),
-        (["--interpolate", "--num", 2], (2, 10)),
+        (["--num", 5], "samples.png", (1, 5)),
+        (["--num", 20], "samples.png", (3, 8)),
+        (["--reconstruct", "--num", 4], "reconstructions.png", (2, 4)),
+        (["--interpolate", "--num", 2], "interpolations.png", (2, 10)),
     ],
 )
-def test_png_has_the_size_of_its_grid(run, tmp_path, words, tiles):
-    sample(run, *words, "--out", tmp_path / "grid.png")
-    with Image.open(tmp_path / "grid.png") as image:
+def test_png_is_named_after_what_it_shows_and_has_the_size_of_its_grid(command, run, tmp_path, words, name, tiles):
+    ended = command("sample", "--run", run.path, *words, cwd=tmp_path)
+    assert ended == (0, f"{name}\n", "")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    with Image.open(tmp_path / name) as image:
         assert image.format == "PNG"
         zoom, rest = divmod(image.height - 40, tiles[0] * (SHAPE[0] + 2) - 2)
         assert rest == 0
@@ -185,44 +183,17 @@ def test_png_has_the_size_of_its_grid(run, tmp_path, words, tiles):
         assert image.width == grid_width or grid_width < image.width < 400  # room for the title
 
 
-@pytest.mark.parametrize(
-    ("words", "name"),
-    [
-        ([], "samples.png"),
-        (["--reconstruct"], "reconstructions.png"),
-        (["--interpolate", "--num", 2], "interpolations.png"),
-        (["--traverse"], "traversals.png"),
-    ],
-)
-def test_default_file_is_named_after_the_picture(run, tmp_path, monkeypatch, capsys, words, name):
-    monkeypatch.chdir(tmp_path)
-    sample(run, *words)
-    assert [path.name for path in tmp_path.iterdir()] == [name]
-    assert capsys.readouterr() == (f"{name}\n", "")
+def test_traversals_are_drawn(command, run, tmp_path):
+    assert command("sample", "--run", run.path, "--traverse", cwd=tmp_path) == (0, "traversals.png\n", "")
+    with Image.open(tmp_path / "traversals.png") as image:
+        assert image.width > 7 * 8 * SHAPE[1]
 
 
-def test_folder_of_the_file_is_made(run, tmp_path):
-    sample(run, "--num", 1, "--out", tmp_path / "new" / "folder" / "one.png")
-    assert (tmp_path / "new" / "folder" / "one.png").is_file()
-
-
-def test_sampling_leaves_the_run_as_it_is(run, tmp_path):
+def test_folder_of_the_file_is_made_and_the_run_is_left_as_it_is(command, run, tmp_path):
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
-    sample(run, "--reconstruct", "--out", tmp_path / "out.png")
+    command("sample", "--run", run.path, "--num", 1, "--out", tmp_path / "new" / "folder" / "one.png")
+    assert (tmp_path / "new" / "folder" / "one.png").is_file()
     assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
-
-
-def refused(monkeypatch, capsys, *words: object) -> str:
-    """The one line with which the command refuses; fails where it does anything else."""
-    monkeypatch.setattr(sys, "argv", ["sample.py", *map(str, words)])
-    with pytest.raises(SystemExit) as ended:
-        cli.run(main, SampleOptions, COMMAND)
-    assert ended.value.code == 2
-    written = capsys.readouterr()
-    assert written.out == ""
-    [line] = written.err.splitlines()
-    assert line.startswith("error: ")
-    return line
 
 
 @pytest.mark.parametrize(
@@ -244,49 +215,48 @@ def refused(monkeypatch, capsys, *words: object) -> str:
         (["--out", "grid"], "out=grid"),
     ],
 )
-def test_wrong_options_are_refused(run, monkeypatch, capsys, words, named):
-    assert named in refused(monkeypatch, capsys, "--run", run.path, *words)
+def test_wrong_options_are_refused(refused, words, named):
+    assert named in refused(*words)
 
 
 @pytest.mark.parametrize(
     ("words", "most"),
     [(["--reconstruct", "--num", NUM_TEST + 1], NUM_TEST), (["--interpolate", "--num", NUM_TEST], NUM_TEST // 2)],
 )
-def test_more_test_pictures_than_there_are_is_refused(run, monkeypatch, capsys, tmp_path, words, most):
-    out = tmp_path / "out.png"
-    line = refused(monkeypatch, capsys, "--run", run.path, *words, "--out", out)
-    assert f"num must be at most {most}, " in line
-    assert not out.exists()
+def test_more_test_images_than_there_are_is_refused(refused, tmp_path, words, most):
+    assert f"num must be at most {most}, " in refused(*words)
+    assert not list(tmp_path.iterdir())
 
 
-def test_default_takes_what_a_small_test_split_has(arrays):
-    assert len(arrays("--interpolate")["interpolations"]) == 10 * min(8, NUM_TEST // 2)
+def test_default_takes_what_a_small_test_split_has(arrays, images, tmp_path):
+    with np.load(images / "images.npz") as archive:
+        np.savez(tmp_path / "few.npz", x_train=archive["x_train"], x_test=archive["x_test"][:12])
+    assert len(arrays("--interpolate", "--data-dir", tmp_path / "few.npz")["interpolations"]) == 10 * 6
 
 
-def test_run_that_is_not_there_is_refused(monkeypatch, capsys, tmp_path):
-    assert "nowhere" in refused(monkeypatch, capsys, "--run", tmp_path / "nowhere")
+def test_run_that_does_not_exist_is_refused(refused, tmp_path):
+    assert "nowhere" in refused(path=tmp_path / "nowhere")
 
 
-def test_run_that_has_not_finished_is_refused(monkeypatch, capsys, tmp_path):
+def test_run_that_has_not_finished_is_refused(refused, tmp_path):
     RunDir.create(tmp_path / "run", overwrite=False).write_config(RunConfig())
-    assert "model.keras" in refused(monkeypatch, capsys, "--run", tmp_path / "run")
+    assert "model.keras" in refused(path=tmp_path / "run")
 
 
-def test_file_that_cannot_be_written_is_refused(run, monkeypatch, capsys, tmp_path):
+def test_file_that_cannot_be_written_is_refused(refused, tmp_path):
     (tmp_path / "file").touch()
-    line = refused(monkeypatch, capsys, "--run", run.path, "--num", 1, "--out", tmp_path / "file" / "grid.png")
-    assert "can be written" in line
+    assert "can be written" in refused("--num", 1, "--out", tmp_path / "file" / "grid.png")
 
 
-def test_data_that_has_gone_is_named(run, monkeypatch, capsys, tmp_path):
+def test_data_that_has_gone_is_named(refused, run, tmp_path):
     config = run.read_config().model_copy(update={"data_dir": str(tmp_path / "gone.npz")})
     moved = RunDir.create(tmp_path / "run", overwrite=False)
     moved.write_config(config)
     (moved.path / "model.keras").write_bytes((run.path / "model.keras").read_bytes())
-    assert "gone.npz" in refused(monkeypatch, capsys, "--run", moved.path, "--reconstruct")
+    assert "gone.npz" in refused("--reconstruct", path=moved.path)
 
 
-def test_command_works_as_a_process(run, tmp_path):
+def test_command_works_as_a_process(run, model, tmp_path):
     ended = subprocess.run(
         [sys.executable, "-m", "vae_tf.sample", "--run", str(run.path), "--num", "5", "--out", "grid.npz"],
         capture_output=True,
@@ -296,4 +266,4 @@ def test_command_works_as_a_process(run, tmp_path):
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "grid.npz\n", "")
     with np.load(tmp_path / "grid.npz") as archive:
-        np.testing.assert_array_equal(archive["samples"], run.load_model().sample(5, seed=0))
+        np.testing.assert_array_equal(archive["samples"], model.sample(5, seed=0))

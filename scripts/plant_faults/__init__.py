@@ -1,1 +1,1 @@
-"""What the tests catch: `python -m scripts.plant_faults` plants faults one at a time and runs the tests on each."""
+"""Tests the tests: `python -m scripts.plant_faults` plants one fault at a time and runs the tests on it."""

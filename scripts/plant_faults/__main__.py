@@ -1,8 +1,8 @@
-"""Shows what the tests catch: python -m scripts.plant_faults {draw,run,table}
+"""Show which faults the tests catch: python -m scripts.plant_faults {draw,run,table}
 
-`draw` draws lines of vae_tf and what each becomes; `run` plants one fault at a time in a copy of a tree and runs the
-tests until one fails; `table` prints what two such runs caught. Where coverage.py has recorded a run of the tests with
-`pytest --cov=vae_tf --cov-context=test`, the tests that run the line come before all others.
+`draw` draws random lines of vae_tf and what each becomes; `run` plants one fault at a time in a copy of the tree and
+runs the tests until one fails; `table` prints what two such runs caught. If coverage.py has recorded a run of the tests
+with `pytest --cov=vae_tf --cov-context=test`, the tests that run the line come before all others.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def _run(options: argparse.Namespace) -> None:
         if len(faults) < len(set(options.only)):
             sys.exit(f"--only takes ids of {options.faults}. Received: {' '.join(options.only)}")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
-        Path(place).chmod(0o755)  # as the copies are
+        Path(place).chmod(0o755)  # like the copies
         copies = [
             Copy(options.tree.resolve(), Path(place) / str(job), options.python.absolute(), 60 * options.minutes)
             for job in range(options.jobs)

@@ -1,4 +1,4 @@
-"""Copies of a tree in which tests run, and which are as new after each fault."""
+"""Copies of a tree in which tests run, and which are restored after each fault."""
 
 import json
 import os
@@ -15,15 +15,15 @@ from threading import Event
 from .faults import PACKAGE
 
 WATCH = Path(__file__).with_name("watch.py")
-# As many processes as jobs, and more, share the cores.
+# At least as many processes as jobs share the cores.
 ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
 OPTIONS = ("-x", "-q", "-p", "no:cacheprovider")
-NONE_CHOSEN = 5  # pytest's status
-GLANCE = 1.0  # seconds between two looks at what it does
+NONE_CHOSEN = 5  # pytest's exit status
+GLANCE = 1.0  # seconds between two checks on the process
 
 
 class StoppedError(Exception):
-    """Tests were told to stop."""
+    """The tests were told to stop."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Choice:
     """Which tests to run.
 
     Attributes:
-        files: In this order; none for the whole suite.
-        only: Node ids; `None` for all.
-        skip: Node ids.
+        files: Test files, in this order; empty for the whole suite.
+        only: Node IDs to run; `None` for all.
+        skip: Node IDs to leave out.
     """
 
     files: Sequence[str] = ()
@@ -43,13 +43,13 @@ class Choice:
 
 @dataclass
 class Ended:
-    """How tests ended.
+    """How a run of the tests ended.
 
     Attributes:
-        how: How they failed: failing, hanging or crashing; nothing where all passed.
-        test: The first that failed, or in which all came to a standstill; nothing where it is not known.
+        how: How the tests failed: failing, hanging or crashing; empty if all passed.
+        test: The first test that failed, or that was running when they hung; empty if unknown.
         why: The line that names the error.
-        began: All tests that began.
+        began: All tests that were started.
     """
 
     how: str = ""
@@ -59,16 +59,16 @@ class Ended:
 
 
 class Copy:
-    """The files that git keeps or would add, in another folder, with an index of their own to go back to.
+    """A copy of the files that git tracks or would add, in another folder, with its own index to restore it from.
 
     Args:
-        tree: What to copy.
-        folder: Where to; it must be new.
-        python: What runs the tests.
-        limit: Seconds within which any test must end.
+        tree: The tree to copy.
+        folder: Where to copy it; must be new.
+        python: The Python that runs the tests.
+        limit: Maximum seconds per test.
 
     Attributes:
-        root: The copy.
+        root: Root of the copy.
     """
 
     def __init__(self, tree: Path, folder: Path, python: Path, limit: float) -> None:
@@ -83,13 +83,13 @@ class Copy:
                 (self.root / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(tree / name, self.root / name)
         _git(self.root, "init", "--quiet")
-        _git(self.root, "add", "--all", "--force")  # what git keeps may be what it would ignore
-        folder.chmod(0o755)  # some tests are an ordinary user for a while, who must get at the copy and at a /tmp
+        _git(self.root, "add", "--all", "--force")  # a tracked file may match .gitignore
+        folder.chmod(0o755)  # some tests act as an ordinary user, who needs access to the copy and to a /tmp
         self.reset()
         self._check_import()
 
     def reset(self) -> None:
-        """Takes it to where it was."""
+        """Restores the original state of the copy."""
         _git(self.root, "checkout-index", "--all", "--force")
         _git(self.root, "clean", "-ffdxq")
         shutil.rmtree(self._temporary, ignore_errors=True)
@@ -97,20 +97,20 @@ class Copy:
         self._temporary.chmod(0o1777)
 
     def stop(self) -> None:
-        """Ends the tests that run in another thread."""
+        """Stops the tests that run in another thread."""
         self._is_stopped.set()
 
     def run(self, choice: Choice) -> Ended:
-        """Runs tests up to the first that fails.
+        """Runs tests until the first one fails.
 
         Raises:
-            StoppedError: It was told to stop.
+            StoppedError: The tests were told to stop.
         """
         record, chosen = self._folder / "record", self._folder / "choice"
         record.write_text("")
         only = None if choice.only is None else sorted(choice.only)
         chosen.write_text(json.dumps({"only": only, "skip": sorted(choice.skip)}))
-        # -P: beside watch.py lie modules that are not for the tests to import.
+        # -P: the tests must not import the modules next to watch.py.
         command: list[str | Path] = [self._python, "-P", WATCH, record, chosen, *OPTIONS, *choice.files]
         with self._started(command) as process:
             hangs = not self._ends(process, record)
@@ -128,7 +128,7 @@ class Copy:
 
     @contextmanager
     def _started(self, command: Sequence[str | Path]) -> Iterator["subprocess.Popen[bytes]"]:
-        """A process in a group of its own, of which nothing is left afterwards."""
+        """Starts a process in its own process group, and kills the whole group afterwards."""
         environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": str(self.root), "TMPDIR": str(self._temporary)}
         with (self._folder / "log").open("wb") as log:
             process = subprocess.Popen(
@@ -148,7 +148,7 @@ class Copy:
                 process.wait()
 
     def _ends(self, process: "subprocess.Popen[bytes]", record: Path) -> bool:
-        """Waits, and returns whether it ends before a test takes too long."""
+        """Waits for the process, and returns whether it ends before a test takes too long."""
         size, since = -1, time.monotonic()
         while time.monotonic() - since < self._limit:
             try:
@@ -163,12 +163,12 @@ class Copy:
         return False
 
     def _told(self) -> str:
-        """The last line that the process wrote."""
+        """Returns the last line that the process wrote."""
         lines = (self._folder / "log").read_text(encoding="utf-8", errors="replace").split("\n")
         return next((line for line in reversed(lines) if line.strip()), "")
 
     def _check_import(self) -> None:
-        """Tests of another tree than the copy, as of one that is installed, would say nothing of the fault."""
+        """Checks that tests import the package from the copy; an installed one would not have the fault."""
         with self._started([self._python, "-c", f"import {PACKAGE}; print({PACKAGE}.__file__)"]) as process:
             process.wait()
         if self._told() != str(self.root / PACKAGE / "__init__.py"):

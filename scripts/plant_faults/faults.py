@@ -1,4 +1,4 @@
-"""The faults: drawn from the sites, kept in a file, and found again in a tree that has changed since."""
+"""The faults: drawn from the sites, stored in a file, and found again in a tree that has changed since."""
 
 import ast
 import json
@@ -18,21 +18,21 @@ Key = tuple[str, str, str, int, str]
 
 
 class LostError(Exception):
-    """The line of a fault is nowhere, or at several places."""
+    """The line of a fault is not found, or found in several places."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A line that becomes another.
+    """A line that is replaced by another.
 
     Attributes:
         id: A short name.
-        room: The folder of the package that it is in.
-        path: Of its file, below the root of the tree.
-        name: Of the function around it, as `Class.method`.
+        room: The folder of the package that the line is in.
+        path: Path of the file, relative to the root of the tree.
+        name: Name of the function around the line, such as `Class.method`.
         kind: comparison, operator, call, constant or branch.
-        line: Without its indentation.
-        occurrence: Which one it is of the lines that read like this in the function, from 1 on.
+        line: The line without its indentation.
+        occurrence: Which one it is of the equal lines in the function, counted from 1.
         becomes: The line with the fault, without its indentation.
     """
 
@@ -47,7 +47,7 @@ class Fault:
 
     @property
     def key(self) -> Key:
-        """What tells it from others."""
+        """What distinguishes the fault from others."""
         return self.path, self.name, self.line, self.occurrence, self.becomes
 
 
@@ -63,9 +63,9 @@ def room_of(path: str) -> str:
 
 
 def draw(tree: Path, seed: int, count: int, excluded: Collection[Key] = ()) -> list[Fault]:
-    """Draws lines, and for each what it becomes; `PER_ROOM` in every room, the others anywhere.
+    """Draws random lines, and what each becomes: `PER_ROOM` in every room, the others anywhere.
 
-    Those that are excluded are left out, and others drawn instead.
+    Excluded faults are left out, and others are drawn instead.
 
     Raises:
         ValueError: There are too few lines, or too many rooms.
@@ -85,7 +85,7 @@ def draw(tree: Path, seed: int, count: int, excluded: Collection[Key] = ()) -> l
 
 
 def _shuffled(tree: Path, generator: random.Random) -> Iterator[Fault]:
-    """Every line that has a site, once."""
+    """Yields every line that has a site once, in random order."""
     found: dict[tuple[str, int], list[Site]] = {}
     sources = {path: _source(tree, path) for path in modules(tree)}
     for path, source in sources.items():
@@ -101,22 +101,22 @@ def _shuffled(tree: Path, generator: random.Random) -> Iterator[Fault]:
 
 
 def _numbers(source: str, name: str, line: str) -> list[int]:
-    """The line numbers at which a function has a line that reads like this."""
+    """Returns the numbers of the lines in a function that are equal to `line`."""
     lines = source.split("\n")
     return sorted(number for number in scopes(source).get(name, ()) if lines[number - 1].strip() == line)
 
 
 def number_in(source: str, fault: Fault) -> int | None:
-    """Returns the number of the line that a fault is on, or `None` where it is not in this source."""
+    """Returns the number of the line that a fault is on, or `None` if it is not in this source."""
     numbers = _numbers(source, fault.name, fault.line)
     return numbers[fault.occurrence - 1] if len(numbers) >= fault.occurrence else None
 
 
 def locate(tree: Path, fault: Fault) -> str:
-    """Returns the path of the file that a fault is in: its own, or the only one where it can be as well.
+    """Returns the path of the file that a fault is in: its own path, or the only other file with its line.
 
     Raises:
-        LostError: There is no such file, or there are several.
+        LostError: No file has the line, or several do.
     """
     paths = [path for path in modules(tree) if number_in(_source(tree, path), fault) is not None]
     if fault.path in paths:
@@ -131,7 +131,7 @@ def planted(source: str, fault: Fault) -> str:
 
     Raises:
         LostError: The source does not have the line.
-        ValueError: What comes out is no Python, or says the same.
+        ValueError: The result is not valid Python, or means the same as before.
     """
     number = number_in(source, fault)
     if number is None:
@@ -146,16 +146,16 @@ def planted(source: str, fault: Fault) -> str:
 
 
 def read(path: Path) -> tuple[list[Fault], list[dict[str, Any]]]:
-    """Returns the faults of a file, and those that were excluded, each with a reason."""
+    """Returns the faults in a file, and the excluded ones, each with its reason."""
     content = json.loads(path.read_text(encoding="utf-8"))
     return [Fault(**fault) for fault in content["faults"]], content["excluded"]
 
 
 def excluded_keys(excluded: Sequence[Mapping[str, Any]]) -> set[Key]:
-    """Returns the keys of the excluded ones.
+    """Returns the keys of the excluded faults.
 
     Raises:
-        ValueError: One has no reason.
+        ValueError: An excluded fault has no reason.
     """
     for entry in excluded:
         if not entry.get("reason"):
@@ -164,7 +164,7 @@ def excluded_keys(excluded: Sequence[Mapping[str, Any]]) -> set[Key]:
 
 
 def write(path: Path, drawn: Mapping[str, Any], excluded: Sequence[Mapping[str, Any]], faults: Sequence[Fault]) -> None:
-    """Writes the file: how it was drawn, and a line for each fault.
+    """Writes the file: how the faults were drawn, and one line per fault.
 
     To exclude a fault, move its line to `excluded`, add a `reason`, and draw again.
     """

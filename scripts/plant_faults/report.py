@@ -1,4 +1,4 @@
-"""What was caught, as a Markdown table and counts."""
+"""Which faults were caught, as a Markdown table with counts."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from .faults import Fault
 from .trials import CAUGHT, LOST, STAGES, SURVIVED, Result
 
-AROUND = 24  # characters of a long line, on either side of what changes
+AROUND = 24  # characters of a long line to show on either side of the change
 LONGEST = 60
 
-Runs = Mapping[str, Mapping[str, Result]]  # what is above the column: the results by the faults' ids
+Runs = Mapping[str, Mapping[str, Result]]  # title of a column -> results by the ID of the fault
 
 
 def table(faults: Sequence[Fault], runs: Runs) -> str:
-    """Returns a row for each fault, and a line of counts for each run."""
+    """Returns a table with a row per fault, and a line of counts for each run."""
     head = ["id", "room", "function", "kind", "change", *runs]
     rows = [
         [fault.id, fault.room, f"{fault.path}:{fault.name}", fault.kind, change(fault)]
@@ -25,7 +25,7 @@ def table(faults: Sequence[Fault], runs: Runs) -> str:
 
 
 def change(fault: Fault) -> str:
-    """Returns what a fault does to its line, of a long one only what is around."""
+    """Returns what a fault changes in its line; of a long line, only the part around the change."""
     old, new = fault.line, fault.becomes
     begin = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
     same = 0
@@ -50,7 +50,7 @@ def _caught_by(result: Result | None) -> str:
 
 
 def counts(name: str, results: Mapping[str, Result]) -> str:
-    """Returns how many faults were caught, and by what."""
+    """Returns how many faults were caught, and by which tests."""
     outcomes = Counter(result.outcome for result in results.values())
     stages = Counter(result.stage for result in results.values())
     ways = Counter(result.how for result in results.values())

@@ -1,4 +1,4 @@
-"""Where a fault can be planted: lines of function bodies, and what each may become."""
+"""Finds where a fault can be planted: lines of function bodies, and what each can become."""
 
 import ast
 import functools
@@ -28,18 +28,18 @@ OPERATORS: dict[type[ast.operator], tuple[str, str]] = {
     ast.Mod: ("%", "//"),
     ast.Pow: ("**", "*"),
 }
-# With one of these an operator joins, formats or repeats: any other is a TypeError wherever the line runs at all.
+# With one of these, an operator joins, formats or repeats; any other operator raises a TypeError if the line runs.
 JOINED = (ast.JoinedStr, ast.List, ast.Tuple, ast.ListComp, ast.Dict)
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 class Site(NamedTuple):
-    """A line that may become another.
+    """A line that can be replaced by another.
 
     Attributes:
         name: The function around it, with the classes and functions around that: `Class.method`.
-        number: Of the line.
-        kind: Of the fault.
+        number: Number of the line.
+        kind: Kind of the fault.
         becomes: The whole line with the fault in it.
     """
 
@@ -50,7 +50,7 @@ class Site(NamedTuple):
 
 
 def sites(source: str) -> list[Site]:
-    """Returns all of a module, in the order of their lines."""
+    """Returns all sites in a module, in the order of their lines."""
     finder = _Finder(source)
     finder.visit(ast.parse(source))
     return sorted(finder.found, key=lambda site: (site.number, site.kind, site.becomes))
@@ -58,8 +58,10 @@ def sites(source: str) -> list[Site]:
 
 @functools.cache
 def scopes(source: str) -> dict[str, set[int]]:
-    """Returns the line numbers of every function and class, by its name; those of the same name (as a property and its
-    setter) have theirs together."""
+    """Returns the line numbers of every function and class, by its name.
+
+    Definitions of the same name, such as a property and its setter, are put together.
+    """
     found: dict[str, set[int]] = {}
 
     def enter(node: ast.AST, outer: str) -> None:
@@ -76,7 +78,7 @@ def scopes(source: str) -> dict[str, set[int]]:
 
 
 def statement_lines(source: str, number: int) -> range:
-    """Returns the lines of the smallest statement that a line belongs to; of a compound one, those of its head."""
+    """Returns the lines of the smallest statement around a line; of a compound statement, only its head."""
     heads = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.stmt):
@@ -89,7 +91,7 @@ def statement_lines(source: str, number: int) -> range:
 class _Finder(ast.NodeVisitor):
     def __init__(self, source: str) -> None:
         self.found: list[Site] = []
-        self._lines = source.split("\n")  # as ast counts them; splitlines knows other ends of lines
+        self._lines = source.split("\n")  # as ast does; splitlines also splits at other characters
         self._tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
         self._names: list[str] = []
         self._is_in_function = False
@@ -102,7 +104,7 @@ class _Finder(ast.NodeVisitor):
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         outside, self._is_in_function = self._is_in_function, True
         self._names.append(node.name)
-        self._visit_all(node.body)  # neither decorators nor defaults nor annotations
+        self._visit_all(node.body)  # no decorators, defaults or annotations
         self._names.pop()
         self._is_in_function = outside
 
@@ -113,10 +115,10 @@ class _Finder(ast.NodeVisitor):
             self.visit(node.value)
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
-        """Passes over messages and names."""
+        """Skips messages and names."""
 
     def visit_Raise(self, node: ast.Raise) -> None:
-        """Passes over messages."""
+        """Skips messages."""
 
     def visit_Assert(self, node: ast.Assert) -> None:
         self.visit(node.test)
@@ -134,7 +136,7 @@ class _Finder(ast.NodeVisitor):
             begin = self._begin(node)
             if node.lineno == node.end_lineno:
                 self._add_between("call", begin, self._end(node), "pass")
-            else:  # a fault is on one line
+            else:  # a fault changes one line only
                 self._add_between("call", begin, begin, "False and ")
         self.generic_visit(node)
 
@@ -172,7 +174,7 @@ class _Finder(ast.NodeVisitor):
             self.visit(node)
 
     def _header(self, node: ast.If) -> tuple[tuple[int, int], tuple[int, int]]:
-        """From behind `if` to before the colon, with the parentheses that the condition may be in."""
+        """Returns the span from after `if` to before the colon, including any parentheses around the condition."""
         line, begin = self._begin(node)
         text = self._lines[line - 1]
         begin += len("elif " if text[begin:].startswith("elif ") else "if ")
@@ -180,7 +182,7 @@ class _Finder(ast.NodeVisitor):
         return (line, begin), (line, text.index(":", end))
 
     def _add_operator(self, kind: str, left: ast.expr, right: ast.expr, old: str, new: str) -> None:
-        """Finds the words of an operator between its operands, where parentheses and line ends may be as well."""
+        """Finds the words of an operator between its operands, among any parentheses and line breaks."""
         begin, end, words = self._end(left), self._begin(right), old.split()
         between = [token for token in self._tokens if token.start >= begin and token.end <= end]
         for place in range(len(between)):
@@ -204,7 +206,7 @@ class _Finder(ast.NodeVisitor):
         return self._in_characters(node.end_lineno, node.end_col_offset)
 
     def _in_characters(self, line: int, column: int) -> tuple[int, int]:
-        """Ast counts bytes, tokenize characters."""
+        """Converts a column in bytes, as ast counts it, to characters, as tokenize does."""
         return line, len(self._lines[line - 1].encode()[:column].decode())
 
 
@@ -217,7 +219,7 @@ def _is_joined(node: ast.expr) -> bool:
 
 
 def _operands(node: ast.expr) -> Iterator[ast.expr]:
-    """Of an operator, and of the operators that they are themselves."""
+    """Yields the operands of an operator, and those of any operators among them."""
     if isinstance(node, ast.BinOp):
         yield from _operands(node.left)
         yield from _operands(node.right)

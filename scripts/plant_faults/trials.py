@@ -1,4 +1,4 @@
-"""What becomes of a fault: the tests that should catch it run first, then all others."""
+"""Tries faults: the tests that should catch a fault run first, then all others."""
 
 import json
 import sqlite3
@@ -16,24 +16,24 @@ from .faults import PACKAGE, ROOT_ROOM, Fault, LostError, locate, number_in, pla
 from .sites import statement_lines
 
 CAUGHT, SURVIVED, LOST = "caught", "survived", "lost"
-# Whose tests they are, in the order in which they run.
+# The groups of tests, in the order in which they run.
 STAGES = {"room": "tests of its room", "line": "other tests that run its line", "all": "the rest of the tests"}
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a fault.
+    """The outcome of trying a fault.
 
     Attributes:
-        id: Of the fault.
-        path: Of the file that it was planted in.
+        id: ID of the fault.
+        path: Path of the file that it was planted in.
         outcome: caught, survived or lost.
-        stage: Of `STAGES`, the one that caught it.
+        stage: The key in `STAGES` of the tests that caught it.
         how: failing, hanging or crashing.
-        test: The first that caught it.
+        test: The first test that caught it.
         why: The line that names the error.
-        not_counted: Tests that failed, and fail without the fault as well.
-        seconds: All of it took.
+        not_counted: Tests that failed, but fail without the fault as well.
+        seconds: How long everything took.
     """
 
     id: str
@@ -48,7 +48,7 @@ class Result:
 
 
 class Trust:
-    """Knows which tests pass without a fault, from running them alone. It is shared by all jobs."""
+    """Knows which tests pass without a fault, from running them alone. All jobs share it."""
 
     def __init__(self) -> None:
         self._known: dict[str, bool] = {}
@@ -61,7 +61,7 @@ class Trust:
             return frozenset(test for test, passes in self._known.items() if not passes)
 
     def passes(self, copy: Copy, test: str, files: Sequence[str]) -> bool:
-        """Returns whether a test passes in a copy without a fault; without one, whether the files can be collected."""
+        """Returns whether a test passes without a fault; if `test` is empty, whether the files can be collected."""
         with self._lock:
             known = self._known.get(test)
         if known is None or not test:
@@ -72,7 +72,7 @@ class Trust:
 
 
 def own_tests(tree: Path, path: str) -> list[str]:
-    """Returns the test files of a module, and after them those of its room; at the root every module is by itself."""
+    """Returns the test file of a module and then those of its room; a module at the root has no room."""
     within = Path(path).relative_to(PACKAGE)
     mirror = Path("tests") / within.parent / f"test_{within.stem.strip('_')}.py"
     room = room_of(path)
@@ -84,12 +84,12 @@ def own_tests(tree: Path, path: str) -> list[str]:
 
 
 def covering(data: Path, path: str, lines: range) -> list[str]:
-    """Returns the node ids of the tests that run any of some lines.
+    """Returns the node IDs of the tests that run any of the given lines.
 
     Args:
-        data: What coverage.py recorded of the same tree, with the tests as contexts and without branches.
-        path: Of the module.
-        lines: Its lines.
+        data: Data file that coverage.py recorded for the same tree, with tests as contexts and without branches.
+        path: Path of the module.
+        lines: Lines of the module.
     """
     query = """
         SELECT context.context, line_bits.numbits FROM line_bits
@@ -103,12 +103,12 @@ def covering(data: Path, path: str, lines: range) -> list[str]:
 
 
 def _has(bits: bytes, number: int) -> bool:
-    """Whether a number is in a set as coverage.py keeps it, a bit for each."""
+    """Returns whether a number is in a set in coverage.py's format, which has one bit per number."""
     return number // 8 < len(bits) and bool(bits[number // 8] >> number % 8 & 1)
 
 
 def attempt(copy: Copy, fault: Fault, contexts: Path | None, trust: Trust) -> Result:
-    """Plants a fault in a copy and runs tests until one catches it; the copy is as before in the end."""
+    """Plants a fault in a copy, runs tests until one catches it, and restores the copy."""
     started = time.monotonic()
     try:
         path = locate(copy.root, fault)
@@ -125,7 +125,7 @@ def attempt(copy: Copy, fault: Fault, contexts: Path | None, trust: Trust) -> Re
 def _first_catch(
     copy: Copy, path: str, fault: Fault, contexts: Path | None, trust: Trust, not_counted: list[str]
 ) -> tuple[str, Ended]:
-    """Returns the stage at which a test caught the fault, and how."""
+    """Returns the stage at which a test caught the fault, and how the tests ended."""
     done: set[str] = set()
     for stage, choice in _stages(copy.root, path, fault, contexts):
         while True:
@@ -160,7 +160,7 @@ def _stages(root: Path, path: str, fault: Fault, contexts: Path | None) -> Itera
 
 
 def _ended_with(copy: Copy, path: str, fault: Fault, choice: Choice) -> Ended:
-    """Runs tests with the fault, and takes it out again."""
+    """Runs tests with the fault, then removes it."""
     file = copy.root / path
     try:
         file.write_text(planted(file.read_text(encoding="utf-8"), fault), encoding="utf-8")
@@ -170,7 +170,7 @@ def _ended_with(copy: Copy, path: str, fault: Fault, choice: Choice) -> Ended:
 
 
 def attempt_all(faults: Sequence[Fault], copies: Sequence[Copy], contexts: Path | None, out: Path) -> None:
-    """Tries faults in copies at the same time, and writes every result as it comes; what is written is not tried."""
+    """Tries faults in several copies at once, and saves every result; faults with a result are skipped."""
     results = read_results(out) if out.exists() else []
     known = {result.id for result in results}
     free: Queue[Copy] = Queue()
@@ -200,18 +200,18 @@ def attempt_all(faults: Sequence[Fault], copies: Sequence[Copy], contexts: Path 
 
 
 def said(result: Result) -> str:
-    """Returns a line."""
+    """Returns a line about a result."""
     by = f" at stage {result.stage} by {result.test}, {result.how}" if result.outcome == CAUGHT else ""
     return f"{result.id} {result.path}: {result.outcome}{by}; {result.seconds:g} s"
 
 
 def read_results(path: Path) -> list[Result]:
-    """Returns the results of a file."""
+    """Returns the results in a file."""
     return [Result(**result) for result in json.loads(path.read_text(encoding="utf-8"))]
 
 
 def write_results(path: Path, results: Sequence[Result]) -> None:
-    """Writes the file, a result on each line, in the order of the faults."""
+    """Writes the results to a file, one per line, in the order of the faults."""
     ordered = sorted(results, key=lambda result: result.id)
     lines = ",\n".join(f"  {json.dumps(asdict(result), ensure_ascii=False)}" for result in ordered)
     partial = path.with_name(f"{path.name}.part")

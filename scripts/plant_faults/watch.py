@@ -1,8 +1,8 @@
-"""Runs pytest and writes down what it does: python watch.py RECORD CHOICE [words for pytest]
+"""Run pytest and record what it does: python watch.py RECORD CHOICE [arguments of pytest]
 
-RECORD gets a line of JSON for every test that begins and for the first that fails. CHOICE is a file of JSON: `only`
-these node ids, or all where it is null, but none of `skip`. (pytest's own `--deselect` goes by how an id begins.)
-This file imports nothing of its package, whose tree may be another than the one that is tested.
+RECORD gets a line of JSON for every test that starts and for the first that fails. CHOICE is a JSON file: pytest runs
+the node IDs in `only`, or all if it is null, except those in `skip`. (pytest's own `--deselect` matches the beginning
+of an ID.) This file imports nothing from its package, because the tree under test may be another one.
 """
 
 import json
@@ -14,7 +14,7 @@ import pytest
 
 
 class Watch:
-    """The plugin."""
+    """The pytest plugin."""
 
     def __init__(self, record: Path, choice: Path) -> None:
         self._record = record
@@ -46,7 +46,7 @@ class Watch:
 
 
 def _why(told: str) -> str:
-    """The line of a report that names the error."""
+    """Returns the line of a report that names the error."""
     lines = told.splitlines() or [""]
     return next((line[1:].strip() for line in lines if line.startswith("E ")), lines[-1])
 

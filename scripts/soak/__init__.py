@@ -1,1 +1,1 @@
-"""What a run survives, shown at length: `python -m scripts.soak` writes RELIABILITY.md."""
+"""Tests at length what a run survives: `python -m scripts.soak` writes RELIABILITY.md."""

@@ -1,7 +1,7 @@
-"""Shows what a run survives: python -m scripts.soak
+"""Test what a run survives: python -m scripts.soak
 
-Writes RELIABILITY.md, and ends with status 1 where something did not hold. Linux only; the disks of the part `room`
-need root, or `unshare --map-root-user --mount`. All of it takes about an hour on two cores.
+Writes RELIABILITY.md, and exits with status 1 if something did not hold. Linux only; the disks of the part `room` need
+root, or `unshare --map-root-user --mount`. All parts together take about an hour on two cores.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def main() -> int:
     load_tensorflow()
 
     def rng() -> np.random.Generator:
-        return np.random.default_rng(options.seed)  # a part alone has the same numbers as among the others
+        return np.random.default_rng(options.seed)  # a part draws the same numbers alone as with the others
 
     tries: dict[str, Callable[[Path], Part]] = {
         "kills": lambda folder: kills(folder, options.kills, rng()),
@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def _tried(name: str, attempt: Callable[[Path], Part]) -> Part:
-    """Runs a part; one that fails itself is reported like what it finds."""
+    """Runs a part; if the part itself fails, that is reported like its findings."""
     print(name, flush=True)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:

@@ -1,4 +1,4 @@
-"""Checkpoints that were cut, changed or deleted: the one before is used, or a line says that there is none."""
+"""Damages checkpoints: the one before must be used, or an error must say that there is none."""
 
 import contextlib
 import functools
@@ -20,7 +20,7 @@ from .runs import SmallRun, content, differences
 Change = Callable[[Path], object]
 
 
-# How much is left, by the length.
+# How many bytes are left, given the length.
 CUTS: dict[str, Callable[[int], int]] = {
     "nothing": lambda size: 0,
     "a byte": lambda size: 1,
@@ -30,7 +30,7 @@ CUTS: dict[str, Callable[[int], int]] = {
 
 
 class Damage(NamedTuple):
-    """What is done to a file of a checkpoint."""
+    """A change to a file of a checkpoint."""
 
     file: str
     what: str
@@ -38,7 +38,7 @@ class Damage(NamedTuple):
 
 
 def cuts(checkpoint: Path) -> Iterator[Damage]:
-    """Yields every file cut to 0, 1, half and length - 1 bytes, and deleted."""
+    """Yields every file truncated to 0, 1, half and length - 1 bytes, and deleted."""
     for file in sorted(checkpoint.iterdir()):
         for what, left in CUTS.items():
             yield Damage(file.name, f"cut to {what}", functools.partial(_cut, left))
@@ -46,7 +46,7 @@ def cuts(checkpoint: Path) -> Iterator[Damage]:
 
 
 def flips(checkpoint: Path, count: int, rng: np.random.Generator) -> Iterator[Damage]:
-    """Yields single bits flipped, as many in every file."""
+    """Yields single flipped bits, the same number in every file."""
     files = sorted(checkpoint.iterdir())
     for number in range(count):
         file = files[number % len(files)]
@@ -55,16 +55,16 @@ def flips(checkpoint: Path, count: int, rng: np.random.Generator) -> Iterator[Da
 
 
 def folder_of(store: Path, which: int) -> Path:
-    """Returns the folder of a checkpoint, the newest being -1."""
+    """Returns the folder of a checkpoint; -1 is the newest."""
     return sorted(store.glob("step_*"))[which]
 
 
 class Survey:
-    """Damages copies of a folder of checkpoints, and looks at what is found there.
+    """Damages copies of a folder of checkpoints, and checks what is read from them.
 
     Args:
-        checkpoints: The folder, with two undamaged ones.
-        place: Where to copy it to.
+        checkpoints: The folder, with two undamaged checkpoints.
+        place: Where to copy it.
     """
 
     def __init__(self, checkpoints: Path, place: Path) -> None:
@@ -74,9 +74,9 @@ class Survey:
         self._older = self._read_with(Damage("", "deleted", lambda _: shutil.rmtree(folder_of(place, -1))))[0]
 
     def problems(self, damage: Damage) -> list[str]:
-        """Returns what is wrong with what is found where the newest checkpoint is damaged."""
+        """Returns what is wrong if the newest checkpoint is damaged."""
         found, told = self._read_with(damage)
-        if found == self._newest:  # what does not matter, as the end of the last line
+        if found == self._newest:  # harmless damage, such as to the end of the last line
             return [f"a warning of nothing: {told}"] if told else []
         if found != self._older:
             return ["damaged state is used"]
@@ -84,7 +84,7 @@ class Survey:
         return [] if told.count("\n") == 1 and name in told else [f"the damage is not told: {told!r}"]
 
     def problems_of_both(self, damage: Damage) -> list[str]:
-        """Returns what is wrong where the other checkpoint is damaged as well."""
+        """Returns what is wrong if the other checkpoint is damaged as well."""
         try:
             found, _ = self._read_with(damage, both=True)
         except InputError as error:
@@ -103,7 +103,7 @@ class Survey:
 
 
 def damaged_stores(stopped: SmallRun, place: Path, num_flips: int, rng: np.random.Generator) -> Part:
-    """Damages the checkpoints of a run that stopped, and reads them."""
+    """Damages the checkpoints of a stopped run, and reads them."""
     part = Part(
         "damage", "a damaged checkpoint is named and the one before is used; where there is none, a line says so"
     )
@@ -117,7 +117,7 @@ def damaged_stores(stopped: SmallRun, place: Path, num_flips: int, rng: np.rando
 
 
 def damaged_run(stopped: SmallRun, run: SmallRun, damage: Damage, whole: Whole) -> list[str]:
-    """Goes on with a copy of a run that stopped whose newest checkpoint is damaged; returns what is wrong with it."""
+    """Resumes a copy of a stopped run whose newest checkpoint is damaged, and returns what is wrong with it."""
     shutil.copytree(stopped.path, run.path)
     newest = folder_of(run.checkpoints, -1)
     damage.change(newest / damage.file)
@@ -127,12 +127,12 @@ def damaged_run(stopped: SmallRun, run: SmallRun, damage: Damage, whole: Whole) 
 
 
 def damage(folder: Path, num_flips: int, rng: np.random.Generator) -> Part:
-    """Damages checkpoints as `Store` reads them, and as the command does."""
+    """Damages checkpoints and reads them, with `Store` and with the command."""
     whole = Whole(SmallRun(folder, folder / "whole"))
     stopped = SmallRun(folder, folder / "stopped")
     stop = stopped.stop()
     part = damaged_stores(stopped, folder / "store", num_flips, rng)
-    part.add("SIGTERM", stop.problems(143, "is saved in", lines=3))  # an empty one, and what was heard
+    part.add("SIGTERM", stop.problems(143, "is saved in", lines=3))  # an empty line, a reply to the signal, the error
     for number, harm in enumerate(few_of(stopped, rng)):
         run = SmallRun(folder, folder / f"run{number}")
         part.add(f"the command, {harm.file} {harm.what}", damaged_run(stopped, run, harm, whole))
@@ -140,14 +140,14 @@ def damage(folder: Path, num_flips: int, rng: np.random.Generator) -> Part:
 
 
 def few_of(stopped: SmallRun, rng: np.random.Generator) -> list[Damage]:
-    """Returns a cut, a deletion and a flip."""
+    """Returns a truncation, a deletion and a flipped bit."""
     newest = folder_of(stopped.checkpoints, -1)
     cut, *_, deletion = cuts(newest)
     return [cut, deletion, *list(flips(newest, 3, rng))[2:]]
 
 
 def _read(checkpoint: Checkpoint | None) -> object:
-    """All that a checkpoint gives, to compare."""
+    """Returns everything in a checkpoint, to compare it."""
     assert checkpoint is not None
     arrays = sorted((name, str(array.dtype), array.tobytes()) for name, array in checkpoint.arrays().items())
     return checkpoint.step, checkpoint.progress, arrays

@@ -1,4 +1,4 @@
-"""The cases of tests/fuzz, many more than the tests run."""
+"""Runs the cases of tests/fuzz, many more than the tests do."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ LONGEST_LINE = 300
 
 
 def fuzz(cases: int) -> Part:
-    """Runs them."""
+    """Runs the fuzz cases."""
     part = Part("fuzz", "a config, a picture or an array of any bytes is read, or refused in one line")
     environment = {**os.environ, CASES: str(cases), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "pytest", "-q", "-ra", str(FOLDER)]
@@ -21,6 +21,6 @@ def fuzz(cases: int) -> Part:
     part.failures += [line[:LONGEST_LINE] for line in lines if line.startswith(("FAILED", "ERROR", "SKIPPED"))]
     if ended.returncode and not part.failures:
         part.failures.append(f"pytest ended with {ended.returncode}: {(ended.stdout + ended.stderr)[-LONGEST_LINE:]}")
-    part.cases = len(part.failures) or cases  # a kind of case that fails ends there
+    part.cases = len(part.failures) or cases  # a test stops at its first failing case
     part.figures.append(f"pytest says: {lines[-1] if lines else 'nothing'}")
     return part

@@ -1,4 +1,4 @@
-"""SIGKILL at random moments of a run, which then goes on to the end that it would have had."""
+"""Kills runs with SIGKILL at random moments; when resumed, they must end like the uninterrupted run."""
 
 import shutil
 import time
@@ -14,17 +14,17 @@ from .report import Part
 from .runs import SmallRun, content, differences, ended, wait
 
 CHECKPOINT, PICTURE, FILE, BETWEEN = "writing a checkpoint", "writing a picture", "writing another file", "elsewhere"
-# As much of all time as writing takes, kills would seldom meet it: half of them wait for it.
+# Writing takes a small part of the time, so kills would rarely hit it by chance; half of them wait for it.
 AIMS = (None, None, CHECKPOINT, PICTURE)
 MOST_KILLS = 3
 
 
 class Whole:
-    """The run that nothing interrupts.
+    """The uninterrupted run.
 
     Attributes:
-        content: Of its folder.
-        seconds: From the first sign of training to the end.
+        content: Contents of its folder.
+        seconds: Seconds from the first sign of training to the end.
     """
 
     def __init__(self, run: SmallRun) -> None:
@@ -37,12 +37,12 @@ class Whole:
         self._steps = _step(run)
 
     def seconds_left(self, run: SmallRun) -> float:
-        """Returns how long another one may take from its last checkpoint to the end."""
+        """Returns how long another run may take from its last checkpoint to the end."""
         return self.seconds * (self._steps - _step(run) + 1) / (self._steps + 1)
 
 
 def writing(run: SmallRun) -> str:
-    """Returns what a run writes at the moment, or wrote when it was killed."""
+    """Returns what a run is writing, or was writing when it was killed."""
     for folders, what in (
         ([run.checkpoints], CHECKPOINT),
         ([run.path / SAMPLES, run.path / RECONSTRUCTIONS], PICTURE),
@@ -54,15 +54,15 @@ def writing(run: SmallRun) -> str:
 
 
 def kill(run: SmallRun, whole: Whole, rng: np.random.Generator) -> str | None:
-    """Starts a run and kills it at a random moment after it has begun to train.
+    """Starts a run and kills it at a random moment after training has started.
 
     Args:
-        run: New, or one that was killed.
+        run: A new run, or one that was killed.
         whole: The same run without interruption.
-        rng: Decides when.
+        rng: Decides when to kill it.
 
     Returns:
-        What it was doing, or `None` where it came to its end before.
+        What the run was doing, or `None` if it ended before.
     """
     before, left = _names(run.checkpoints, "*"), whole.seconds_left(run)
     aim = AIMS[rng.integers(len(AIMS))]
@@ -77,10 +77,10 @@ def kill(run: SmallRun, whole: Whole, rng: np.random.Generator) -> str | None:
 
 
 def killed_and_ended(run: SmallRun, whole: Whole, rng: np.random.Generator, times: int) -> tuple[list[str], list[str]]:
-    """Kills a run several times, or until it ends before, and lets it come to its end.
+    """Kills a run several times, or until it ends before it is killed, and then lets it finish.
 
     Returns:
-        What it was doing when it was killed, and what is not as it should be in the end.
+        What the run was doing each time it was killed, and what is wrong at the end.
     """
     fell: list[str] = []
     while not run.is_finished and len(fell) < times:
@@ -95,7 +95,7 @@ def killed_and_ended(run: SmallRun, whole: Whole, rng: np.random.Generator, time
 
 
 def kills(folder: Path, count: int, rng: np.random.Generator) -> Part:
-    """Kills so many runs, each once or several times."""
+    """Kills `count` runs, each once or several times."""
     part = Part("kills", "a run that was killed with SIGKILL ends bit-identical to the uninterrupted one")
     whole = Whole(SmallRun(folder, folder / "whole"))
     part.add("uninterrupted", whole.end.problems())
@@ -114,7 +114,7 @@ def kills(folder: Path, count: int, rng: np.random.Generator) -> Part:
 
 
 def _step(run: SmallRun) -> int:
-    """The step of the newest checkpoint; 0 where there is none."""
+    """Returns the step of the newest checkpoint; 0 if there is none."""
     return max((int(name.partition("_")[2]) for name in _names(run.checkpoints, "step_*")), default=0)
 
 

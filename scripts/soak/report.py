@@ -1,4 +1,4 @@
-"""What was asked and what was seen, as a page."""
+"""What was tested and what was observed, as a page."""
 
 import os
 import platform
@@ -18,11 +18,11 @@ class Part:
     """One kind of trouble.
 
     Attributes:
-        name: In a word.
-        asked: What must be seen in every case.
-        cases: How many were tried.
-        failures: A line for each case in which something else was seen.
-        figures: Lines of what else was seen.
+        name: Short name.
+        asked: What must hold in every case.
+        cases: Number of cases tried.
+        failures: A line for each case in which it did not hold.
+        figures: Lines with other observations.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Part:
     figures: list[str] = field(default_factory=list)
 
     def add(self, case: str, problems: Sequence[str]) -> None:
-        """Counts a case, which held where there is no problem."""
+        """Counts a case, which held if there are no problems."""
         self.cases += 1
         if problems:
             self.failures.append(f"{case}: {'; '.join(problems)}")
@@ -40,12 +40,12 @@ class Part:
 
     @property
     def held(self) -> bool:
-        """Whether there were cases, and all of them were as asked."""
+        """Whether there were cases and all of them held."""
         return self.cases > 0 and not self.failures
 
 
 def page(parts: Sequence[Part], command: str) -> str:
-    """Returns RELIABILITY.md."""
+    """Returns the text of RELIABILITY.md."""
     rows = [
         f"| {part.name} | {part.asked} | {part.cases - len(part.failures):,} of {part.cases:,} | "
         f"{'yes' if part.held else '**no**'} |"
@@ -79,14 +79,14 @@ def page(parts: Sequence[Part], command: str) -> str:
 
 
 def commit() -> str:
-    """Returns which commit it is, and whether the tree is another."""
+    """Returns the current commit, and whether the tree differs from it."""
     head = _git("rev-parse", "HEAD") or "unknown"
     changed = [line for line in _git("status", "--porcelain").splitlines() if not line.endswith(" RELIABILITY.md")]
     return f"commit {head}" + (f" with {len(changed)} files that are not committed" if changed else "")
 
 
 def cpu() -> str:
-    """Returns what the processor calls itself."""
+    """Returns the name of the processor."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown CPU")
 
@@ -96,10 +96,10 @@ def _git(*words: str) -> str:
 
 
 def said(command: Sequence[str]) -> str:
-    """Returns the command of this process as one types it."""
+    """Returns the command line of this process."""
     return " ".join(["python -m scripts.soak", *command]) if command else "make soak"
 
 
 def status(parts: Sequence[Part]) -> int:
-    """Returns 0 where everything held, else 1."""
+    """Returns 0 if everything held, otherwise 1."""
     return 0 if all(part.held for part in parts) else 1

@@ -1,4 +1,4 @@
-"""A disk that is full: one clear line, nothing earlier harmed, and with more room the run goes on."""
+"""Fills disks: a run must stop with one clear line and harm nothing, and resume once there is space."""
 
 import shutil
 import subprocess
@@ -14,7 +14,7 @@ from .report import Part
 from .runs import SmallRun, content, differences
 
 LARGE = ("--hidden-sizes", "256")  # so that a checkpoint is larger than everything else
-SMALL = ("--hidden-sizes", "4", "--keep-checkpoints", "1")  # so that there may be room for it, and for no picture
+SMALL = ("--hidden-sizes", "4", "--keep-checkpoints", "1")  # so that a checkpoint may fit where a figure does not
 CHECKPOINTS_IN_ROOM = 2.5
 TOLD = "No space left on device"
 
@@ -23,7 +23,7 @@ class Disk:
     """A file system in memory, as a context manager.
 
     Args:
-        place: Where; made, and removed in the end.
+        place: Where to mount it; created at the start and removed at the end.
     """
 
     def __init__(self, place: Path) -> None:
@@ -39,17 +39,17 @@ class Disk:
         self.place.rmdir()
 
     def resize(self, *, kilobytes: int = 0, files: int = 0) -> None:
-        """Gives it so much room and so many files and folders; 0 for as many as there may be."""
+        """Sets the available kilobytes, and the number of files and folders; 0 for no limit."""
         _run("mount", "-o", f"remount,size={kilobytes}k,nr_inodes={files}", self.place)
 
 
 def kilobytes(folder: Path) -> int:
-    """Returns what a folder takes of a disk, in whole blocks of it."""
+    """Returns how many kilobytes a folder takes on disk, in whole blocks."""
     return sum(-(-path.stat().st_size // 4096) * 4 for path in folder.rglob("*") if path.is_file())
 
 
 def damaged_checkpoints(run: SmallRun) -> list[str]:
-    """Returns which checkpoints are not as their checksums say, by a program that is not ours."""
+    """Returns which checkpoints do not match their checksums, according to a program that is not ours."""
     check = ("sha256sum", "--check", "--strict", "--status", "SHA256SUMS")
     return [
         f"{path.name} is harmed"
@@ -59,14 +59,14 @@ def damaged_checkpoints(run: SmallRun) -> list[str]:
 
 
 def filled(disk: Disk, run: SmallRun, whole: Whole, *, size: int = 0, files: int = 0) -> tuple[str, list[str]]:
-    """Trains where there is too little room, then with more.
+    """Trains with too little space, then with more.
 
     Args:
-        disk: On which the run is.
-        run: New.
-        whole: The same run where there is room.
-        size: Kilobytes that there are at first.
-        files: How many files and folders there may be at first.
+        disk: The disk that the run is on.
+        run: A new run.
+        whole: The same run with enough space.
+        size: Kilobytes available at first.
+        files: Number of files and folders possible at first.
 
     Returns:
         What stderr says, and what is wrong.
@@ -89,14 +89,14 @@ def room_for(folder: Path, options: Sequence[str]) -> Iterator[tuple[Disk, Small
 
 
 def full_of_checkpoints(folder: Path, whole: Whole, checkpoint: int) -> list[str]:
-    """Trains where two and a half checkpoints fit, and two are kept."""
+    """Trains with space for two and a half checkpoints, while two are kept."""
     with room_for(folder, LARGE) as (disk, run):
         told, problems = filled(disk, run, whole, size=int(CHECKPOINTS_IN_ROOM * checkpoint))
         return problems if told else [*problems, "there was room"]
 
 
 def full_temporary_folder(folder: Path, whole: Whole, checkpoint: int) -> list[str]:
-    """Trains where half a checkpoint fits into the folder of temporary files."""
+    """Trains with space for half a checkpoint in the folder of temporary files."""
     run = SmallRun(folder, folder / "run", *LARGE)
     with Disk(folder / "temporary") as disk:
         run.temporary = disk.place
@@ -106,7 +106,7 @@ def full_temporary_folder(folder: Path, whole: Whole, checkpoint: int) -> list[s
 
 
 def room(folder: Path, count: int, rng: np.random.Generator) -> Part:
-    """Fills disks: with checkpoints, and `count` times at a random place, by size or by the number of files."""
+    """Fills disks: with checkpoints, and `count` times at a random point, by size or by number of files."""
     part = Part("room", "a full disk ends the run with one line and status 2, and harms nothing; with room it goes on")
     large = SmallRun(folder, folder / "large", *LARGE)
     whole = Whole(large)
@@ -129,7 +129,7 @@ def room(folder: Path, count: int, rng: np.random.Generator) -> Part:
 
 
 def _place_in(told: str) -> str:
-    """What was written when there was no more room."""
+    """Returns what was being written when the space ran out."""
     for name in ("checkpoints", "samples", "reconstructions", "model.keras", "history.csv", "curves.png", "config.yml"):
         if name in told:
             return name

@@ -1,4 +1,4 @@
-"""The small run to which everything is done, and what is compared of two of them."""
+"""The small run that every part uses, and how two such runs are compared."""
 
 import csv
 import hashlib
@@ -27,25 +27,25 @@ OPTIONS = (
     "--dataset npz --variant bn --arch dense --hidden-sizes 32 --latent-dim 2 --batch-size 8 --ema 0.9 --device cpu "
     "--checkpoint-steps 2 --sample-every 1"
 )
-ADDRESSES = re.compile(rb'"shared_object_id": \d+')  # of objects in memory, by which Keras tells them apart
-LONGEST = 600  # seconds of any one command
-GLANCE = 0.0005  # seconds between two looks at what a process does
+ADDRESSES = re.compile(rb'"shared_object_id": \d+')  # memory addresses, by which Keras distinguishes objects
+LONGEST = 600  # maximum seconds per command
+GLANCE = 0.0005  # seconds between two checks on a process
 
 
 class Ended(NamedTuple):
-    """What a process left behind."""
+    """The status and the output of a process that has ended."""
 
     status: int
     stdout: str
     stderr: str
 
     def problems(self, status: int = 0, told: str = "", lines: int | None = None) -> list[str]:
-        """Returns what is not as it should be: the status, or what stderr says.
+        """Returns what is wrong with the status or with stderr.
 
         Args:
-            status: That should be.
-            told: What the last line of stderr should hold.
-            lines: How many there should be; by default one, or none where nothing is to be told.
+            status: Expected status.
+            told: What the last line of stderr should contain.
+            lines: Expected number of lines. Default: one, or none if `told` is empty.
         """
         found = [] if self.status == status else [f"status {self.status} instead of {status}"]
         last = self.stderr.splitlines()[-1:]
@@ -55,12 +55,12 @@ class Ended(NamedTuple):
 
 
 class SmallRun:
-    """A command and its run folder.
+    """A training command and its run folder.
 
     Args:
-        folder: Where its pictures and temporary files are; shared by runs that are compared.
+        folder: Folder of its images and temporary files, shared by runs that are compared.
         path: The run folder.
-        options: Further words of the command, which win over the usual ones.
+        options: Further arguments of the command, which override the usual ones.
     """
 
     def __init__(self, folder: Path, path: Path, *options: str) -> None:
@@ -75,12 +75,12 @@ class SmallRun:
 
     @property
     def checkpoints(self) -> Path:
-        """Where the state of training is saved."""
+        """Folder of the checkpoints."""
         return self.path / CHECKPOINTS
 
     @property
     def is_finished(self) -> bool:
-        """Whether there is the model."""
+        """Whether the model exists."""
         return (self.path / MODEL).exists()
 
     def start(self) -> "subprocess.Popen[str]":
@@ -94,7 +94,7 @@ class SmallRun:
         return ended(self.start())
 
     def stop(self, number: int = signal.SIGTERM) -> Ended:
-        """Runs the command until it has saved twice, and asks it to stop."""
+        """Runs the command until it has saved twice, then asks it to stop."""
         process = self.start()
         wait(process, lambda: len(list(self.checkpoints.glob("step_*"))) > 1)
         process.send_signal(number)
@@ -102,7 +102,7 @@ class SmallRun:
 
 
 def ended(process: "subprocess.Popen[str]") -> Ended:
-    """Returns what a process leaves behind; one that does not end in time is killed, and its status tells."""
+    """Returns the result of a process; one that does not end in time is killed, as its status shows."""
     try:
         stdout, stderr = process.communicate(timeout=LONGEST)
     except subprocess.TimeoutExpired:
@@ -112,7 +112,7 @@ def ended(process: "subprocess.Popen[str]") -> Ended:
 
 
 def wait(process: "subprocess.Popen[str]", is_time: Callable[[], bool]) -> bool:
-    """Waits until it is time, and returns whether the process lives on."""
+    """Waits until `is_time` returns true, and returns whether the process is still running."""
     until = time.monotonic() + LONGEST
     while process.poll() is None and time.monotonic() < until:
         if is_time():
@@ -122,13 +122,13 @@ def wait(process: "subprocess.Popen[str]", is_time: Callable[[], bool]) -> bool:
 
 
 def content(path: Path) -> dict[str, str]:
-    """Returns what a run folder holds, as one digest for each thing that a clock does not decide."""
+    """Returns a digest of each thing in a run folder that does not depend on a clock."""
     found = {}
     for file in sorted(path.rglob("*")):
         name = file.relative_to(path).as_posix()
         if file.name == LOCK or file.is_dir():
             continue
-        if CHECKPOINTS in file.relative_to(path).parts:  # progress.json holds seconds
+        if CHECKPOINTS in file.relative_to(path).parts:  # progress.json contains seconds
             found[name] = ""
         elif name == MODEL:
             with zipfile.ZipFile(file) as archive:
@@ -143,7 +143,7 @@ def content(path: Path) -> dict[str, str]:
 
 
 def differences(found: dict[str, str], wanted: dict[str, str]) -> list[str]:
-    """Returns what is missing, too much, or other in one of two contents."""
+    """Returns what is missing, extra or different in one of two contents."""
     return (
         [f"{name} is missing" for name in wanted if name not in found]
         + [f"{name} is too much" for name in found if name not in wanted]

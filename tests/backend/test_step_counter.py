@@ -17,6 +17,14 @@ def test_it_counts_from_0():
     assert int(counter.value) == 3
 
 
+def test_a_value_that_was_read_stays():
+    counter = StepCounter()
+    before = counter.value
+    counter.increment()
+
+    assert int(before) == 0
+
+
 def test_it_counts_within_a_compiled_function():
     counter = StepCounter()
 

@@ -88,7 +88,10 @@ def skipping(strategy):
         guard=guard,
     )
     weights = {f"weight {number}": weight.numpy() for number, weight in enumerate(model.weights)}
-    return {**weights, **guard.skipped._asdict(), "updates": num_updates(model.optimizer)}
+    skipped = guard.skipped._asdict()
+    losses = skipped.pop("losses")
+    updates = {"updates": num_updates(model.optimizer), "steps": int(model.step_counter.value)}
+    return {**weights, **skipped, **losses, **updates}
 
 
 def main(folder):

@@ -9,7 +9,7 @@ from keras import layers
 from scipy import special
 
 from vae_tf.metrics.anomaly import likelihood_regret, mahalanobis
-from vae_tf.model import VAE, Bernoulli, BetaELBO, DiagonalNormal, Gaussian, StandardNormal, build_vae
+from vae_tf.model import ELBO, VAE, Bernoulli, DiagonalNormal, FlatLatents, Gaussian, StandardNormal, build_vae
 
 SHAPE = (8, 8, 1)
 LATENT_DIM = 2
@@ -26,7 +26,8 @@ def affine(mean_kernel, mean_bias, log_var, weights, bias, likelihood):
     kernel = np.concatenate([mean_kernel, np.zeros_like(mean_kernel)], axis=1)
     encoder.layers[-1].set_weights([kernel, np.concatenate([mean_bias, log_var])])
     decoder.layers[0].set_weights([weights, bias])
-    vae = VAE(encoder, decoder, DiagonalNormal(), StandardNormal(LATENT_DIM), likelihood, BetaELBO())
+    latents = FlatLatents(encoder, decoder, DiagonalNormal(), StandardNormal(LATENT_DIM))
+    vae = VAE(latents, likelihood, ELBO())
     vae.build((None, *SHAPE))
     return vae
 

@@ -9,7 +9,7 @@ from keras import layers
 from scipy.stats import multivariate_normal
 
 from vae_tf.metrics.elbo import SAMPLES_PER_BLOCK, elbo_per_image, images_per_step, nll_batches
-from vae_tf.model import VAE, BetaELBO, DiagonalNormal, Gaussian, StandardNormal, build_vae
+from vae_tf.model import ELBO, VAE, DiagonalNormal, FlatLatents, Gaussian, StandardNormal, build_vae
 
 SHAPE = (8, 8, 1)
 LATENT_DIM = 2
@@ -30,7 +30,8 @@ def linear():
         [np.concatenate([gain.T, 0 * gain.T], axis=1), np.concatenate([-gain @ bias, log_var])]
     )
     decoder.layers[0].set_weights([weights, bias])
-    vae = VAE(encoder, decoder, DiagonalNormal(), StandardNormal(LATENT_DIM), Gaussian(SIGMA), BetaELBO())
+    latents = FlatLatents(encoder, decoder, DiagonalNormal(), StandardNormal(LATENT_DIM))
+    vae = VAE(latents, Gaussian(SIGMA), ELBO())
     vae.build((None, *SHAPE))
     z = rng.standard_normal((60, LATENT_DIM))
     flat = z @ weights + bias + SIGMA * rng.standard_normal((60, 64))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vae_tf.metrics.latents import active_units, kl_per_dimension, mutual_information, principal_plane
+from vae_tf.metrics.latents import active_units, mutual_information, normal_kl, principal_plane
 
 
 def test_active_units_counts_means_that_vary_by_more_than_a_hundredth():
@@ -10,13 +10,13 @@ def test_active_units_counts_means_that_vary_by_more_than_a_hundredth():
     assert active_units(means, seed=0).value == 1
 
 
-def test_kl_per_dimension_adds_up_to_the_closed_form():
+def test_normal_kl_of_all_dimensions_adds_up_to_the_closed_form():
     rng = np.random.default_rng(0)
     means, log_vars = rng.standard_normal((2, 30, 4))
-    per_dimension = kl_per_dimension(means, log_vars)
+    per_dimension = normal_kl(means, log_vars)
     expected = 0.5 * (means**2 + np.exp(log_vars) - 1 - log_vars).sum(axis=1).mean()
     assert per_dimension.sum() == pytest.approx(expected)
-    assert kl_per_dimension(np.zeros((5, 2)), np.zeros((5, 2))).tolist() == [0, 0]
+    assert normal_kl(np.zeros((5, 2)), np.zeros((5, 2))).tolist() == [0, 0]
 
 
 def test_latents_that_ignore_the_data_carry_no_information():

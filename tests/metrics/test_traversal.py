@@ -5,11 +5,13 @@ import vae_tf
 from vae_tf.config import RunConfig
 from vae_tf.data.catalog import load_splits
 from vae_tf.metrics.encoded import Encoded
+from vae_tf.metrics.latents import normal_kl
 from vae_tf.metrics.traversal import encoded_sample, traverse
 
 SHAPE = (8, 8, 1)
 # KL of a posterior with variance 1 is half its squared mean: 0.5, 8, 0 and 2 nats.
-ENCODED = Encoded(np.tile([1.0, -4.0, 0.0, 2.0], (5, 1)), np.zeros((5, 4)), None)
+MEANS, LOG_VARS = np.tile([1.0, -4.0, 0.0, 2.0], (5, 1)), np.zeros((5, 4))
+ENCODED = Encoded(MEANS, LOG_VARS, normal_kl(MEANS, LOG_VARS), None)
 
 
 @pytest.fixture

@@ -14,16 +14,18 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 import vae_tf
 from vae_tf.config import RunConfig
-from vae_tf.plots import drawing
+from vae_tf.data.modality import IMAGE, ROW
+from vae_tf.plots.figures import ImageFigures
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.training.callbacks import History, Pictures, Progress
 
 SHAPE = (8, 8, 1)
-PICTURES = np.random.default_rng(0).random((24, *SHAPE), np.float32)
+IMAGES = np.random.default_rng(0).random((24, *SHAPE), np.float32)
 TITLE_PIXELS = 40
 END_OF_TEXT = "\x03"
 
@@ -40,24 +42,19 @@ def run(tmp_path):
     return RunDir.create(tmp_path / "run", overwrite=False)
 
 
-class CountBatches(keras.callbacks.Callback):
-    count = 0
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.count += 1
-
-
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory):
-    """A run of three epochs with validation: its folder, its History callback, and what fit returned."""
-    run = RunDir.create(tmp_path_factory.mktemp("fitted"), overwrite=False)
-    history = History(run, len(PICTURES))
-    model = new_model()
-    model.compile(keras.optimizers.Adam())
-    returned = model.fit(
-        PICTURES, batch_size=10, epochs=3, validation_data=(PICTURES[:8],), callbacks=[history], verbose=0
+    """A run of three epochs with validation: its folder, its History callback, and what fit returned.
+
+    `on_disk` has the number of rows in the file after each epoch.
+    """
+    run, on_disk = RunDir.create(tmp_path_factory.mktemp("fitted"), overwrite=False), []
+    history = History(run, len(IMAGES))
+    look = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: on_disk.append(len(run.read_history())))
+    returned = new_model().fit(
+        IMAGES, batch_size=10, epochs=3, validation_data=(IMAGES[:8],), callbacks=[history, look], verbose=0
     )
-    return SimpleNamespace(run=run, history=history, returned=returned)
+    return SimpleNamespace(run=run, history=history, returned=returned, on_disk=on_disk)
 
 
 def test_history_numbers_are_those_of_fit(fitted):
@@ -85,52 +82,45 @@ def test_history_speed_is_images_by_seconds(fitted):
     for row in fitted.history.rows:
         assert row["seconds"] > 0
         rounding = 0.0005 / row["seconds"] + 0.05 / row["images_per_second"]
-        assert row["images_per_second"] * row["seconds"] == pytest.approx(len(PICTURES), rel=1.5 * rounding)
+        assert row["images_per_second"] * row["seconds"] == pytest.approx(len(IMAGES), rel=1.5 * rounding)
 
 
-def test_history_is_on_disk_after_each_epoch(run):
-    seen = []
-    history = History(run, len(PICTURES))
-    look = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(len(run.read_history())))
-    model = new_model()
-    model.compile(keras.optimizers.Adam())
-    model.fit(PICTURES, epochs=2, callbacks=[history, look], verbose=0)
-    assert seen == [1, 2]
+def test_history_is_on_disk_after_each_epoch(fitted):
+    assert fitted.on_disk == [1, 2, 3]
 
 
 def draw(run, model, config, epochs):
-    pictures = Pictures(run, config, PICTURES[:4])
+    pictures = Pictures(run, config, IMAGES[:4])
     pictures.set_model(model)
     for epoch in epochs:
         pictures.on_epoch_end(epoch)
     return pictures
 
 
-def drawn(folder) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
 @pytest.mark.parametrize(
     ("every", "epochs", "expected"), [(1, 3, [1, 2, 3]), (2, 5, [2, 4, 5]), (2, 4, [2, 4]), (9, 3, [3])]
 )
-def test_pictures_are_drawn_at_their_epochs_and_at_the_end(run, every, epochs, expected):
+def test_figures_are_drawn_at_their_epochs_and_at_the_end(run, monkeypatch, every, epochs, expected):
+    drawn = {"samples": Figure(), "reconstructions": Figure()}
+    monkeypatch.setattr(ImageFigures, "epoch", lambda *args: drawn)
     draw(run, new_model(), RunConfig(sample_every=every, epochs=epochs), range(epochs))
     for folder in ("samples", "reconstructions"):
-        assert drawn(run.path / folder) == [f"epoch_{epoch:04d}.png" for epoch in expected]
+        names = sorted(path.name for path in (run.path / folder).iterdir())
+        assert names == [f"epoch_{epoch:04d}.png" for epoch in expected]
 
 
-def test_pictures_are_of_averaged_weights(run, monkeypatch):
-    model, kernels, figure = new_model(), [], drawing.sample_figure
+def test_figures_are_of_averaged_weights(run, monkeypatch):
+    model, kernels, figures = new_model(), [], ImageFigures.epoch
 
-    def watched(model, *args):
+    def watched(self, model, *args):
         kernels.append(model.decoder.get_weights()[0])
-        return figure(model, *args)
+        return figures(self, model, *args)
 
-    monkeypatch.setattr(drawing, "sample_figure", watched)
+    monkeypatch.setattr(ImageFigures, "epoch", watched)
     model.compile(keras.optimizers.SGD(0.01, use_ema=True, ema_momentum=0.5), jit_compile=False)
     trained = []
     for _ in range(2):
-        model.train_on_batch(PICTURES)
+        model.train_on_batch(IMAGES)
         trained.append(model.decoder.get_weights()[0])
     draw(run, model, RunConfig(epochs=1), [0])
 
@@ -138,40 +128,37 @@ def test_pictures_are_of_averaged_weights(run, monkeypatch):
     np.testing.assert_array_equal(model.decoder.get_weights()[0], trained[1])
 
 
-def test_pictures_name_the_last_files(run):
-    pictures = draw(run, new_model(), RunConfig(epochs=2), range(2))
-    assert pictures.paths["Samples"] == run.path / "samples" / "epoch_0002.png"
-    assert pictures.paths["Reconstructions"] == run.path / "reconstructions" / "epoch_0002.png"
-
-
 def below_title(path) -> np.ndarray:
     return np.asarray(Image.open(path).convert("RGB"))[TITLE_PIXELS:]
 
 
-@pytest.mark.parametrize("folder", ["samples", "reconstructions"])
-def test_same_weights_give_the_same_picture_at_every_epoch(run, folder):
-    draw(run, new_model(), RunConfig(epochs=2), range(2))
-    first, second = (below_title(run.path / folder / f"epoch_000{epoch}.png") for epoch in (1, 2))
-    np.testing.assert_array_equal(first, second)
-
-
-@pytest.mark.parametrize("folder", ["samples", "reconstructions"])
-def test_other_weights_give_another_picture(run, folder):
-    model = new_model()
-    draw(run, model, RunConfig(epochs=2), [0])
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """A run of seed 0 whose model was drawn after two epochs alike and after a third with other weights."""
+    run, model = RunDir.create(tmp_path_factory.mktemp("drawn"), overwrite=False), new_model()
+    config = RunConfig(epochs=2)
+    pictures = draw(run, model, config, range(2))
     model.set_weights([weight + 0.1 for weight in model.get_weights()])
-    draw(run, model, RunConfig(epochs=2), [1])
-    first, second = (below_title(run.path / folder / f"epoch_000{epoch}.png") for epoch in (1, 2))
-    assert (first != second).any()
+    draw(run, model, config, [2])
+    return SimpleNamespace(path=run.path, last=pictures.paths)
 
 
-def test_seed_of_the_run_chooses_the_latents_of_the_samples(run, tmp_path):
-    other = RunDir.create(tmp_path / "other", overwrite=False)
-    model = new_model()
-    first = draw(run, model, RunConfig(seed=0), [0])
-    second = draw(other, model, RunConfig(seed=1), [0])
+def test_the_last_files_are_named(drawn):
+    assert drawn.last["Samples"] == drawn.path / "samples" / "epoch_0002.png"
+    assert drawn.last["Reconstructions"] == drawn.path / "reconstructions" / "epoch_0002.png"
+
+
+@pytest.mark.parametrize("folder", ["samples", "reconstructions"])
+def test_figures_change_with_the_weights_alone(drawn, folder):
+    first, same, other = (below_title(drawn.path / folder / f"epoch_000{epoch}.png") for epoch in (1, 2, 3))
+    np.testing.assert_array_equal(first, same)
+    assert (first != other).any()
+
+
+def test_seed_of_the_run_chooses_the_latents_of_the_samples(run, drawn):
+    other = draw(run, new_model(), RunConfig(epochs=1, seed=1), [0]).paths
     samples, reconstructions = (
-        [below_title(pictures.paths[what]) for pictures in (first, second)] for what in ("Samples", "Reconstructions")
+        [below_title(paths[what]) for paths in (drawn.last, other)] for what in ("Samples", "Reconstructions")
     )
     assert (samples[0] != samples[1]).any()
     np.testing.assert_array_equal(*reconstructions)
@@ -179,19 +166,17 @@ def test_seed_of_the_run_chooses_the_latents_of_the_samples(run, tmp_path):
 
 def test_drawing_does_not_change_what_training_computes(run):
     histories = []
-    for callbacks in ([], [Pictures(run, RunConfig(epochs=2), PICTURES[:4])]):
-        model = new_model()
-        model.compile(keras.optimizers.Adam())
-        histories.append(model.fit(PICTURES, epochs=2, shuffle=False, callbacks=callbacks, verbose=0).history)
+    for callbacks in ([], [Pictures(run, RunConfig(epochs=2), IMAGES[:4])]):
+        histories.append(new_model().fit(IMAGES, epochs=2, shuffle=False, callbacks=callbacks, verbose=0).history)
     assert histories[0] == histories[1]
 
 
-ROW = {"epoch": 1, "loss": 3.25, "reconstruction_loss": 2.5, "kl_loss": 0.75, "images_per_second": 1234.5}
+LOSSES = {"epoch": 1, "loss": 3.25, "reconstruction_loss": 2.5, "kl_loss": 0.75, "images_per_second": 1234.5}
 
 
-def progress_of_one_epoch(config: RunConfig, row: dict[str, float], num_images: int = 10) -> None:
+def progress_of_one_epoch(config: RunConfig, row: dict[str, float], num_examples: int = 10, modality=IMAGE) -> None:
     """Three batches, after each of which the bar is drawn."""
-    progress = Progress(SimpleNamespace(rows=[row]), config, num_images)
+    progress = Progress(SimpleNamespace(rows=[row]), config, num_examples, modality)
     progress.on_epoch_begin(0)
     for batch in range(3):
         progress.on_train_batch_end(batch, row)
@@ -200,13 +185,18 @@ def progress_of_one_epoch(config: RunConfig, row: dict[str, float], num_images: 
 
 
 def test_piped_progress_is_one_plain_line_per_epoch(capsys):
-    progress_of_one_epoch(RunConfig(batch_size=4, epochs=10), ROW)
+    progress_of_one_epoch(RunConfig(batch_size=4, epochs=10), LOSSES)
     expected = "epoch  1/10  loss 3.25  reconstruction_loss 2.50  kl_loss 0.75  1,234 images/s\n"
     assert capsys.readouterr() == (expected, "")
 
 
-def test_piped_progress_shows_the_validation_loss_where_there_is_one(capsys):
-    progress_of_one_epoch(RunConfig(batch_size=4, epochs=1), {**ROW, "val_loss": 4.5})
+def test_progress_of_points_counts_rows(capsys):
+    progress_of_one_epoch(RunConfig(batch_size=4, epochs=1), LOSSES, modality=ROW)
+    assert capsys.readouterr().out.endswith("1,234 rows/s\n")
+
+
+def test_piped_progress_shows_the_validation_loss_of_a_run_with_validation(capsys):
+    progress_of_one_epoch(RunConfig(batch_size=4, epochs=1), {**LOSSES, "val_loss": 4.5})
     assert "val_loss 4.50" in capsys.readouterr().out
 
 
@@ -228,20 +218,20 @@ def shown_on_terminal(show: Callable[[], None]) -> str:
 
 def test_bar_on_a_terminal_of_80_columns_shows_the_three_losses_and_the_speed():
     row = {"epoch": 1, "loss": 243.11, "reconstruction_loss": 231.05, "kl_loss": 12.06, "images_per_second": 500.0}
-    show = partial(progress_of_one_epoch, RunConfig(), row, num_images=60_000)
+    show = partial(progress_of_one_epoch, RunConfig(), row, num_examples=60_000)
     bar = [part for part in shown_on_terminal(show).split("\r") if "reconstruction " in part][-1]
     assert [
         part for part in ("loss 243.1", "reconstruction 231.1", "kl 12.1", "1%", "images/") if part not in bar
     ] == []
 
 
-def test_bar_ends_at_the_number_of_pictures_though_the_last_batch_is_short():
-    shown = shown_on_terminal(lambda: progress_of_one_epoch(RunConfig(batch_size=4, epochs=1), ROW))
+def test_bar_ends_at_the_number_of_images_though_the_last_batch_is_short():
+    shown = shown_on_terminal(lambda: progress_of_one_epoch(RunConfig(batch_size=4, epochs=1), LOSSES))
     assert "100%" in shown
     assert "120%" not in shown
 
 
-def test_bar_gives_way_to_the_line_of_the_epoch():
-    shown = shown_on_terminal(lambda: progress_of_one_epoch(RunConfig(batch_size=4, epochs=1), ROW))
+def test_bar_is_replaced_by_the_line_of_the_epoch():
+    shown = shown_on_terminal(lambda: progress_of_one_epoch(RunConfig(batch_size=4, epochs=1), LOSSES))
     assert shown.count("\r") > 2
     assert shown.split("\r")[-1] == "epoch 1/1  loss 3.25  reconstruction_loss 2.50  kl_loss 0.75  1,234 images/s\n"

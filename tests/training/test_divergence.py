@@ -14,6 +14,7 @@ from vae_tf.support.errors import InputError
 from vae_tf.training import loop
 from vae_tf.training.checkpoint.state import TrainingState
 from vae_tf.training.divergence import MOST_ROLLBACKS, OnDivergence, check_end
+from vae_tf.training.stage import VAE_STAGE, Stage
 
 PICTURES = np.random.default_rng(0).random((8, 8, 8, 1), np.float32)
 DENSE = {"arch": "dense", "hidden_sizes": (4,)}
@@ -33,12 +34,13 @@ def built(*, jit=False, micro_batch_size=None, optimizer=Adam, most_in_a_row=10,
     vae.micro_batch_size = micro_batch_size
     vae.compile(optimizer(1e-2, use_ema=averaging, global_clipnorm=clip), jit_compile=jit)
     guard = GuardedStep(vae, most_in_a_row)
-    steps = loop.Steps(vae, guard, guard.may_go_on)
+    steps = loop.Steps(vae, guard, guard.may_continue)
 
     def step(batch=PICTURES):
         list(steps.run(iter(tf.data.Dataset.from_tensors(batch)), 0, 1))
 
-    return SimpleNamespace(vae=vae, guard=guard, state=TrainingState(vae, guard), step=step)
+    state = TrainingState([Stage(VAE_STAGE, vae, guard, 1, STEPS_PER_EPOCH, None)])
+    return SimpleNamespace(vae=vae, guard=guard, state=state, step=step)
 
 
 def of(captured, *groups):
@@ -121,8 +123,9 @@ def test_the_parts_of_the_loss_and_the_norm_of_the_gradient_are_kept(training):
     training.step(with_pixel(np.nan))
     skipped = training.guard.skipped
 
-    assert np.isnan([skipped.reconstruction_loss, skipped.gradient_norm]).all()
-    assert np.isfinite(skipped.kl_loss)  # ReLU makes 0 of what is not a number
+    assert list(skipped.losses) == ["reconstruction_loss", "kl_loss"]
+    assert np.isnan([skipped.losses["reconstruction_loss"], skipped.gradient_norm]).all()
+    assert np.isfinite(skipped.losses["kl_loss"])  # ReLU makes 0 of what is not a number
 
 
 def root_of_zero(kernel):
@@ -144,8 +147,9 @@ def test_an_infinite_gradient_of_a_finite_loss_is_skipped():
     expected = training.vae.elbo_terms(PICTURES, seed=keras.random.SeedGenerator(0), training=True)
 
     assert (skipped.total, skipped.gradient_norm) == (1, np.inf)
-    assert skipped.kl_loss == pytest.approx(float(np.mean(expected.kl)), rel=1e-5)
-    assert skipped.reconstruction_loss == pytest.approx(float(np.mean(expected.reconstruction_loss())), rel=1e-5)
+    assert skipped.losses["kl_loss"] == pytest.approx(float(np.mean(expected.kl_loss())), rel=1e-5)
+    reconstruction_loss = float(np.mean(expected.reconstruction_loss()))
+    assert skipped.losses["reconstruction_loss"] == pytest.approx(reconstruction_loss, rel=1e-5)
 
 
 def test_an_infinite_gradient_leaves_batch_normalization_as_it_was():
@@ -175,14 +179,15 @@ def test_an_infinite_average_with_finite_loss_and_gradient_is_skipped():
     before = training.state.capture()
     training.step((PICTURES * np.float32(1e30), PICTURES))
 
-    assert np.isfinite([training.guard.skipped.reconstruction_loss, training.guard.skipped.gradient_norm]).all()
-    assert training.guard.skipped.total == 1
+    skipped = training.guard.skipped
+    assert np.isfinite([skipped.losses["reconstruction_loss"], skipped.gradient_norm]).all()
+    assert skipped.total == 1
     check_equal(of(training.state.capture(), *CHANGED), of(before, *CHANGED))
 
 
 def test_no_more_steps_are_made_in_a_call_after_the_most_in_a_row(monkeypatch):
     training = built(most_in_a_row=3)
-    steps = loop.Steps(training.vae, training.guard, training.guard.may_go_on)
+    steps = loop.Steps(training.vae, training.guard, training.guard.may_continue)
     steps._steps_per_call = 20
     done, _ = next(steps.run(iter(poisoned_batches(range(5, 21))), 0, 20))
 
@@ -224,7 +229,7 @@ def num_updates(training):
 
 
 @pytest.mark.usefixtures("seconds_per_call")
-def test_the_end_of_an_epoch_tells_how_many_of_its_updates_were_skipped(training, capsys):
+def test_the_end_of_an_epoch_warns_of_the_updates_that_were_skipped(training, capsys):
     run(training, [2, 3, 5, 8], epochs=3)
 
     assert capsys.readouterr().err.splitlines() == [
@@ -250,8 +255,8 @@ def test_stop_stops_at_the_first(capsys):
     with pytest.raises(InputError) as error:
         run(training, range(5, 100), on_nan="stop")
 
-    told = str(error.value).replace(f"kl_loss {training.guard.skipped.kl_loss:g}", "kl_loss K")
-    assert told == (
+    kl_loss = training.guard.skipped.losses["kl_loss"]
+    assert str(error.value).replace(f"kl_loss {kl_loss:g}", "kl_loss K") == (
         "Training diverged in epoch 1: loss or gradient was not finite in one step (on_nan=stop), to step 5. Received: "
         "reconstruction_loss nan, kl_loss K, gradient norm nan, learning_rate=0.25; lower it, or set clip_norm, "
         "in another run_dir or with --overwrite"
@@ -271,7 +276,7 @@ def test_skip_stops_after_so_many_in_a_row():
 
 
 @pytest.mark.usefixtures("seconds_per_call")
-def test_rollback_goes_on_with_the_weights_that_were_saved(capsys):
+def test_rollback_continues_with_the_weights_that_were_saved(capsys):
     training = built(most_in_a_row=2)
     saved = training.state.capture()
 
@@ -286,6 +291,7 @@ def test_rollback_goes_on_with_the_weights_that_were_saved(capsys):
         in capsys.readouterr().err
     )
     assert training.guard.skipped[:3] == (3, 0, 1)
+    assert int(training.vae.step_counter.value) == 12  # all of them
     assert num_updates(training) == 7  # of steps 5 to 12 but for one
 
 

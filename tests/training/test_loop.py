@@ -7,6 +7,7 @@ from vae_tf.backend.guarded_step import GuardedStep
 from vae_tf.model import build_vae
 from vae_tf.training import loop
 from vae_tf.training.checkpoint.state import TrainingState
+from vae_tf.training.stage import VAE_STAGE, Stage
 
 PICTURES = np.random.default_rng(0).random((20, 8, 8, 1), np.float32)
 
@@ -114,7 +115,7 @@ def values_of(vae):
 
 
 @pytest.mark.parametrize("micro_batch_size", [None, 3])
-def test_gradients_too_large_for_float16_halve_the_scale_and_training_goes_on(monkeypatch, micro_batch_size):
+def test_gradients_too_large_for_float16_halve_the_scale_and_training_continues(monkeypatch, micro_batch_size):
     monkeypatch.setattr(loop, "SECONDS_PER_CALL", 0)  # one step in a call
     keras.utils.set_random_seed(0)
     vae = build_vae((8, 8, 1), 2, "dense", "plain", hidden_sizes=(4,), dtype_policy="mixed_float16")
@@ -183,7 +184,7 @@ def test_averages_are_validated_and_kept_and_do_not_disturb_training():
     assert max(np.abs(a - b).max() for a, b in zip(averages, seen.seen[-1], strict=True)) > 1e-3
 
 
-# Where training goes on
+# Resuming
 
 
 def numbered_batches(start):
@@ -218,7 +219,7 @@ def state_after(step, epochs=3):
     """What there is to go on from after a step of a run, and what the run came to."""
     vae, calls, kept = compiled_vae(), Calls(), {}
     guard = GuardedStep(vae)
-    state = TrainingState(vae, guard)
+    state = TrainingState([Stage(VAE_STAGE, vae, guard, 3, 3, None)])
 
     class Keep(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs):
@@ -237,11 +238,11 @@ def state_after(step, epochs=3):
         (6, [("begin", 1), ("step", 3), ("end", 1)]),  # no step, but all that follows the last one
     ],
 )
-def test_training_goes_on_after_a_step_as_if_it_had_not_ended(start, made):
+def test_training_resumes_after_a_step_as_if_it_had_not_ended(start, made):
     kept, expected, end = state_after(start)
     vae, calls = compiled_vae(), Calls()
     guard = GuardedStep(vae)
-    state = TrainingState(vae, guard)
+    state = TrainingState([Stage(VAE_STAGE, vae, guard, 3, 3, None)])
     state.restore(kept)
     loop.train(vae, numbered_batches(start), epochs=3, steps_per_epoch=3, guard=guard, start=start, callbacks=[calls])
 
@@ -256,7 +257,7 @@ def test_what_follows_the_last_step_of_all_is_done_anew():
     kept, expected, _ = state_after(6, epochs=2)
     vae, calls = compiled_vae(), Calls()
     guard = GuardedStep(vae)
-    TrainingState(vae, guard).restore(kept)
+    TrainingState([Stage(VAE_STAGE, vae, guard, 3, 3, None)]).restore(kept)
     loop.train(vae, numbered_batches(6), epochs=2, steps_per_epoch=3, guard=guard, start=6, callbacks=[calls])
 
     assert calls.made == [("begin", 1), ("step", 3), ("end", 1)]

@@ -81,7 +81,10 @@ class GuardedStep:
         gradients = model.gradients(data)
         gradient_norm = tf.linalg.global_norm(gradients) / ops.cast(self._loss_scale(), "float32")
         pairs = zip(self._sums(), sums, strict=True)
-        *losses, count = replicas.total([after - sum_before for after, sum_before in pairs])
+        added = replicas.total([after - sum_before for after, sum_before in pairs])
+        if replicas.are_several():
+            self._keep_on_first(sums, added)
+        *losses, count = added
         measured = tf.stack([*(loss / count for loss in losses[1:]), gradient_norm])
         # Check the averages too: normalizing by an infinite variance gives 0, so the loss would still be finite.
         averages = [tf.reduce_sum(weight.value) for weight in model.non_trainable_weights]
@@ -97,6 +100,17 @@ class GuardedStep:
         """Returns the sums of the metrics since the beginning of the epoch, and the number of examples in them."""
         trackers = self._model.metrics
         return [*(tf.identity(tracker.total.value) for tracker in trackers), tf.identity(trackers[0].count.value)]
+
+    def _keep_on_first(self, sums: list[tf.Tensor], added: list[tf.Tensor]) -> None:
+        """Gives the first replica everything that all replicas added to the metrics, and the others nothing.
+
+        By itself, each replica keeps the part that it added. A checkpoint holds only the sum of these parts, and
+        splitting that sum again would round differently, so that a resumed run would not end with the same bits.
+        """
+        *losses, count = (before + replicas.on_first(more) for before, more in zip(sums, added, strict=True))
+        for tracker, loss in zip(self._model.metrics, losses, strict=True):
+            tracker.total.assign(loss)
+            tracker.count.assign(count)
 
     def _loss_scale(self) -> Any:
         """Returns the optimizer's loss scale, which it halves when gradients overflow, down to 1."""

@@ -19,6 +19,14 @@ def total(values: Any) -> Any:
     return values if context is None else context.all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
+def on_first(value: tf.Tensor) -> tf.Tensor:
+    """Returns a tensor on the first replica, and zeros in its place on every other."""
+    context = _context_of_several()
+    if context is None:
+        return value
+    return tf.where(tf.equal(context.replica_id_in_sync_group, 0), value, tf.zeros_like(value))
+
+
 def apply(optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], weights: Sequence[keras.Variable]) -> None:
     """Updates weights with gradients that are already summed over all replicas.
 

@@ -62,8 +62,9 @@ class DataConfig(Config):
     """Which data to use, in which shape, and how to split it."""
 
     dataset: Annotated[str, one_of("dataset", registry.DATASETS)] = "fashion_mnist_sample"
-    """Images: fashion_mnist_sample (embedded), fashion_mnist, mnist, cifar10, stl10, stl10_unlabeled, folder, npz or
-    npy. 2D points: moons, circles or blobs, with their own defaults (dense, plain, 2 latents, learned_gaussian)."""
+    """Dataset of images: fashion_mnist_sample (embedded), fashion_mnist, mnist, cifar10, stl10, stl10_unlabeled,
+    folder, npz or npy; or of 2D points: moons, circles or blobs, which have their own defaults (dense, plain, 2
+    latents, learned_gaussian)."""
     data_dir: UserPath | None = None
     """Path of the data: a folder (for folder, or a named dataset on disk) or a file (npz, npy, or a .txt list for
     folder)."""
@@ -76,8 +77,8 @@ class DataConfig(Config):
     conditional: bool = False
     """Condition the encoder and decoder on the class of each example; needs labelled data."""
     corrupt: Annotated[str, BeforeValidator(_corruption)] = "none"
-    """Corrupt the inputs and learn to restore them: none, gaussian:0.3 (standard deviation), salt-pepper:0.1 or
-    mask:0.5 (fraction of pixels)."""
+    """Corrupt the inputs and learn to restore them: none, or a kind with an amount, such as gaussian:0.3 (standard
+    deviation), salt-pepper:0.1 or mask:0.5 (fraction of pixels)."""
     val_fraction: float = Field(0.1, ge=0, lt=1, allow_inf_nan=False)
     """Fraction of the training set to hold out for validation (the val_* columns); 0 turns validation off."""
     cache_dir: UserPath | None = None

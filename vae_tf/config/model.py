@@ -46,7 +46,7 @@ class ModelConfig(PartsConfig):
     """Schedule of the KL weight: constant at beta; linear, which raises it from 0 to beta over the warm-up; or
     cyclical, which repeats the warm-up followed by an equally long phase at beta."""
     kl_warmup_epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """Length of the KL warm-up in epochs; required with kl_schedule=linear or cyclical, and only used there."""
+    """Length of the KL warm-up in epochs; required with kl_schedule=linear or cyclical, and only allowed there."""
 
     @model_validator(mode="after")
     def _a_warmup_for_a_schedule(self) -> Self:

@@ -1,1 +1,1 @@
-"""Pictures: where they come from (sources), which ones (catalog), and how they reach the model (pipeline)."""
+"""Data: file formats (sources), datasets and their splits (catalog), and batches for the model (pipeline)."""

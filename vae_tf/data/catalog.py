@@ -1,8 +1,8 @@
-"""Every dataset by name: which pictures form the train, validation and test splits.
+"""Loads datasets by name, and divides them into the train, validation and test splits.
 
-A dataset is one `load_*` function, here, in `named` or in `folders`, listed in `vae_tf.registry.DATASETS`. It returns
-`RawSplits`; what all datasets share (the split where there is none, the validation part, the checks) is done
-once, in `load_splits`.
+A dataset is one `load_*` function, here, in `named` or in `folders`, that returns `RawSplits` and is listed in
+`vae_tf.registry.DATASETS`. `load_splits` does what all datasets share: it draws a test split if there is none, holds
+out the validation split, and checks the data.
 """
 
 from collections.abc import Mapping
@@ -26,9 +26,9 @@ LARGEST_NUM_CLASSES = 10_000
 
 
 class RawSplits(NamedTuple):
-    """The splits as the data comes.
+    """The splits that the data itself defines.
 
-    `test` is `None` where the data does not say which part is for testing, `class_names` where it names no classes.
+    `test` is `None` if the data has no test split, and `class_names` is `None` if it does not name its classes.
     """
 
     train: Examples
@@ -37,15 +37,15 @@ class RawSplits(NamedTuple):
 
 
 class Splits(NamedTuple):
-    """The splits a run uses.
+    """The splits that a run uses.
 
     Attributes:
-        spec: Shape and counts.
-        train: To train on.
-        val: The part of the training set that steers; `None` with `val_fraction=0`.
-        test: Held out.
-        whole_train: `train` and `val` in one. Runs of several seeds hold out different examples: what their samples are
-            compared with must be the same for all.
+        spec: Shape and number of examples.
+        train: Examples to train on.
+        val: Examples held out from the training set for validation; `None` with `val_fraction=0`.
+        test: Held-out test examples.
+        whole_train: `train` and `val` together. Runs with different seeds hold out different examples, but their
+            samples must all be compared with the same set.
     """
 
     spec: DatasetSpec
@@ -56,14 +56,14 @@ class Splits(NamedTuple):
 
 
 def load_splits(config: DataConfig) -> Splits:
-    """Returns the three splits of the dataset that `config` names.
+    """Returns the train, validation and test splits of the dataset that `config` names.
 
-    Where the data has no test split, a fifth of it is drawn for one, the same whatever `config.seed` is: runs
-    that differ by seed are judged on the same pictures. The validation part depends on the seed. Both keep the
-    share of each class where the data is labelled.
+    If the data has no test split, a random fifth of it becomes one. It does not depend on `config.seed`, so that runs
+    with different seeds are evaluated on the same examples; the validation split does. If the data is labelled, both
+    keep the share of each class.
 
     Raises:
-        InputError: The data is missing, damaged, empty or too small, or has no classes for a conditional model.
+        InputError: The data is missing, damaged, empty or too small, or lacks the classes for a conditional model.
     """
     train, test, class_names = _raw_splits(config)
     if test is None:
@@ -87,11 +87,11 @@ def load_splits(config: DataConfig) -> Splits:
 
 
 def load_parts(config: DataConfig) -> tuple[tuple[int, ...], dict[str, Examples]]:
-    """Returns every example of a dataset as the data comes.
+    """Returns every example of a dataset, in the splits that the data itself defines.
 
     Returns:
-        The shape in which the pipeline delivers an example; and the examples of `train` and `test`, or of `all`
-        where the data has no split.
+        The shape in which the pipeline delivers an example; and the examples by split, `train` and `test`, or `all` if
+        the data has no test split.
 
     Raises:
         InputError: The data is missing, damaged or empty.
@@ -102,7 +102,7 @@ def load_parts(config: DataConfig) -> tuple[tuple[int, ...], dict[str, Examples]
 
 
 def _check_classes(config: DataConfig, train: np.ndarray | None, test: np.ndarray | None) -> None:
-    """Raises where a conditional model could not learn the classes."""
+    """Raises an `InputError` if a conditional model could not learn the classes."""
     for split, labels in (("train", train), ("test", test)):
         if labels is None:
             raise InputError(
@@ -142,11 +142,12 @@ def _raw_splits(config: DataConfig) -> RawSplits:
 def load_arrays(
     dataset: str = "fashion_mnist_sample", data_dir: str | None = None
 ) -> tuple[tuple[np.ndarray, np.ndarray | None], tuple[np.ndarray, np.ndarray | None]]:
-    """Returns a dataset as arrays, in the way of `keras.datasets` but ready for the model.
+    """Returns a dataset as arrays, like `keras.datasets` but ready for the model.
 
     Args:
-        dataset: A name in the registry; pictures of a folder come at 64x64x3, the points of toy sets as `(N, 2)`.
-        data_dir: Where the data is; see the command line's `--data-dir`.
+        dataset: A name in the registry. Images from a folder have shape 64x64x3; the points of toy datasets are
+            `(N, 2)`.
+        data_dir: Path of the data; see `--data-dir` on the command line.
 
     Returns:
         `(x_train, y_train), (x_test, y_test)`: x float32 `(N, H, W, C)` in [0, 1], y int64 `(N,)` or `None`.
@@ -175,10 +176,11 @@ def _split(examples: Examples, fraction: float, seed: int, purpose: str) -> tupl
 
 
 def _drawn(examples: Examples, count: int, seed: int) -> np.ndarray:
-    """A random sample in which each class has its share up to one example: int64 `(count,)`, ascending.
+    """Returns the indices of a random subset in which each class keeps its share: int64 `(count,)`, ascending.
 
-    Systematic sampling (Cochran 1977, chapter 8) of the shuffled examples, class after class. scikit-learn's
-    `train_test_split` does the like; importing it takes a second of the five to the first training step.
+    The shares are exact up to one example. This is systematic sampling (Cochran 1977, chapter 8) of the shuffled
+    examples, class by class. scikit-learn's `train_test_split` does much the same, but importing it takes one of the
+    five seconds to the first training step.
     """
     order = np.random.default_rng(seed).permutation(len(examples))
     if examples.labels is not None:
@@ -187,7 +189,7 @@ def _drawn(examples: Examples, count: int, seed: int) -> np.ndarray:
 
 
 def _example_shape(config: DataConfig, native: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape the pipeline delivers: the data's own where the config is silent."""
+    """Returns the shape that the pipeline delivers: the data's own, unless the config sets another."""
     if len(native) == 1:
         return native
     height, width = requested_size(config) or native[:2]
@@ -199,7 +201,7 @@ def _example_shape(config: DataConfig, native: tuple[int, ...]) -> tuple[int, ..
 
 
 def requested_size(config: DataConfig) -> tuple[int, int] | None:
-    """Returns `(height, width)` from the config, `None` where it is silent."""
+    """Returns `(height, width)` from the config, or `None` if it sets no size."""
     if config.image_size is None:
         return None
     height, width = config.image_size.split("x")
@@ -207,7 +209,7 @@ def requested_size(config: DataConfig) -> tuple[int, int] | None:
 
 
 def load_fashion_mnist_sample(config: DataConfig) -> RawSplits:
-    """The embedded 10,000 + 2,500 pictures of Fashion-MNIST (MIT, Zalando SE), 28x28x1, ten classes."""
+    """Loads the embedded 10,000 + 2,500 images of Fashion-MNIST (MIT, Zalando SE), 28x28x1, ten classes."""
     if config.data_dir is not None:
         raise InputError(
             "fashion_mnist_sample ships inside the package and takes no data_dir. "
@@ -218,26 +220,26 @@ def load_fashion_mnist_sample(config: DataConfig) -> RawSplits:
 
 
 def load_npz(config: DataConfig) -> RawSplits:
-    """An npz file in the `keras.datasets` convention: `x_train`, `x_test`, optionally `y_train`, `y_test`."""
+    """Loads an npz file that follows `keras.datasets`: `x_train`, `x_test`, and optionally `y_train`, `y_test`."""
     return from_npz(required_data_dir(config, "the npz file"))
 
 
 def load_npy(config: DataConfig) -> RawSplits:
-    """One array of pictures in an npy file; the test split is drawn from it."""
+    """Loads one array of images from an npy file; the test split is drawn from it."""
     path = required_data_dir(config, "the npy file")
     pixels = checked_pixels(read_npy(path), str(path))
     return RawSplits(ArrayExamples(pixels, None, white_of(pixels)), None)
 
 
 def required_data_dir(config: DataConfig, what: str) -> Path:
-    """Returns `data_dir` of a dataset that is the user's own.
+    """Returns `data_dir` for a dataset that can't do without it.
 
     Args:
         config: The config.
         what: What `data_dir` must name, for the message.
 
     Raises:
-        InputError: There is no `data_dir`.
+        InputError: `data_dir` is not set.
     """
     if config.data_dir is None:
         raise InputError(f"dataset={config.dataset} needs data_dir: {what}. Received: no --data-dir")
@@ -245,10 +247,10 @@ def required_data_dir(config: DataConfig, what: str) -> Path:
 
 
 def from_npz(path: Path) -> RawSplits:
-    """Returns the splits in an npz file in the `keras.datasets` convention.
+    """Returns the splits in an npz file whose arrays are named as in `keras.datasets`.
 
     Raises:
-        InputError: The file can't be read or does not hold them.
+        InputError: The file can't be read, or an array is missing or unusable.
     """
     arrays = read_npz(path, NPZ_KEYS)
     missing = [key for key in NPZ_KEYS[:2] if key not in arrays]
@@ -258,14 +260,14 @@ def from_npz(path: Path) -> RawSplits:
 
 
 def from_arrays(arrays: Mapping[str, Rows], where: str) -> RawSplits:
-    """Returns the splits in arrays called as in the `keras.datasets` convention.
+    """Returns the splits in arrays that are named as in `keras.datasets`.
 
     Args:
-        arrays: `x_train` and `x_test`, and `y_train` and `y_test` where there are labels.
-        where: Beginning of an array's name in a message.
+        arrays: `x_train` and `x_test`, and optionally the labels `y_train` and `y_test`.
+        where: Prefix of the arrays' names in messages.
 
     Raises:
-        InputError: An array is none that can be used.
+        InputError: An array is unusable.
     """
     x_train, x_test = (checked_pixels(arrays[key], where + key) for key in NPZ_KEYS[:2])
     if x_train.shape[1:] != x_test.shape[1:]:

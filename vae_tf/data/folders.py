@@ -1,4 +1,4 @@
-"""Picture files as a dataset: which a folder or a list names, how they are split, and which class each has."""
+"""Image files from a folder or a list as a dataset: how they are split, and which class each has."""
 
 import sys
 from pathlib import Path
@@ -18,13 +18,12 @@ NO_CLASS = ""
 
 
 def load_folder(config: DataConfig) -> RawSplits:
-    """A tree of picture files, or a .txt file that lists them.
+    """Loads a tree of image files, or a .txt file that lists them.
 
-    The `train/` and `test/` subfolders of a tree are the splits where both exist; without a `test/`, a `val/` is
-    the test split, as in ImageNet. The class of a picture is the
-    subfolder, of the tree or of the split, in which it lies at any depth. In a list it is the name of the folder
-    that holds the picture; the list's own folder and hidden ones are none. There are labels where every picture
-    has a class and there are at least two.
+    If the tree has both `train/` and `test/` subfolders, they are the splits; if there is no `test/`, `val/` is the
+    test split, as in ImageNet. The class of an image is the subfolder of the tree, or of the split, that contains it
+    at any depth. In a list it is the name of the image's folder; the list's own folder and hidden folders are not
+    classes. The data is labelled if every image has a class and there are at least two classes.
     """
     place = required_data_dir(config, "a folder of pictures, or a .txt file that lists them")
     if place.suffix.lower() == LIST_SUFFIX and not place.is_dir():
@@ -67,7 +66,7 @@ def _class_in_list(path: str, home: Path) -> str:
 
 
 def _raw_splits(parts: list[PictureExamples], classes: list[list[str]]) -> RawSplits:
-    """The splits of the files in `parts`, train first; labels number the classes of all parts by name."""
+    """Returns the splits of the files in `parts`, train first; labels number the classes of all parts by name."""
     names = sorted({name for part in classes for name in part})
     numbers = {name: number for number, name in enumerate(names)}
     if len(names) > 1 and NO_CLASS not in names:

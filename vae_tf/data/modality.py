@@ -1,7 +1,7 @@
 """The kinds of examples: images, and rows of features.
 
-A modality knows the words for its examples and the registry names of what prepares, draws and judges them. No other
-code asks whether something is an image.
+A modality knows the words for its examples, and the registry entries of the code that prepares, plots and scores them.
+No other code asks whether something is an image.
 """
 
 from collections.abc import Sequence
@@ -16,10 +16,11 @@ class Modality:
     """A kind of example.
 
     Attributes:
-        noun: What one example is called; also its name in the registry.
-        plural: What several are called.
-        value: What one number in an example is called.
-        features: The word after the number of features, if an example is described by that; otherwise its sides are.
+        noun: The word for one example; also the modality's key in the registry.
+        plural: The word for several examples.
+        value: The words for one number in an example.
+        features: The word that follows the number of features in a description; if empty, the description gives the
+            sides alone.
     """
 
     noun: str
@@ -28,19 +29,19 @@ class Modality:
     features: str = ""
 
     def describe(self, example_shape: Sequence[int]) -> str:
-        """Returns the shape of an example in words, as `"28x28x1"` or `"2 features"`."""
+        """Returns the shape of an example in words, such as `"28x28x1"` or `"2 features"`."""
         sides = "x".join(map(str, example_shape))
         return f"{sides} {self.features}" if self.features else sides
 
     @property
     def preparation(self) -> Any:
-        """The function (batch, example_shape) that brings a batch to the shape of the model, `None` for none."""
+        """The function (batch, example_shape) that converts a batch to the model's shape, or `None` if not needed."""
         target = registry.PREPARATIONS[self.noun]
         return None if target is None else registry.resolve(target)
 
     @property
     def figures(self) -> Any:
-        """The figures of its examples; see `vae_tf.plots.figures`."""
+        """The figures for this kind of example; see `vae_tf.plots.figures`."""
         return registry.resolve(registry.FIGURES[self.noun])
 
     @property
@@ -50,7 +51,7 @@ class Modality:
 
     @property
     def reconstruction_measures(self) -> Any:
-        """The measures of reconstructions by name; see `vae_tf.metrics.reconstruction`."""
+        """The measures of reconstruction quality by name; see `vae_tf.metrics.reconstruction`."""
         return registry.resolve(registry.RECONSTRUCTION_MEASURES[self.noun])
 
 

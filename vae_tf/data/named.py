@@ -1,4 +1,4 @@
-"""The well-known sets: which files, or which download, or which draw, they come from."""
+"""The well-known datasets, loaded from files, downloaded or generated."""
 
 import contextlib
 from collections.abc import Iterator
@@ -38,22 +38,22 @@ TOY_SEEDS = (0, 1)
 
 
 def load_fashion_mnist(config: DataConfig) -> RawSplits:
-    """Fashion-MNIST (Xiao et al. 2017, MIT): 60,000 + 10,000 pictures, 28x28x1, ten classes."""
+    """Loads Fashion-MNIST (Xiao et al. 2017, MIT): 60,000 + 10,000 images, 28x28x1, ten classes."""
     return _load_named("fashion_mnist", config)
 
 
 def load_mnist(config: DataConfig) -> RawSplits:
-    """MNIST (LeCun et al. 1998): 60,000 + 10,000 pictures, 28x28x1, ten classes."""
+    """Loads MNIST (LeCun et al. 1998): 60,000 + 10,000 images, 28x28x1, ten classes."""
     return _load_named("mnist", config)
 
 
 def load_cifar10(config: DataConfig) -> RawSplits:
-    """CIFAR-10 (Krizhevsky 2009): 50,000 + 10,000 pictures, 32x32x3, ten classes."""
+    """Loads CIFAR-10 (Krizhevsky 2009): 50,000 + 10,000 images, 32x32x3, ten classes."""
     return _load_named("cifar10", config)
 
 
 def _load_named(name: str, config: DataConfig) -> RawSplits:
-    """A well-known set from `data_dir`, or downloaded where none is given."""
+    """Loads a well-known dataset from `data_dir`, or downloads it if `data_dir` is not set."""
     if config.data_dir is None:
         return from_arrays(_download(name), f"{name}: ")
     place = Path(config.data_dir)
@@ -89,13 +89,13 @@ def _first_existing(folder: Path, *names: str) -> Path | None:
 
 
 def _download(name: str) -> dict[str, Rows]:
-    """The arrays of a set; every file is compared with its hash before it is read."""
-    load_tensorflow()  # which no other source needs
+    """Downloads the arrays of a dataset; every file is checked against its hash before it is read."""
+    load_tensorflow()  # only downloads need it
 
     import keras
 
     with _download_in_one_line(name):
-        if name == "fashion_mnist":  # keras.datasets compares it with none
+        if name == "fashion_mnist":  # keras.datasets does not check its hashes
             files = {
                 key: keras.utils.get_file(
                     origin=f"{FASHION_MNIST}{IDX_STEMS[key]}.gz",
@@ -117,7 +117,7 @@ def _read_idx(key: str, path: Path) -> Rows:
 def _download_in_one_line(name: str) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # keras raises a bare Exception where the download fails
+    except Exception as error:  # keras raises a bare Exception if a download fails
         reason = " ".join(redacted(str(error)).split())[:160]
         raise InputError(
             f"{name} could not be downloaded ({reason}); name a folder that holds it with --data-dir"
@@ -125,12 +125,12 @@ def _download_in_one_line(name: str) -> Iterator[None]:
 
 
 def load_stl10(config: DataConfig) -> RawSplits:
-    """STL-10 (Coates et al. 2011): 5,000 + 8,000 pictures, 96x96x3, ten classes."""
+    """Loads STL-10 (Coates et al. 2011): 5,000 + 8,000 images, 96x96x3, ten classes."""
     return _load_stl10("train", config)
 
 
 def load_stl10_unlabeled(config: DataConfig) -> RawSplits:
-    """STL-10 with its 100,000 unlabelled pictures as the train split; the test split has labels."""
+    """Loads STL-10 with its 100,000 unlabelled images as the train split; the test split has labels."""
     return _load_stl10("unlabeled", config)
 
 
@@ -140,11 +140,11 @@ def _load_stl10(part: str, config: DataConfig) -> RawSplits:
 
 
 def official_folds(config: DataConfig) -> list[np.ndarray] | None:
-    """Returns the sets of training pictures on which a dataset's protocol trains a classifier, one after the other.
+    """Returns the training folds of a dataset's official protocol, which trains one classifier per fold.
 
     Returns:
-        For `stl10` ten arrays int64 `(1000,)` of rows of the train split as it is with `val_fraction=0`. `None`
-        for other datasets, and where `fold_indices.txt` is not beside the pictures.
+        For `stl10`, ten int64 arrays `(1000,)` of rows of the train split with `val_fraction=0`. `None` for other
+        datasets, and if `fold_indices.txt` is not next to the images.
 
     Raises:
         InputError: The data is missing or damaged.
@@ -171,17 +171,17 @@ def _download_stl10() -> Path:
 
 
 def load_moons(config: DataConfig) -> RawSplits:
-    """Two half circles that interlock: 10,000 + 2,000 points, two classes."""
+    """Generates two interlocking half circles: 10,000 + 2,000 points, two classes."""
     return _load_toy(config)
 
 
 def load_circles(config: DataConfig) -> RawSplits:
-    """A circle in a circle: 10,000 + 2,000 points, two classes."""
+    """Generates a circle inside a circle: 10,000 + 2,000 points, two classes."""
     return _load_toy(config)
 
 
 def load_blobs(config: DataConfig) -> RawSplits:
-    """Three round clouds: 10,000 + 2,000 points, three classes."""
+    """Generates three round clusters: 10,000 + 2,000 points, three classes."""
     return _load_toy(config)
 
 

@@ -1,8 +1,7 @@
-"""Random changes of pictures: binarization and corruption, each example's own whatever batch it is in.
+"""Random changes to images, binarization and corruption, that do not depend on how examples are batched.
 
-All draws of a split and epoch are one long stream of random numbers, a piece of it for each example. TensorFlow's
-generator is counter-based (Salmon et al. 2011), so that the pieces of a batch are drawn at once, from wherever in the
-stream they begin.
+The random numbers of a split and epoch form one long stream, with one piece for each example. TensorFlow's generator
+is counter-based (Salmon et al. 2011), so the pieces of a batch can be drawn at once from any position in the stream.
 """
 
 import math
@@ -11,19 +10,19 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-BLOCK = 4  # numbers for each step of the counter
+BLOCK = 4  # numbers per step of the counter
 PHILOX = 1
 
 
 class Draws(NamedTuple):
-    """What decides the draws of a batch.
+    """Determines the random numbers of a batch.
 
     Attributes:
-        positions: Which pieces of the stream are those of the batch, int64 `(B,)`.
-        epoch: int64 scalar.
-        seed: Of the run. The test split's draws do not depend on it: seeds are judged on the same pictures.
-        split: Each split has its own draws.
-        consecutive: Whether every position is the one before it and 1; else they are drawn one by one.
+        positions: Positions in the stream of the batch's pieces, int64 `(B,)`.
+        epoch: The epoch, an int64 scalar.
+        seed: Seed of the run. The test split does not depend on it, so that all seeds are evaluated on the same images.
+        split: The split; each one has its own random numbers.
+        consecutive: Whether the positions are consecutive; otherwise the pieces are drawn one by one.
     """
 
     positions: tf.Tensor
@@ -33,11 +32,11 @@ class Draws(NamedTuple):
     consecutive: bool = True
 
     def uniform(self, purpose: str, shape: tuple[int, ...]) -> tf.Tensor:
-        """Returns numbers in [0, 1) for examples of `shape`, float32 `(B, *shape)`; others for each purpose."""
+        """Returns uniform numbers in [0, 1), float32 `(B, *shape)`; each purpose gets different numbers."""
         return self._pieces(tf.raw_ops.StatelessRandomUniformV2, purpose, shape)
 
     def normal(self, purpose: str, shape: tuple[int, ...]) -> tf.Tensor:
-        """Returns noise N(0, 1) for examples of `shape`, float32 `(B, *shape)`; another for each purpose."""
+        """Returns standard normal noise, float32 `(B, *shape)`; each purpose gets different noise."""
         return self._pieces(tf.raw_ops.StatelessRandomNormalV2, purpose, shape)
 
     def _pieces(self, operation: tf.Operation, purpose: str, shape: tuple[int, ...]) -> tf.Tensor:
@@ -53,25 +52,25 @@ class Draws(NamedTuple):
             return tf.reshape(drawn[:, :size], (-1, *shape))
 
         if self.consecutive:
-            return pieces(tf.reduce_sum(self.positions[:1]), tf.size(self.positions))  # 0 of an empty batch
+            return pieces(tf.reduce_sum(self.positions[:1]), tf.size(self.positions))  # 0 if empty
         one_by_one = tf.map_fn(lambda first: pieces(first, 1)[0], self.positions, fn_output_signature=tf.float32)
         return tf.ensure_shape(one_by_one, (None, *shape))
 
 
 def binarized(pictures: tf.Tensor, draws: Draws) -> tf.Tensor:
-    """Returns pictures of 0 and 1, each pixel 1 with its grey value as probability, float32 `(B, H, W, C)`."""
+    """Returns binary images, in which a pixel is 1 with its grey value as probability, float32 `(B, H, W, C)`."""
     return tf.cast(draws.uniform("", pictures.shape[1:]) < pictures, tf.float32)
 
 
 def corrupted(pictures: tf.Tensor, corruption: str, draws: Draws) -> tf.Tensor:
-    """Returns pictures with noise on them, float32 `(B, H, W, C)` in [0, 1].
+    """Returns corrupted images, float32 `(B, H, W, C)` in [0, 1].
 
     Args:
-        pictures: `(B, H, W, C)` in [0, 1].
-        corruption: `"gaussian:s"`: normal noise of standard deviation s, then cut at 0 and 1;
-            `"salt-pepper:p"`: each pixel black or white with probability p; `"mask:p"`: each pixel black with
-            probability p. All channels of a pixel share its fate, but not the gaussian noise.
-        draws: What decides the noise.
+        pictures: Images `(B, H, W, C)` in [0, 1].
+        corruption: `"gaussian:s"` adds normal noise of standard deviation s and clips to [0, 1]; `"salt-pepper:p"`
+            turns each pixel black or white with probability p; `"mask:p"` turns each pixel black with probability p.
+            The channels of a pixel are replaced together, but each gets its own Gaussian noise.
+        draws: Determines the random numbers.
     """
     kind, _, number = corruption.partition(":")
     amount, shape = float(number), tuple(pictures.shape[1:])

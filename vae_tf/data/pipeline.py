@@ -1,11 +1,11 @@
-"""From an indexed collection of examples to batches: order, reading, resizing, binarization, corruption, classes.
+"""Turns an indexed collection of examples into batches: order, reading, resizing, binarization, corruption, classes.
 
 A batch is what `VAE.fit` takes: the data x, float32 `(B, H, W, C)` in [0, 1] or rows `(B, F)`; for a conditional
-model `((x, classes),)`; and with `corrupt` the pair of corrupted data, classes beside them, and x.
+model, `((x, classes),)`; and with `corrupt`, the pair of the corrupted data (with its classes, if conditional) and x.
 
-Everything random here is a pure function of (seed, epoch, place in the epoch): the example that stands there, the draw
-that makes its grey pixels 0 or 1, the noise that corrupts it. So any position of any epoch can be reached without
-replaying what came before it, with batches of any size. A static draw is a function of (seed, example).
+Everything random here is a pure function of (seed, epoch, position in the epoch): which example is at that position,
+the draw that binarizes its pixels, and the noise that corrupts it. So any position of any epoch can be reached without
+replaying what came before it, with batches of any size. Static binarization is a function of (seed, example).
 """
 
 import math
@@ -26,16 +26,18 @@ ConfigT = TypeVar("ConfigT", bound=DataConfig)
 
 FIXED_EPOCH = 0
 RGB_CHANNELS = 3
-GREY_WEIGHTS = (0.299, 0.587, 0.114)  # as Pillow's; TensorFlow's own sum to 0.9999, which is no white
+GREY_WEIGHTS = (0.299, 0.587, 0.114)  # Pillow's; TensorFlow's sum to 0.9999, so white would turn grey
 
 
 class Share(NamedTuple):
-    """What one worker reads of every batch: of B examples, replica r of R takes rows `[r * B // R, (r + 1) * B // R)`.
+    """The share of every batch that one worker reads.
+
+    Of a batch of B examples, replica r of R takes rows `[r * B // R, (r + 1) * B // R)`.
 
     Attributes:
-        first: The first of its replicas.
-        num_local: How many it has; each gets an element of the dataset in turn.
-        num_replicas: R, those of all workers.
+        first: Index of the worker's first replica.
+        num_local: Number of the worker's replicas; each in turn gets an element of the dataset.
+        num_replicas: R, the number of replicas of all workers.
     """
 
     first: int
@@ -47,24 +49,24 @@ WHOLE = Share(0, 1, 1)
 
 
 def num_batches(examples: Examples, batch_size: int) -> int:
-    """Returns the number of batches in an epoch, a short last one included."""
+    """Returns the number of batches in an epoch, including a short last one."""
     return math.ceil(len(examples) / batch_size)
 
 
 def training_batches(
     examples: Examples, config: DataConfig, example_shape: tuple[int, ...], share: Share = WHOLE, start: int = 0
 ) -> tf.data.Dataset:
-    """Returns endless epochs of shuffled batches.
+    """Returns an endless dataset of shuffled batches, epoch after epoch.
 
     Args:
         examples: The train split.
         config: `batch_size`, `seed`, `binarize`, `corrupt` and `conditional` are used.
-        example_shape: `(height, width, channels)` of the pictures to deliver, or `(features,)`.
-        share: What this worker reads; by default all.
-        start: Number of the first batch, from 0 at the beginning of the first epoch.
+        example_shape: Shape to deliver: `(height, width, channels)` of images, or `(features,)`.
+        share: The share of each batch that this worker reads; by default everything.
+        start: Index of the first batch, counted from 0 at the beginning of the first epoch.
 
     Returns:
-        A dataset of batches; each `num_batches` of them are one epoch.
+        A dataset of batches; every `num_batches` of them form one epoch.
     """
     prepare = _preparation(examples, config, example_shape, "train")
     first_epoch, done = divmod(start, num_batches(examples, config.batch_size))
@@ -81,14 +83,14 @@ def training_batches(
 def evaluation_batches(
     examples: Examples, config: DataConfig, example_shape: tuple[int, ...], split: Split, share: Share = WHOLE
 ) -> tf.data.Dataset:
-    """Returns one pass over a split in its own order; draws are the same in every pass.
+    """Returns the batches of one pass over a split, in order; random numbers are the same in every pass.
 
     Args:
         examples: The split.
         config: `batch_size`, `seed`, `binarize`, `corrupt` and `conditional` are used.
-        example_shape: `(height, width, channels)` of the pictures to deliver, or `(features,)`.
-        split: Which split it is; each has its own draws.
-        share: What this worker reads; by default all.
+        example_shape: Shape to deliver: `(height, width, channels)` of images, or `(features,)`.
+        split: The name of the split; each split has its own random numbers.
+        share: The share of each batch that this worker reads; by default everything.
 
     Returns:
         A dataset of batches, `num_batches` long.
@@ -99,7 +101,9 @@ def evaluation_batches(
 
 
 def _prepared(batches: tf.data.Dataset, prepare: Callable[..., Any], examples: Examples) -> tf.data.Dataset:
-    """The batches, made ahead of training: by many threads where files are read, else by one, which leaves it more."""
+    """Prepares batches ahead of time: with many threads if files are read, otherwise with one, to leave more CPU for
+    training.
+    """
     if not examples.is_in_memory:
         return batches.map(prepare, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
     options = tf.data.Options()
@@ -109,7 +113,7 @@ def _prepared(batches: tf.data.Dataset, prepare: Callable[..., Any], examples: E
 
 
 def _positions(num_examples: int, batch_size: int, share: Share) -> tf.data.Dataset:
-    """The positions in an epoch of the examples of each batch, int64 `(B,)`: for each replica of the share its rows."""
+    """Returns the positions in an epoch of each batch's examples, int64 `(B,)`, one element per replica of a share."""
     first, num_local, num_replicas = share
 
     def rows(piece: tf.Tensor) -> tf.Tensor:
@@ -123,27 +127,27 @@ def _positions(num_examples: int, batch_size: int, share: Share) -> tf.data.Data
 def first_batch(
     examples: Examples, config: DataConfig, example_shape: tuple[int, ...], split: Split, count: int
 ) -> Any:
-    """Returns the first `count` examples of a split in one batch, as `evaluation_batches` delivers it, in numpy."""
+    """Returns the first `count` examples of a split as one NumPy batch, in the form of `evaluation_batches`."""
     some = examples.subset(np.arange(min(count, len(examples))))
     whole = config.model_copy(update={"batch_size": max(1, len(some))})
     return next(evaluation_batches(some, whole, example_shape, split).as_numpy_iterator())
 
 
 def clean(config: ConfigT) -> ConfigT:
-    """Returns the config under which batches are the data alone: neither corrupted nor with classes."""
+    """Returns the config without corruption and classes, so that a batch is the data alone."""
     return config.model_copy(update={"corrupt": "none", "conditional": False})
 
 
 def first_pictures(
     examples: Examples, config: DataConfig, example_shape: tuple[int, ...], split: Split, count: int
 ) -> np.ndarray:
-    """Returns the first `count` pictures of a split, not corrupted, float32 `(min(count, N), H, W, C)` in [0, 1]."""
+    """Returns the first `count` images of a split, uncorrupted, float32 `(min(count, N), H, W, C)` in [0, 1]."""
     pictures: np.ndarray = first_batch(examples, clean(config), example_shape, split, count)
     return pictures
 
 
 def epoch_order(num_examples: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
-    """Returns the order of an epoch: a permutation of `range(num_examples)`, int64, from (seed, epoch) alone."""
+    """Returns the order of an epoch, a permutation of `range(num_examples)`, int64, that (seed, epoch) determine."""
     return tf.random.experimental.stateless_shuffle(
         tf.range(num_examples, dtype=tf.int64), seed=tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
     )
@@ -152,7 +156,7 @@ def epoch_order(num_examples: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
 def _preparation(
     examples: Examples, config: DataConfig, example_shape: tuple[int, ...], split: Split
 ) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Any]:
-    """The function (indices `(B,)`, their positions in the epoch `(B,)`, epoch) -> batch."""
+    """Returns a function (indices `(B,)`, their positions in the epoch `(B,)`, epoch) -> batch."""
     fixed = tf.constant(FIXED_EPOCH, tf.int64)
     read, fit = _reader(examples), modality_of(example_shape).preparation
 
@@ -173,7 +177,7 @@ def _preparation(
 
 
 def _reader(examples: Examples) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The function from indices `(B,)` to what the source holds there."""
+    """Returns a function from indices `(B,)` to the examples that the source holds there."""
     if examples.is_in_memory:
         values = tf.constant(examples.read(np.arange(len(examples))))
         return lambda indices: tf.gather(values, indices)
@@ -190,7 +194,7 @@ def _classes(examples: Examples, indices: tf.Tensor) -> tf.Tensor:
 
 
 def fit_images(pictures: tf.Tensor, example_shape: tuple[int, ...]) -> tf.Tensor:
-    """Returns pictures `(B, h, w, c)` in [0, 1] brought to `example_shape`: float32 `(B, H, W, C)` in [0, 1]."""
+    """Converts images `(B, h, w, c)` in [0, 1] to `example_shape`: float32 `(B, H, W, C)` in [0, 1]."""
     height, width, channels = example_shape
     if pictures.shape[-1] == RGB_CHANNELS and channels == 1:
         pictures = tf.reduce_sum(pictures * GREY_WEIGHTS, axis=-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""What the model and the reports need to know about a dataset."""
+"""The facts about a dataset that the model and the reports need."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,14 @@ from vae_tf.data.modality import Modality, modality_of
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """What the model and the reports need to know of a dataset.
+    """The name, shape, size and classes of a dataset.
 
     Attributes:
         name: The name in the registry.
-        example_shape: What the pipeline delivers: pictures `(height, width, channels)`, or rows `(features,)`.
-        num_train, num_val, num_test: Examples in each split.
-        num_classes: Number of classes, or `None` where no split is labelled.
-        class_names: The folders that gave the classes, in the order of the labels; else `None`.
+        example_shape: Shape that the pipeline delivers, `(height, width, channels)` or `(features,)`.
+        num_train, num_val, num_test: Number of examples in each split.
+        num_classes: Number of classes, or `None` if no split is labelled.
+        class_names: Names of the folders that define the classes, in the order of the labels; otherwise `None`.
     """
 
     name: str
@@ -27,5 +27,5 @@ class DatasetSpec:
 
     @property
     def modality(self) -> Modality:
-        """The kind of its examples."""
+        """The modality of the examples."""
         return modality_of(self.example_shape)

@@ -1,12 +1,14 @@
 """TensorFlow's distribution strategies: which one a run uses, and how it reads its data."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
+from vae_tf.backend import replicas
 from vae_tf.config import RunConfig
 from vae_tf.data.pipeline import Share
 from vae_tf.distribute.cluster import Distribute
@@ -137,9 +139,7 @@ def from_chief(
     def summed(values: list[tf.Tensor]) -> list[tf.Tensor]:
         def of_replica(values: list[tf.Tensor]) -> list[tf.Tensor]:
             context = tf.distribute.get_replica_context()
-            is_first = tf.equal(context.replica_id_in_sync_group, 0)
-            parts = [value * tf.cast(is_first, value.dtype) for value in values]
-            return context.all_reduce(tf.distribute.ReduceOp.SUM, parts)
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, [replicas.on_first(value) for value in values])
 
         return strategy.run(of_replica, (values,))
 
@@ -149,6 +149,30 @@ def from_chief(
         name: strategy.experimental_local_results(value)[0].numpy().astype(like[name].dtype)
         for name, value in zip(like, sums, strict=True)
     }
+
+
+def assign_sums(
+    strategy: tf.distribute.Strategy, variables: Sequence[keras.Variable], values: Sequence[np.ndarray]
+) -> None:
+    """Assigns values to variables that are the sum of a part on each replica, as metrics are: all to the first replica.
+
+    TensorFlow itself would divide each value among the replicas, and round it.
+
+    Args:
+        strategy: The strategy; all of its workers call this at the same time.
+        variables: Variables made in its scope.
+        values: One value for each variable.
+    """
+
+    def part_of(value: np.ndarray) -> Callable[[Any], tf.Tensor]:
+        nothing = np.zeros_like(value)
+        return lambda context: tf.constant(nothing if context.replica_id_in_sync_group else value)
+
+    for variable, value in zip(variables, values, strict=True):
+        parts = strategy.experimental_distribute_values_from_function(part_of(value))
+        local = map(strategy.experimental_local_results, (variable.value, parts))
+        for own, part in zip(*local, strict=True):
+            own.assign(part)
 
 
 def distributed(strategy: tf.distribute.Strategy, batches: Callable[[Share], tf.data.Dataset]) -> Any:

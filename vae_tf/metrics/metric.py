@@ -81,8 +81,9 @@ def metric_of(name: str) -> Metric:
     """Returns the metric for a name in `metrics.json`, which may end in the name of a feature space.
 
     Raises:
-        StopIteration: There is no such metric.
+        LookupError: There is no such metric.
     """
-    if name in METRICS:
-        return METRICS[name]
-    return next(METRICS[start] for start in sorted(METRICS, key=len, reverse=True) if name.startswith(f"{start}_"))
+    starts = [start for start in METRICS if name == start or name.startswith(f"{start}_")]
+    if not starts:
+        raise LookupError(f"There is no metric of that name. Received: {name}")
+    return METRICS[max(starts, key=len)]

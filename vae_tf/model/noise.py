@@ -1,4 +1,4 @@
-"""The noise behind posterior draws."""
+"""The noise that posterior samples are computed from."""
 
 from typing import Any, TypeAlias
 
@@ -7,17 +7,17 @@ import keras
 from vae_tf.backend import replicas
 from vae_tf.backend.kernels import normal_per_example
 
-# A number, a generator, or one seed per example: int32 (B, 2).
+# An integer, a generator, or one seed per example, int32 (B, 2).
 Seed: TypeAlias = int | keras.random.SeedGenerator | keras.KerasTensor
 
 
 def standard_normal(shape: Any, seed: Seed) -> keras.KerasTensor:
-    """Returns float32 noise N(0, 1).
+    """Returns standard normal noise, float32.
 
     Args:
-        shape: `(K, B, Z)`; with a single seed any shape.
-        seed: One seed per example, int32 `(B, 2)`, makes the noise of an example independent of the batch it is
-            in; otherwise as of `keras.random.normal`.
+        shape: `(K, B, Z)`; with a single seed, any shape.
+        seed: One seed per example, int32 `(B, 2)`, makes an example's noise independent of its batch; otherwise as in
+            `keras.random.normal`.
     """
     if isinstance(seed, int | keras.random.SeedGenerator):
         return replicas.standard_normal(shape, seed)

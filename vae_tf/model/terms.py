@@ -1,10 +1,10 @@
-"""What a pass through the model yields, and what an objective is made of.
+"""The results of a pass through the model, from which an objective computes the loss.
 
-For one example x and posterior draws z_k ~ q(z | x), k = 1..K (Kingma & Welling 2014, eq. 3):
+For one example x and posterior samples z_k ~ q(z | x), k = 1..K (Kingma & Welling 2014, eq. 3):
 
     log p(x)  >=  ELBO  =  E_q[ log p(x | z) ]  -  KL( q(z | x) || p(z) )
 
-`reconstruction_loss` is minus the first part and `kl_loss` the second, both in nats per example, so that
+`reconstruction_loss` is the negative of the first term and `kl_loss` is the second, both in nats per example, so
 ELBO = -(reconstruction_loss + kl_loss).
 """
 
@@ -19,17 +19,17 @@ from keras import ops
 
 
 class Inferred(NamedTuple):
-    """What a latent model infers about B examples with K posterior draws each; float32, nats.
+    """The latents inferred for B examples with K posterior samples each; float32, in nats.
 
     Attributes:
-        z: The draws `(K, B, Z)`.
+        z: The samples `(K, B, Z)`.
         log_posterior: log q(z | x) `(K, B)`.
         log_prior: log p(z) `(K, B)`; `None` for a model without a prior.
-        kl: By the group of latents, KL(q(z | x) || p(z)) `(B, d)`: d latent dimensions if there is a closed form,
-            otherwise 1.
+        kl: KL(q(z | x) || p(z)) `(B, d)` by group of latents; d is the group's number of latent dimensions if there is
+            a closed form, otherwise 1.
         params: Raw posterior parameters `(B, P)`; `None` for a model without a posterior.
-        losses: Further losses of the latent model by name, `(B,)` each.
-        decoded: Raw likelihood parameters `(K, B, H, W, P)` if inferring decodes; otherwise `None`.
+        losses: Additional losses of the latent model by name, `(B,)` each.
+        decoded: Raw likelihood parameters `(K, B, H, W, P)` if inference already decodes; otherwise `None`.
     """
 
     z: keras.KerasTensor
@@ -42,10 +42,10 @@ class Inferred(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """The terms of the ELBO of B examples with K posterior draws each; float32, nats.
+    """The terms of the ELBO of B examples with K posterior samples each; float32, in nats.
 
     Attributes:
-        inferred: What the latent model inferred.
+        inferred: The result of the latent model.
         log_likelihood: log p(x | z) `(K, B)`.
     """
 
@@ -53,16 +53,16 @@ class Terms(NamedTuple):
     log_likelihood: keras.KerasTensor
 
     def reconstruction_loss(self) -> keras.KerasTensor:
-        """Returns minus the expected log-likelihood `(B,)`."""
+        """Returns the negative expected log-likelihood `(B,)`."""
         return -ops.mean(self.log_likelihood, axis=0)
 
     def kl_loss(self) -> keras.KerasTensor:
-        """Returns KL(q(z | x) || p(z)), summed over latents `(B,)`; 0 for a model without a prior."""
+        """Returns KL(q(z | x) || p(z)) summed over latents, `(B,)`; 0 for a model without a prior."""
         groups = [ops.sum(kl, axis=-1) for kl in self.inferred.kl.values()]
         if not groups:
             return ops.zeros_like(self.log_likelihood[0])
         return functools.reduce(operator.add, groups)
 
     def negative_elbo(self) -> keras.KerasTensor:
-        """Returns minus the evidence lower bound `(B,)`."""
+        """Returns the negative evidence lower bound `(B,)`."""
         return self.reconstruction_loss() + self.kl_loss()

@@ -1,4 +1,4 @@
-"""The variational autoencoder: latent model + likelihood + objective."""
+"""The variational autoencoder: a latent model, a likelihood and an objective."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
@@ -29,9 +29,9 @@ class Observed(NamedTuple):
     """The parts of a batch.
 
     Attributes:
-        inputs: What the encoder sees `(B, H, W, C)`.
-        target: What the likelihood is of: the inputs, or what they were before they were corrupted.
-        labels: Classes `(B,)`, of a conditional model.
+        inputs: Inputs of the encoder `(B, H, W, C)`.
+        target: The data that the likelihood scores: the inputs, or the data before it was corrupted.
+        labels: Classes `(B,)` for a conditional model, otherwise `None`.
     """
 
     inputs: Any
@@ -43,25 +43,24 @@ class Observed(NamedTuple):
 class VAE(ArrayMethods, keras.Model):
     """A variational autoencoder (Kingma & Welling 2014) composed of interchangeable parts.
 
-    `compile(optimizer)` without a loss, then `fit(x)` with the data alone, `fit(corrupted, x)` to learn to restore it
-    (Im et al. 2017), or `fit([x, labels])` if the model is conditional. Training reports `loss` (the objective, and the
-    layers' own regularizers if there are any), `reconstruction_loss` and `kl_loss`; `evaluate` and `val_*` report minus
-    the ELBO as `loss`, and its two parts. All in nats per example.
+    Call `compile(optimizer)` without a loss, then `fit(x)` with only the data, `fit(corrupted, x)` to learn to restore
+    corrupted data (Im et al. 2017), or `fit([x, labels])` if the model is conditional. Training reports `loss` (the
+    objective plus any regularization losses of the layers), `reconstruction_loss` and `kl_loss`; `evaluate` and `val_*`
+    report the negative ELBO as `loss`, and its two terms. All values are in nats per example.
 
-    Shapes are those of images, `(B, H, W, C)`; rows of features are `(B, F)` throughout. A conditional model, p(x |
-    class) (Sohn et al. 2015), needs `labels` everywhere, another one takes none. They are whole numbers `(B,)` in
-    [0, num_classes).
+    Shapes are given for images, `(B, H, W, C)`; rows of features are `(B, F)` instead. A conditional model p(x | class)
+    (Sohn et al. 2015) needs `labels` everywhere, integers `(B,)` in [0, num_classes); any other model takes none.
 
     Args:
-        latents: How latents are inferred, decoded and generated.
-        likelihood: The meaning of the decoder's outputs.
-        objective: What training minimizes.
-        seed: Seed of the posterior noise. Training draws it from one generator; every `evaluate` restarts a second one,
-            so that evaluation is repeatable and leaves training as it was.
-        micro_batch_size: If set, a training step adds up the gradients of its batch from parts of so many examples, the
-            last with what is left over: the same update with less memory, except for batch normalization, which
-            normalizes each part. The attribute may be set until the model trains.
-        **kwargs: As of `keras.Model`.
+        latents: The latent model, which infers, decodes and generates latents.
+        likelihood: The likelihood, which interprets the decoder's outputs.
+        objective: The training objective.
+        seed: Seed of the posterior noise. Training draws the noise from one generator; every `evaluate` restarts a
+            second one, so that evaluation is repeatable and does not affect training.
+        micro_batch_size: If set, a training step accumulates the gradients of its batch over parts of this many
+            examples; the last part holds the remainder. The update is the same with less memory, except that batch
+            normalization normalizes each part separately. The attribute can be changed until training starts.
+        **kwargs: Passed to `keras.Model`.
 
     Raises:
         ValueError: `micro_batch_size` is below 1.
@@ -111,31 +110,31 @@ class VAE(ArrayMethods, keras.Model):
 
     @property
     def posterior(self) -> Posterior:
-        """The posterior of flat latents."""
+        """The posterior of a model with flat latents."""
         return self.latents.posterior
 
     @property
     def prior(self) -> Prior:
-        """The prior of flat latents."""
+        """The prior of a model with flat latents."""
         return self.latents.prior
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        """Does what `keras.Model.evaluate` does, with the same posterior noise at every call."""
+        """Does what `keras.Model.evaluate` does, with the same posterior noise in every call."""
         self.reset_evaluation_noise()
         return super().evaluate(*args, **kwargs)
 
     def reset_evaluation_noise(self) -> None:
-        """Restarts the noise of `test_step`."""
-        self.evaluation_seed_generator.state.assign([self.seed + 1, 0])  # as `SeedGenerator` begins
+        """Resets the noise generator of `test_step` to its initial state."""
+        self.evaluation_seed_generator.state.assign([self.seed + 1, 0])  # how `SeedGenerator` starts
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         """Builds every part.
 
         Args:
-            input_shape: Of the data, `(None, height, width, channels)` or `(None, features)`.
+            input_shape: Shape of the data, `(None, height, width, channels)` or `(None, features)`.
 
         Raises:
-            ValueError: A network does not return what the posterior or likelihood needs.
+            ValueError: The output of a network has the wrong shape for the posterior or the likelihood.
         """
         self.latents.build_for(tuple(input_shape[1:]), self.likelihood.params_size(input_shape[-1]))
         for part, shape in ((self.likelihood, input_shape), (self.objective, None)):
@@ -146,7 +145,7 @@ class VAE(ArrayMethods, keras.Model):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """The means of the epoch; Keras resets them at its start."""
+        """The running means of the epoch; Keras resets them at its start."""
         return list(self.trackers.values())
 
     @property
@@ -165,19 +164,19 @@ class VAE(ArrayMethods, keras.Model):
         seed: Seed | None = None,
         noise: keras.KerasTensor | None = None,
     ) -> Terms:
-        """Returns the terms of the ELBO; training, testing and evaluation all go through here.
+        """Returns the terms of the ELBO; training, testing and evaluation all use this method.
 
         Args:
-            inputs: What the encoder sees `(B, H, W, C)`.
-            target: What the likelihood is of, in the same shape; by default the inputs.
+            inputs: Inputs of the encoder `(B, H, W, C)`.
+            target: The data that the likelihood scores, in the same shape; by default the inputs.
             labels: Classes `(B,)`, for a conditional model.
-            num_samples: Posterior draws K per example.
-            training: Whether batch normalization uses the batch and updates its averages.
-            seed: Source of the noise; by default the model's own generator, which moves on.
-            noise: The noise itself, from `latents.noise`, in place of `num_samples` and `seed`.
+            num_samples: Number of posterior samples K per example.
+            training: Whether batch normalization uses batch statistics and updates its averages.
+            seed: Source of the noise; by default the model's own generator, whose state advances.
+            noise: The noise itself, from `latents.noise`, instead of `num_samples` and `seed`.
 
         Returns:
-            `Terms` for K draws of B examples, in nats.
+            `Terms` for K samples of B examples, in nats.
         """
         self._check_has_labels(labels)
         if noise is None:
@@ -194,7 +193,7 @@ class VAE(ArrayMethods, keras.Model):
         target: keras.KerasTensor | None = None,
         training: bool = False,
     ) -> keras.KerasTensor:
-        """Returns the raw likelihood parameters `(K, B, H, W, P)` of inferred draws; the arguments are as above."""
+        """Returns the raw likelihood parameters `(K, B, H, W, P)` of inferred samples; see `elbo_terms`."""
         if inferred.decoded is not None:
             return inferred.decoded
         num_samples, batch_size, latent_dim = ops.shape(inferred.z)
@@ -207,30 +206,30 @@ class VAE(ArrayMethods, keras.Model):
         return ops.reshape(decoded, (num_samples, batch_size, *decoded.shape[1:]))
 
     def call(self, inputs: Any, training: bool = False) -> keras.KerasTensor:
-        """Returns the reconstruction `(B, H, W, C)` of data, or of `[data, labels]`, through the posterior mean."""
+        """Returns the reconstruction `(B, H, W, C)` of `x`, or of `[x, labels]`, from the posterior mean."""
         x, labels = self._data_and_labels(inputs)
         z = self.latents.representation(x, labels)
         return self.likelihood.mean(self.latents.decode(z, labels, training=training))
 
     def train_step(self, data: Any) -> dict[str, keras.KerasTensor]:
-        """Makes one update of the weights on a batch, or none if it would not be finite; returns the running means."""
+        """Updates the weights on a batch, unless the update would not be finite; returns the running means."""
         self.guarded_step(data)
         return self._means()
 
     def guarded_step(self, data: Any) -> None:
-        """Makes one update of the weights on a batch, or none if it would not be finite."""
+        """Updates the weights on a batch, unless the update would not be finite."""
         if self.guard is None:
             self.guard = GuardedStep(self)
         self.guard(data)
 
     def make_train_function(self, force: bool = False) -> Any:
-        """Makes what `fit` calls; the guard's variables must exist before."""
+        """Creates the function that `fit` calls, after the guard, whose variables must exist first."""
         if self.guard is None or force:
             self.guard = GuardedStep(self)
         return super().make_train_function(force)
 
     def fit(self, *args: Any, callbacks: Any = None, **kwargs: Any) -> Any:
-        """Does what `keras.Model.fit` does, and stops after ten updates in a row that were not finite.
+        """Does what `keras.Model.fit` does, and stops after ten non-finite updates in a row.
 
         Raises:
             InputError: Training diverged.
@@ -239,13 +238,13 @@ class VAE(ArrayMethods, keras.Model):
         return super().fit(*args, callbacks=[*given, StopOnDivergence()], **kwargs)
 
     def gradients(self, data: Any) -> list[keras.KerasTensor]:
-        """Returns the gradients of the mean loss of a batch, of all replicas together, and tracks the losses.
+        """Returns the gradients of a batch's mean loss, summed over all replicas, and tracks the losses.
 
         Args:
-            data: As `fit` hands it on.
+            data: A batch, as `fit` passes it.
 
         Returns:
-            One for each of `trainable_weights`, times the scale that the optimizer gives the loss.
+            One gradient for each of `trainable_weights`, multiplied by the optimizer's loss scale.
         """
         if self.micro_batch_size is not None and self.objective.mixes_examples:
             raise ValueError(
@@ -258,7 +257,7 @@ class VAE(ArrayMethods, keras.Model):
         noise = self.latents.noise(count, self.objective.num_samples, self.seed_generator)
         if self.micro_batch_size is None:
             gradients = self._gradients(seen, noise, batch_size)
-        else:  # with the noise that the whole batch would have
+        else:  # with the same noise as for the whole batch
             gradients = summed_over_parts(
                 lambda *part: self._gradients(Observed(*part[:-1]), ops.swapaxes(part[-1], 0, 1), batch_size),
                 (*seen, ops.swapaxes(noise, 0, 1)),
@@ -271,7 +270,7 @@ class VAE(ArrayMethods, keras.Model):
     def _gradients(
         self, seen: Observed, noise: keras.KerasTensor, batch_size: keras.KerasTensor
     ) -> list[keras.KerasTensor]:
-        """Returns what some examples add to the gradients of the mean loss of a batch, and tracks their losses."""
+        """Returns the contribution of some examples to the gradients of a batch's mean loss; tracks their losses."""
 
         def scaled_loss() -> tuple[keras.KerasTensor, dict[str, keras.KerasTensor]]:
             terms = self.elbo_terms(seen.inputs, target=seen.target, labels=seen.labels, training=True, noise=noise)
@@ -286,17 +285,17 @@ class VAE(ArrayMethods, keras.Model):
         return gradients
 
     def test_step(self, data: Any) -> dict[str, keras.KerasTensor]:
-        """Measures a batch, with beta 1 and batch normalization at its averages."""
+        """Evaluates a batch with beta 1, and with batch normalization using its moving averages."""
         seen, noise = self.observed(data), self.evaluation_seed_generator
         terms = self.elbo_terms(seen.inputs, target=seen.target, labels=seen.labels, seed=noise)
         loss = terms.negative_elbo()
-        if terms.inferred.log_prior is None:  # there is no ELBO
+        if terms.inferred.log_prior is None:  # without a prior there is no ELBO
             loss = _plus(loss, terms.inferred.losses)
         self._track(_reported(loss, terms))
         return {name: mean for name, mean in self._means().items() if name not in self.objective.extra_names}
 
     def _track(self, values: dict[str, keras.KerasTensor]) -> None:
-        """Adds one value per example `(B,)` to each mean, so that a short last batch weighs right."""
+        """Adds one value per example `(B,)` to each mean, so that a short last batch gets the right weight."""
         for name, value in values.items():
             self.trackers[name].update_state(value)
 
@@ -304,14 +303,14 @@ class VAE(ArrayMethods, keras.Model):
         return {metric.name: metric.result() for metric in self.metrics}
 
     def observed(self, data: Any) -> Observed:
-        """Returns the parts of a batch as `fit` hands it on.
+        """Returns the parts of a batch that `fit` passes.
 
         Args:
             data: `x`, `(x,)` or `(x, target)`, where x is `[x, labels]` for a conditional model.
 
         Raises:
-            ValueError: There are sample weights, or the target does not match the data.
-            TypeError: The labels of a conditional model are missing.
+            ValueError: There are sample weights, or the target's shape does not match the data.
+            TypeError: The labels of a conditional model are missing, or an unconditional model was given a list.
         """
         inputs, target, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if sample_weight is not None:
@@ -335,7 +334,7 @@ class VAE(ArrayMethods, keras.Model):
         return x, labels
 
     def save_own_variables(self, store: Any) -> None:
-        """Stores the state of the noise and the step, which Keras leaves out, so that training can continue."""
+        """Also stores the noise state and the step count, which Keras leaves out, so that training can continue."""
         super().save_own_variables(store)
         store[NOISE_STATE] = ops.convert_to_numpy(self.seed_generator.state)
         store[STEP] = ops.convert_to_numpy(self.step_counter.variable)
@@ -343,12 +342,12 @@ class VAE(ArrayMethods, keras.Model):
     def load_own_variables(self, store: Any) -> None:
         """Loads what `save_own_variables` stored."""
         own = (NOISE_STATE, STEP)
-        super().load_own_variables({key: store[key] for key in store.keys() if key not in own})  # noqa: SIM118  # no dict
+        super().load_own_variables({key: store[key] for key in store.keys() if key not in own})  # noqa: SIM118  # not a dict
         self.seed_generator.state.assign(store[NOISE_STATE])
         self.step_counter.variable.assign(store[STEP])
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments, parts serialized."""
+        """Returns the constructor's arguments, with serialized parts."""
         parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in PARTS}
         return {**super().get_config(), **parts, "seed": self.seed, "micro_batch_size": self.micro_batch_size}
 
@@ -360,13 +359,13 @@ class VAE(ArrayMethods, keras.Model):
 
 
 class StopOnDivergence(keras.callbacks.Callback):
-    """Stops `fit` after too many updates in a row that were not finite."""
+    """Stops `fit` after too many non-finite updates in a row."""
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Looks at the guard.
+        """Checks how many updates the guard has skipped in a row.
 
         Raises:
-            InputError: Too many of the latest steps made no update.
+            InputError: Too many updates in a row were skipped.
         """
         skipped = self.model.guard.skipped
         if skipped.in_a_row >= self.model.guard.most_in_a_row:

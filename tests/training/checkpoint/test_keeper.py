@@ -17,6 +17,7 @@ from vae_tf.training.checkpoint.keeper import Keeper
 from vae_tf.training.checkpoint.state import TrainingState
 from vae_tf.training.checkpoint.store import Store
 from vae_tf.training.interruption import Interruption
+from vae_tf.training.stage import VAE_STAGE, Stage
 
 STEPS_PER_EPOCH = 5
 PICTURES = np.random.default_rng(0).random((20, 8, 8, 1), np.float32)
@@ -41,7 +42,8 @@ def training():
     vae = build_vae((8, 8, 1), 2, "dense", "bn", hidden_sizes=(4,))
     vae.compile(Adam(1e-2), jit_compile=False)
     guard = GuardedStep(vae, most_in_a_row=4)
-    return SimpleNamespace(vae=vae, guard=guard, state=TrainingState(vae, guard))
+    stage = Stage(VAE_STAGE, vae, guard, epochs=1, steps_per_epoch=STEPS_PER_EPOCH, training_batches=None)
+    return SimpleNamespace(vae=vae, guard=guard, state=TrainingState([stage]))
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +60,7 @@ def run(training, store, *, epochs=2, poisoned=(), listeners=(), interruption=No
         is_bad = tf.reduce_any(number == tf.constant(list(poisoned), tf.int64)) if poisoned else False
         return tf.where(is_bad, np.nan, 1.0) * PICTURES[:8]
 
-    keeper = Keeper(training.state, store, interruption or Interruption(), lambda: {"told": 1}, **options)
+    keeper = Keeper(training.state, store, interruption or Interruption(), lambda: {"described": 1}, **options)
     with keeper:
         loop.train(
             training.vae,
@@ -90,12 +92,12 @@ def test_it_saves_after_each_epoch_and_every_so_many_steps(training, monkeypatch
     assert list(store.written) == steps
 
 
-def test_it_saves_what_the_variables_hold_then_and_what_is_told(training):
+def test_it_saves_what_the_variables_hold_and_what_is_described(training):
     store = Recorded()
     run(training, store)
     arrays, progress = store.written[10]
 
-    assert progress == {"told": 1}
+    assert progress == {"described": 1}
     for name, value in training.state.capture().items():
         np.testing.assert_array_equal(arrays[name], value)
     first, _ = store.written[5]
@@ -209,7 +211,7 @@ def test_a_step_that_is_saved_is_not_saved_again(training, monkeypatch):
     assert list(store.written) == [10]
 
 
-def test_a_run_that_goes_on_can_go_back_to_where_it_began(training):
+def test_a_run_that_resumes_can_return_to_where_it_began(training):
     keeper = Keeper(training.state, None, Interruption(), dict, saved=(5, training.state.capture()))
 
     assert (keeper.saved_step, keeper.roll_back()) == (5, 5)

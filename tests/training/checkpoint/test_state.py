@@ -12,6 +12,7 @@ from vae_tf.model import build_vae
 from vae_tf.support.errors import InputError
 from vae_tf.training.checkpoint.state import TrainingState
 from vae_tf.training.loop import Steps
+from vae_tf.training.stage import VAE_STAGE, Stage
 
 PICTURES = np.random.default_rng(0).random((24, 8, 8, 1), np.float32)
 CLASSES = np.arange(24) % 3
@@ -26,6 +27,10 @@ KINDS = {
 }
 
 
+def stage_of(vae, guard, name=VAE_STAGE):
+    return Stage(name, vae, guard, epochs=1, steps_per_epoch=3, training_batches=None)
+
+
 class Training:
     """A model, its guarded step and its state, on three batches again and again."""
 
@@ -35,7 +40,7 @@ class Training:
         self.vae.micro_batch_size = micro_batch_size
         self.vae.compile(Adam(learning_rate, use_ema=use_ema), jit_compile=False)
         self.guard = GuardedStep(self.vae)
-        self.state = TrainingState(self.vae, self.guard)
+        self.state = TrainingState([stage_of(self.vae, self.guard)])
         self._steps = Steps(self.vae, self.guard)
 
     def take(self, first, last):
@@ -47,6 +52,12 @@ class Training:
     def poison(self):
         """Takes a step that is skipped."""
         list(self._steps.run(iter(tf.data.Dataset.from_tensors(POISON)), 0, 1))
+
+
+def check_equal(values, expected):
+    assert values.keys() == expected.keys()
+    for name, value in values.items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
 
 
 def variables_alive():
@@ -72,7 +83,7 @@ def test_every_variable_that_training_makes_is_captured_once(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_fresh_model_goes_on_with_the_same_bits(kind):
+def test_a_fresh_model_continues_with_the_same_bits(kind):
     first, second = Training(**KINDS[kind]), Training(seed=5, **KINDS[kind])
     first.take(0, 2)
     second.state.restore(first.state.capture())
@@ -110,6 +121,60 @@ def test_counts_of_skipped_steps_are_restored():
     second.state.restore(first.state.capture())
 
     assert (second.guard.skipped.total, second.guard.skipped.in_a_row) == (1, 1)
+
+
+def test_the_count_of_steps_is_captured_with_those_that_were_skipped():
+    training = Training()
+    training.take(0, 2)
+    training.poison()
+
+    assert training.state.capture()["step-0000"] == 3
+
+
+def test_the_count_of_steps_is_restored():
+    first, second = Training(), Training()
+    first.take(0, 2)
+    second.state.restore(first.state.capture())
+
+    assert int(second.vae.step_counter.value) == 2
+
+
+def test_going_back_to_older_weights_leaves_the_count_of_steps():
+    training = Training()
+    training.take(0, 1)
+    captured = training.state.capture()
+    training.take(1, 4)
+    training.state.restore_updated(captured)
+
+    assert int(training.vae.step_counter.value) == 4
+
+
+def test_a_schedule_goes_on_in_a_fresh_model():
+    options = {"beta": 6.0, "kl_schedule": "linear", "kl_warmup_steps": 4}
+    first, second = Training(**options), Training(**options)
+    first.take(0, 3)
+    second.state.restore(first.state.capture())
+    second.vae.reset_metrics()
+
+    assert second.take(3, 4)[0]["kl_weight"] == pytest.approx(4.5)
+
+
+def test_a_checkpoint_without_the_count_of_steps_is_refused():
+    training = Training()
+    captured = training.state.capture()
+    del captured["step-0000"]
+    with pytest.raises(InputError, match=r"^A checkpoint must hold the variables of the same model"):
+        training.state.restore(captured)
+
+
+def test_variables_of_a_later_stage_have_its_name_in_front():
+    first, second = Training(), Training()
+    state = TrainingState([stage_of(first.vae, first.guard), stage_of(second.vae, second.guard, "later")])
+    second.take(0, 2)
+
+    captured, alone = state.capture(), second.state.capture()
+    check_equal({name.removeprefix("later-"): captured[name] for name in captured if name.startswith("later-")}, alone)
+    check_equal({name: captured[name] for name in captured if not name.startswith("later-")}, first.state.capture())
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""One reader per format.
+"""Readers, one per file format.
 
-A source is an indexed collection of pictures that reads a few of them at a time, so that what does not
-fit in memory is never loaded whole. Sources are numpy and Pillow only: no TensorFlow.
+A source is an indexed collection of examples that reads a few of them at a time, so data that does not fit in memory
+is never loaded as a whole. Sources use only NumPy and Pillow, not TensorFlow.
 """
 
 from typing import Protocol, Self
@@ -10,14 +10,14 @@ import numpy as np
 
 
 class Examples(Protocol):
-    """An indexed collection of pictures, or of rows of features `(B, F)`.
+    """An indexed collection of images, or of rows of features `(B, F)`.
 
     Attributes:
-        example_shape: `(height, width, channels)`, or `(features,)`, of what `read` returns.
-        scale: The number that stands for white: pixels divided by it lie in [0, 1].
-        dtype: Type of the pixels that `read` returns.
-        labels: Class of each picture, int64 of shape `(N,)`, or `None`.
-        is_in_memory: Whether they are few enough to be held in memory, and are.
+        example_shape: Shape of an example that `read` returns, `(height, width, channels)` or `(features,)`.
+        scale: The value of white; pixels divided by it lie in [0, 1].
+        dtype: Type of the values that `read` returns.
+        labels: Class of each example, int64 of shape `(N,)`, or `None`.
+        is_in_memory: Whether the examples are held in memory.
     """
 
     example_shape: tuple[int, ...]
@@ -30,13 +30,13 @@ class Examples(Protocol):
 
     @property
     def names(self) -> list[str]:
-        """What tells the pictures apart, `(N,)`: the path of a file, or the row in an array."""
+        """Unique names of the examples, `(N,)`: paths of files, or rows in an array."""
         ...
 
     def read(self, indices: np.ndarray) -> np.ndarray:
-        """Returns the pictures at `indices` `(B,)` as `(B, H, W, C)`, in [0, `scale`]."""
+        """Returns the images at `indices` `(B,)` as `(B, H, W, C)`, in [0, `scale`]; rows as `(B, F)`."""
         ...
 
     def subset(self, indices: np.ndarray) -> Self:
-        """Returns the collection of the pictures at `indices` `(B,)`, in that order."""
+        """Returns a collection of the examples at `indices` `(B,)`, in that order."""
         ...

@@ -1,4 +1,4 @@
-"""Examples in an array: from npz and npy files, IDX files, keras.datasets, scikit-learn."""
+"""Examples in arrays: from npz, npy and IDX files, keras.datasets, and scikit-learn."""
 
 import io
 import math
@@ -15,22 +15,22 @@ from vae_tf.data.sources.stored import BLOCK, LARGEST_IN_MEMORY, Rows, StoredRow
 from vae_tf.support.errors import InputError
 
 IMAGE_RANKS = (3, 4)
-# What numpy and zipfile raise for bytes that are not what they should be.
+# The exceptions that numpy and zipfile raise for damaged files.
 DAMAGED_ARRAY = (ValueError, TypeError, EOFError, SyntaxError, RecursionError, tokenize.TokenError, MemoryError)
-LARGEST_HEADER = 2**14  # bytes, of an npy file; numpy reads no longer one
-ZIP_LENGTHS = 26  # of a member's header: where it says how long its name and its extra field are
+LARGEST_HEADER = 2**14  # bytes of an npy file's header; numpy reads no longer one
+ZIP_LENGTHS = 26  # offset, in a member's header, of the lengths of its name and its extra field
 DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError)
 
 
 class ArrayExamples:
-    """An array of pictures, or of rows of features, as an indexed collection; see `Examples`.
+    """An array of images, or of rows of features, as an indexed collection; see `Examples`.
 
     Args:
         pixels: `(N, H, W)` or `(N, H, W, C)` with C 1 or 3, or rows `(N, F)`, of any real dtype.
         labels: `(N,)` class numbers, or `None`.
-        scale: The number that stands for white.
-        chosen: `(M,)` rows of `pixels` and `labels` that belong to the collection; default: all. The arrays
-            themselves are shared, so that a split of rows in a file stays on disk.
+        scale: The value of white.
+        chosen: `(M,)` rows of `pixels` and `labels` that belong to the collection; by default all. The arrays
+            themselves are shared, so that splitting an array in a file does not load it.
     """
 
     def __init__(self, pixels: Rows, labels: np.ndarray | None, scale: float, chosen: np.ndarray | None = None) -> None:
@@ -48,14 +48,14 @@ class ArrayExamples:
 
     @property
     def names(self) -> list[str]:
-        """The rows in the array."""
+        """The examples' rows in the array."""
         return [str(row) for row in self._chosen]
 
     def read(self, indices: np.ndarray) -> np.ndarray:
-        """Returns the pictures at `indices` `(B,)` as `(B, H, W, C)`, in [0, `scale`]; rows as `(B, F)`.
+        """Returns the images at `indices` `(B,)` as `(B, H, W, C)`, in [0, `scale`]; rows as `(B, F)`.
 
         Raises:
-            InputError: The file that holds them has vanished or changed.
+            InputError: The file that holds them has disappeared or changed.
         """
         try:
             return self._pixels[self._chosen[indices]].astype(self.dtype, copy=False)
@@ -63,26 +63,27 @@ class ArrayExamples:
             raise InputError(f"The data could be read at the start and now can't ({error}); restore it") from None
 
     def subset(self, indices: np.ndarray) -> Self:
-        """Returns the collection of the pictures at `indices` `(B,)`, in that order."""
+        """Returns a collection of the examples at `indices` `(B,)`, in that order."""
         return type(self)(self._pixels, self._all_labels, self.scale, self._chosen[indices])
 
 
 def with_channels(pixels: Rows) -> Rows:
-    """Returns pictures `(N, H, W)` as `(N, H, W, 1)`, others as they are."""
+    """Returns images `(N, H, W)` as `(N, H, W, 1)`, and other arrays unchanged."""
     if pixels.ndim != IMAGE_RANKS[0]:
         return pixels
     return pixels.with_channels() if isinstance(pixels, StoredRows) else pixels[..., np.newaxis]
 
 
 def checked_pixels(pixels: Rows, name: str) -> Rows:
-    """Returns `pixels` as `(N, H, W, C)` if it is a usable array of pictures.
+    """Returns `pixels` as `(N, H, W, C)`, after checking that it is a usable array of images.
 
     Args:
         pixels: The array to check.
-        name: What to call it in the message.
+        name: Name of the array in messages.
 
     Raises:
-        InputError: Wrong rank, channels, size or dtype, no picture, or a value that is NaN or outside [0, 255].
+        InputError: The rank, channels, size or dtype is wrong, there is no image, or a value is NaN or outside
+            [0, 255].
     """
     if pixels.dtype.kind not in "buif":
         raise InputError(f"{name} must hold numbers. Received: dtype {pixels.dtype}")
@@ -92,7 +93,7 @@ def checked_pixels(pixels: Rows, name: str) -> Rows:
         )
     if 0 in pixels.shape:
         raise InputError(f"{name} must hold at least one picture. Received: shape {pixels.shape}")
-    if pixels.dtype != np.uint8:  # whose values can't be others
+    if pixels.dtype != np.uint8:  # uint8 values are always in range
         low, high = (extreme([extreme(block) for block in blocks(pixels)]) for extreme in (np.min, np.max))
         if not (low >= 0 and high <= 255):
             raise InputError(
@@ -102,10 +103,10 @@ def checked_pixels(pixels: Rows, name: str) -> Rows:
 
 
 def checked_labels(labels: np.ndarray | None, num_pictures: int, name: str) -> np.ndarray | None:
-    """Returns `labels` `(N,)` or `(N, 1)` as int64 `(N,)`, `None` as it is.
+    """Returns `labels` `(N,)` or `(N, 1)` as int64 `(N,)`, and `None` as `None`.
 
     Raises:
-        InputError: Not one whole, non-negative number for each of the `num_pictures`.
+        InputError: The labels are not one non-negative integer for each of `num_pictures` images.
     """
     if labels is None:
         return None
@@ -121,17 +122,17 @@ def checked_labels(labels: np.ndarray | None, num_pictures: int, name: str) -> n
 
 
 def white_of(*arrays: Rows) -> float:
-    """Returns the number that stands for white: 1 where no value exceeds 1, else 255."""
+    """Returns the value of white: 1 if no value exceeds 1, otherwise 255."""
     return 1.0 if all(block.max() <= 1 for array in arrays for block in blocks(array)) else 255.0
 
 
 def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, Rows]:
-    """Returns those of the arrays called `names` that an npz file holds. Pickled objects are never loaded.
+    """Returns the arrays called `names` that an npz file holds; pickled objects are never loaded.
 
-    Large arrays stay on disk: in the file where it is not compressed, else in a temporary one.
+    Large arrays stay on disk: in the npz file if it is not compressed, otherwise in a temporary file.
 
     Raises:
-        InputError: The file can't be read or is no npz file, or an array is damaged.
+        InputError: The file can't be read or is not an npz file, or an array is damaged.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -152,15 +153,15 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str) -> Rows:
         file.read(begin)
         if size <= LARGEST_IN_MEMORY or is_fortran or info.compress_type != zipfile.ZIP_STORED:
             return unpacked(file, dtype, shape, is_fortran=is_fortran)
-        while file.read(BLOCK):  # which compares the checksum at the end
+        while file.read(BLOCK):  # reading to the end verifies the checksum
             pass
         return StoredRows(path, dtype, shape, _start(path, info) + begin)
 
 
 def _header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype, int]:
-    """Shape, whether it is in Fortran's order, type, and place of the values of the array in an npy stream of `size`.
+    """Returns shape, whether the order is Fortran's, dtype and offset of the values in an npy stream of `size` bytes.
 
-    It is checked, before anything is reserved for the values, that there are as many as the shape says.
+    It checks that the number of values matches the shape before any memory is allocated for them.
     """
     content = io.BytesIO(file.read(LARGEST_HEADER))
     version = np.lib.format.read_magic(content)
@@ -177,23 +178,23 @@ def _header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype
 
 
 def _start(path: Path, info: zipfile.ZipInfo) -> int:
-    """Where the bytes of a member begin in a zip file: after its own header, two fields of which have any length."""
+    """Returns the offset of a member's bytes in a zip file: after its header, which has two variable-length fields."""
     with path.open("rb") as file:
         file.seek(info.header_offset + ZIP_LENGTHS)
         return info.header_offset + ZIP_LENGTHS + 4 + sum(struct.unpack("<HH", file.read(4)))
 
 
 def read_npy(path: Path) -> Rows:
-    """Returns the array in an npy file; a large one stays there.
+    """Returns the array in an npy file; a large one stays on disk.
 
     Raises:
-        InputError: The file can't be read, is truncated, or is no npy file.
+        InputError: The file can't be read, is truncated, or is not an npy file.
     """
     try:
         with path.open("rb") as file:
             shape, is_fortran, dtype, begin = _header(file, path.stat().st_size)
             file.seek(begin)
-            if not shape:  # a number alone, which has no rows
+            if not shape:  # a scalar, which has no rows
                 return unpacked(file, dtype, shape, is_fortran=is_fortran)
             rows = StoredRows(path, dtype, shape, begin)
             if rows.nbytes <= LARGEST_IN_MEMORY:

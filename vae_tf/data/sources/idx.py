@@ -20,14 +20,16 @@ UNSIGNED_BYTE = 0x08
 
 
 def read_idx(path: Path, rank: int) -> Rows:
-    """Returns the uint8 array in an IDX file; a large one stays there, or in a temporary file where it is gzipped.
+    """Returns the uint8 array in an IDX file.
+
+    A large array stays on disk: in the file, or in a temporary one if the file is gzipped.
 
     Args:
-        path: The file; a name that ends in `.gz` is decompressed.
-        rank: Number of dimensions expected: 3 for pictures, 1 for labels.
+        path: The file; it is decompressed if its name ends in `.gz`.
+        rank: Expected number of dimensions: 3 for images, 1 for labels.
 
     Raises:
-        InputError: The file can't be read, is no IDX file of bytes, has another rank, or another length than it says.
+        InputError: The file can't be read, is not an IDX file of bytes, or has an unexpected rank or length.
     """
     try:
         if path.suffix == ".gz":
@@ -54,7 +56,7 @@ def _packed(content: IO[bytes], path: Path, rank: int) -> Rows:
     shape = _shape(content, path, rank)
     expected = content.tell() + math.prod(shape)
     rows = unpacked(content, np.dtype(np.uint8), shape)
-    if content.read(1):  # which compares the checksum where there is no more
+    if content.read(1):  # reading past the end verifies the checksum
         raise _wrong_length(path, expected, shape, "more")
     return rows
 

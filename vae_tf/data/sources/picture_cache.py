@@ -1,7 +1,7 @@
-"""Decoded pictures kept on disk: an epoch then reads a few kilobytes for each instead of decoding a file.
+"""A cache of decoded images on disk, so that an epoch reads a few kilobytes per image instead of decoding a file.
 
-A cache is one file, named by what it was made of (`fingerprint`): the pixels of every picture, one after the other,
-then a byte for each that says whether it opened, then a checksum. It takes its name when it is complete.
+A cache is one file, named after the images it was made from (`fingerprint`). It holds the pixels of all images, then
+one byte per image that says whether it opened, then a checksum. It gets its name only when it is complete.
 """
 
 import os
@@ -27,17 +27,17 @@ CHECKSUM_BYTES = 4
 
 
 def cached(paths: Sequence[str | Path], image_shape: tuple[int, int, int], folder: Path) -> PictureExamples:
-    """Returns those of the files that open, to be read from a cache, which is made where there is none of them.
+    """Returns the files that open as images, read from a cache, which is created if it is missing.
 
-    Prints one warning that names and counts the files that do not open. A damaged cache is made anew.
+    Prints one warning that names and counts the files that do not open. A damaged cache is rebuilt.
 
     Args:
         paths: The files.
-        image_shape: `(height, width, channels)` to which each picture is brought.
-        folder: Where caches are; made where it is not there.
+        image_shape: `(height, width, channels)` to which each image is converted.
+        folder: Folder of the caches; created if missing.
 
     Raises:
-        InputError: The folder can't be written, or the disk is full.
+        InputError: The folder is not writable, or the disk is full.
     """
     path = folder / f"{fingerprint(paths, image_shape)}.pixels"
     pixels = StoredRows(path, np.dtype(np.uint8), (len(paths), *image_shape))
@@ -55,7 +55,7 @@ def cached(paths: Sequence[str | Path], image_shape: tuple[int, int, int], folde
 
 
 def _is_whole(path: Path, size: int) -> bool:
-    """Whether a file holds `size` bytes and their checksum."""
+    """Returns whether a file holds `size` bytes and their checksum."""
     if path.stat().st_size != size + CHECKSUM_BYTES:
         return False
     checksum = 0
@@ -66,7 +66,7 @@ def _is_whole(path: Path, size: int) -> bool:
 
 
 def _write(target: Path, paths: Sequence[str | Path], image_shape: tuple[int, int, int]) -> None:
-    """Decodes every picture into the file, which appears whole or not at all."""
+    """Decodes every image into the cache file, which appears complete or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
     empty = np.zeros(image_shape, np.uint8)
     opens = np.zeros(len(paths), bool)
@@ -82,7 +82,7 @@ def _write(target: Path, paths: Sequence[str | Path], image_shape: tuple[int, in
             file.write(opens.tobytes())
             file.write(zlib.crc32(opens.tobytes(), checksum).to_bytes(CHECKSUM_BYTES))
             file.flush()
-            os.fsync(file.fileno())  # or a crash could leave a file of the right length without its content
+            os.fsync(file.fileno())  # otherwise a crash could leave a file with the right length but no content
         new.replace(target)
 
 

@@ -1,4 +1,4 @@
-"""A tree or a list of picture files, decoded as they are needed."""
+"""Image files from a folder tree or a list, decoded as needed."""
 
 import functools
 import hashlib
@@ -22,12 +22,12 @@ from vae_tf.support.errors import InputError, printable
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
-LARGEST_PIXELS = 2**26  # a small file can unpack to more than there is memory
+LARGEST_PIXELS = 2**26  # a small file can decode to more than fits in memory
 LARGE_PIXELS = 2**22
 NAMED_IN_WARNING = 3
 AT_A_TIME = 256
-SHOWN_AFTER = 1.0  # second
-FORMAT = 1  # to be raised with a change of what `read_picture` returns
+SHOWN_AFTER = 1.0  # seconds
+FORMAT = 1  # increase it whenever `read_picture` returns something else for the same file
 JPEG_END = b"\xff\xd9"
 ORIENTATION_TAG, UPRIGHT, TURNED_ON_ITS_SIDE = 0x0112, 1, (5, 6, 7, 8)
 
@@ -37,19 +37,19 @@ _decodes_large = threading.Lock()
 
 
 class UnreadableError(Exception):
-    """A file is no picture that can be decoded, or too large a one."""
+    """A file can't be decoded as an image, or the image is too large."""
 
 
 class PictureExamples:
-    """Picture files as an indexed collection; see `Examples`.
+    """Image files as an indexed collection; see `Examples`.
 
     Args:
         paths: The files.
-        image_shape: `(height, width, channels)` to which each picture is brought.
-        labels: `(M,)` class numbers of the chosen, or `None`.
-        chosen: `(M,)` indices of the files that belong to the collection, each of which must open; default: all.
+        image_shape: `(height, width, channels)` to which each image is converted.
+        labels: `(M,)` class numbers of the chosen files, or `None`.
+        chosen: `(M,)` indices of the files that belong to the collection, each of which must open; by default all.
             The paths themselves are shared.
-        decoded: The pictures of all `paths`, where they are kept (see `picture_cache`).
+        decoded: The decoded images of all `paths`, if they are cached (see `picture_cache`).
     """
 
     scale = 255.0
@@ -80,10 +80,10 @@ class PictureExamples:
         return [str(self._paths[index]) for index in self._chosen.tolist()]
 
     def read(self, indices: np.ndarray) -> np.ndarray:
-        """Returns the pictures at `indices` `(B,)` as uint8 `(B, H, W, C)`.
+        """Returns the images at `indices` `(B,)` as uint8 `(B, H, W, C)`.
 
         Raises:
-            InputError: A file has vanished or changed since it was found to open, or can't be decoded to its end.
+            InputError: A file has disappeared or changed since it was checked, or can't be decoded to its end.
         """
         rows = self._chosen[indices]
         if self._decoded is None:
@@ -105,35 +105,35 @@ class PictureExamples:
             ) from None
 
     def subset(self, indices: np.ndarray) -> Self:
-        """Returns the collection of the pictures at `indices` `(B,)`, in that order."""
+        """Returns a collection of the images at `indices` `(B,)`, in that order."""
         labels = None if self.labels is None else self.labels[indices]
         return type(self)(self._paths, self._image_shape, labels, self._chosen[indices], self._decoded)
 
     def with_labels(self, labels: np.ndarray | None) -> Self:
-        """Returns the same pictures with other labels, `(N,)`."""
+        """Returns the same images with other labels, `(N,)`."""
         return type(self)(self._paths, self._image_shape, labels, self._chosen, self._decoded)
 
 
 def read_picture(path: str | Path | IO[bytes], image_shape: tuple[int, int, int]) -> np.ndarray:
-    """Returns the first frame of a picture file as uint8 of `image_shape`.
+    """Returns the first frame of an image file as uint8 of `image_shape`.
 
-    The picture is turned as its EXIF tag says, laid on white where it is transparent, and resized to the
-    full target with an antialiased triangle filter; its aspect ratio is not kept.
+    The image is rotated according to its EXIF tag, transparency becomes white, and the whole image is resized to the
+    target with an antialiased triangle filter, without keeping its aspect ratio.
 
     Args:
-        path: A file of any of the `FORMATS`, whatever its name, and of any mode; or its path.
-        image_shape: `(height, width, channels)`, channels 1 or 3.
+        path: An open file or a path; the file has one of the `FORMATS`, whatever its name, and any colour mode.
+        image_shape: `(height, width, channels)` with 1 or 3 channels.
 
     Raises:
-        UnreadableError: It can't be decoded, or has more than `LARGEST_PIXELS`.
+        UnreadableError: The image can't be decoded, or has more than `LARGEST_PIXELS` pixels.
     """
     height, width, channels = image_shape
     mode = "L" if channels == 1 else "RGB"
     with _opening(path) as image:
         if image.getexif().get(ORIENTATION_TAG) not in TURNED_ON_ITS_SIDE:
-            # A JPEG can be decoded at 1/2, 1/4 or 1/8 size, and needs the target's sides the right way round.
+            # A JPEG can be decoded at 1/2, 1/4 or 1/8 size, but only if rotation will not swap the target's sides.
             image.draft(mode, (width, height))
-        # One at a time, or as many as there are threads could fill the memory.
+        # Large images are decoded one at a time, as one per thread could fill the memory.
         with _decodes_large if math.prod(image.size) > LARGE_PIXELS else nullcontext():
             upright = _flat(ImageOps.exif_transpose(image)).convert(mode)
             pixels = np.asarray(upright.resize((width, height), Image.Resampling.BILINEAR))
@@ -142,22 +142,22 @@ def read_picture(path: str | Path | IO[bytes], image_shape: tuple[int, int, int]
 
 @contextmanager
 def _opening(path: str | Path | IO[bytes]) -> Iterator[Image.Image]:
-    """A picture whose header is read and whose size is allowed; every error while it is used is an UnreadableError."""
+    """Opens an image and checks its size; every error while it is in use becomes an `UnreadableError`."""
     try:
         with Image.open(path, formats=FORMATS) as image:
             if math.prod(image.size) > LARGEST_PIXELS:
                 raise Image.DecompressionBombError
             yield image
-    except Image.DecompressionBombError:  # Pillow has a higher limit of its own
+    except Image.DecompressionBombError:  # Pillow raises it too, at a higher limit
         raise UnreadableError(f"it has more than {LARGEST_PIXELS:,} pixels") from None
-    except Exception as error:  # Pillow raises many kinds for bytes that are no picture
+    except Exception as error:  # Pillow raises many kinds of errors for bytes that are not an image
         raise UnreadableError(str(error) or type(error).__name__) from None
 
 
 def _flat(image: Image.Image) -> Image.Image:
-    """The picture in 8 bits a channel and without transparency."""
+    """Returns the image with 8 bits per channel and without transparency."""
     if image.mode.startswith("I"):
-        # Pillow's own conversion cuts 16-bit values at 255 instead of scaling them: 65535 is 255 * 257.
+        # Pillow's own conversion clips 16-bit values at 255 instead of scaling them: 65535 is 255 * 257.
         return Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
     if image.has_transparency_data:
         colour = image.convert("RGBA")
@@ -166,10 +166,10 @@ def _flat(image: Image.Image) -> Image.Image:
 
 
 def find_pictures(folder: Path) -> list[str]:
-    """Returns the paths of the picture files below `folder`, sorted folder by folder, hidden ones left out.
+    """Returns the paths of the image files below `folder`, sorted folder by folder, without hidden ones.
 
     Raises:
-        InputError: The folder does not exist or can't be read, or holds no file with a picture's extension.
+        InputError: The folder does not exist, can't be read, or holds no file with an image extension.
     """
     if not folder.is_dir():
         raise InputError(
@@ -177,8 +177,8 @@ def find_pictures(folder: Path) -> list[str]:
         )
     if not os.access(folder, os.R_OK | os.X_OK):
         raise InputError(f"data_dir must be a readable folder. Received: {folder} (permission denied)")
-    found: list[str] = []  # as texts: a Path takes many times their memory
-    visited: set[str] = set()  # links are followed, and may lead round in a circle
+    found: list[str] = []  # strings, as a Path takes many times their memory
+    visited: set[str] = set()  # links are followed, and may form a cycle
     for parent, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         real = os.path.realpath(parent)
         if real in visited:
@@ -195,7 +195,7 @@ def find_pictures(folder: Path) -> list[str]:
 
 
 def _folder_by_folder(path: str) -> str:
-    """Sorts as the parts of the paths do, one after the other."""
+    """Returns a key that sorts paths part by part."""
     return os.path.normcase(path).replace(os.sep, "\0")
 
 
@@ -204,17 +204,17 @@ def _refuse(error: OSError) -> None:
 
 
 def read_list(path: Path) -> list[str]:
-    """Returns the paths of the files that a text file names, sorted, each once; they need not be there.
+    """Returns the paths that a text file lists, sorted and without duplicates; they need not exist.
 
     Args:
-        path: The file: a path a line, absolute or relative to the file's folder. Blank lines and those that
-            begin with `#` are left out.
+        path: The list: one path per line, absolute or relative to the list's folder. Blank lines and lines that begin
+            with `#` are ignored.
 
     Raises:
-        InputError: The file can't be read, is no UTF-8 text, or names nothing.
+        InputError: The list can't be read, is not UTF-8 text, or is empty.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")  # Windows editors begin a file with the mark
+        text = path.read_text(encoding="utf-8-sig")  # Windows editors add a byte order mark
     except OSError as error:
         raise InputError(f"data_dir must be a list that can be read. Received: {path} ({error.strerror})") from None
     except UnicodeDecodeError as error:
@@ -230,10 +230,10 @@ def read_list(path: Path) -> list[str]:
 
 
 def opened(paths: Sequence[str | Path], image_shape: tuple[int, int, int]) -> PictureExamples:
-    """Returns those of the files that open as pictures, after one warning that names and counts the others.
+    """Returns the files that open as images, after one warning that names and counts the others.
 
-    A JPEG opens where its header and its last bytes are those of one; other files, and JPEGs that end in another
-    way, are decoded as training will do it. In one process the same unchanged files are looked at once.
+    For a JPEG it is enough that its header and its last bytes are valid. Other files, and JPEGs with another ending,
+    are decoded as in training. Within a process, the same unchanged files are checked only once.
     """
     key = fingerprint(paths, image_shape)
     if key not in _found_to_open:
@@ -247,7 +247,7 @@ _found_to_open: dict[str, np.ndarray] = {}
 
 
 def fingerprint(paths: Sequence[str | Path], image_shape: tuple[int, int, int]) -> str:
-    """Returns a name for these files as they are now, by path, size and time of change, brought to a shape."""
+    """Returns a hash of the files' paths, sizes and modification times, and of the image shape."""
     digest = hashlib.sha256(f"{FORMAT} Pillow {PIL.__version__} {image_shape}".encode())
     real = functools.lru_cache(os.path.realpath)
     for path in paths:
@@ -262,8 +262,8 @@ def fingerprint(paths: Sequence[str | Path], image_shape: tuple[int, int, int]) 
 
 
 def in_order(function: Callable[[str | Path], T], paths: Sequence[str | Path]) -> Iterator[T]:
-    """Yields `function` of each path, computed in threads; shows how far it is where that takes long."""
-    # Few at a time: what waits to be computed, and what has been, takes memory.
+    """Yields `function` of each path, in order, computed in threads; shows a progress bar if it takes long."""
+    # Only a few are submitted at a time, as both pending and finished ones take memory.
     with (
         ThreadPoolExecutor() as pool,
         tqdm(
@@ -282,7 +282,7 @@ def in_order(function: Callable[[str | Path], T], paths: Sequence[str | Path]) -
 
 
 def warn_of_skipped(paths: Sequence[str | Path], opens: np.ndarray) -> None:
-    """Prints one line that names and counts the files that do not open, where some do; `opens` is bool `(N,)`."""
+    """Prints one line that names and counts the files that do not open, if others do; `opens` is bool `(N,)`."""
     bad = np.flatnonzero(~opens).tolist()
     if 0 < len(bad) < len(paths):
         names = ", ".join(printable(str(paths[index])) for index in bad[:NAMED_IN_WARNING])
@@ -296,7 +296,7 @@ def warn_of_skipped(paths: Sequence[str | Path], opens: np.ndarray) -> None:
 
 def _opens(path: str | Path, image_shape: tuple[int, int, int]) -> bool:
     try:
-        # A pipe would be waited for without end.
+        # Only regular files: opening a pipe could block forever.
         return Path(path).is_file() and (_is_whole_jpeg(path) or read_picture(path, image_shape) is not None)
     except (OSError, UnreadableError):
         return False
@@ -304,6 +304,6 @@ def _opens(path: str | Path, image_shape: tuple[int, int, int]) -> bool:
 
 def _is_whole_jpeg(path: str | Path) -> bool:
     with Path(path).open("rb") as file, _opening(file) as image:
-        is_upright = image.getexif().get(ORIENTATION_TAG, UPRIGHT) == UPRIGHT  # else there is more that can fail
+        is_upright = image.getexif().get(ORIENTATION_TAG, UPRIGHT) == UPRIGHT  # otherwise rotation can fail too
         file.seek(-len(JPEG_END), os.SEEK_END)
         return image.format == "JPEG" and is_upright and file.read() == JPEG_END

@@ -1,8 +1,8 @@
-"""The binary files of STL-10, whose pictures stay there.
+"""The binary files of STL-10; the images stay on disk.
 
-Source: https://cs.stanford.edu/~acoates/stl10/ (binary files): packed uint8; a picture is its red, its green and
-its blue values, each column after column; labels run from 1 to 10. The tests hold the reader to small files
-written in this format, not to the set itself.
+Source: https://cs.stanford.edu/~acoates/stl10/ (binary files): packed uint8; an image is its red, green and blue
+values, each in column-major order; labels run from 1 to 10. The tests check the reader on small files written in this
+format, not on the dataset itself.
 """
 
 import tarfile
@@ -23,10 +23,10 @@ FOLDER = "stl10_binary"  # in the archive
 
 
 def find_folder(place: Path) -> Path:
-    """Returns the folder of the .bin files: `stl10_binary/` in `place` where it is there, else `place`.
+    """Returns the folder of the .bin files: `stl10_binary/` in `place` if it exists, otherwise `place`.
 
     Raises:
-        InputError: There is no such folder.
+        InputError: `place` is not a folder.
     """
     if not place.is_dir():
         raise InputError(f"data_dir must be a folder with the files of stl10. Received: {place} (no such folder)")
@@ -35,10 +35,12 @@ def find_folder(place: Path) -> Path:
 
 
 def unpack(archive: Path) -> Path:
-    """Returns the folder of the .bin files, unpacked beside the archive, wholly or not at all, where it is not there.
+    """Unpacks an archive next to itself, unless that has been done already, and returns the folder of the .bin files.
+
+    The folder appears complete or not at all.
 
     Raises:
-        OSError, EOFError, tarfile.TarError: The archive is damaged, or the disk full.
+        OSError, EOFError, tarfile.TarError: The archive is damaged, or the disk is full.
     """
     folder = archive.parent / FOLDER
     if folder.is_dir():
@@ -50,10 +52,10 @@ def unpack(archive: Path) -> Path:
 
 
 def read_part(folder: Path, part: str) -> ArrayExamples:
-    """Returns the pictures and labels of a part.
+    """Returns the images and labels of a part of the dataset.
 
     Args:
-        folder: Where the .bin files are.
+        folder: Folder of the .bin files.
         part: `"train"`, `"test"` or `"unlabeled"`, which has no labels.
 
     Raises:
@@ -65,10 +67,10 @@ def read_part(folder: Path, part: str) -> ArrayExamples:
 
 
 def read_pictures(path: Path) -> StoredRows:
-    """Returns the pictures in a file as uint8 `(N, 96, 96, 3)`.
+    """Returns the images in a file as uint8 `(N, 96, 96, 3)`.
 
     Raises:
-        InputError: The file can't be read, or does not hold whole pictures.
+        InputError: The file can't be read, or does not hold a whole number of images.
     """
     try:
         size = path.stat().st_size
@@ -87,7 +89,7 @@ def read_labels(path: Path, num_pictures: int) -> np.ndarray:
     """Returns the labels in a file, counted from 0, as int64 `(num_pictures,)`.
 
     Raises:
-        InputError: The file can't be read, or does not hold a label from 1 to 10 for each picture.
+        InputError: The file can't be read, or does not hold one label from 1 to 10 for each image.
     """
     try:
         labels = np.fromfile(path, np.uint8)
@@ -104,17 +106,17 @@ def read_labels(path: Path, num_pictures: int) -> np.ndarray:
 
 
 def read_folds(path: Path, num_pictures: int = NUM_TRAIN) -> list[np.ndarray]:
-    """Returns the ten sets of training pictures that the set's protocol trains a classifier on, one after the other.
+    """Returns the ten training folds of the dataset's official protocol, which trains one classifier per fold.
 
     Args:
         path: `fold_indices.txt`.
-        num_pictures: Pictures in the train part.
+        num_pictures: Number of images in the train part.
 
     Returns:
-        Ten times int64 `(M,)`, in the set itself `(1000,)`: rows of the train part, counted from 0.
+        Ten int64 arrays `(M,)` of rows of the train part, counted from 0; in the original file, `(1000,)` each.
 
     Raises:
-        InputError: The file can't be read, or does not hold ten lines of equally many rows.
+        InputError: The file can't be read, or does not hold ten lines with equally many rows.
     """
     try:
         lines = path.read_text(encoding="ascii").strip().splitlines()

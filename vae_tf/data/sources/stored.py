@@ -1,4 +1,4 @@
-"""Arrays that stay in their files: a few rows are read at a time."""
+"""Arrays that stay in their files, from which a few rows are read at a time."""
 
 import math
 import tempfile
@@ -8,22 +8,23 @@ from typing import IO
 
 import numpy as np
 
-LARGEST_IN_MEMORY = 48 * 2**20  # bytes of an array; the pictures of MNIST's train split just fit
+LARGEST_IN_MEMORY = 48 * 2**20  # bytes of an array; MNIST's training images just fit
 BLOCK = 2**23
 
 
 class StoredRows:
-    """An array in a file, indexed by a slice or an array of rows like one of numpy.
+    """An array in a file, which can be indexed like a NumPy array with a slice or an array of rows.
 
-    Rows are read, not mapped into memory: a map counts as memory of the process, whole megabytes for a touched row.
+    Rows are read instead of mapped into memory: a map counts towards the memory of the process, with whole megabytes
+    for each row that is touched.
 
     Args:
-        path: The file; its bytes must not change.
+        path: The file; its content must not change.
         dtype: Type of the values.
         shape: `(N, ...)`.
-        offset: Where in the file the values begin, in bytes.
-        axes: Order of the axes in which rows are delivered, the first being 0; default: as they are.
-        folder: A temporary folder that holds the file and goes with the last array that needs it.
+        offset: Offset of the values in the file, in bytes.
+        axes: Order of the axes in the rows that are returned, beginning with 0; by default the stored order.
+        folder: A temporary folder that holds the file; it is removed with the last array that uses it.
     """
 
     def __init__(
@@ -54,14 +55,14 @@ class StoredRows:
 
     @property
     def nbytes(self) -> int:
-        """Size of the whole array."""
+        """Size of the whole array in bytes."""
         return len(self) * self._row_bytes
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        """Returns the rows that an array of indices from 0 up, or a slice without a step, names.
+        """Returns the rows selected by an array of non-negative indices, or by a slice without a step.
 
         Raises:
-            OSError: The file has vanished or is shorter than it was.
+            OSError: The file has disappeared or is shorter than it was.
         """
         if isinstance(rows, slice):
             start, stop, _ = rows.indices(len(self))
@@ -76,7 +77,7 @@ class StoredRows:
         return values.view(self.dtype).reshape(-1, *self._stored_shape[1:]).transpose(self._axes)
 
     def with_channels(self) -> "StoredRows":
-        """Returns pictures `(N, H, W)` as `(N, H, W, 1)`."""
+        """Returns images `(N, H, W)` as `(N, H, W, 1)`."""
         return StoredRows(self._path, self.dtype, (*self._stored_shape, 1), self._offset, folder=self._folder)
 
 
@@ -91,25 +92,25 @@ def blocks(rows: Rows) -> Iterator[np.ndarray]:
 
 
 def unpacked(content: IO[bytes], dtype: np.dtype, shape: tuple[int, ...], *, is_fortran: bool = False) -> Rows:
-    """Returns the array whose values are the next bytes of a stream, as a compressed file is one.
+    """Returns the array whose values are the next bytes of a stream, such as a compressed file.
 
     Args:
         content: The stream.
         dtype: Type of the values.
-        shape: Of the array.
-        is_fortran: Whether the first index changes fastest, not the last.
+        shape: Shape of the array.
+        is_fortran: Whether the first index changes fastest, instead of the last.
 
     Returns:
-        The array, in memory where it takes little of it, else in a temporary file that goes with the process.
+        The array: in memory if it is small, otherwise in a temporary file that does not outlive the process.
 
     Raises:
-        EOFError: The stream ends before.
-        OSError: It is damaged, or there is no room in the temporary folder.
+        EOFError: The stream ends too early.
+        OSError: The stream is damaged, or the temporary folder is full.
     """
     size = math.prod(shape) * dtype.itemsize
     if size <= LARGEST_IN_MEMORY:
         return np.frombuffer(_exactly(content, size), dtype).reshape(shape, order="F" if is_fortran else "C")
-    if is_fortran:  # whose rows lie scattered
+    if is_fortran:  # the values of a row are scattered over the file
         with tempfile.TemporaryFile() as file:
             _copy(content, file, size)
             return np.memmap(file, dtype, "r", shape=shape, order="F")

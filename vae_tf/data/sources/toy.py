@@ -1,4 +1,4 @@
-"""Points of a plane in classes, from scikit-learn: what a model is tried on first."""
+"""2D points in classes, from scikit-learn, for first experiments with a model."""
 
 import numpy as np
 
@@ -9,17 +9,17 @@ BLOB_DEVIATION = 0.25
 
 
 def draw(name: str, num_points: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns points of `moons`, `circles` (two classes each) or `blobs` (three), near the unit square around 0.
+    """Generates points of `moons` or `circles` (two classes each) or `blobs` (three), near the unit square around 0.
 
     Args:
-        name: Which set.
-        num_points: How many.
-        seed: Of the draw.
+        name: Name of the dataset.
+        num_points: Number of points N.
+        seed: Seed of the random numbers.
 
     Returns:
         float32 `(N, 2)`, and the classes, int64 `(N,)`.
     """
-    from sklearn import datasets  # a second of import that --help need not pay
+    from sklearn import datasets  # the import takes a second, which --help need not wait for
 
     if name == "moons":
         points, classes = datasets.make_moons(num_points, noise=NOISE, random_state=seed)

@@ -1,6 +1,6 @@
-"""Likelihoods p(x | z): what the decoder's numbers mean.
+"""Likelihoods p(x | z), which interpret the decoder's outputs.
 
-Shapes: an example is `(H, W, C)` for pictures; `log_prob` sums over all its axes, in nats.
+An example has shape `(H, W, C)` for images; `log_prob` sums over all of its axes, in nats.
 """
 
 from vae_tf.model.likelihood.base import Likelihood

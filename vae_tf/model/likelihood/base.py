@@ -1,4 +1,4 @@
-"""What every likelihood offers."""
+"""The interface of likelihoods."""
 
 from typing import Literal
 
@@ -9,17 +9,17 @@ from vae_tf.model.noise import Seed
 
 
 class Likelihood(keras.layers.Layer):
-    """A family of distributions over data, one member per example, given by raw parameters.
+    """A family of distributions over data; raw parameters select one distribution per example.
 
     Attributes:
-        support: What it is a probability of: 0/1 pixels (`"binary"`), the 256 values of an 8-bit pixel
+        support: The values that the distribution covers: 0/1 pixels (`"binary"`), the 256 values of an 8-bit pixel
             (`"8-bit"`), or, as a density, any number (`"continuous"`).
     """
 
     support: Literal["binary", "8-bit", "continuous"]
 
     def params_size(self, channels: int) -> int:
-        """Returns how many channels of raw parameters data of `channels` channels needs."""
+        """Returns the number of raw parameter channels for data with `channels` channels."""
         raise NotImplementedError
 
     def log_prob(self, params: keras.KerasTensor, x: keras.KerasTensor) -> keras.KerasTensor:
@@ -37,22 +37,22 @@ class Likelihood(keras.layers.Layer):
         return ops.sum(self._log_prob_per_value(params, x), axis=event_axes)
 
     def log_prob_of_draws(self, params: keras.KerasTensor, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Returns `log_prob` in the form that is quickest to evaluate, not to differentiate, compiled by XLA."""
+        """Returns `log_prob` in the form that is fastest to evaluate (not to differentiate) when compiled by XLA."""
         return self.log_prob(params, x)
 
     def peak_log_prob(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Returns log p(x | z) of a decoder that reconstructs x as well as any could, up to a constant.
+        """Returns log p(x | z) of a decoder that reconstructs x as well as possible, up to a constant.
 
         Args:
             x: Data `(B, H, W, C)`.
 
         Returns:
-            float32 `(B,)` in nats: zeros, where the height of the peak does not depend on where it lies.
+            float32 `(B,)` in nats; zeros if the height of the density's peak does not depend on its position.
         """
         return ops.zeros(ops.shape(x)[:1])
 
     def _log_prob_per_value(self, params: keras.KerasTensor, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Terms `(..., B, H, W, C or 1)` that add up to the log-probability, for float32 arguments."""
+        """Returns terms `(..., B, H, W, C or 1)` that add up to the log-probability, for float32 arguments."""
         raise NotImplementedError
 
     def mean(self, params: keras.KerasTensor) -> keras.KerasTensor:
@@ -60,5 +60,5 @@ class Likelihood(keras.layers.Layer):
         raise NotImplementedError
 
     def sample(self, params: keras.KerasTensor, seed: Seed) -> keras.KerasTensor:
-        """Returns one draw `(..., H, W, C)` for each row of raw parameters `(..., H, W, P)`."""
+        """Returns one sample `(..., H, W, C)` for each set of raw parameters `(..., H, W, P)`."""
         raise NotImplementedError

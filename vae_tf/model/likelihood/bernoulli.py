@@ -1,4 +1,4 @@
-"""Likelihoods with one logit for each value: 0/1 pixels, and grey values between."""
+"""Likelihoods with one logit per value: for 0/1 pixels, and for grey values in between."""
 
 import math
 
@@ -10,7 +10,7 @@ from vae_tf.model.noise import Seed
 
 LARGEST_GROUP = 16
 SMALL_LOGIT = 0.05
-PEAK_LOGIT = 510.0  # of a continuous Bernoulli whose mean lies half an 8-bit step from 1
+PEAK_LOGIT = 510.0  # here the mean of a continuous Bernoulli is half an 8-bit step below 1
 BISECTIONS = 30
 
 
@@ -18,8 +18,8 @@ BISECTIONS = 30
 class Bernoulli(Likelihood):
     """Independent 0/1 pixels; raw parameters are logits.
 
-    On grey values in [0, 1] the same formula is the summed binary cross-entropy of the original notebooks:
-    a bound to train with, not the logarithm of a density over grey pictures.
+    On grey values in [0, 1] the same formula is the summed binary cross-entropy of the original notebooks: a bound to
+    train with, not the logarithm of a density over grey images.
     """
 
     support = "binary"
@@ -32,10 +32,10 @@ class Bernoulli(Likelihood):
         return x * params - ops.softplus(params)
 
     def log_prob_of_draws(self, params: keras.KerasTensor, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Returns `log_prob` with one logarithm for a group of pixels instead of one for each.
+        """Returns `log_prob`, computed with one logarithm per group of pixels instead of one per pixel.
 
-        softplus(l) = max(l, 0) - log sigmoid(|l|), and the logarithms of a group add up to that of the product. The
-        factors lie in [1/2, 1], so that a product of 16 is exact to rounding.
+        softplus(l) = max(l, 0) - log sigmoid(|l|), and the logarithms in a group add up to the logarithm of the
+        product. The factors lie in [1/2, 1], so a product of 16 factors is exact up to rounding.
         """
         size = math.prod(x.shape[1:])
         groups = max(n for n in range(1, LARGEST_GROUP + 1) if size % n == 0)
@@ -56,11 +56,11 @@ class Bernoulli(Likelihood):
         return ops.sum(_x_log_x(x) + _x_log_x(1 - x), axis=tuple(range(1, len(x.shape))))
 
     def mean(self, params: keras.KerasTensor) -> keras.KerasTensor:
-        """Returns the probabilities of 1, in [0, 1], for logits of any shape."""
+        """Returns the probabilities that pixels are 1, in [0, 1], for logits of any shape."""
         return ops.sigmoid(params)
 
     def sample(self, params: keras.KerasTensor, seed: Seed) -> keras.KerasTensor:
-        """Returns float32 zeros and ones in the shape of the logits."""
+        """Returns sampled zeros and ones, float32, in the shape of the logits."""
         uniform = keras.random.uniform(ops.shape(params), dtype="float32", seed=seed)
         return ops.cast(uniform < ops.sigmoid(params), "float32")
 
@@ -73,7 +73,8 @@ def _x_log_x(x: keras.KerasTensor) -> keras.KerasTensor:
 class ContinuousBernoulli(Likelihood):
     """Independent pixels in [0, 1] with density proportional to exp(logit * x); raw parameters are logits.
 
-    What the Bernoulli formula lacks to be a density over grey values (Loaiza-Ganem & Cunningham 2019).
+    It adds the normalizing constant that makes the Bernoulli formula a density over grey values (Loaiza-Ganem &
+    Cunningham 2019).
     """
 
     support = "continuous"
@@ -92,9 +93,10 @@ class ContinuousBernoulli(Likelihood):
         return (x - 0.5) * params - ops.where(is_small, series, log_sinh_ratio)
 
     def peak_log_prob(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Returns log p(x) under the logits that have x for a mean, float32 `(B,)`.
+        """Returns log p(x) under the logits whose mean is x, float32 `(B,)`.
 
-        At x = 0 and 1 the density has no highest value; the logits are cut where the mean is half an 8-bit step away.
+        At x = 0 and x = 1 the density has no maximum, so the logits are limited to where the mean is half an 8-bit
+        step away.
         """
         low, high = -PEAK_LOGIT * ops.ones_like(x), PEAK_LOGIT * ops.ones_like(x)
         for _ in range(BISECTIONS):
@@ -110,10 +112,10 @@ class ContinuousBernoulli(Likelihood):
         return ops.where(is_small, 0.5 + params / 12, 0.5 / ops.tanh(0.5 * safe) + 0.5 - 1 / safe)
 
     def sample(self, params: keras.KerasTensor, seed: Seed) -> keras.KerasTensor:
-        """Returns one draw in [0, 1] for each logit, float32, by inverting the distribution function."""
+        """Returns one sample in [0, 1] per logit, float32, by inverting the cumulative distribution function."""
         params = ops.cast(params, "float32")
         uniform = keras.random.uniform(ops.shape(params), dtype="float32", seed=seed)
-        # Of the positive logit, whose draws mirror those of the negative one: 1 + log(u + (1 - u) e^-l) / l.
+        # For a positive logit: 1 + log(u + (1 - u) e^-l) / l. Samples for the negative logit are its mirror image.
         size = ops.maximum(ops.abs(params), SMALL_LOGIT)
         drawn = 1 + ops.log(uniform + (1 - uniform) * ops.exp(-size)) / size
         drawn = ops.where(ops.abs(params) < SMALL_LOGIT, uniform, drawn)

@@ -1,4 +1,4 @@
-"""Normal likelihoods: with a given standard deviation, or one that is learned."""
+"""Gaussian likelihoods, with a fixed or a learned standard deviation."""
 
 import math
 from typing import Any
@@ -17,12 +17,12 @@ SMALLEST_LOG_SIGMA = -6.0
 class Gaussian(Likelihood):
     """Independent normal pixels with one fixed standard deviation; raw parameters are means.
 
-    With `sigma = sqrt(1/2)` the negative log-likelihood is the plain squared error of many notebooks, up to
-    a constant; with `sigma = 1`, half of it. Means are not bounded: they can leave [0, 1].
+    With `sigma = sqrt(1/2)` the negative log-likelihood is the squared error of many notebooks, up to a constant; with
+    `sigma = 1` it is half of that. Means are unbounded: they can leave [0, 1].
 
     Args:
         sigma: Standard deviation in data units, greater than 0.
-        **kwargs: As of `keras.layers.Layer`.
+        **kwargs: Passed to `keras.layers.Layer`.
     """
 
     support = "continuous"
@@ -41,7 +41,7 @@ class Gaussian(Likelihood):
         return -0.5 * ops.square((x - params) / self.sigma) - math.log(self.sigma) - LOG_SQRT_2_PI
 
     def mean(self, params: keras.KerasTensor) -> keras.KerasTensor:
-        """Returns the means as they are."""
+        """Returns the raw parameters, which are the means."""
         return params
 
     def sample(self, params: keras.KerasTensor, seed: Seed) -> keras.KerasTensor:
@@ -56,15 +56,15 @@ class Gaussian(Likelihood):
 
 @keras.saving.register_keras_serializable(package="vae_tf")
 class LearnedGaussian(Likelihood):
-    """Independent normal pixels with one standard deviation, which is learned; raw parameters are means.
+    """Independent normal pixels with one learned standard deviation; raw parameters are means.
 
-    The model finds by itself how much of the data is noise, so that no sigma and no beta need tuning (sigma-VAE,
-    Rybkin et al. 2021). Sigma stays above e^-6, less than an 8-bit step, by a soft bound. Where it begins matters: a
-    large one can call all of the data noise before the latents are used, and stay there.
+    The model learns how much of the data is noise, so neither sigma nor beta needs tuning (sigma-VAE, Rybkin et al.
+    2021). A soft bound keeps sigma above e^-6, which is less than an 8-bit step. The initial value matters: from a
+    large one, the model can explain all of the data as noise before it uses the latents, and stay there.
 
     Args:
-        sigma: Standard deviation to begin with, in data units, greater than e^-6.
-        **kwargs: As of `keras.layers.Layer`.
+        sigma: Initial standard deviation in data units, greater than e^-6.
+        **kwargs: Passed to `keras.layers.Layer`.
     """
 
     support = "continuous"
@@ -78,7 +78,7 @@ class LearnedGaussian(Likelihood):
 
     def build(self, input_shape: Any = None) -> None:
         """Creates the weight."""
-        # The inverse of the softplus below.
+        # This inverts the softplus in `log_sigma`.
         start = math.log(math.expm1(math.log(self.sigma) - SMALLEST_LOG_SIGMA))
         initializer = keras.initializers.Constant(start)
         self.raw_log_sigma = self.add_weight(shape=(), initializer=initializer, dtype="float32", name="raw_log_sigma")
@@ -98,7 +98,7 @@ class LearnedGaussian(Likelihood):
         return -0.5 * ops.square((x - params) * ops.exp(-log_sigma)) - log_sigma - LOG_SQRT_2_PI
 
     def mean(self, params: keras.KerasTensor) -> keras.KerasTensor:
-        """Returns the means as they are."""
+        """Returns the raw parameters, which are the means."""
         return params
 
     def sample(self, params: keras.KerasTensor, seed: Seed) -> keras.KerasTensor:

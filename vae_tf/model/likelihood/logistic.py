@@ -1,4 +1,4 @@
-"""A likelihood of 8-bit pixels, whose bits per dimension can stand beside the literature's."""
+"""A likelihood of 8-bit pixels, whose bits per dimension can be compared with the literature."""
 
 from typing import Any
 
@@ -16,13 +16,13 @@ SMALLEST_LOG_SCALE = -7.0
 class LogisticMixture(Likelihood):
     """8-bit pixels from a mixture of discretized logistic distributions (Salimans et al. 2017, section 2.1).
 
-    A pixel chooses a component for all its channels, which are then independent. Values lie at k / 255, k = 0..255;
-    data in between are rounded to the nearest. Raw parameters are, for each component, one logit, and for each
-    channel a mean in units of [-1, 1] and the logarithm of a scale.
+    Each pixel picks one component for all of its channels, which are then independent. Values are k / 255, k = 0..255;
+    data in between is rounded to the nearest value. The raw parameters of a component are one logit and, for each
+    channel, a mean in units of [-1, 1] and a log-scale.
 
     Args:
-        num_components: Components of the mixture, at least 1.
-        **kwargs: As of `keras.layers.Layer`.
+        num_components: Number of mixture components, at least 1.
+        **kwargs: Passed to `keras.layers.Layer`.
     """
 
     support = "8-bit"
@@ -43,7 +43,7 @@ class LogisticMixture(Likelihood):
         centred, inverse = levels * (2 / LEVELS) - 1 - means, ops.exp(-log_scales)
         upper, lower = inverse * (centred + 1 / LEVELS), inverse * (centred - 1 / LEVELS)
         # P(lower < logit < upper) = (1 - e^(lower - upper)) * sigmoid(upper) * sigmoid(-lower); the outermost levels
-        # take the tails.
+        # include the tails.
         inside = ops.log(-ops.expm1(-2 / LEVELS * inverse)) + ops.log_sigmoid(upper) + ops.log_sigmoid(-lower)
         log_probs = ops.where(
             levels < 0.5, ops.log_sigmoid(upper), ops.where(levels > LEVELS - 0.5, ops.log_sigmoid(-lower), inside)
@@ -52,13 +52,13 @@ class LogisticMixture(Likelihood):
         return ops.logsumexp(of_components, axis=-1, keepdims=True)
 
     def mean(self, params: keras.KerasTensor) -> keras.KerasTensor:
-        """Returns the components' means, each clipped to [0, 1], weighted by their probabilities."""
+        """Returns the average of the components' means, each clipped to [0, 1], weighted by their probabilities."""
         logits, means, _ = self._split(ops.cast(params, "float32"))
         weights = ops.expand_dims(ops.softmax(logits, axis=-1), -1)
         return ops.sum(weights * ops.clip(0.5 * (means + 1), 0, 1), axis=-2)
 
     def sample(self, params: keras.KerasTensor, seed: Seed) -> keras.KerasTensor:
-        """Returns one draw of 8-bit values k / 255 for each pixel, float32 `(..., H, W, C)`."""
+        """Returns one sample of 8-bit values k / 255 per pixel, float32 `(..., H, W, C)`."""
         logits, means, log_scales = self._split(ops.cast(params, "float32"))
         generator = seed if isinstance(seed, keras.random.SeedGenerator) else keras.random.SeedGenerator(seed)
         gumbel = -ops.log(-ops.log(_uniform(ops.shape(logits), generator)))
@@ -69,11 +69,11 @@ class LogisticMixture(Likelihood):
         return ops.clip(ops.round((drawn + 1) * (LEVELS / 2)), 0, LEVELS) / LEVELS
 
     def _split(self, params: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor, keras.KerasTensor]:
-        """Logits `(..., M)`, means and log-scales `(..., M, C)` of M components."""
+        """Returns logits `(..., M)`, and means and log-scales `(..., M, C)` each, of M components."""
         size = params.shape[-1] // self.num_components
         parts = ops.reshape(params, (*ops.shape(params)[:-1], self.num_components, size))
         channels = (size - 1) // 2
-        # Without a spread at the start, all components would learn the same.
+        # The initial means are spread out; otherwise all components would learn the same.
         start = ops.reshape(ops.linspace(-1.0, 1.0, self.num_components + 2)[1:-1], (self.num_components, 1))
         means = parts[..., 1 : 1 + channels] + ops.cast(start, "float32")
         return parts[..., 0], means, ops.maximum(parts[..., 1 + channels :] - 2, SMALLEST_LOG_SCALE)

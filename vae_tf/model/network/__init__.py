@@ -1,4 +1,4 @@
-"""Network families. A backbone makes a matching encoder and decoder as plain Keras models."""
+"""Network families; a backbone creates a matching encoder and decoder as plain Keras models."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -8,7 +8,7 @@ from keras import layers
 
 
 class Backbone(Protocol):
-    """A family of networks for examples of one shape; those of a conditional model take one-hot labels too."""
+    """A family of networks for examples of one shape; networks of a conditional model also take one-hot labels."""
 
     def encoder(self, params_size: int) -> keras.Model:
         """Returns the network from data `(B, H, W, C)` to float32 `(B, params_size)`."""
@@ -26,14 +26,15 @@ def network(
     stack: Sequence[keras.layers.Layer],
     rest: Sequence[keras.layers.Layer] = (),
 ) -> keras.Model:
-    """Returns layers in a row as a model.
+    """Returns a model that applies layers one after the other.
 
     Args:
-        name: Of the model.
-        input_shape: Of one example.
-        num_classes: Where there are classes, the model takes the list of the data and one-hot labels.
-        stack: The layers; the last puts out `(B, N)` where there is a `rest`.
-        rest: The layers after the place where the labels join, by concatenation; by default they join the input.
+        name: Name of the model.
+        input_shape: Shape of one example.
+        num_classes: If set, the model takes a list of the data and one-hot labels.
+        stack: The layers. If there is a `rest`, the last of them outputs `(B, N)`.
+        rest: The layers after the point where labels are concatenated; by default, labels are concatenated to the
+            input.
     """
     if num_classes is None:
         return keras.Sequential([keras.Input(input_shape), *stack, *rest], name=name)

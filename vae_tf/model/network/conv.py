@@ -1,7 +1,7 @@
-"""The convolutional architecture of the two notebook versions, for pictures of any size from 8x8 up.
+"""The convolutional architecture of both notebook versions, for images of at least 8x8 pixels.
 
-At 50x50x1 with 128 latent dimensions it is the original to the unit: 3,501,568 encoder and 10,740,609
-decoder parameters plain, 3,502,464 and 10,742,401 with batch normalization.
+At 50x50x1 with 128 latent dimensions it has exactly as many parameters as the original: 3,501,568 in the encoder and
+10,740,609 in the decoder without batch normalization, 3,502,464 and 10,742,401 with it.
 """
 
 import math
@@ -14,21 +14,22 @@ from vae_tf.model.network import network
 
 ENCODER_FILTERS = (32, 64, 128)
 ENCODER_UNITS = (512, 256)
-# (filters, kernel size, strides, normalized in bn) of the transposed convolutions between Dense and output.
+# (filters, kernel size, strides, normalized in bn) of the transposed convolutions before the output layer.
 DECODER_LAYERS = ((256, 1, 1, True), (128, 3, 2, True), (64, 3, 1, True), (32, 3, 1, False))
 DECODER_BASE_FILTERS = 128
 
 
 class ConvBackbone:
-    """Encoder of three strided convolutions, decoder of transposed ones, as in the original notebooks.
+    """An encoder of three strided convolutions and a decoder of transposed ones, as in the original notebooks.
 
-    With batch normalization it follows each encoder convolution and the first three transposed ones, after
-    their ReLU. An odd side is reached by cropping the doubled half.
+    Batch normalization, if used, follows the ReLU of each encoder convolution and of the first three transposed ones.
+    If a side is odd, the decoder makes it one pixel too long and crops it.
 
     Args:
         example_shape: `(height, width, channels)`.
-        batch_norm: Whether to normalize (Version 2) or not (Version 1).
-        num_classes: Classes of a conditional model; labels join where the encoder is flat, and the latents.
+        batch_norm: Whether to use batch normalization (Version 2) or not (Version 1).
+        num_classes: Number of classes of a conditional model. Labels are concatenated to the encoder's flattened
+            features and to the latents.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class ConvBackbone:
         self.num_classes = num_classes
 
     def encoder(self, params_size: int) -> keras.Model:
-        """Returns the network from pictures `(B, H, W, C)` to float32 `(B, params_size)`."""
+        """Returns the network from images `(B, H, W, C)` to float32 `(B, params_size)`."""
         stack: list[keras.layers.Layer] = []
         for filters in ENCODER_FILTERS:
             stack.append(Conv2D(filters, 3, strides=2, padding="same", activation="relu"))

@@ -1,4 +1,4 @@
-"""Fully connected networks, as 784-200-200-50 of the importance-weighted autoencoder paper."""
+"""Fully connected networks, such as the 784-200-200-50 of the importance-weighted autoencoder paper."""
 
 import math
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from vae_tf.model.network import network
 
 
 class DenseBackbone:
-    """Hidden layers of the given sizes, mirrored in the decoder.
+    """A fully connected encoder, and a decoder that mirrors its hidden layers.
 
     Args:
         example_shape: `(height, width, channels)` or `(features,)`.
-        batch_norm: Whether each hidden layer's activation is followed by batch normalization.
+        batch_norm: Whether batch normalization follows the activation of each hidden layer.
         hidden_sizes: Units of the encoder's hidden layers, first to last.
         activation: Name of the hidden layers' activation.
-        num_classes: Classes of a conditional model.
+        num_classes: Number of classes of a conditional model.
     """
 
     def __init__(

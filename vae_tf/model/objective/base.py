@@ -1,4 +1,4 @@
-"""What every objective offers, and the weight of the KL term in it."""
+"""The interface of objectives, with the schedule of the KL weight."""
 
 import math
 from typing import Any, NamedTuple
@@ -13,11 +13,11 @@ KL_WEIGHT = "kl_weight"
 
 
 class Loss(NamedTuple):
-    """What an objective returns.
+    """The result of an objective.
 
     Attributes:
-        loss: What training minimizes, float32 `(B,)`.
-        extras: Further values to report, by name, `(B,)` each.
+        loss: The loss to minimize, float32 `(B,)`.
+        extras: Additional values to report, by name, `(B,)` each.
     """
 
     loss: keras.KerasTensor
@@ -25,22 +25,23 @@ class Loss(NamedTuple):
 
 
 class Objective(keras.layers.Layer):
-    """What training minimizes, with a weight on the KL term that may follow a schedule.
+    """A training objective whose KL weight may follow a schedule.
 
-    `constant` weighs the KL term with beta throughout. `linear` raises the weight from 0 to beta over the warm-up
-    (Sønderby et al. 2016). `cyclical` repeats that: every cycle raises it over the warm-up and holds it for as long (Fu
-    et al. 2019).
+    `constant` keeps the KL weight at beta. `linear` raises it from 0 to beta over the warm-up (Sønderby et al. 2016).
+    `cyclical` repeats that: every cycle raises the weight over the warm-up and then holds it at beta for as long (Fu et
+    al. 2019).
 
     Args:
         beta: Weight of the KL term, at least 0.
         kl_schedule: `"constant"`, `"linear"` or `"cyclical"`.
-        kl_warmup_steps: Training steps in which the weight rises; needed by the last two, and by them alone.
-        **kwargs: As of `keras.layers.Layer`. Losses are float32 whatever the global dtype policy is.
+        kl_warmup_steps: Training steps over which the weight rises; required with the last two schedules, and only
+            allowed there.
+        **kwargs: Passed to `keras.layers.Layer`. Losses are float32 whatever the global dtype policy is.
 
     Attributes:
-        num_samples: Posterior draws K that `call` needs for each example.
-        mixes_examples: Whether the loss of an example depends on others in its batch.
-        extra_names: The names of what `call` reports next to the losses.
+        num_samples: Number of posterior samples K per example that `call` needs.
+        mixes_examples: Whether the loss of an example depends on other examples in its batch.
+        extra_names: The names of the values that `call` reports in addition to the losses.
 
     Raises:
         ValueError: An argument is out of range, or has no effect.
@@ -75,15 +76,15 @@ class Objective(keras.layers.Layer):
 
     @property
     def extra_names(self) -> tuple[str, ...]:
-        """The weight of the KL term if it changes."""
+        """The name of the KL weight, if the weight follows a schedule."""
         return () if self.kl_schedule == "constant" else (KL_WEIGHT,)
 
     def build(self, input_shape: Any = None) -> None:
-        """Has nothing to create."""
+        """Marks the layer as built; it has no weights."""
         self.built = True
 
     def kl_weight(self, step: keras.KerasTensor) -> Any:
-        """Returns the weight of the KL term at a step, counted from 0: a float32 scalar, or a number if constant."""
+        """Returns the KL weight at a step, counted from 0: a float32 scalar, or a Python number if it is constant."""
         if self.kl_warmup_steps is None:
             return self.beta
         if self.kl_schedule == "cyclical":
@@ -91,11 +92,11 @@ class Objective(keras.layers.Layer):
         return self.beta * ops.minimum(ops.cast(step, "float32") / self.kl_warmup_steps, 1.0)
 
     def call(self, terms: Terms, step: keras.KerasTensor) -> Loss:
-        """Returns the loss of each example and what is reported next to it.
+        """Returns the loss of each example, and the values to report with it.
 
         Args:
-            terms: Of a batch of B examples.
-            step: Training steps before this one, an int64 scalar.
+            terms: The ELBO terms of a batch of B examples.
+            step: Number of training steps before this one, an int64 scalar.
         """
         weight = self.kl_weight(step)
         loss = terms.reconstruction_loss() + weight * self.kl_penalty(terms)
@@ -103,7 +104,7 @@ class Objective(keras.layers.Layer):
         return Loss(loss, extras)
 
     def kl_penalty(self, terms: Terms) -> keras.KerasTensor:
-        """Returns what `kl_weight` multiplies, `(B,)`."""
+        """Returns the term that `kl_weight` multiplies, `(B,)`."""
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:

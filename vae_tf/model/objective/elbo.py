@@ -8,9 +8,9 @@ from vae_tf.model.terms import Terms
 
 @keras.saving.register_keras_serializable(package="vae_tf")
 class ELBO(Objective):
-    """reconstruction_loss + beta * kl_loss (Higgins et al. 2017, eq. 4); beta 1 is the negative ELBO.
+    """The loss reconstruction_loss + beta * kl_loss (Higgins et al. 2017, eq. 4); with beta 1, the negative ELBO.
 
-    The arguments are those of `Objective`.
+    It takes the arguments of `Objective`.
     """
 
     def kl_penalty(self, terms: Terms) -> keras.KerasTensor:

@@ -1,4 +1,4 @@
-"""Approximate posteriors q(z | x): the meaning of the encoder's outputs."""
+"""Approximate posteriors q(z | x), which interpret the encoder's outputs."""
 
 from vae_tf.model.posterior.base import Posterior
 from vae_tf.model.posterior.diagonal_normal import DiagonalNormal

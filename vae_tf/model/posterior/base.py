@@ -1,14 +1,14 @@
-"""What every posterior offers."""
+"""The interface of posteriors."""
 
 import keras
 from keras import ops
 
 
 class Posterior(keras.layers.Layer):
-    """A family of distributions over latents, one member per example, given by raw parameters."""
+    """A family of distributions over latents; raw parameters select one distribution per example."""
 
     def params_size(self, latent_dim: int) -> int:
-        """Returns how many raw parameters `latent_dim` latents need."""
+        """Returns the number of raw parameters for `latent_dim` latents."""
         raise NotImplementedError
 
     def mean(self, params: keras.KerasTensor) -> keras.KerasTensor:
@@ -16,7 +16,7 @@ class Posterior(keras.layers.Layer):
         raise NotImplementedError
 
     def sample(self, params: keras.KerasTensor, noise: keras.KerasTensor) -> keras.KerasTensor:
-        """Returns reparameterized draws `(K, B, Z)` for raw parameters `(B, P)` and noise N(0, 1) `(K, B, Z)`."""
+        """Returns reparameterized samples `(K, B, Z)` for raw parameters `(B, P)` and noise N(0, 1) `(K, B, Z)`."""
         raise NotImplementedError
 
     def log_prob(self, params: keras.KerasTensor, z: keras.KerasTensor) -> keras.KerasTensor:
@@ -24,7 +24,7 @@ class Posterior(keras.layers.Layer):
         raise NotImplementedError
 
     def stop_gradient(self, params: keras.KerasTensor) -> keras.KerasTensor:
-        """Returns raw parameters through which no gradient flows."""
+        """Returns the raw parameters with their gradient stopped."""
         return ops.stop_gradient(params)
 
 

@@ -10,7 +10,7 @@ from vae_tf.model.posterior.base import FactorizedPosterior
 
 @keras.saving.register_keras_serializable(package="vae_tf")
 class DiagonalNormal(FactorizedPosterior):
-    """N(mean, diag(exp(log_var))) of Kingma & Welling 2014, eq. 9; raw parameters are mean, then log_var."""
+    """N(mean, diag(exp(log_var))) (Kingma & Welling 2014, eq. 9); the raw parameters are mean, then log_var."""
 
     def params_size(self, latent_dim: int) -> int:
         """Returns `2 * latent_dim`."""

@@ -1,4 +1,4 @@
-"""What every prior offers."""
+"""The interface of priors."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from vae_tf.model.noise import Seed
 
 
 class Prior(keras.layers.Layer):
-    """A distribution over latents, trained with the model if it has weights.
+    """A distribution over latents; if it has weights, they are trained with the model.
 
     Args:
         latent_dim: Number of latent dimensions Z.
-        **kwargs: As of `keras.layers.Layer`. Log-probabilities are float32 whatever the global dtype policy is.
+        **kwargs: Passed to `keras.layers.Layer`. Log-probabilities are float32 whatever the global dtype policy is.
 
     Raises:
         ValueError: `latent_dim` is below 1.
@@ -25,7 +25,7 @@ class Prior(keras.layers.Layer):
         self.latent_dim = latent_dim
 
     def sample(self, n: int, seed: Seed, temperature: float = 1.0) -> keras.KerasTensor:
-        """Returns `n` draws, float32 `(n, Z)`; a temperature below 1 keeps them near the centre, or the centres."""
+        """Returns `n` samples, float32 `(n, Z)`; a temperature below 1 keeps them closer to the prior's centre(s)."""
         raise NotImplementedError
 
     def log_prob(self, z: keras.KerasTensor) -> keras.KerasTensor:
@@ -33,11 +33,11 @@ class Prior(keras.layers.Layer):
         raise NotImplementedError
 
     def log_prob_per_dimension(self, z: keras.KerasTensor) -> keras.KerasTensor:
-        """Returns the log density of each latent alone, its marginal, in nats, `(..., Z)`, for latents `(..., Z)`."""
+        """Returns the marginal log density of each latent in nats, `(..., Z)`, for latents `(..., Z)`."""
         raise NotImplementedError
 
     def initialize(self, latents: keras.KerasTensor) -> None:
-        """Prepares the weights before the first step, if that needs data.
+        """Initializes weights that depend on the data, before the first step; by default there are none.
 
         Args:
             latents: Posterior means of training examples under the untrained encoder `(N, Z)`.

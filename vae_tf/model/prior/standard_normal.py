@@ -11,15 +11,15 @@ from vae_tf.model.prior.base import Prior
 
 @keras.saving.register_keras_serializable(package="vae_tf")
 class StandardNormal(Prior):
-    """N(0, I).
+    """The standard normal distribution N(0, I).
 
     Args:
         latent_dim: Number of latent dimensions Z.
-        **kwargs: As of `keras.layers.Layer`.
+        **kwargs: Passed to `keras.layers.Layer`.
     """
 
     def sample(self, n: int, seed: Seed, temperature: float = 1.0) -> keras.KerasTensor:
-        """Returns `n` draws times the temperature, float32 `(n, Z)`."""
+        """Returns `n` samples multiplied by the temperature, float32 `(n, Z)`."""
         return temperature * keras.random.normal((n, self.latent_dim), dtype="float32", seed=seed)
 
     def log_prob(self, z: keras.KerasTensor) -> keras.KerasTensor:

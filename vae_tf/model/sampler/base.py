@@ -1,4 +1,4 @@
-"""What every sampler offers."""
+"""The interface of samplers."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ PRIOR = "prior"
 class Sampler(keras.layers.Layer):
     """A distribution fitted to the latents of a trained model (ex-post density estimation, Ghosh et al. 2020).
 
-    A subclass registers with Keras and makes its weights in `build`, so that a file restores it.
+    A subclass registers with Keras and creates its weights in `build`, so that it can be restored from a file.
 
     Args:
         latent_dim: Number of latent dimensions Z.
-        num_classes: Number of classes, if the model is conditional: each has a distribution of its own.
-        **kwargs: As of `keras.layers.Layer`.
+        num_classes: Number of classes of a conditional model; each class has its own distribution.
+        **kwargs: Passed to `keras.layers.Layer`.
     """
 
     def __init__(self, latent_dim: int, num_classes: int | None = None, **kwargs: Any) -> None:
@@ -30,8 +30,8 @@ class Sampler(keras.layers.Layer):
         """Fits the distribution.
 
         Args:
-            latents: Of training examples, float32 `(N, Z)`.
-            labels: Their classes `(N,)`, if the model is conditional.
+            latents: Latents of training examples, float32 `(N, Z)`.
+            labels: Their classes `(N,)`, for a conditional model.
             seed: Seed of the fit.
 
         Raises:
@@ -40,12 +40,12 @@ class Sampler(keras.layers.Layer):
         raise NotImplementedError
 
     def sample(self, n: int, labels: np.ndarray | None, seed: Seed | None, temperature: float = 1.0) -> np.ndarray:
-        """Returns `n` latents, float32 `(n, Z)`.
+        """Returns `n` sampled latents, float32 `(n, Z)`.
 
         Args:
-            n: Number of draws.
-            labels: Classes `(n,)`, if the model is conditional.
-            seed: A number or a generator; by default every call gives others.
+            n: Number of samples.
+            labels: Classes `(n,)`, for a conditional model.
+            seed: An integer or a generator; by default samples differ from call to call.
             temperature: Scale of the noise, at least 0.
         """
         raise NotImplementedError
@@ -56,5 +56,5 @@ class Sampler(keras.layers.Layer):
 
 
 def sampler_name(sampler: Sampler | None) -> str:
-    """Returns what a user calls a sampler: its name in the registry, or `"prior"` if there is none."""
+    """Returns the name of a sampler for the user: its name in the registry, or `"prior"` for `None`."""
     return PRIOR if sampler is None else str(sampler.name)

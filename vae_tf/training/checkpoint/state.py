@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from vae_tf.distribute.strategy import assign_sums
 from vae_tf.support.errors import InputError
 from vae_tf.training.stage import Stage
 
@@ -22,19 +23,22 @@ class TrainingState:
 
     def __init__(self, stages: Sequence[Stage]) -> None:
         self._guards = [stage.guard for stage in stages]
+        self._strategy = stages[0].model.distribute_strategy
         self._updated: dict[str, keras.Variable] = {}
-        self._all: dict[str, keras.Variable] = {}
+        self._equal: dict[str, keras.Variable] = {}  # on all replicas
+        self._metrics: dict[str, keras.Variable] = {}  # of which each replica holds a part
         for number, stage in enumerate(stages):
             model, prefix = stage.model, f"{stage.name}-" if number else ""
             updated = _numbered({"model": model.weights, "optimizer": model.optimizer.variables}, prefix)
             others = {
                 "noise": _states_of_noise(model),
                 "step": [model.step_counter.variable],
-                "metrics": model.metrics_variables,
                 "skipped": stage.guard.variables,
             }
             self._updated |= updated
-            self._all |= {**updated, **_numbered(others, prefix)}
+            self._equal |= {**updated, **_numbered(others, prefix)}
+            self._metrics |= _numbered({"metrics": model.metrics_variables}, prefix)
+        self._all = {**self._equal, **self._metrics}
 
     def is_sound(self, values: Arrays) -> bool:
         """Returns whether captured values are worth keeping: all finite, and not taken while steps are skipped."""
@@ -57,7 +61,8 @@ class TrainingState:
                 "A checkpoint must hold the variables of the same model. Received: others; go on with the versions of "
                 "vae_tf and Keras that wrote it, choose another run_dir, or add --overwrite"
             )
-        _assign(self._all, values)
+        _assign(self._equal, values)
+        assign_sums(self._strategy, list(self._metrics.values()), [values[name] for name in self._metrics])
 
     def restore_updated(self, values: Arrays) -> None:
         """Sets only weights and optimizer to what `capture` returned; noise and metrics stay as they are."""
