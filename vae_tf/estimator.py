@@ -228,9 +228,11 @@ def _trained(config: RunConfig, rows: np.ndarray) -> "VAE":
     )
     batches = training_batches(examples, config, rows.shape[1:])
     vae.fit(batches, epochs=config.epochs, steps_per_epoch=steps, shuffle=False, verbose=0)
-    if not all(np.isfinite(weight).all() for weight in vae.get_weights()):
+    assert vae.guard is not None  # made by fit
+    is_finite = all(np.isfinite(weight).all() for weight in vae.get_weights())
+    if not is_finite or vae.guard.skipped.in_a_row:  # weights that are finite but too large make every step fail
         raise InputError(
-            "Training diverged: a weight is not a finite number. "
+            "Training diverged: a weight, or the last loss, is not a finite number. "
             f"Received: learning_rate={config.learning_rate}; lower it"
         )
     return vae

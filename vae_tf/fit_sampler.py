@@ -5,7 +5,7 @@ from typing import Annotated
 
 from vae_tf import registry
 from vae_tf.config import UserPath
-from vae_tf.config.base import one_of
+from vae_tf.config.base import OneOf
 from vae_tf.config.parts import PartsConfig
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.support import cli
@@ -24,7 +24,7 @@ class FitSamplerOptions(PartsConfig):
     """Run folder, such as runs/x."""
     data_dir: UserPath | None = None
     """Where the data is now. Default: where the run found it."""
-    sampler: Annotated[str, one_of("sampler", registry.SAMPLERS)]
+    sampler: Annotated[str, OneOf("sampler", registry.SAMPLERS)]
     """Sampler to fit."""
 
 

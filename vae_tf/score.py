@@ -10,7 +10,7 @@ from pydantic import model_validator
 
 from vae_tf import registry
 from vae_tf.config import Config, Seed, UserPath
-from vae_tf.config.base import one_of
+from vae_tf.config.base import OneOf
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.support import cli
 from vae_tf.support.errors import InputError
@@ -25,13 +25,13 @@ class ScoreOptions(Config):
 
     run: UserPath
     """Run folder, such as runs/x."""
-    dataset: Annotated[str, one_of("dataset", registry.DATASETS)] | None = None
+    dataset: Annotated[str, OneOf("dataset", registry.DATASETS)] | None = None
     """Dataset to score, by the same names as in train. Default: the run's own dataset."""
     data_dir: UserPath | None = None
     """Where the dataset is."""
     split: Literal["all", "test"] | None = None
     """Part to score. Default: all if dataset or data_dir is set, otherwise the test split of the run's own data."""
-    score: Annotated[str, one_of("score", registry.ANOMALY_SCORES)] = "mahalanobis"
+    score: Annotated[str, OneOf("score", registry.ANOMALY_SCORES)] = "mahalanobis"
     """mahalanobis (distance to the run's training images) or likelihood_regret (needs no training images; slower)."""
     out: UserPath = "scores.csv"
     """Table to write, .csv; a .png of the same name shows the most and the least anomalous images."""

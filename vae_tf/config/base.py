@@ -1,19 +1,21 @@
 """The base class of all options: frozen, no unknown keys, one-line errors."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     ValidationError,
     ValidationInfo,
     field_validator,
 )
+from pydantic_core.core_schema import CoreSchema, no_info_before_validator_function
 
 from vae_tf.support.cli import Options
 from vae_tf.support.errors import UNPRINTABLE, InputError
@@ -26,9 +28,23 @@ LARGEST_SEED = 2**31 - 1
 LONGEST_RECEIVED = 200
 
 
-def one_of(kind: str, known: Any) -> BeforeValidator:
-    """Returns a validator that accepts only the `known` names."""
-    return BeforeValidator(lambda name: check_name(kind, str(name), known))
+@dataclass(frozen=True, eq=False)  # hashed by identity, as typing needs it
+class OneOf:
+    """Marks an option whose value is one of some names; the help lists them.
+
+    Attributes:
+        kind: What the name chooses, for the error message.
+        known: The names, read whenever the option is used: names can be registered later.
+    """
+
+    kind: str
+    known: Collection[str]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_before_validator_function(self._check, handler(source))
+
+    def _check(self, name: object) -> str:
+        return check_name(self.kind, str(name), self.known)
 
 
 def _expanded(value: str) -> str:

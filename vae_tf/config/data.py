@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from vae_tf import registry
-from vae_tf.config.base import LARGEST_COUNT, Config, Seed, UserPath, one_of
+from vae_tf.config.base import LARGEST_COUNT, Config, OneOf, Seed, UserPath
 from vae_tf.support.errors import InputError
 from vae_tf.support.names import check_name
 
@@ -61,7 +61,7 @@ def _corruption(value: object) -> object:
 class DataConfig(Config):
     """Which data to use, in which shape, and how to split it."""
 
-    dataset: Annotated[str, one_of("dataset", registry.DATASETS)] = "fashion_mnist_sample"
+    dataset: Annotated[str, OneOf("dataset", registry.DATASETS)] = "fashion_mnist_sample"
     """Dataset of images: fashion_mnist_sample (embedded), fashion_mnist, mnist, cifar10, stl10, stl10_unlabeled,
     folder, npz or npy; or of 2D points: moons, circles or blobs, which have their own defaults (dense, plain, 2
     latents, learned_gaussian)."""

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from vae_tf import registry
-from vae_tf.config.base import LARGEST_WIDTH, one_of
+from vae_tf.config.base import LARGEST_WIDTH, OneOf
 from vae_tf.config.parts import PartsConfig
 from vae_tf.support.errors import InputError
 from vae_tf.support.names import check_name
@@ -23,23 +23,23 @@ Variant = Annotated[str, BeforeValidator(_variant)]
 class ModelConfig(PartsConfig):
     """The parts of the model, and their options."""
 
-    arch: Annotated[str, one_of("arch", registry.NETWORKS)] = "conv"
+    arch: Annotated[str, OneOf("arch", registry.NETWORKS)] = "conv"
     """Network architecture: conv or dense."""
     variant: Variant = "bn"
     """Network variant: plain (alias v1), or bn (alias v2) with batch normalization."""
     latent_dim: int = Field(128, ge=1, le=LARGEST_WIDTH)
     """Number of latent dimensions."""
-    latents: Annotated[str, one_of("latents", registry.LATENTS)] = "flat"
-    """Structure of the latents: flat, a single layer between encoder and decoder."""
-    posterior: Annotated[str, one_of("posterior", registry.POSTERIORS)] = "diagonal_normal"
-    """Family of the approximate posterior: diagonal_normal."""
-    prior: Annotated[str, one_of("prior", registry.PRIORS)] = "standard_normal"
-    """Prior distribution of the latents: standard_normal."""
-    likelihood: Annotated[str, one_of("likelihood", registry.LIKELIHOODS)] = "bernoulli"
+    latents: Annotated[str, OneOf("latents", registry.LATENTS)] = "flat"
+    """Structure of the latents; flat is a single layer between encoder and decoder."""
+    posterior: Annotated[str, OneOf("posterior", registry.POSTERIORS)] = "diagonal_normal"
+    """Family of the approximate posterior."""
+    prior: Annotated[str, OneOf("prior", registry.PRIORS)] = "standard_normal"
+    """Prior distribution of the latents."""
+    likelihood: Annotated[str, OneOf("likelihood", registry.LIKELIHOODS)] = "bernoulli"
     """Distribution of the data given the latents: bernoulli, gaussian, learned_gaussian, continuous_bernoulli or
     logistic_mixture (8-bit pixels)."""
-    objective: Annotated[str, one_of("objective", registry.OBJECTIVES)] = "elbo"
-    """Training objective: elbo."""
+    objective: Annotated[str, OneOf("objective", registry.OBJECTIVES)] = "elbo"
+    """Training objective."""
     beta: float = Field(1.0, ge=0, le=1e6, allow_inf_nan=False)
     """Weight of the KL term in the training loss."""
     kl_schedule: Literal["constant", "linear", "cyclical"] = "constant"

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 
 from vae_tf import registry
-from vae_tf.config.base import LARGEST_WIDTH, Config, one_of
+from vae_tf.config.base import LARGEST_WIDTH, Config, OneOf
 from vae_tf.support.errors import InputError
 from vae_tf.support.names import check_name, did_you_mean
 
@@ -47,7 +47,7 @@ class DenseOptions(PartOptions):
 
     hidden_sizes: HiddenSizes = DEFAULT_HIDDEN_SIZES
     """Units of the dense encoder's hidden layers, such as 512,256; the decoder mirrors them."""
-    activation: Annotated[str, one_of("activation", registry.ACTIVATIONS)] = "relu"
+    activation: Annotated[str, OneOf("activation", registry.ACTIVATIONS)] = "relu"
     """Activation of the dense network's hidden layers: relu, leaky_relu, elu, gelu, silu, softplus or tanh."""
 
 

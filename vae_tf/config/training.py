@@ -8,7 +8,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from vae_tf import registry
-from vae_tf.config.base import LARGEST_COUNT, Config, UserPath, one_of
+from vae_tf.config.base import LARGEST_COUNT, Config, OneOf, UserPath
 from vae_tf.config.data import DataConfig
 from vae_tf.config.model import ModelConfig
 from vae_tf.support.errors import InputError
@@ -35,13 +35,13 @@ TOY_DEFAULTS: dict[str, Any] = {
 class RunConfig(DataConfig, ModelConfig):
     """Everything that determines the result of a training run. The toy datasets have their own defaults."""
 
-    sampler: Annotated[str, one_of("sampler", registry.SAMPLERS)] | None = None
+    sampler: Annotated[str, OneOf("sampler", registry.SAMPLERS)] | None = None
     """Sampler to fit to the latents after training, and to draw samples from instead of the prior. Default: none."""
     epochs: int = Field(10, ge=1, le=LARGEST_COUNT)
     """Passes over the training set."""
     learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False)
     """Learning rate of Adam; with a schedule, its value at the start or after the warm-up."""
-    learning_rate_schedule: Annotated[str, one_of("learning_rate_schedule", registry.LEARNING_RATE_SCHEDULES)] = (
+    learning_rate_schedule: Annotated[str, OneOf("learning_rate_schedule", registry.LEARNING_RATE_SCHEDULES)] = (
         "constant"
     )
     """Learning rate schedule: constant; linear or cosine, which end at 0; or exponential, which ends at a hundredth of

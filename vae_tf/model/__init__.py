@@ -5,6 +5,7 @@ After `import vae_tf.model`, `keras.saving.load_model("model.keras")` therefore 
 
 import keras
 
+from vae_tf import registry
 from vae_tf.backend.adam import Adam
 from vae_tf.model.build import build_vae
 from vae_tf.model.latents import FlatLatents, LatentModel
@@ -53,3 +54,8 @@ if keras.backend.backend() != "tensorflow":
         f"vae_tf needs Keras on TensorFlow. Received: the {keras.backend.backend()} backend; "
         "set KERAS_BACKEND=tensorflow before keras is imported"
     )
+
+for _names in registry.PARTS.values():
+    for _target in _names.values():
+        if _target.startswith("vae_tf."):  # others are imported at their first use
+            registry.resolve(_target)

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TextIO, TypeVar, cast, get_origin
+from typing import Annotated, Any, NoReturn, TextIO, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, Field, create_model
 from pydantic.fields import FieldInfo
@@ -77,6 +77,8 @@ def _given_on_command_line(options: type[Options], command: str, arguments: Sequ
 
     Settings.__doc__ = options.__doc__
     offered: Any = create_model("Settings", __base__=Settings, **_optional(options.further_fields()))
+    for field in offered.model_fields.values():
+        field.description = _with_names(field)
     try:
         source: CliSettingsSource[Any] = CliSettingsSource(
             offered, cli_parse_args=_joined_lists(options, arguments), formatter_class=_HelpFormatter
@@ -98,6 +100,16 @@ def _optional(fields: Mapping[str, FieldInfo]) -> dict[str, Any]:
 def _with_default(field: FieldInfo) -> str:
     default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
     return f"{field.description} Default: {default}."
+
+
+def _with_names(field: FieldInfo) -> str | None:
+    """Returns the help of an option with the names that it accepts, unless the help has them already."""
+    marks = [*field.metadata, *(mark for part in get_args(field.annotation) for mark in get_args(part))]
+    names = [name for mark in marks for name in getattr(mark, "known", ())]
+    description = field.description or ""
+    return (
+        f"{description} One of: {', '.join(names)}." if not all(name in description for name in names) else description
+    )
 
 
 def _joined_lists(options: type[Options], arguments: Sequence[str]) -> list[str]:
