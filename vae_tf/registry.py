@@ -45,6 +45,7 @@ POSTERIORS = {
 }
 PRIORS = {
     "standard_normal": "vae_tf.model.prior.standard_normal:StandardNormal",
+    "mixture": "vae_tf.model.prior.mixture:Mixture",
 }
 OBJECTIVES = {
     "elbo": "vae_tf.model.objective.elbo:ELBO",
@@ -63,6 +64,7 @@ PARTS = {
 # The options class of a part, if it has one, keyed by the option that chooses the part and the part's name.
 OPTIONS = {
     ("arch", "dense"): "vae_tf.config.parts:DenseOptions",
+    ("prior", "mixture"): "vae_tf.config.parts:MixtureOptions",
     ("likelihood", "gaussian"): "vae_tf.config.parts:GaussianOptions",
     ("likelihood", "learned_gaussian"): "vae_tf.config.parts:GaussianOptions",
 }

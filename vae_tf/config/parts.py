@@ -16,6 +16,7 @@ from vae_tf.support.errors import InputError
 from vae_tf.support.names import check_name, did_you_mean
 
 DEFAULT_HIDDEN_SIZES = (512, 256)
+LARGEST_COMPONENTS = 10_000
 
 
 def _list_of_numbers(value: object) -> object:
@@ -49,6 +50,15 @@ class DenseOptions(PartOptions):
     """Units of the dense encoder's hidden layers, such as 512,256; the decoder mirrors them."""
     activation: Annotated[str, OneOf("activation", registry.ACTIVATIONS)] = "relu"
     """Activation of the dense network's hidden layers: relu, leaky_relu, elu, gelu, silu, softplus or tanh."""
+
+
+class MixtureOptions(PartOptions):
+    """Options of the mixture prior."""
+
+    kind = "prior"
+
+    prior_components: int = Field(10, ge=1, le=LARGEST_COMPONENTS)
+    """Number of normals in the mixture prior."""
 
 
 class GaussianOptions(PartOptions):
