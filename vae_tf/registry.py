@@ -49,6 +49,7 @@ PRIORS = {
 }
 OBJECTIVES = {
     "elbo": "vae_tf.model.objective.elbo:ELBO",
+    "free_bits": "vae_tf.model.objective.free_bits:FreeBits",
 }
 SAMPLERS: dict[str, str] = {}
 # The parts of a model that a user can choose, keyed by the option that chooses them.
@@ -67,6 +68,7 @@ OPTIONS = {
     ("prior", "mixture"): "vae_tf.config.parts:MixtureOptions",
     ("likelihood", "gaussian"): "vae_tf.config.parts:GaussianOptions",
     ("likelihood", "learned_gaussian"): "vae_tf.config.parts:GaussianOptions",
+    ("objective", "free_bits"): "vae_tf.config.parts:FreeBitsOptions",
 }
 # The code that belongs to each modality, keyed by the modality's noun.
 PREPARATIONS = {"image": "vae_tf.data.pipeline:fit_images", "row": None}

@@ -70,6 +70,15 @@ class GaussianOptions(PartOptions):
     """Standard deviation of the gaussian likelihood; with learned_gaussian, its initial value."""
 
 
+class FreeBitsOptions(PartOptions):
+    """Options of the free bits objective."""
+
+    kind = "objective"
+
+    objective_free_bits: float = Field(0.1, ge=0, allow_inf_nan=False)
+    """Nats of KL in each latent dimension that cost nothing."""
+
+
 class PartsConfig(Config):
     """A config that chooses parts: each field named after a kind of part in the registry chooses one.
 
