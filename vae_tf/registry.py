@@ -51,7 +51,9 @@ OBJECTIVES = {
     "elbo": "vae_tf.model.objective.elbo:ELBO",
     "free_bits": "vae_tf.model.objective.free_bits:FreeBits",
 }
-SAMPLERS: dict[str, str] = {}
+SAMPLERS = {
+    "gmm": "vae_tf.model.sampler.gmm:GaussianMixture",
+}
 # The parts of a model that a user can choose, keyed by the option that chooses them.
 PARTS = {
     "arch": NETWORKS,
@@ -69,6 +71,7 @@ OPTIONS = {
     ("likelihood", "gaussian"): "vae_tf.config.parts:GaussianOptions",
     ("likelihood", "learned_gaussian"): "vae_tf.config.parts:GaussianOptions",
     ("objective", "free_bits"): "vae_tf.config.parts:FreeBitsOptions",
+    ("sampler", "gmm"): "vae_tf.config.parts:GMMOptions",
 }
 # The code that belongs to each modality, keyed by the modality's noun.
 PREPARATIONS = {"image": "vae_tf.data.pipeline:fit_images", "row": None}

@@ -79,6 +79,15 @@ class FreeBitsOptions(PartOptions):
     """Nats of KL in each latent dimension that cost nothing."""
 
 
+class GMMOptions(PartOptions):
+    """Options of the Gaussian mixture sampler."""
+
+    kind = "sampler"
+
+    sampler_components: int = Field(10, ge=1, le=LARGEST_COMPONENTS)
+    """Number of normals in the mixture sampler, of each class if the model is conditional."""
+
+
 class PartsConfig(Config):
     """A config that chooses parts: each field named after a kind of part in the registry chooses one.
 
