@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from filelock import FileLock
 from threadpoolctl import threadpool_limits
 
 from vae_tf import registry
+from vae_tf.config.base import OneOf
 from vae_tf.support import cli
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -250,6 +251,20 @@ def register() -> Iterator[Callable[..., None]]:
     for now, before in ((registry.OPTIONS, options), *((registry.PARTS[kind], known[kind]) for kind in known)):
         now.clear()
         now.update(before)
+
+
+@pytest.fixture
+def other_value() -> Callable[[Any], Any]:
+    """`other_value(field)` returns a value of an option that is not its default."""
+
+    def changed(field: Any) -> Any:
+        default = field.default
+        if isinstance(default, str):
+            known = next(each.known for each in field.metadata if isinstance(each, OneOf))
+            return next(name for name in known if name != default)
+        return not default if isinstance(default, bool) else default + default or 1
+
+    return changed
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def test_file_holds_the_posteriors_of_every_split_in_the_order_of_the_data(encod
     with np.load(images / "images.npz") as data:
         pixels, labels = data["x_test"], data["y_test"]
     model = RunDir(trained("bn").path).load_model()
-    expected = model.encode_params(pixels[..., np.newaxis].astype(np.float32) / 255)
+    expected = model.posterior_params(pixels[..., np.newaxis].astype(np.float32) / 255)
     np.testing.assert_allclose(arrays["z_test"], expected[:, :3], atol=1e-5)
     np.testing.assert_allclose(arrays["log_var_test"], expected[:, 3:], atol=1e-5)
     np.testing.assert_array_equal(arrays["y_test"], labels)

@@ -232,7 +232,7 @@ def test_variant_and_activation_reach_the_model():
 
 def test_beta_and_batch_size_reach_the_training():
     model = tiny(beta=3, batch_size=7)
-    assert float(model.model_.objective.beta) == 3
+    assert model.model_.objective.beta == 3
     assert int(model.model_.optimizer.iterations) == 6  # of 40 rows
 
 
@@ -247,6 +247,7 @@ def test_beta_and_batch_size_reach_the_training():
         ({"beta": -1}, "beta must be at least 0.0. Received: beta=-1"),
         ({"variant": "w"}, "variant must be one of plain, bn, v1, v2. Received: variant=w"),
         ({"epochs": 3, "learning_rate": 1e30}, "Training diverged"),
+        ({"epochs": 30, "learning_rate": 1e30}, "Training must have finite losses and gradients"),
     ],
 )
 def test_a_parameter_out_of_range_is_named_at_fit(params, message):

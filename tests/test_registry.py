@@ -21,6 +21,14 @@ def test_every_entry_leads_to_what_it_names(target):
     assert f"{found.__module__}:{found.__name__}" == target
 
 
+@pytest.mark.parametrize("noun", ["image", "row"])
+@pytest.mark.parametrize("table", ["PREPARATIONS", "FIGURES", "SAMPLE_JUDGES", "RECONSTRUCTION_MEASURES"])
+def test_every_modality_has_what_belongs_to_it(table, noun):
+    target = getattr(registry, table)[noun]
+
+    assert target is None or registry.resolve(target) is not None
+
+
 @pytest.mark.parametrize("name", registry.ACTIVATIONS)
 def test_every_activation_is_one_of_keras(name):
     assert callable(keras.activations.get(name))

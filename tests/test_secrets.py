@@ -32,7 +32,7 @@ ENVIRONMENT = {"AZURE_CLIENT_SECRET": PASSWORD, "STORAGE_ACCESS_TOKEN": TOKEN}
 
 @pytest.fixture(scope="module")
 def left_behind(made_once, command):
-    """What training with tracking and evaluating print, and the folder they work in, with data at a telling place.
+    """What training with tracking and evaluating print, and their folder, with secrets in the path of the data.
 
     The training is a process of its own, so that what libraries print past Python is seen too.
     """

@@ -96,7 +96,7 @@ def test_required_gpu_that_is_missing_is_an_input_error(pretend_gpus):
         required_gpus()
 
 
-def test_too_little_memory_is_told_in_one_line():
+def test_too_little_memory_is_an_error_of_one_line():
     with pytest.raises(InputError, match="must fit in memory"), errors_in_one_line():
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 

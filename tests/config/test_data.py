@@ -99,7 +99,7 @@ def test_what_is_no_corruption_is_refused(given, reason):
         ({"corrupt": "mask:0.5"}, "corrupt needs pictures"),
     ],
 )
-def test_options_of_pictures_are_refused_for_a_toy_set(values, reason):
+def test_options_of_images_are_refused_for_a_toy_set(values, reason):
     assert reason in error_of({"dataset": "moons", **values})
 
 

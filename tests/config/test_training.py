@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vae_tf.config import RunConfig
+from vae_tf import registry
+from vae_tf.config import DenseOptions, RunConfig
+from vae_tf.config.parts import GaussianOptions
 from vae_tf.support.errors import InputError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -73,14 +75,13 @@ def others(register):
         register(kind, "other", "elsewhere:Other")
 
 
-def defaults():
-    fields = {**RunConfig.model_fields, **RunConfig.further_fields()}
-    return {name: field.default for name, field in fields.items()}
+OPTIONS_ABOVE = {**DenseOptions.model_fields, **GaussianOptions.model_fields}
 
 
 def test_the_round_trip_below_covers_every_field_with_a_value_that_is_not_the_default():
-    assert defaults().keys() == NON_DEFAULT.keys()
-    assert all(NON_DEFAULT[name] != default for name, default in defaults().items())
+    defaults = {name: field.default for name, field in {**RunConfig.model_fields, **OPTIONS_ABOVE}.items()}
+    assert defaults.keys() == NON_DEFAULT.keys()
+    assert all(NON_DEFAULT[name] != default for name, default in defaults.items())
 
 
 @pytest.mark.usefixtures("others")
@@ -91,6 +92,18 @@ def test_yaml_round_trip_keeps_every_value(tmp_path):
 
     assert again == config
     assert again.model_dump() == NON_DEFAULT
+
+
+@pytest.mark.parametrize(("kind", "name"), registry.OPTIONS)
+def test_yaml_round_trip_keeps_the_options_of_every_part(tmp_path, other_value, kind, name):
+    options = registry.resolve(registry.OPTIONS[kind, name])
+    values = {option: other_value(field) for option, field in options.model_fields.items()}
+    config = RunConfig(**{kind: name}, **values)
+
+    again = RunConfig.from_yaml(yaml_file(tmp_path, config.to_yaml()))
+
+    assert again == config
+    assert again.options(options).model_dump() == values
 
 
 def test_yaml_round_trip_keeps_the_defaults(tmp_path):
@@ -334,7 +347,7 @@ def test_what_a_toy_set_can_not_do_is_refused(values, reason):
     assert reason in error_of({"dataset": "moons", **values})
 
 
-def test_a_toy_run_resolves_without_a_picture_size():
+def test_a_toy_run_resolves_without_an_image_size():
     config = RunConfig(dataset="moons").resolved((2,))
     assert (config.image_size, config.channels) == (None, None)
 

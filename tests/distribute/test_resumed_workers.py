@@ -15,8 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
-SECONDS = 180
+SECONDS = 300
 OPTIONS = (
     "--dataset=npz --data-dir=tiny.npz --arch=dense --hidden-sizes=16 --latent-dim=2 --batch-size=16 --epochs=8 "
     "--checkpoint-steps=5 --sample-every=8 --ema=0.9 --distribute=multi_worker"
@@ -51,16 +53,18 @@ def result(run_dir):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """With pictures, and the run `whole` that nothing interrupted."""
-    folder = tmp_path_factory.mktemp("workers")
-    rng = np.random.default_rng(0)
-    train, test = (rng.integers(0, 256, (count, 8, 8), np.uint8) for count in (200, 20))
-    np.savez(folder / "tiny.npz", x_train=train, x_test=test)
-    workers = start(folder, "whole")
-    told = end(workers)
-    assert [worker.returncode for worker in workers] == [0, 0], told
-    return folder
+def folder(made_once):
+    """With data, and the run `whole` that nothing interrupted."""
+
+    def run(folder):
+        rng = np.random.default_rng(0)
+        train, test = (rng.integers(0, 256, (count, 8, 8), np.uint8) for count in (200, 20))
+        np.savez(folder / "tiny.npz", x_train=train, x_test=test)
+        workers = start(folder, "whole")
+        outputs = end(workers)
+        assert [worker.returncode for worker in workers] == [0, 0], outputs
+
+    return made_once("workers", run)
 
 
 def stop_once_saved(folder, run_dir, index, number):

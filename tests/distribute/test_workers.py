@@ -1,6 +1,7 @@
 """Real worker processes on 127.0.0.1 compute together what one process computes alone."""
 
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -15,7 +16,7 @@ import training
 
 WORKER = Path(__file__).parent / "worker.py"
 ROOT = Path(__file__).parents[2]
-SECONDS = 120
+SECONDS = 300
 
 
 class Ended(NamedTuple):
@@ -38,8 +39,8 @@ def run_workers(count, folder, *more):
         )
         for index in range(count)
     ]
-    told = [process.communicate(timeout=SECONDS)[1] for process in started]
-    return [Ended(process.returncode, text) for process, text in zip(started, told, strict=True)]
+    errors = [process.communicate(timeout=SECONDS)[1] for process in started]
+    return [Ended(process.returncode, text) for process, text in zip(started, errors, strict=True)]
 
 
 @pytest.fixture(scope="module")
@@ -50,16 +51,21 @@ def alone():
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("two")
-    assert [worker.status for worker in run_workers(2, folder)] == [0, 0]
-    return folder
+def two(made_once):
+    def run(folder):
+        ended = run_workers(2, folder)
+        assert [worker.status for worker in ended] == [0, 0], ended
+
+    return made_once("two", run)
 
 
 @pytest.fixture(scope="module")
-def three_of_which_the_last_dies(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("three")
-    return folder, run_workers(3, folder, "dies")
+def three_of_which_the_last_dies(made_once):
+    def run(folder):
+        (folder / "ended.json").write_text(json.dumps(run_workers(3, folder, "dies")))
+
+    folder = made_once("three", run)
+    return folder, [Ended(*each) for each in json.loads((folder / "ended.json").read_text())]
 
 
 def saved(folder, variant, index):
@@ -71,8 +77,8 @@ def test_two_workers_train_as_one(alone, two, variant):
     assert training.far(saved(two, variant, 0), alone[variant]) == {}
 
 
-@pytest.mark.parametrize("variant", ["plain", "bn"])
 @pytest.mark.slow
+@pytest.mark.parametrize("variant", ["plain", "bn"])
 def test_three_workers_train_as_one(alone, three_of_which_the_last_dies, variant):
     folder, _ = three_of_which_the_last_dies
     assert training.far(saved(folder, variant, 0), alone[variant]) == {}
@@ -83,6 +89,16 @@ def test_all_workers_have_the_same_weights_and_metrics(two, variant):
     first, second = saved(two, variant, 0), saved(two, variant, 1)
     for name, value in first.items():
         np.testing.assert_array_equal(second[name], value)
+
+
+def test_workers_end_with_the_same_bits_from_whatever_step_they_are_restored(two):
+    assert [saved(two, "restored", index)["differing"].tolist() for index in (0, 1)] == [[], []]
+
+
+@pytest.mark.slow
+def test_three_workers_end_with_the_same_bits_from_whatever_step_they_are_restored(three_of_which_the_last_dies):
+    folder, _ = three_of_which_the_last_dies
+    assert [saved(folder, "restored", index)["differing"].tolist() for index in (0, 1, 2)] == [[], [], []]
 
 
 @pytest.mark.slow

@@ -30,6 +30,7 @@ def main(addresses, index, folder, *more):
         for variant in ("plain", "bn"):
             model = training.model(strategy, variant)
             np.savez(Path(folder) / f"{variant}-{index}.npz", **training.train(model))
+        np.savez(Path(folder) / f"restored-{index}.npz", differing=training.differing(strategy, is_chief=index == "0"))
         if more:
             last = index == str(strategy.num_replicas_in_sync - 1)
             training.train(model, epochs=1000, callbacks=[Dies()] if last else [])

@@ -91,13 +91,13 @@ def test_mahalanobis_of_the_reference_itself_is_the_number_of_coordinates():
     assert mahalanobis(vae, [REFERENCE], [REFERENCE], 0).mean() == pytest.approx(LATENT_DIM + 3, rel=0.01)
 
 
-def test_mahalanobis_finds_pictures_that_are_too_easy():
+def test_mahalanobis_finds_images_that_are_too_easy():
     vae, _ = grey_model()
     flat = np.full((4, *SHAPE), 0.5, np.float32) + 0.01 * GREY[:4]
     assert mahalanobis(vae, [flat], [REFERENCE], 0).min() > 3 * mahalanobis(vae, [GREY], [REFERENCE], 0).max()
 
 
-def test_mahalanobis_needs_fewer_reference_pictures_than_coordinates():
+def test_mahalanobis_needs_fewer_reference_images_than_coordinates():
     vae = build_vae(SHAPE, 40, "dense", "plain", hidden_sizes=(16,))
     scores = mahalanobis(vae, [GREY, 1 - REFERENCE[:4] ** 8], [REFERENCE[:20]], 0)
     assert np.isfinite(scores).all()
@@ -105,7 +105,7 @@ def test_mahalanobis_needs_fewer_reference_pictures_than_coordinates():
 
 
 @pytest.mark.parametrize("score", SCORES)
-def test_score_of_a_picture_does_not_depend_on_its_batch(score):
+def test_score_of_an_image_does_not_depend_on_its_batch(score):
     vae, images, _ = linear_gaussian(np.array([0.4, 0.0]))
     whole = score(vae, [images], [images], 3)
     np.testing.assert_allclose(score(vae, [images[:50], images[50:]], [images], 3), whole, rtol=1e-3, atol=1e-3)
@@ -140,6 +140,6 @@ def test_score_under_a_conditional_model_is_that_of_the_class(score):
 
 
 @pytest.mark.parametrize("score", SCORES)
-def test_score_is_of_what_a_corrupted_picture_was(score):
+def test_score_is_of_what_a_corrupted_image_was(score):
     vae, images, _ = linear_gaussian(np.array([0.0, 0.0]))
     assert (score(vae, [(images, images + 2)], [images], 0) > score(vae, [images], [images], 0)).all()

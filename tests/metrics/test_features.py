@@ -45,13 +45,13 @@ def test_classifier_is_the_same_wherever_it_is_trained(tmp_path, monkeypatch):
     np.testing.assert_array_equal(*rows)
 
 
-def test_pictures_of_another_shape_are_fitted_to_the_classifier(cache):
+def test_images_of_another_shape_are_fitted_to_the_classifier(cache):
     images, labels = bright_or_dark()
     space = classifier_features(images, labels, "toy")
     assert space.extract(np.zeros((3, 50, 40, 3), np.float32)).shape == (3, CLASSIFIER_FEATURES)
 
 
-def test_inception_features_take_small_grey_pictures():
+def test_inception_features_take_small_grey_images():
     space = inception_features(weights=None)
     rows = space.extract(bright_or_dark(2)[0])
     assert (space.name, rows.shape) == ("keras_inception", (2, space.size))

@@ -32,7 +32,7 @@ def test_the_mixture_knows_two_kinds_where_the_normal_does_not():
 
 
 @pytest.mark.parametrize("name", ["pca_gaussian", "pca_gaussian_mixture"])
-def test_a_seed_repeats_its_pictures(name):
+def test_a_seed_repeats_its_images(name):
     make = pca_generators(IMAGES, 4, 0)[name]
     np.testing.assert_array_equal(make(5, 3), make(5, 3))
     assert (make(5, 3) != make(5, 4)).any()

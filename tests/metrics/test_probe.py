@@ -96,7 +96,7 @@ def test_there_is_no_probe_without_classes_to_tell_apart(subject, changes):
     assert scores_of(subject(**changes)) == ({}, {})
 
 
-def test_what_a_conditional_encoder_was_told_is_another_score(subject):
+def test_what_a_conditional_encoder_was_given_is_another_score(subject):
     scores, references = scores_of(subject(conditional=True))
     assert set(scores) == set(references["pca"]) == {"class_left_in_latents"}
     assert "the encoder was told the class" in scores["class_left_in_latents"].note

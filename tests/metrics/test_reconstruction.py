@@ -7,13 +7,13 @@ RNG = np.random.default_rng(0)
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (9, 30, 3), (28, 28, 1)])
-def test_ssim_of_a_picture_with_itself_is_1_at_any_size(shape):
+def test_ssim_of_an_image_with_itself_is_1_at_any_size(shape):
     images = RNG.random((3, *shape), np.float32)
     np.testing.assert_allclose(ssim(images, images), 1, atol=1e-6)
     assert (ssim(images, RNG.random((3, *shape), np.float32)) < 0.5).all()
 
 
-def test_ssim_of_two_constant_pictures_is_the_luminance_term():
+def test_ssim_of_two_constant_images_is_the_luminance_term():
     a, b, c1 = 0.4, 0.6, 0.01**2  # Wang et al. 2004, eq. 13 with no contrast and no structure
     value = ssim(np.full((1, 16, 16, 1), a, np.float32), np.full((1, 16, 16, 1), b, np.float32))
     assert value[0] == pytest.approx(

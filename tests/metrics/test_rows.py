@@ -54,6 +54,6 @@ def test_a_normal_distribution_is_not_cut_off(judge):
     assert judge.reference_scores()["gaussian"]["sliced_wasserstein"].value < 0.2
 
 
-def test_features_of_pictures_are_refused(subject):
+def test_features_of_images_are_refused(subject):
     with pytest.raises(InputError, match="features=inception needs pictures"):
         RowJudge(subject, load_splits(CONFIG).whole_train, "inception")

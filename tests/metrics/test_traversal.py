@@ -45,7 +45,7 @@ def test_all_are_traversed_where_there_are_fewer_than_asked_for(made):
 
 
 @pytest.mark.parametrize("conditional", [False, True])
-def test_one_dimension_changes_and_the_others_stay_at_the_first_test_picture(made, conditional):
+def test_one_dimension_changes_and_the_others_stay_at_the_first_test_image(made, conditional):
     model, config, splits = made(conditional=conditional)
     traversal = traverse(model, config, splits, ENCODED, num=2)
     assert traversal.values.tolist() == [-3, -2, -1, 0, 1, 2, 3]

@@ -13,39 +13,47 @@ def pictures(n, seed=0):
     return np.random.default_rng(seed).random((n, *SHAPE)).astype("float32")
 
 
+def check_near(given, expected):
+    """Products are summed in another order in a batch of another size.
+
+    The rounding is of the size of the products, even where they cancel and only a small value is left.
+    """
+    np.testing.assert_allclose(given, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
+
+
 @pytest.fixture(scope="module")
 def vae():
     keras.utils.set_random_seed(0)
     return vae_tf.build_vae(SHAPE, 3, "dense", "plain", "learned_gaussian", hidden_sizes=(6,), sigma=0.5)
 
 
-def test_a_way_leads_from_one_reconstruction_to_the_other(vae):
+def test_a_path_leads_from_one_reconstruction_to_the_other(vae):
     a, b = pictures(2), pictures(2, seed=1)
     ways = vae.interpolate(a, b, 5)
     assert ways.shape == (2, 5, *SHAPE)
-    np.testing.assert_allclose(ways[:, 0], vae.reconstruct(a), rtol=1e-5)
-    np.testing.assert_allclose(ways[:, -1], vae.reconstruct(b), rtol=1e-5)
+    check_near(ways[:, 0], vae.reconstruct(a))
+    check_near(ways[:, -1], vae.reconstruct(b))
 
 
-def test_the_middle_of_a_way_is_the_mean_of_the_posterior_means(vae):
+def test_the_middle_of_a_path_is_the_mean_of_the_posterior_means(vae):
     a, b = pictures(2), pictures(2, seed=1)
     expected = vae.decode((vae.encode(a) + vae.encode(b)) / 2)
-    np.testing.assert_allclose(vae.interpolate(a, b, 3)[:, 1], expected, rtol=1e-4)
+    check_near(vae.interpolate(a, b, 3)[:, 1], expected)
 
 
-def test_a_way_keeps_its_class():
+def test_a_path_keeps_its_class():
     keras.utils.set_random_seed(0)
     vae = vae_tf.build_vae(SHAPE, 3, "dense", "plain", hidden_sizes=(6,), num_classes=4)
     a, b, labels = pictures(2), pictures(2, seed=1), np.array([1, 3])
     expected = vae.decode((vae.encode(a, labels) + vae.encode(b, labels)) / 2, labels)
-    np.testing.assert_allclose(vae.interpolate(a, b, 3, labels)[:, 1], expected, rtol=1e-4)
+    check_near(vae.interpolate(a, b, 3, labels)[:, 1], expected)
 
 
 @pytest.mark.parametrize(
     ("a", "b", "steps", "reason"),
     [(2, 2, 1, "steps must be at least 2. Received: steps=1"), (2, 3, 4, "a and b must have one shape")],
 )
-def test_a_way_that_can_not_be_is_refused(vae, a, b, steps, reason):
+def test_an_impossible_path_is_refused(vae, a, b, steps, reason):
     with pytest.raises(ValueError, match=reason):
         vae.interpolate(pictures(a), pictures(b), steps)
 
@@ -73,7 +81,7 @@ def test_a_seed_repeats_draws(vae):
     np.testing.assert_array_equal(vae.sample(3, seed=4, mean=False), first)
 
 
-def test_rows_go_the_same_ways():
+def test_rows_are_handled_as_images_are():
     vae = vae_tf.build_vae((4,), 2, "dense", likelihood="gaussian", hidden_sizes=(6,), variant="plain")
     rows = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
     assert vae.encode(rows).shape == (5, 2)

@@ -13,7 +13,7 @@ BATCH_SIZE = 2
 
 
 def batches(num, poisoned=()):
-    """The pictures of so many batches; those of the numbers `poisoned`, from 0, are not numbers."""
+    """The images of so many batches; those of the numbers `poisoned`, from 0, are not numbers."""
     x = np.random.default_rng(0).random((num * BATCH_SIZE, *SHAPE), np.float32)
     for number in poisoned:
         x[number * BATCH_SIZE] = np.nan
@@ -77,7 +77,7 @@ def test_a_skipped_batch_counts_as_a_step():
     assert int(vae.step_counter.value) == 6
 
 
-def test_counts_go_on_in_the_next_fit():
+def test_counts_continue_in_the_next_fit():
     vae = compiled()
     for _ in range(2):
         fit(vae, batches(3, poisoned=[1]))

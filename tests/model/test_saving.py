@@ -163,7 +163,7 @@ def test_making_a_vae_from_a_config_leaves_the_config_as_it_was():
     assert json.dumps(config) == before
 
 
-def test_training_goes_on_from_a_file_with_the_optimizers_state(tmp_path):
+def test_training_continues_from_a_file_with_the_optimizers_state(tmp_path):
     vae = small_dense(variant="bn")
     vae.compile(keras.optimizers.Adam(0.02), jit_compile=False)
     vae.fit(pictures(6), batch_size=2, verbose=0)
@@ -204,7 +204,7 @@ def test_the_count_of_steps_is_saved_with_the_model(tmp_path):
     assert int(keras.saving.load_model(tmp_path / "model.keras").step_counter.value) == 3
 
 
-def test_a_schedule_goes_on_after_loading(tmp_path):
+def test_a_schedule_continues_after_loading(tmp_path):
     vae = small_dense(beta=4.0, kl_schedule="linear", kl_warmup_steps=8)
     vae.compile(keras.optimizers.SGD(0.01), jit_compile=False)
     vae.fit(pictures(6), batch_size=2, verbose=0)
@@ -213,7 +213,7 @@ def test_a_schedule_goes_on_after_loading(tmp_path):
     assert logs["kl_weight"] == pytest.approx(4.0 * 3 / 8)
 
 
-def test_posterior_noise_goes_on_after_loading(tmp_path):
+def test_posterior_noise_continues_after_loading(tmp_path):
     vae, x = small_dense(), pictures(2)
     first = np.asarray(vae.elbo_terms(x).inferred.z)
     vae.save(tmp_path / "model.keras")

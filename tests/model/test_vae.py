@@ -463,7 +463,7 @@ def test_encode_and_decode_do_not_depend_on_the_batch_size(vae):
     np.testing.assert_allclose(vae.decode(z, batch_size=3), vae.decode(z), rtol=1e-5, atol=1e-6)
 
 
-def test_decode_gives_probabilities_in_the_pictures_shape(vae):
+def test_decode_gives_probabilities_in_the_images_shape(vae):
     z = np.random.default_rng(2).normal(size=(5, LATENT_DIM)).astype("float32")
     decoded = vae.decode(z)
     assert isinstance(decoded, np.ndarray)
@@ -510,7 +510,7 @@ def test_sampling_fewer_than_one_is_refused(vae, n):
         vae.sample(n, seed=1)
 
 
-def test_temperature_zero_gives_the_picture_at_the_priors_centre(vae):
+def test_temperature_zero_gives_the_image_at_the_priors_centre(vae):
     samples = vae.sample(3, seed=1, temperature=0.0)
     centre = vae.decode(np.zeros((3, LATENT_DIM), "float32"))
     np.testing.assert_array_equal(samples, centre)

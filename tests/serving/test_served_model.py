@@ -89,7 +89,7 @@ def test_sample_repeats_with_a_seed_and_differs_with_another(ask):
     assert ask("sample", n=2, seed=1) != ask("sample", n=2, seed=2)
 
 
-def test_sample_is_one_picture_by_default(ask):
+def test_sample_is_one_image_by_default(ask):
     assert len(ask("sample")["pictures"]) == 1
 
 
@@ -104,13 +104,13 @@ def test_encode_gives_the_posterior_means(ask, model):
 
 def test_score_is_minus_the_elbo_in_nats(ask, model):
     draws = -model.elbo_terms(PICTURES, num_samples=4000, seed=0).log_likelihood
-    kl = keras.ops.convert_to_numpy(model.elbo_terms(PICTURES, seed=0).kl)
+    kl = keras.ops.convert_to_numpy(model.elbo_terms(PICTURES, seed=0).kl_loss())
     draws = keras.ops.convert_to_numpy(draws)
-    told = ask("score", pictures=FILES)["negative_elbo_nats"]
-    np.testing.assert_array_less(np.abs(told - draws.mean(0) - kl), 5 * draws.std(0) / np.sqrt(NUM_DRAWS))
+    scores = ask("score", pictures=FILES)["negative_elbo_nats"]
+    np.testing.assert_array_less(np.abs(scores - draws.mean(0) - kl), 5 * draws.std(0) / np.sqrt(NUM_DRAWS))
 
 
-def test_score_of_a_picture_does_not_depend_on_the_others(ask):
+def test_score_of_an_image_does_not_depend_on_the_others(ask):
     among = ask("score", pictures=[*FILES * 12, FILES[0]])["negative_elbo_nats"]
     [alone] = ask("score", pictures=FILES[:1])["negative_elbo_nats"]
     assert among[0] == pytest.approx(alone, rel=1e-6)
@@ -118,7 +118,7 @@ def test_score_of_a_picture_does_not_depend_on_the_others(ask):
 
 
 @pytest.mark.parametrize("sides", [SHAPE, SHAPE[:2]])
-def test_numbers_stand_for_pictures(ask, sides):
+def test_numbers_stand_for_images(ask, sides):
     numbers = [picture.reshape(sides).tolist() for picture in PICTURES]
     np.testing.assert_allclose(
         ask("encode", pictures=numbers)["latents"], ask("encode", pictures=FILES)["latents"], rtol=1e-5
@@ -133,14 +133,14 @@ def test_a_file_of_another_size_and_mode_is_fitted_as_in_training(ask):
         np.testing.assert_allclose(fitted, ask("encode", pictures=[numbers])["latents"], atol=0.02)
 
 
-def test_a_picture_as_the_body_comes_back_reconstructed_as_a_picture(service, ask):
+def test_an_image_as_the_body_comes_back_reconstructed_as_an_image(service, ask):
     answer = service.answer(io.BytesIO(png(PIXELS[0])), "image/png", {"action": "reconstruct"})
     assert (answer.status, answer.content_type) == (200, "image/png")
     assert in_base64(answer.body) == ask("reconstruct", pictures=FILES[:1])["pictures"][0]
 
 
 @pytest.mark.parametrize("action", ["encode", "score"])
-def test_a_picture_as_the_body_is_answered_in_json(service, ask, action):
+def test_an_image_as_the_body_is_answered_in_json(service, ask, action):
     answer = service.answer(io.BytesIO(png(PIXELS[0])), "image/png", {"action": action})
     assert json.loads(answer.body) == ask(action, pictures=FILES[:1])
 
@@ -211,13 +211,13 @@ def test_a_body_that_is_too_large_is_refused(refused):
     assert refused(b" " * (LARGEST_BODY + 1)) == (413, "The body must have at most 1,500,000 bytes. Received: more")
 
 
-def test_a_body_that_is_no_picture_is_refused(refused):
+def test_a_body_that_is_no_image_is_refused(refused):
     status, message = refused(b"no picture", "image/png", {"action": "encode"})
     assert status == 400
     assert "file that opens" in message
 
 
-def test_a_picture_without_an_action_is_refused(refused):
+def test_an_image_without_an_action_is_refused(refused):
     status, message = refused(png(PIXELS[0]), "image/png")
     assert status == 400
     assert "action must be one of" in message
@@ -267,12 +267,12 @@ def test_samples_are_of_the_class_asked_for_or_of_all_in_turn(told, conditional,
     np.testing.assert_allclose(np.array(drawn) / 255, expected, atol=HALF_A_GREY_STEP)
 
 
-def test_pictures_come_with_their_classes(told, conditional):
+def test_images_come_with_their_classes(told, conditional):
     latents = told("encode", pictures=FILES, labels=LABELS)[1]["latents"]
     np.testing.assert_allclose(latents, conditional.encode(PICTURES, LABELS), rtol=1e-4, atol=1e-6)
 
 
-def test_the_class_of_one_picture_comes_in_the_query(conditional):
+def test_the_class_of_one_image_comes_in_the_query(conditional):
     query = {"action": "reconstruct", "labels": "2"}
     answer = Service(conditional).answer(io.BytesIO(png(PIXELS[0])), "image/png", query)
     expected = conditional.reconstruct(PICTURES[:1], np.array([2]))[0, ..., 0]
@@ -286,12 +286,12 @@ def test_classes_that_do_not_fit_are_refused(told, document):
     assert "labels must be a class from 0 to 2 for each picture" in answer["message"]
 
 
-def test_classes_for_a_run_that_was_not_told_are_refused(refused):
+def test_classes_for_a_run_without_classes_are_refused(refused):
     body = json.dumps({"action": "sample", "label": 1}).encode()
     assert refused(body) == (400, "Labels are for a run trained with --conditional. Received: labels for another")
 
 
 def test_a_run_of_rows_is_not_served():
     rows = vae_tf.build_vae((2,), 2, "dense", likelihood="gaussian", hidden_sizes=(4,))
-    with pytest.raises(InputError, match="An endpoint serves a run of pictures"):
+    with pytest.raises(InputError, match="An endpoint serves a run of images"):
         Service(rows)

@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 import vae_tf
-from vae_tf.config import RunConfig
+from vae_tf import registry
+from vae_tf.config import DenseOptions, RunConfig
+from vae_tf.config.parts import GaussianOptions
 from vae_tf.sample import SampleOptions
 from vae_tf.support import cli
 from vae_tf.support.errors import InputError
@@ -104,7 +106,8 @@ def test_without_options_the_defaults_hold():
 
 
 def test_table_of_non_defaults_names_every_option():
-    assert set(NON_DEFAULTS) == {*TrainOptions.model_fields, *TrainOptions.further_fields()} - {
+    options = {*TrainOptions.model_fields, *DenseOptions.model_fields, *GaussianOptions.model_fields}
+    assert set(NON_DEFAULTS) == options - {
         *("config", "overwrite", "track", "require_gpu"),
         "deterministic",  # on by itself: see below
     }
@@ -132,6 +135,19 @@ def test_option_of_the_command_line_sets_its_field(name):
     }
     options = parse(f"--{name.replace('_', '-')}", *filter(None, [typed, needs.get(name)]))
     assert getattr(options, name) == value
+
+
+@pytest.mark.parametrize(("kind", "name"), registry.OPTIONS)
+def test_options_of_every_part_are_options_of_the_command_line(other_value, kind, name):
+    options = registry.resolve(registry.OPTIONS[kind, name])
+    values = {option: other_value(field) for option, field in options.model_fields.items()}
+    words = [f"--{option.replace('_', '-')}={typed(value)}" for option, value in values.items()]
+
+    assert parse(f"--{kind}={name}", *words).options(options).model_dump() == values
+
+
+def typed(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def test_what_is_on_by_itself_can_be_left_out():

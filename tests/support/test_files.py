@@ -10,7 +10,7 @@ from vae_tf.support import files
 from vae_tf.support.errors import InputError
 from vae_tf.support.files import is_left_over, locked, remove_partial, replacing
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DIES = """
 import os, signal, sys
 from pathlib import Path

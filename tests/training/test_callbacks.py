@@ -67,11 +67,27 @@ def test_history_file_holds_the_rows(fitted):
     assert fitted.run.read_history() == fitted.history.rows
 
 
-def test_history_columns_are_in_order(fitted):
-    with (fitted.run.path / "history.csv").open() as file:
-        header = next(csv.reader(file))
+def columns(history, run, logs):
+    """The header of the file after an epoch with these logs."""
+    history.on_epoch_begin(0)
+    history.on_train_batch_end(0)
+    history.on_epoch_end(0, logs)
+    with (run.path / "history.csv").open() as file:
+        return next(csv.reader(file))
+
+
+def test_history_columns_are_in_order_though_keras_sorts_the_logs_by_name(run):
     losses = ["loss", "reconstruction_loss", "kl_loss"]
-    assert header == ["epoch", *losses, *(f"val_{name}" for name in losses), "seconds", "images_per_second"]
+    names = [*losses, "kl_weight", *(f"val_{name}" for name in losses)]
+    logs = dict.fromkeys(sorted(names), 1.0)
+    assert columns(History(run, 10), run, logs) == ["epoch", *names, "seconds", "images_per_second"]
+
+
+def test_history_of_several_stages_has_their_names(run):
+    history = History(run, 10)
+    history.stage = "vae"
+    assert columns(history, run, {"loss": 1.0}) == ["stage", "epoch", "loss", "seconds", "images_per_second"]
+    assert run.read_history()[0]["stage"] == "vae"
 
 
 def test_history_counts_epochs_from_one(fitted):

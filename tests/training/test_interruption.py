@@ -11,7 +11,7 @@ import pytest
 from vae_tf.support.errors import Interrupted
 from vae_tf.training.interruption import SIGNALS, Interruption
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def wait_until(is_so, seconds=20):

@@ -24,7 +24,7 @@ from vae_tf.training.checkpoint.store import Store
 from vae_tf.training.resume import Place
 from vae_tf.training.run import run_training
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SMALL = {
     "dataset": "npz",
     "arch": "dense",

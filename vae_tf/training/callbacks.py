@@ -59,10 +59,16 @@ class History(keras.callbacks.Callback):
         """Adds a row and writes the file."""
         seconds = self._trained - self._began
         stage = {} if self.stage is None else {"stage": self.stage}
-        losses = {name: float(value) for name, value in logs.items()}
+        losses = {name: float(logs[name]) for name in sorted(logs, key=_column)}
         clock = {"seconds": round(seconds, 3), "images_per_second": round(self._num_images / seconds, 1)}
         self.rows.append({**stage, "epoch": epoch + 1, **losses, **clock})
         self._run_dir.write_history(self.rows)
+
+
+def _column(name: str) -> tuple[bool, int]:
+    """Returns the place of a column: losses before other values, those of training before those of validation."""
+    loss = name.removeprefix("val_")
+    return name.startswith("val_"), LOSSES.index(loss) if loss in LOSSES else len(LOSSES)
 
 
 class Progress(keras.callbacks.Callback):

@@ -62,7 +62,7 @@ def test_sigma_is_trained_with_the_model_and_saved(tmp_path):
 
 
 @pytest.mark.parametrize("sigma", [0.01, 0.3, 1.0, 5.0])
-def test_sigma_begins_where_it_is_told(sigma):
+def test_sigma_starts_at_the_given_value(sigma):
     likelihood = LearnedGaussian(sigma)
     likelihood.build()
     assert float(np.exp(likelihood.log_sigma)) == pytest.approx(sigma, rel=1e-4)

@@ -64,7 +64,7 @@ def test_encoder_delivers_the_asked_number_of_parameters(size):
     assert encoder(np.zeros((2, *size, 3), "float32")).shape == (2, 10)
 
 
-def test_every_pixel_of_an_odd_picture_depends_on_the_latents():
+def test_every_pixel_of_an_odd_image_depends_on_the_latents():
     decoder = ConvBackbone((9, 11, 1), batch_norm=False).decoder(4, 1)
     pictures = np.asarray(decoder(np.random.default_rng(0).normal(size=(8, 4)).astype("float32")))
     assert (pictures.std(axis=0) > 0).all()

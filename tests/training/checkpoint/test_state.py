@@ -149,7 +149,7 @@ def test_going_back_to_older_weights_leaves_the_count_of_steps():
     assert int(training.vae.step_counter.value) == 4
 
 
-def test_a_schedule_goes_on_in_a_fresh_model():
+def test_a_schedule_continues_in_a_fresh_model():
     options = {"beta": 6.0, "kl_schedule": "linear", "kl_warmup_steps": 4}
     first, second = Training(**options), Training(**options)
     first.take(0, 3)
