@@ -12,6 +12,7 @@ import pytest
 from vae_tf.config import DataConfig
 from vae_tf.data import named
 from vae_tf.data.catalog import load_arrays, load_splits
+from vae_tf.data.modality import ROW
 from vae_tf.data.named import official_folds
 from vae_tf.support.errors import InputError
 
@@ -320,7 +321,7 @@ def test_failed_download_of_stl10_names_the_way_out(stl10_archive):
 def test_toy_sets_are_points_of_a_plane_in_classes(name, num_classes):
     splits = load_splits(config(dataset=name))
     assert splits.spec.example_shape == (2,)
-    assert splits.spec.noun == "row"
+    assert splits.spec.modality is ROW
     assert (splits.spec.num_train, splits.spec.num_val, splits.spec.num_test) == (9000, 1000, 2000)
     assert splits.spec.num_classes == num_classes
 

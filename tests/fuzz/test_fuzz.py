@@ -127,7 +127,7 @@ def test_config_files(text):
 def test_mappings(mapping):
     with kept():
         config = TrainOptions(**mapping)
-        assert config.run_config().to_yaml()
+        assert config.part(RunConfig).to_yaml()
 
 
 @share(15)

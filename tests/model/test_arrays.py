@@ -103,3 +103,17 @@ def test_data_of_another_shape_is_refused_in_one_line(vae, method, shape):
 def test_latents_of_another_shape_are_refused_in_one_line(vae, shape):
     with pytest.raises(ValueError, match=r"must have shape \(N, 3\), N at least 1\. Received: \("):
         vae.decode(np.zeros(shape, "float32"))
+
+
+def test_posterior_parameters_are_those_of_the_encoder_whatever_the_batches_are(vae):
+    x = pictures(7)
+    params = vae.posterior_params(x, batch_size=3)
+    assert isinstance(params, np.ndarray)
+    assert (params.shape, params.dtype) == ((7, 6), np.float32)
+    np.testing.assert_allclose(params, vae.encoder(x), rtol=1e-5, atol=1e-6)
+
+
+def test_points_of_the_base_space_of_a_standard_normal_are_the_latents(vae):
+    z = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
+    np.testing.assert_array_equal(vae.to_base(z), z)
+    np.testing.assert_array_equal(vae.from_base(z), z)

@@ -95,6 +95,17 @@ def test_a_users_callbacks_are_called():
     assert seen == [0, 1, 2, 0, 1]
 
 
+def test_the_guard_is_made_by_the_first_step():
+    vae = compiled()
+    assert vae.guard is None
+    vae.guarded_step(batches(1))
+    guard = vae.guard
+    vae.guarded_step(batches(1))
+
+    assert vae.guard is guard
+    assert int(vae.optimizer.iterations) == 2
+
+
 def test_a_batch_alone_is_skipped_too():
     vae = compiled()
     before = vae.get_weights()

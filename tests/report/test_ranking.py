@@ -65,6 +65,11 @@ def test_labels_name_what_sets_the_groups_apart():
     assert labels({"arch": "dense"}) == ["dense, bn"]
 
 
+def test_options_of_a_part_are_in_the_label_if_they_differ_between_groups_with_the_part():
+    dense = [{"arch": "dense", "hidden_sizes": (size,)} for size in (6, 7)]
+    assert labels(*dense, {"arch": "conv"}) == ["dense, hidden_sizes=(6,)", "dense, hidden_sizes=(7,)", "conv"]
+
+
 def test_group_has_mean_and_standard_deviation_over_seeds():
     row = compared(*(plain(shift=shift, seed=seed) for seed, shift in enumerate((0, 1, 5))))
     pooled = row.groups["conv, plain"]

@@ -19,6 +19,11 @@ def saved(tmp_path_factory):
     return path
 
 
+def first_layer(config):
+    """The description of the first layer of the encoder, after the input."""
+    return config["config"]["latents"]["config"]["encoder"]["config"]["layers"][1]
+
+
 @pytest.fixture
 def with_first_layer(saved, tmp_path):
     """The model with another description of the first layer of its encoder."""
@@ -26,7 +31,7 @@ def with_first_layer(saved, tmp_path):
     def change(**description):
         with zipfile.ZipFile(saved) as archive:
             config = json.loads(archive.read("config.json"))
-        config["config"]["encoder"]["config"]["layers"][1] |= description
+        first_layer(config).update(description)
         path = tmp_path / "model.keras"
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("config.json", json.dumps(config))
@@ -74,8 +79,8 @@ def test_another_class_is_refused_by_name(with_first_layer, description, receive
 def test_a_class_that_only_its_name_registers_is_refused(with_first_layer, saved):
     with zipfile.ZipFile(saved) as archive:
         config = json.loads(archive.read("config.json"))
-    del config["config"]["encoder"]["config"]["layers"][1]["registered_name"]
-    config["config"]["encoder"]["config"]["layers"][1]["class_name"] = "other>Foreign"
+    del first_layer(config)["registered_name"]
+    first_layer(config)["class_name"] = "other>Foreign"
     path = with_first_layer()
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("config.json", json.dumps(config))
@@ -89,3 +94,31 @@ def test_another_model_of_keras_is_refused(tmp_path):
 
     with pytest.raises(InputError, match=r"must be a model of this package\. Received: Sequential"):
         check_classes(tmp_path / "model.keras")
+
+
+def test_a_class_of_a_trusted_package_passes(with_first_layer):
+    path = with_first_layer(class_name="Foreign", module="other.layers", registered_name="other>Foreign")
+
+    check_classes(path, trusted=["other"])
+
+
+def test_a_class_that_runs_code_is_refused_even_of_a_trusted_package(with_first_layer):
+    path = with_first_layer(class_name="function", module="builtins", config="system")
+
+    with pytest.raises(InputError, match="Received: function of builtins"):
+        check_classes(path, trusted=["builtins"])
+
+
+def test_a_model_of_the_first_version_is_refused_in_one_line(saved, tmp_path):
+    with zipfile.ZipFile(saved) as archive:
+        config = json.loads(archive.read("config.json"))
+    parts = config["config"].pop("latents")["config"]
+    config["config"] |= {name: parts[name] for name in ("encoder", "decoder", "posterior", "prior")}
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", json.dumps(config))
+
+    with pytest.raises(
+        InputError, match=r"must be a model of this version of vae_tf\. Received: one of version 0\.1\.0"
+    ):
+        check_classes(path)

@@ -1,4 +1,4 @@
-"""What MLflow is told of a run, read back through its client, and what happens where it can't be told."""
+"""What is logged of a run in MLflow, read back through its client, and what happens if it can't be logged."""
 
 import contextlib
 import logging
@@ -67,6 +67,7 @@ def local(folder):
 
 def test_parameters_are_those_of_the_config_of_the_run(local):
     written = yaml.safe_load((local.run_dir.path / "config.yml").read_text())
+    del written["format_version"]  # of the file
     assert local.run.data.params == {name: str(value) for name, value in written.items()}
 
 
@@ -92,7 +93,7 @@ def test_test_metrics_are_those_of_the_saved_model(local, folder):
     assert told["test_kl_loss"] == pytest.approx(kl, rel=1e-5)
 
 
-def test_pictures_are_those_of_the_run_folder(local, tmp_path):
+def test_figures_are_those_of_the_run_folder(local, tmp_path):
     there = Path(local.client.download_artifacts(local.run.info.run_id, "", str(tmp_path)))
     told = {path.relative_to(there): path.read_bytes() for path in there.rglob("*.png")}
     drawn = {path.relative_to(local.run_dir.path): path.read_bytes() for path in local.run_dir.path.rglob("*.png")}
@@ -104,7 +105,7 @@ def test_a_finished_run_is_finished(local):
     assert local.run.info.status == "FINISHED"
 
 
-def test_a_run_that_was_stopped_goes_on_as_the_same_run(local, folder, monkeypatch):
+def test_a_run_that_was_stopped_continues_as_the_same_run(local, folder, monkeypatch):
     def stop_after_the_second(self, epoch, logs=None):
         if epoch == 1:
             raise Interrupted(signal.SIGTERM)
@@ -151,7 +152,7 @@ def test_a_job_is_ended_by_its_service(job, folder, tmp_path):
     assert job.read().info.status == "RUNNING"
 
 
-def test_the_retry_of_a_job_keeps_its_parameters_and_goes_on(job, folder, tmp_path, capsys):
+def test_the_retry_of_a_job_keeps_its_parameters_and_continues(job, folder, tmp_path, capsys):
     run_training(config(folder, epochs=1), tmp_path / "first")
     run_training(config(folder, epochs=2), tmp_path / "second")
     told = job.read().data
@@ -221,7 +222,7 @@ def test_nobody_answering_costs_one_warning(folder, tmp_path):
             env={**os.environ, "PYTHONPATH": str(ROOT), tracking.PLACE: place},
         )
     assert ended.returncode == 0
-    [line] = ended.stderr.splitlines()
+    [line] = [line for line in ended.stderr.splitlines() if "latent dimensions are active" not in line]
     assert line.startswith("warning: tracking fails, training goes on (")
     assert "Tracked" not in ended.stdout
     assert {path.name for path in tmp_path.iterdir()} == {"run"}

@@ -99,9 +99,9 @@ def pool(runs: Sequence[tuple[str, RunConfig]]) -> list[Group]:
                 "both; leave one out"
             )
         members[config.seed] = name
-    # An option of a part is a key only of the experiments that use the part.
+    # An option of a part is a key only of the experiments that use the part; the part's name sets the others apart.
     keys = dict.fromkeys(key for each in experiments.values() for key in each)
-    different = [key for key in keys if len({repr(each.get(key)) for each in experiments.values()}) > 1]
+    different = [key for key in keys if len({repr(each[key]) for each in experiments.values() if key in each}) > 1]
     return [
         Group(
             _label(experiments[key], different or ["arch", "variant"]), tuple(members[seed] for seed in sorted(members))

@@ -15,7 +15,7 @@ from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from vae_tf.config import RunConfig
 from vae_tf.registry import LOSSES
@@ -112,9 +112,9 @@ class Tracker:
         """ID of the MLflow run that is logged to; `None` if there is none, or none yet."""
         return self._run.id if "_run" in vars(self) else None
 
-    def log_epoch(self, row: Mapping[str, float]) -> None:
-        """Logs a row of `history.csv`; its columns become metrics at the step `epoch`."""
-        metrics = {name: value for name, value in row.items() if name != "epoch"}
+    def log_epoch(self, row: Mapping[str, Any]) -> None:
+        """Logs a row of `history.csv`; its numbers become metrics at the step `epoch`."""
+        metrics = {name: value for name, value in row.items() if name not in ("epoch", "stage")}
         self._attempt(lambda run: _log_metrics(run, metrics, int(row["epoch"])))
 
     def log_picture(self, path: Path) -> None:
