@@ -39,6 +39,14 @@ def commands():
     return [line for line in dict.fromkeys(lines) if line]
 
 
+def slow_beyond_readme(lines):
+    """The commands of README.md, and those of the other pages marked as slow."""
+    first = {line for body in blocks("bash", PAGES[0]) for line in body.splitlines()}
+    return [
+        line if any(line in each for each in first) else pytest.param(line, marks=pytest.mark.slow) for line in lines
+    ]
+
+
 def module_commands(module):
     return [line for line in commands() if line.startswith(f"python -m vae_tf.{module}")]
 
@@ -112,14 +120,16 @@ def without(command, names):
 
 
 # Those of several machines run in tests/distribute/.
-@pytest.mark.parametrize("command", [line for line in module_commands("train") if "multi_worker" not in line])
+@pytest.mark.parametrize(
+    "command", slow_beyond_readme(line for line in module_commands("train") if "multi_worker" not in line)
+)
 def test_training_command_runs(command, workplace):
     result = run(workplace, shrunk(command))
     assert "Test ELBO" in result.stdout
     assert [line for line in result.stderr.splitlines() if COLLAPSED not in line] == []
 
 
-@pytest.mark.parametrize("command", module_commands("sample") + module_commands("encode"))
+@pytest.mark.parametrize("command", slow_beyond_readme(module_commands("sample") + module_commands("encode")))
 def test_command_that_writes_a_file_runs_as_it_stands(command, workplace):
     result = run(workplace, command)
     (out,) = re.findall(r"--out (\S+)", command)
@@ -127,23 +137,24 @@ def test_command_that_writes_a_file_runs_as_it_stands(command, workplace):
     assert (workplace / out).stat().st_size > 0
 
 
-@pytest.mark.parametrize("command", module_commands("evaluate"))
+@pytest.mark.parametrize("command", slow_beyond_readme(module_commands("evaluate")))
 def test_evaluating_command_runs_as_it_stands(command, workplace):
     assert run(workplace, command).stdout.endswith("report.html\n")
 
 
-@pytest.mark.parametrize("command", module_commands("compare"))
+@pytest.mark.parametrize("command", slow_beyond_readme(module_commands("compare")))
 def test_comparing_command_runs(command, workplace):
     small = " --dataset npz --data-dir tiny.npz --arch dense --epochs 1" if "--variants" in command else ""
     assert run(workplace, command + small).stdout.endswith("compare.json\n")
 
 
-@pytest.mark.parametrize("command", module_commands("score"))
+@pytest.mark.parametrize("command", slow_beyond_readme(module_commands("score")))
 def test_scoring_command_runs_as_it_stands(command, workplace):
     assert run(workplace, command).stdout == "scores.csv\nscores.png\n"
     assert len((workplace / "scores.csv").read_text().splitlines()) == 1 + 24
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks("python", page)], ids=name_of)
 def test_python_blocks_run_as_they_stand(page, workplace):
     for number, body in enumerate(blocks("python", page)):

@@ -45,7 +45,7 @@ def test_parts_are_of_one_size_but_the_last(size, ends):
     assert float(total) == 285
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("data", "num_classes"), [([PICTURES], None), ([NOISY, PICTURES], None), ([[NOISY, CLASSES], PICTURES], 3)]
 )

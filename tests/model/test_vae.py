@@ -252,6 +252,7 @@ def test_trains_under_mixed_precision_with_losses_in_float32(policy):
     assert logs["loss"] == pytest.approx(logs["reconstruction_loss"] + 0.1 * logs["kl_loss"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_compiling_with_xla_changes_no_number():
     x, histories = pictures(5), []
     for jit_compile in (False, True):

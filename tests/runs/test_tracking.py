@@ -105,6 +105,7 @@ def test_a_finished_run_is_finished(local):
     assert local.run.info.status == "FINISHED"
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_continues_as_the_same_run(local, folder, monkeypatch):
     def stop_after_the_second(self, epoch, logs=None):
         if epoch == 1:
@@ -152,6 +153,7 @@ def test_a_job_is_ended_by_its_service(job, folder, tmp_path):
     assert job.read().info.status == "RUNNING"
 
 
+@pytest.mark.slow
 def test_the_retry_of_a_job_keeps_its_parameters_and_continues(job, folder, tmp_path, capsys):
     run_training(config(folder, epochs=1), tmp_path / "first")
     run_training(config(folder, epochs=2), tmp_path / "second")
@@ -209,6 +211,7 @@ def test_mlflow_skinny_does_where_the_place_is_elsewhere(monkeypatch):
     assert tracking.is_on(asked=True)
 
 
+@pytest.mark.slow
 def test_nobody_answering_costs_one_warning(folder, tmp_path):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # taken, and never listened on
