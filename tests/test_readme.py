@@ -68,8 +68,8 @@ COLLAPSED = "latent dimensions are active"
 WRITTEN = {"docs/python.md": "vae.keras", "docs/extending.md": "runs/laplace/model.keras"}
 
 
-def prepare(folder):
-    """Fills a folder with what the commands need: images, arrays, configurations and finished runs."""
+def prepare_data(folder):
+    """Fills a folder with what training needs: images, arrays and configurations."""
     rng = np.random.default_rng(0)
     (folder / "my_images").mkdir()
     for index in range(24):
@@ -79,11 +79,23 @@ def prepare(folder):
     np.savez(folder / "tiny.npz", x_train=images[:80], x_test=images[80:], y_train=labels[:80], y_test=labels[80:])
     shutil.copytree(folder / "my_images", folder / "cats")
     shutil.copytree(ROOT / "configs", folder / "configs")
+
+
+def prepare(folder):
+    """Fills a folder with what all other commands need: the same data, and finished runs."""
+    prepare_data(folder)
     train = "python -m vae_tf.train --dataset npz --data-dir tiny.npz --arch dense --epochs 1"
     run(folder, f"{train} --run-dir runs/x")
     run(folder, f"{train} --run-dir runs/y --variant plain")
     run(folder, f"{train} --run-dir runs/conditional --conditional")
     run(folder, f"{train} --run-dir runs/restore --corrupt mask:0.5")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("readme_data")
+    prepare_data(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -123,8 +135,8 @@ def without(command, names):
 @pytest.mark.parametrize(
     "command", slow_beyond_readme(line for line in module_commands("train") if "multi_worker" not in line)
 )
-def test_training_command_runs(command, workplace):
-    result = run(workplace, shrunk(command))
+def test_training_command_runs(command, data):
+    result = run(data, shrunk(command))
     assert "Test ELBO" in result.stdout
     assert [line for line in result.stderr.splitlines() if COLLAPSED not in line] == []
 

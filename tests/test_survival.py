@@ -35,10 +35,12 @@ def stopped(folder):
     return run
 
 
+@pytest.mark.slow
 def test_nothing_is_told_of_a_whole_run(whole):
     assert whole.end.problems() == []
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_tells_where(stopped):
     assert stopped.end.status == 143
     assert f"is saved in {stopped.checkpoints}" in stopped.end.stderr.splitlines()[-1]
@@ -56,12 +58,14 @@ def test_run_that_was_stopped_and_killed_ends_as_if_never(stopped, whole, folder
         assert problems == [], fell
 
 
+@pytest.mark.slow
 def test_damaged_checkpoints_are_named_and_never_used(stopped, tmp_path):
     part = damaged_stores(stopped, tmp_path / "store", FLIPS, np.random.default_rng())
     assert part.failures == []
     assert part.cases == 2 * 5 * 4 + FLIPS  # five kinds of cuts in four files
 
 
+@pytest.mark.slow
 def test_use_of_a_damaged_checkpoint_would_be_seen(stopped, tmp_path, monkeypatch):
     def other_step(path):
         path.write_text(json.dumps({**json.loads(path.read_text()), "step": 1}))
@@ -71,11 +75,13 @@ def test_use_of_a_damaged_checkpoint_would_be_seen(stopped, tmp_path, monkeypatc
     assert survey.problems(Damage("progress.json", "changed", other_step)) == ["damaged state is used"]
 
 
+@pytest.mark.slow
 def test_command_goes_on_from_the_checkpoint_before_a_damaged_one(stopped, whole, folder):
     *_, flip = few_of(stopped, np.random.default_rng(0))
     assert damaged_run(stopped, SmallRun(folder, folder / "damaged"), flip, whole) == []
 
 
+@pytest.mark.slow
 def test_another_weight_or_loss_or_picture_would_be_seen(whole, folder, tmp_path):
     shutil.copytree(folder / "whole", tmp_path / "copy")
     for name in ("history.csv", "samples/epoch_0001.png"):

@@ -406,6 +406,7 @@ def check_same(run, expected):
             {"arch": "conv", "hidden_sizes": None, "precision": "mixed_bfloat16", "micro_batch_size": 3},
             {"step": 8, "by": "blow"},
             id="conv-bfloat16-micro-batches-killed",
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             {"ema": 0.9, "binarize": "dynamic", "corrupt": "mask:0.5", "learning_rate_schedule": "cosine"},
@@ -416,6 +417,7 @@ def check_same(run, expected):
             {"conditional": True, "clip_norm": 0.5, "precision": "mixed_float16", "val_fraction": 0.1},
             {"step": 5, "by": "blow-after-epoch"},
             id="conditional-float16-killed-after-an-epoch",
+            marks=pytest.mark.slow,
         ),
     ],
 )
