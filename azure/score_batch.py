@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vae_tf.config import RunConfig
 from vae_tf.data.catalog import requested_size
-from vae_tf.data.sources.pictures import opened
+from vae_tf.data.sources.images import opened
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.support.quiet_tensorflow import load_tensorflow
 

@@ -105,7 +105,7 @@ def waiting(batches: Iterator[Any], shape: tuple[int, ...], options: argparse.Na
     return STEPS * options.batch_size / took, sum(waits[WARM_UP:]) / took
 
 
-class Pictures:
+class ImageFiles:
     """A PyTorch dataset of image files: decoded and resized by Pillow, channels first, uint8.
 
     Args:
@@ -140,7 +140,7 @@ def serve_torch(connection: Connection, options: argparse.Namespace, is_draft: b
 
     paths = sorted(str(path) for path in Path(options.data_dir).iterdir())
     loader: Any = DataLoader(
-        Pictures(paths, options, is_draft),
+        ImageFiles(paths, options, is_draft),
         batch_size=options.batch_size,
         shuffle=True,
         num_workers=WORKERS,

@@ -48,7 +48,7 @@ def main(options: EncodeOptions) -> None:
     run = LoadedRun.open(Path(options.run), options.data_dir)
     load_tensorflow()
 
-    from vae_tf.backend.devices import errors_in_one_line
+    from vae_tf.backend.devices import as_input_errors
     from vae_tf.metrics.encoded import encode
 
     chosen = _chosen(run.splits, options.split)
@@ -56,7 +56,7 @@ def main(options: EncodeOptions) -> None:
     out, shape = Path(options.out), run.splits.spec.example_shape
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(out) as partial, errors_in_one_line():  # fails before the work if out can't be written
+        with replacing(out) as partial, as_input_errors():  # fails before the work if out can't be written
             arrays: dict[str, np.ndarray] = {}
             for name, examples in chosen.items():
                 encoded = encode(run.model, examples, run.config, shape, name)

@@ -33,10 +33,10 @@ def main(options: FitSamplerOptions) -> None:
     run = LoadedRun.open(Path(options.run), options.data_dir)
     load_tensorflow()
 
-    from vae_tf.backend.devices import errors_in_one_line
+    from vae_tf.backend.devices import as_input_errors
     from vae_tf.training.sampler import fitted_sampler
 
-    with errors_in_one_line():
+    with as_input_errors():
         run.check_fits()
         sampler = fitted_sampler(options.sampler, options.arguments("sampler"), run.model, run.config, run.splits)
         print(run.folder.save_sampler(sampler))

@@ -76,7 +76,7 @@ OPTIONS = {
 # The code that belongs to each modality, keyed by the modality's noun.
 PREPARATIONS = {"image": "vae_tf.data.pipeline:fit_images", "row": None}
 FIGURES = {"image": "vae_tf.plots.figures:IMAGE_FIGURES", "row": "vae_tf.plots.figures:POINT_FIGURES"}
-SAMPLE_JUDGES = {"image": "vae_tf.metrics.suite:SampleJudge", "row": "vae_tf.metrics.rows:RowJudge"}
+SAMPLE_METRICS = {"image": "vae_tf.metrics.suite:ImageSampleMetrics", "row": "vae_tf.metrics.rows:RowSampleMetrics"}
 RECONSTRUCTION_MEASURES = {
     "image": "vae_tf.metrics.reconstruction:IMAGE_MEASURES",
     "row": "vae_tf.metrics.reconstruction:ROW_MEASURES",

@@ -68,9 +68,9 @@ def main(options: SampleOptions) -> None:
     load_tensorflow()
 
     from vae_tf import plots
-    from vae_tf.backend.devices import errors_in_one_line
+    from vae_tf.backend.devices import as_input_errors
 
-    with errors_in_one_line():
+    with as_input_errors():
         drawn = _drawn(options, run)
     out = Path(options.out or f"{drawn.name}.png")
     try:

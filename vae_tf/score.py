@@ -71,12 +71,12 @@ def main(options: ScoreOptions) -> None:
     load_tensorflow()
 
     from vae_tf import plots
-    from vae_tf.backend.devices import errors_in_one_line, use_device
+    from vae_tf.backend.devices import as_input_errors, use_device
     from vae_tf.report.anomalies import check_fits, contact_sheet, score_columns, scored_data
 
     data = scored_data(run, options.dataset, options.data_dir, options.split)
     use_device(options.device)
-    with errors_in_one_line():
+    with as_input_errors():
         check_fits(data, run.model)
         with _writing(out):
             with replacing(out) as partial:  # fails before the work if out can't be written

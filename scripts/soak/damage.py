@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vae_tf.support.errors import InputError
-from vae_tf.training.checkpoint.store import Checkpoint, Store
+from vae_tf.training.checkpoint.store import Checkpoint, CheckpointStore
 
 from .kills import Whole
 from .report import Part
@@ -70,7 +70,7 @@ class Survey:
     def __init__(self, checkpoints: Path, place: Path) -> None:
         self._checkpoints = checkpoints
         self._place = place
-        self._newest = _read(Store(checkpoints).newest())
+        self._newest = _read(CheckpointStore(checkpoints).newest())
         self._older = self._read_with(Damage("", "deleted", lambda _: shutil.rmtree(folder_of(place, -1))))[0]
 
     def problems(self, damage: Damage) -> list[str]:
@@ -99,7 +99,7 @@ class Survey:
             damage.change(folder_of(self._place, which) / damage.file)
         told = io.StringIO()
         with contextlib.redirect_stderr(told):
-            return _read(Store(self._place).newest()), told.getvalue()
+            return _read(CheckpointStore(self._place).newest()), told.getvalue()
 
 
 def damaged_stores(stopped: SmallRun, place: Path, num_flips: int, rng: np.random.Generator) -> Part:
@@ -127,7 +127,7 @@ def damaged_run(stopped: SmallRun, run: SmallRun, damage: Damage, whole: Whole) 
 
 
 def damage(folder: Path, num_flips: int, rng: np.random.Generator) -> Part:
-    """Damages checkpoints and reads them, with `Store` and with the command."""
+    """Damages checkpoints and reads them, with `CheckpointStore` and with the command."""
     whole = Whole(SmallRun(folder, folder / "whole"))
     stopped = SmallRun(folder, folder / "stopped")
     stop = stopped.stop()

@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from vae_tf.backend.devices import errors_in_one_line, required_gpus, use_device, use_threads
+from vae_tf.backend.devices import as_input_errors, required_gpus, use_device, use_threads
 from vae_tf.config import RunConfig
 from vae_tf.support.errors import InputError
 
@@ -97,7 +97,7 @@ def test_required_gpu_that_is_missing_is_an_input_error(pretend_gpus):
 
 
 def test_too_little_memory_is_an_error_of_one_line():
-    with pytest.raises(InputError, match="must fit in memory"), errors_in_one_line():
+    with pytest.raises(InputError, match="must fit in memory"), as_input_errors():
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
 
@@ -106,12 +106,12 @@ def test_an_input_error_inside_the_pipeline_comes_out_as_itself():
         raise InputError("a.png is gone")
 
     dataset = tf.data.Dataset.range(1).map(lambda _: tf.numpy_function(fail, [], tf.int64))
-    with pytest.raises(InputError, match=r"^a\.png is gone$"), errors_in_one_line():
+    with pytest.raises(InputError, match=r"^a\.png is gone$"), as_input_errors():
         list(dataset)
 
 
 def test_other_errors_of_tensorflow_stay_as_they_are():
-    with pytest.raises(tf.errors.InternalError), errors_in_one_line():
+    with pytest.raises(tf.errors.InternalError), as_input_errors():
         raise tf.errors.InternalError(None, None, "a bug")
 
 

@@ -10,12 +10,12 @@ from vae_tf.data.pipeline import (
     epoch_order,
     evaluation_batches,
     first_batch,
-    first_pictures,
+    first_images,
     num_batches,
     training_batches,
 )
 from vae_tf.data.sources.arrays import ArrayExamples
-from vae_tf.data.sources.pictures import PictureExamples
+from vae_tf.data.sources.images import ImageFileExamples
 
 SHAPE = (8, 8, 1)
 
@@ -132,7 +132,7 @@ def test_a_picture_file_and_an_array_of_it_are_resized_alike(tmp_path, channels)
     Image.fromarray(pixels[0]).save(tmp_path / "a.png")
     shape = (16, 12, channels)
 
-    from_file = evaluated(PictureExamples([tmp_path / "a.png"], shape), config(), shape)
+    from_file = evaluated(ImageFileExamples([tmp_path / "a.png"], shape), config(), shape)
     from_array = evaluated(ArrayExamples(pixels, None, 255.0), config(), shape)
 
     # Pillow rounds to a level after grey conversion and after each of the two passes: 0.5 each, 0.1 for the weights.
@@ -353,14 +353,14 @@ def test_first_pictures_are_the_first_of_evaluation(binarize, split):
     examples = ArrayExamples(noise(20, 10, 9), None, 255.0)
     settings = config(binarize=binarize, batch_size=3)
 
-    first = first_pictures(examples, settings, SHAPE, split, 7)
+    first = first_images(examples, settings, SHAPE, split, 7)
 
     assert first.dtype == np.float32
     np.testing.assert_array_equal(first, evaluated(examples, settings, SHAPE, split)[:7])
 
 
 def test_first_pictures_of_a_small_split_are_all_of_it():
-    assert numbers(first_pictures(numbered(5), config(), SHAPE, "test", 10)) == [0, 1, 2, 3, 4]
+    assert numbers(first_images(numbered(5), config(), SHAPE, "test", 10)) == [0, 1, 2, 3, 4]
 
 
 def test_white_stays_white_in_grey():
@@ -424,7 +424,7 @@ def test_first_batch_is_as_evaluation_delivers_it_and_first_pictures_are_clean()
     expected = next(evaluation_batches(labelled(), settings, SHAPE, "test").as_numpy_iterator())
     for given, wanted in zip((inputs, labels, target), (*expected[0], expected[1]), strict=True):
         np.testing.assert_array_equal(given, wanted)
-    np.testing.assert_array_equal(first_pictures(labelled(), settings, SHAPE, "test", 7), target)
+    np.testing.assert_array_equal(first_images(labelled(), settings, SHAPE, "test", 7), target)
 
 
 def test_rows_pass_as_they_are():

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from vae_tf.distribute.cluster import Cluster
-from vae_tf.distribute.peers import INTERRUPTED, fault, met
+from vae_tf.distribute.peers import INTERRUPTED, connected_peers, fault
 from vae_tf.support.errors import InputError
 
 SECONDS = 60.0
@@ -29,7 +29,7 @@ def run_workers(addresses, work):
 
     def run(index):
         try:
-            with met(Cluster(addresses, index), SECONDS) as peers:
+            with connected_peers(Cluster(addresses, index), SECONDS) as peers:
                 return work(peers)
         except (InputError, OSError) as error:
             return str(error)
@@ -43,7 +43,7 @@ def test_all_meet(addresses):
 
 
 def test_one_worker_has_nobody_to_meet():
-    with met(None, SECONDS) as peers:
+    with connected_peers(None, SECONDS) as peers:
         assert peers is None
 
 
@@ -66,7 +66,7 @@ def test_chief_takes_no_strangers_for_workers(addresses):
 
 def test_worker_that_never_comes_is_told_by_the_chief(addresses):
     def run(index):
-        with pytest.raises(InputError) as raised, met(Cluster(addresses, index), 1.0):
+        with pytest.raises(InputError) as raised, connected_peers(Cluster(addresses, index), 1.0):
             raise AssertionError("met")
         return str(raised.value)
 
@@ -81,7 +81,7 @@ def test_worker_that_never_comes_is_told_by_the_chief(addresses):
 def test_chief_that_never_comes_is_told_by_a_worker(addresses):
     with (
         pytest.raises(InputError, match=rf"no answer from Worker 0 \({addresses[0]}\)"),
-        met(Cluster(addresses, 1), 0.5),
+        connected_peers(Cluster(addresses, 1), 0.5),
     ):
         raise AssertionError("met")
 
@@ -91,7 +91,7 @@ def test_port_that_is_taken_is_told(addresses):
     with (
         socket.create_server((host, int(port))),
         pytest.raises(InputError, match=r"must be free\. Received: 127\.0\.0\.1:\d+ \(Address already in use\)"),
-        met(Cluster(addresses, 0), SECONDS),
+        connected_peers(Cluster(addresses, 0), SECONDS),
     ):
         raise AssertionError("met")
 
@@ -135,11 +135,11 @@ def test_what_a_worker_tells_the_others_holds_no_secret(addresses):
 WORKER = """
 import os, sys, time
 from vae_tf.distribute.cluster import Cluster
-from vae_tf.distribute.peers import met
+from vae_tf.distribute.peers import connected_peers
 from vae_tf.support.errors import InputError
 
 addresses, index, ends = tuple(sys.argv[1].split(",")), int(sys.argv[2]), sys.argv[3]
-with met(Cluster(addresses, index), 20) as peers:
+with connected_peers(Cluster(addresses, index), 20) as peers:
     peers.watch(0.5 if ends == "never starts" else 20)
     if ends != "never starts":
         peers.started()

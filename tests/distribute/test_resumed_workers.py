@@ -76,7 +76,7 @@ def stop_once_saved(folder, run_dir, index, number):
     return workers, end(workers)
 
 
-def go_on(folder, run_dir):
+def resume(folder, run_dir):
     workers = start(folder, run_dir)
     told = end(workers)
     assert [worker.returncode for worker in workers] == [0, 0], told
@@ -88,7 +88,7 @@ def test_worker_that_was_killed_leaves_a_run_that_ends_as_if_it_had_not(folder):
     assert workers[1].returncode == -signal.SIGKILL
     assert "Worker 1 " in told[0][1]
     assert not (folder / "killed" / "model.keras").exists()
-    go_on(folder, "killed")
+    resume(folder, "killed")
     assert result(folder / "killed") == result(folder / "whole")
 
 
@@ -99,5 +99,5 @@ def test_worker_that_is_asked_to_stop_stops_all_after_they_saved(folder, asked):
     assert [worker.returncode for worker in workers] == [128 + signal.SIGTERM] * 2, told
     assert "error: stopped by SIGTERM; what was done up to step " in told[0][1]
     assert "error: stopped by SIGTERM; start all workers again" in told[1][1]
-    go_on(folder, run_dir)
+    resume(folder, run_dir)
     assert result(folder / run_dir) == result(folder / "whole")

@@ -11,9 +11,9 @@ import keras
 import numpy as np
 import training
 
-from vae_tf.backend.devices import errors_in_one_line
+from vae_tf.backend.devices import as_input_errors
 from vae_tf.distribute.cluster import Cluster
-from vae_tf.distribute.peers import met
+from vae_tf.distribute.peers import connected_peers
 from vae_tf.distribute.strategy import strategy_for
 
 SECONDS = 60.0
@@ -25,7 +25,7 @@ class Dies(keras.callbacks.Callback):
 
 
 def main(addresses, index, folder, *more):
-    with met(Cluster(tuple(addresses.split(",")), int(index)), SECONDS) as peers, errors_in_one_line():
+    with connected_peers(Cluster(tuple(addresses.split(",")), int(index)), SECONDS) as peers, as_input_errors():
         strategy = strategy_for("multi_worker", peers, SECONDS)
         for variant in ("plain", "bn"):
             model = training.model(strategy, variant)

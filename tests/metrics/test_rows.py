@@ -7,7 +7,7 @@ import vae_tf
 from vae_tf.config import RunConfig
 from vae_tf.data.catalog import load_splits
 from vae_tf.metrics.generation import sliced_wasserstein
-from vae_tf.metrics.rows import RowJudge
+from vae_tf.metrics.rows import RowSampleMetrics
 from vae_tf.metrics.suite import Subject
 from vae_tf.support.errors import InputError
 
@@ -23,7 +23,7 @@ def subject():
 
 @pytest.fixture(scope="module")
 def judge(subject):
-    return RowJudge(subject, load_splits(CONFIG).whole_train, "classifier")
+    return RowSampleMetrics(subject, load_splits(CONFIG).whole_train, "classifier")
 
 
 def rows(examples):
@@ -56,4 +56,4 @@ def test_a_normal_distribution_is_not_cut_off(judge):
 
 def test_features_of_images_are_refused(subject):
     with pytest.raises(InputError, match="features=inception needs pictures"):
-        RowJudge(subject, load_splits(CONFIG).whole_train, "inception")
+        RowSampleMetrics(subject, load_splits(CONFIG).whole_train, "inception")

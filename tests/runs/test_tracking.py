@@ -114,7 +114,7 @@ def test_a_run_that_was_stopped_continues_as_the_same_run(local, folder, monkeyp
     monkeypatch.setenv(tracking.PLACE, f"sqlite:///{folder}/mlflow.db")
     found = [local.run.info.experiment_id], "attributes.run_name = 'stopped'"
     with monkeypatch.context() as patch:
-        patch.setattr("vae_tf.training.callbacks.Pictures.on_epoch_begin", stop_after_the_second)
+        patch.setattr("vae_tf.training.callbacks.EpochFigures.on_epoch_begin", stop_after_the_second)
         with pytest.raises(Interrupted):
             run_training(config(folder), folder / "runs" / "stopped", track=True)
     assert [run.info.status for run in local.client.search_runs(*found)] == ["KILLED"]

@@ -13,7 +13,7 @@ from vae_tf.model import build_vae
 from vae_tf.support.errors import InputError
 from vae_tf.training import loop
 from vae_tf.training.checkpoint.state import TrainingState
-from vae_tf.training.divergence import MOST_ROLLBACKS, OnDivergence, check_end
+from vae_tf.training.divergence import MAX_ROLLBACKS, DivergenceCallback, check_end
 from vae_tf.training.stage import VAE_STAGE, Stage
 
 PICTURES = np.random.default_rng(0).random((8, 8, 8, 1), np.float32)
@@ -28,12 +28,12 @@ def with_pixel(value):
     return pictures
 
 
-def built(*, jit=False, micro_batch_size=None, optimizer=Adam, most_in_a_row=10, averaging=False, clip=None, **options):
+def built(*, jit=False, micro_batch_size=None, optimizer=Adam, max_in_a_row=10, averaging=False, clip=None, **options):
     keras.utils.set_random_seed(0)
     vae = build_vae((8, 8, 1), 2, **{**DENSE, **options})
     vae.micro_batch_size = micro_batch_size
     vae.compile(optimizer(1e-2, use_ema=averaging, global_clipnorm=clip), jit_compile=jit)
-    guard = GuardedStep(vae, most_in_a_row)
+    guard = GuardedStep(vae, max_in_a_row)
     steps = loop.Steps(vae, guard, guard.may_continue)
 
     def step(batch=PICTURES):
@@ -186,7 +186,7 @@ def test_an_infinite_average_with_finite_loss_and_gradient_is_skipped():
 
 
 def test_no_more_steps_are_made_in_a_call_after_the_most_in_a_row(monkeypatch):
-    training = built(most_in_a_row=3)
+    training = built(max_in_a_row=3)
     steps = loop.Steps(training.vae, training.guard, training.guard.may_continue)
     steps._steps_per_call = 20
     done, _ = next(steps.run(iter(poisoned_batches(range(5, 21))), 0, 20))
@@ -215,7 +215,7 @@ def run(training, poisoned, *, on_nan="skip", roll_back=lambda: None, epochs=2, 
         epochs=epochs,
         steps_per_epoch=STEPS_PER_EPOCH,
         guard=training.guard,
-        callbacks=[OnDivergence(training.guard, config, roll_back), *listeners],
+        callbacks=[DivergenceCallback(training.guard, config, roll_back), *listeners],
     )
 
 
@@ -251,7 +251,7 @@ def test_the_losses_of_an_epoch_are_those_of_its_finite_batches(training):
 
 @pytest.mark.usefixtures("seconds_per_call")
 def test_stop_stops_at_the_first(capsys):
-    training = built(most_in_a_row=1)
+    training = built(max_in_a_row=1)
     with pytest.raises(InputError) as error:
         run(training, range(5, 100), on_nan="stop")
 
@@ -266,7 +266,7 @@ def test_stop_stops_at_the_first(capsys):
 
 @pytest.mark.usefixtures("seconds_per_call")
 def test_skip_stops_after_so_many_in_a_row():
-    training = built(most_in_a_row=4)
+    training = built(max_in_a_row=4)
     with pytest.raises(
         InputError, match=r"^Training diverged in epoch 2: .* not finite in 4 steps in a row, to step 9\."
     ):
@@ -277,7 +277,7 @@ def test_skip_stops_after_so_many_in_a_row():
 
 @pytest.mark.usefixtures("seconds_per_call")
 def test_rollback_continues_with_the_weights_that_were_saved(capsys):
-    training = built(most_in_a_row=2)
+    training = built(max_in_a_row=2)
     saved = training.state.capture()
 
     def roll_back():
@@ -297,7 +297,7 @@ def test_rollback_continues_with_the_weights_that_were_saved(capsys):
 
 @pytest.mark.usefixtures("seconds_per_call")
 def test_rollbacks_come_to_an_end():
-    training = built(most_in_a_row=2)
+    training = built(max_in_a_row=2)
     calls = []
 
     def roll_back():
@@ -307,12 +307,12 @@ def test_rollbacks_come_to_an_end():
     with pytest.raises(InputError, match=r"^Training diverged in epoch 2: .* 2 steps in a row, to step 9\."):
         run(training, range(2, 100), on_nan="rollback", roll_back=roll_back)
 
-    assert len(calls) == MOST_ROLLBACKS
+    assert len(calls) == MAX_ROLLBACKS
     assert (num_updates(training), training.guard.skipped.total) == (1, 8)
 
 
 def test_rollback_needs_a_checkpoint():
-    training = built(most_in_a_row=2)
+    training = built(max_in_a_row=2)
     with pytest.raises(
         InputError, match=r"in another run_dir or with --overwrite \(there is no checkpoint yet to go back to\)$"
     ):

@@ -19,9 +19,9 @@ from vae_tf.runs.run_dir import RunDir
 from vae_tf.support.errors import InputError, Interrupted
 from vae_tf.support.files import locked
 from vae_tf.training import loop, trainer
-from vae_tf.training.checkpoint.keeper import Keeper
-from vae_tf.training.checkpoint.store import Store
-from vae_tf.training.resume import Place
+from vae_tf.training.checkpoint.store import CheckpointStore
+from vae_tf.training.checkpoint.writer import CheckpointWriter
+from vae_tf.training.resume import ResumePoint
 from vae_tf.training.run import run_training
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +73,7 @@ STEPS = 5  # of an epoch of 36
 def place_of(run_dir, *, splits=None, checkpoint_dir=None, resume="auto", **changes):
     folder = None if checkpoint_dir is None else str(checkpoint_dir)
     options = CheckpointConfig(checkpoint_dir=folder, resume=resume)
-    return Place(run_dir, options, config_of(**changes), splits or splits_of())
+    return ResumePoint(run_dir, options, config_of(**changes), splits or splits_of())
 
 
 def begun(run_dir, *, steps=7, finished=False, checkpoint_dir=None, **changes):
@@ -368,7 +368,7 @@ class Killed(BaseException):
 def stopped(step, *, by):
     """A run ends after a step: by a signal, or by a blow, right before or in the middle of what follows the step."""
 
-    class Stopped(Keeper):
+    class Stopped(CheckpointWriter):
         def on_train_batch_end(self, batch, logs=None):
             is_it = self._epoch * STEPS + batch + 1 == step
             if is_it and by == "signal":
@@ -383,7 +383,7 @@ def stopped(step, *, by):
 
     ended = pytest.raises((Killed, Interrupted))
     with pytest.MonkeyPatch.context() as patched, ended as error:
-        patched.setattr(trainer, "Keeper", Stopped)
+        patched.setattr(trainer, "CheckpointWriter", Stopped)
         patched.setattr(loop, "SECONDS_PER_CALL", 0)
         yield error
 
@@ -500,7 +500,7 @@ def test_overwrite_begins_anew(npz, whole, saved, tmp_path):
 def test_a_run_that_was_killed_before_it_was_saved_begins_anew(npz, whole, tmp_path):
     with stopped(3, by="blow"):
         run(npz, tmp_path / "run", ema=0.9)
-    assert Store(tmp_path / "run" / "checkpoints").newest() is None
+    assert CheckpointStore(tmp_path / "run" / "checkpoints").newest() is None
 
     check_same(run(npz, tmp_path / "run", ema=0.9), whole)
 
@@ -536,7 +536,7 @@ def test_a_run_that_diverges_keeps_its_last_good_checkpoint_and_writes_no_model(
     with pytest.raises(InputError, match=r"^Training diverged in epoch 3: .* in 5 steps in a row, to step 11\."):
         run(npz, tmp_path / "run", epochs=3)
 
-    assert Store(tmp_path / "run" / "checkpoints").newest().step == 5
+    assert CheckpointStore(tmp_path / "run" / "checkpoints").newest().step == 5
     assert not (tmp_path / "run" / "model.keras").exists()
 
 

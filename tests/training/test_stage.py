@@ -10,7 +10,7 @@ from vae_tf.runs.run_dir import RunDir
 from vae_tf.support.errors import Interrupted
 from vae_tf.training import stage, trainer
 from vae_tf.training.callbacks import History
-from vae_tf.training.checkpoint.store import Store
+from vae_tf.training.checkpoint.store import CheckpointStore
 
 EPOCHS = 2
 
@@ -24,7 +24,7 @@ def config(tmp_path_factory):
     return RunConfig(dataset="npz", data_dir=str(folder / "data.npz"), **options, ema=0.5).resolved((8, 8, 1))
 
 
-class Stopped(trainer.Keeper):
+class Stopped(trainer.CheckpointWriter):
     """Ends training as a signal does, once `at` steps are saved."""
 
     at = None
@@ -48,7 +48,7 @@ def train(config, folder, resume_from=None):
     run = trainer.Trainer(config, splits, tf.distribute.get_strategy(), two_stages(config, splits))
     progress = {} if resume_from is None else resume_from.progress
     if resume_from is not None:
-        run.go_on(resume_from.step, resume_from.arrays())
+        run.resume(resume_from.step, resume_from.arrays())
     run_dir = RunDir(folder)
     folder.mkdir(exist_ok=True)
     history = History(run_dir, len(splits.train), progress)
@@ -57,7 +57,9 @@ def train(config, folder, resume_from=None):
         history.stage = of_stage.name
         return [history]
 
-    run.train(listeners, Store(folder / "checkpoints", 9), history.progress, CheckpointConfig(checkpoint_steps=3))
+    run.train(
+        listeners, CheckpointStore(folder / "checkpoints", 9), history.progress, CheckpointConfig(checkpoint_steps=3)
+    )
     return run, run_dir.read_history()
 
 
@@ -97,10 +99,10 @@ def test_the_second_stage_leaves_the_first_as_it_was(config, whole, tmp_path):
 def test_a_resumed_run_ends_with_the_same_bits(config, whole, tmp_path, monkeypatch, step):
     with monkeypatch.context() as patch:
         patch.setattr(Stopped, "at", step)
-        patch.setattr(trainer, "Keeper", Stopped)
+        patch.setattr(trainer, "CheckpointWriter", Stopped)
         with pytest.raises(Interrupted):
             train(config, tmp_path / "run")
-    checkpoint = Store(tmp_path / "run" / "checkpoints", 9).newest()
+    checkpoint = CheckpointStore(tmp_path / "run" / "checkpoints", 9).newest()
     assert checkpoint.step == step
     resumed, rows = train(config, tmp_path / "run", checkpoint)
     assert numbers(rows) == numbers(whole[1])

@@ -135,15 +135,15 @@ def local_paths(document: Document) -> Iterator[Finding]:
 
 def commands(document: Document) -> Iterator[Finding]:
     """Yields each command that the package would refuse."""
-    told = set()
+    reported = set()
     for call in calls(document):
         try:
             call.options()
         except InputError as error:
             finding = document.finding(call.keys, f"{call.module} refuses: {error}", "mend the command or its inputs")
-            if finding not in told:
+            if finding not in reported:
                 yield finding
-            told.add(finding)
+            reported.add(finding)
 
 
 def sweep(document: Document) -> Iterator[Finding]:

@@ -91,7 +91,7 @@ def required_gpus() -> list[str]:
 
 
 @contextmanager
-def errors_in_one_line() -> Iterator[None]:
+def as_input_errors() -> Iterator[None]:
     """Turns errors about full memory, full disks and unreadable data into an `InputError`."""
     try:
         yield
@@ -101,10 +101,10 @@ def errors_in_one_line() -> Iterator[None]:
             "lower batch_size, image_size, latent_dim or hidden_sizes"
         ) from None
     except tf.errors.OpError as error:
-        told = re.search(rf"{InputError.__name__}: (.*)", str(error))
-        if told is None:
+        match = re.search(rf"{InputError.__name__}: (.*)", str(error))
+        if match is None:
             raise
-        raise InputError(told.group(1)) from None
+        raise InputError(match.group(1)) from None
     except BrokenPipeError:
         raise  # whoever read the command's output has gone; this is not a disk error
     except OSError as error:

@@ -9,7 +9,7 @@ from keras import ops
 
 from vae_tf.backend import replicas
 
-MOST_IN_A_ROW = 10
+MAX_IN_A_ROW = 10
 
 
 class Skipped(NamedTuple):
@@ -39,11 +39,11 @@ class GuardedStep:
 
     Args:
         model: A compiled model with a method `gradients(data)`, whose metrics are means over examples.
-        most_in_a_row: After this many skipped steps in a row, `may_continue` returns false.
+        max_in_a_row: After this many skipped steps in a row, `may_continue` returns false.
     """
 
-    def __init__(self, model: keras.Model, most_in_a_row: int = MOST_IN_A_ROW) -> None:
-        self.most_in_a_row = most_in_a_row
+    def __init__(self, model: keras.Model, max_in_a_row: int = MAX_IN_A_ROW) -> None:
+        self.max_in_a_row = max_in_a_row
         self._model = model
         self._names = [metric.name for metric in model.metrics[1:]]  # without the total loss, which comes first
         with tf.init_scope(), model.distribute_strategy.scope():
@@ -67,7 +67,7 @@ class GuardedStep:
 
     def may_continue(self) -> tf.Tensor:
         """Returns whether training may take another step, as a bool scalar."""
-        return self._counts.value[1] < self.most_in_a_row
+        return self._counts.value[1] < self.max_in_a_row
 
     def count_rollback(self) -> None:
         """Counts a rollback, and resets the number of skipped steps in a row."""
@@ -81,8 +81,8 @@ class GuardedStep:
         gradients = model.gradients(data)
         gradient_norm = tf.linalg.global_norm(gradients) / ops.cast(self._loss_scale(), "float32")
         pairs = zip(self._sums(), sums, strict=True)
-        added = replicas.total([after - sum_before for after, sum_before in pairs])
-        if replicas.are_several():
+        added = replicas.sum_over_replicas([after - sum_before for after, sum_before in pairs])
+        if replicas.has_several():
             self._keep_on_first(sums, added)
         *losses, count = added
         measured = tf.stack([*(loss / count for loss in losses[1:]), gradient_norm])
@@ -90,7 +90,7 @@ class GuardedStep:
         averages = [tf.reduce_sum(weight.value) for weight in model.non_trainable_weights]
         is_finite = tf.reduce_all(tf.math.is_finite([*losses, *averages]))
         is_sound = is_finite & (tf.math.is_finite(gradient_norm) | (self._loss_scale() > 1.0))
-        replicas.choose(is_sound, self._update, self._skip, gradients, before, measured)
+        replicas.cond(is_sound, self._update, self._skip, gradients, before, measured)
 
     def _changed_forward(self) -> list[keras.Variable]:
         """Returns the variables that the forward pass changes: batch normalization averages, and metrics."""

@@ -13,7 +13,7 @@ import tensorflow as tf
 from vae_tf.backend.adam import updating
 
 
-def total(values: Any) -> Any:
+def sum_over_replicas(values: Any) -> Any:
     """Returns a number, or each tensor in a list, summed over all replicas."""
     context = _context_of_several()
     return values if context is None else context.all_reduce(tf.distribute.ReduceOp.SUM, values)
@@ -38,7 +38,7 @@ def apply(optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], wei
     optimizer.apply(gradients, weights)
 
 
-def choose(condition: tf.Tensor, yes: Callable[..., None], no: Callable[..., None], *values: Any) -> None:
+def cond(condition: tf.Tensor, yes: Callable[..., None], no: Callable[..., None], *values: Any) -> None:
     """Calls one of two functions that update variables.
 
     Args:
@@ -81,7 +81,7 @@ def standard_normal(shape: Sequence[int], seed: int | keras.random.SeedGenerator
     return noise[..., first : first + count, :]
 
 
-def are_several() -> bool:
+def has_several() -> bool:
     """Returns whether the caller is one of several replicas."""
     return _context_of_several() is not None
 
@@ -106,7 +106,7 @@ def batch_norm(
     count = tf.cast(tf.reduce_prod(tf.shape(x)[:-1]), tf.float32)
     of_replica = (tf.reduce_sum(wide, axes), tf.reduce_sum(tf.square(wide), axes), count[None])
     num_channels = x.shape[-1]
-    sums, squares, count = tf.split(total(tf.concat(of_replica, 0)), [num_channels, num_channels, 1])
+    sums, squares, count = tf.split(sum_over_replicas(tf.concat(of_replica, 0)), [num_channels, num_channels, 1])
     mean = sums / count
     variance = tf.maximum(squares / count - tf.square(mean), 0.0)
     outputs = tf.nn.batch_normalization(wide, mean, variance, beta, gamma, epsilon)

@@ -14,7 +14,7 @@ import numpy as np
 
 from vae_tf.config import SMALLEST_SIDE, DataConfig
 from vae_tf.data.sources import Examples
-from vae_tf.data.sources.arrays import ArrayExamples, checked_labels, checked_pixels, read_npy, read_npz, white_of
+from vae_tf.data.sources.arrays import ArrayExamples, checked_labels, checked_pixels, read_npy, read_npz, white_value
 from vae_tf.data.sources.stored import Rows, StoredRows
 from vae_tf.data.spec import DatasetSpec
 from vae_tf.registry import DATASETS, resolve
@@ -228,7 +228,7 @@ def load_npy(config: DataConfig) -> RawSplits:
     """Loads one array of images from an npy file; the test split is drawn from it."""
     path = required_data_dir(config, "the npy file")
     pixels = checked_pixels(read_npy(path), str(path))
-    return RawSplits(ArrayExamples(pixels, None, white_of(pixels)), None)
+    return RawSplits(ArrayExamples(pixels, None, white_value(pixels)), None)
 
 
 def required_data_dir(config: DataConfig, what: str) -> Path:
@@ -275,7 +275,7 @@ def from_arrays(arrays: Mapping[str, Rows], where: str) -> RawSplits:
             f"{where}x_train and x_test must hold pictures of one shape. "
             f"Received: {x_train.shape[1:]} and {x_test.shape[1:]}"
         )
-    white = white_of(x_train, x_test)
+    white = white_value(x_train, x_test)
     y_train, y_test = (
         checked_labels(_in_memory(arrays.get(key)), len(pixels), where + key)
         for key, pixels in zip(NPZ_KEYS[2:], (x_train, x_test), strict=True)

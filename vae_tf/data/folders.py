@@ -7,8 +7,8 @@ import numpy as np
 
 from vae_tf.config import DataConfig
 from vae_tf.data.catalog import RawSplits, requested_size, required_data_dir
-from vae_tf.data.sources.picture_cache import cached
-from vae_tf.data.sources.pictures import LARGEST_PIXELS, PictureExamples, find_pictures, opened, read_list
+from vae_tf.data.sources.image_cache import cached
+from vae_tf.data.sources.images import LARGEST_PIXELS, ImageFileExamples, find_images, opened, read_list
 from vae_tf.support.errors import InputError, printable
 
 SIDE, CHANNELS = 64, 3
@@ -31,7 +31,7 @@ def load_folder(config: DataConfig) -> RawSplits:
         part = _opening(read_list(place), place, config)
         return _raw_splits([part], [[_class_in_list(name, home) for name in part.names]])
     folders = _split_folders(place) or [place]
-    parts = [_opening(find_pictures(folder), folder, config) for folder in folders]
+    parts = [_opening(find_images(folder), folder, config) for folder in folders]
     classes = [
         [_class_in_folder(name, folder) for name in part.names] for part, folder in zip(parts, folders, strict=True)
     ]
@@ -43,7 +43,7 @@ def _split_folders(place: Path) -> list[Path]:
     return next(([train, place / name] for name in HELD_OUT if train.is_dir() and (place / name).is_dir()), [])
 
 
-def _opening(found: list[str], place: Path, config: DataConfig) -> PictureExamples:
+def _opening(found: list[str], place: Path, config: DataConfig) -> ImageFileExamples:
     height, width = requested_size(config) or (SIDE, SIDE)
     shape = (height, width, config.channels or CHANNELS)
     examples = opened(found, shape) if config.cache_dir is None else cached(found, shape, Path(config.cache_dir))
@@ -65,7 +65,7 @@ def _class_in_list(path: str, home: Path) -> str:
     return NO_CLASS if folder == home or folder.name.startswith(".") else sys.intern(folder.name)
 
 
-def _raw_splits(parts: list[PictureExamples], classes: list[list[str]]) -> RawSplits:
+def _raw_splits(parts: list[ImageFileExamples], classes: list[list[str]]) -> RawSplits:
     """Returns the splits of the files in `parts`, train first; labels number the classes of all parts by name."""
     names = sorted({name for part in classes for name in part})
     numbers = {name: number for number, name in enumerate(names)}

@@ -45,9 +45,9 @@ class Modality:
         return registry.resolve(registry.FIGURES[self.noun])
 
     @property
-    def sample_judge(self) -> Any:
+    def sample_metrics(self) -> Any:
         """The class that scores generated examples; see `vae_tf.metrics`."""
-        return registry.resolve(registry.SAMPLE_JUDGES[self.noun])
+        return registry.resolve(registry.SAMPLE_METRICS[self.noun])
 
     @property
     def reconstruction_measures(self) -> Any:

@@ -10,7 +10,7 @@ from vae_tf.config import DataConfig
 from vae_tf.data.catalog import RawSplits, from_arrays, from_npz
 from vae_tf.data.sources.arrays import ArrayExamples
 from vae_tf.data.sources.idx import read_idx
-from vae_tf.data.sources.stl10 import find_folder, read_folds, read_part, read_pictures, unpack
+from vae_tf.data.sources.stl10 import find_folder, read_folds, read_images, read_part, unpack
 from vae_tf.data.sources.stored import Rows
 from vae_tf.data.sources.toy import draw
 from vae_tf.support.errors import InputError
@@ -153,7 +153,7 @@ def official_folds(config: DataConfig) -> list[np.ndarray] | None:
         return None
     folder = _stl10_folder(config)
     path = folder / "fold_indices.txt"
-    return read_folds(path, len(read_pictures(folder / "train_X.bin"))) if path.is_file() else None
+    return read_folds(path, len(read_images(folder / "train_X.bin"))) if path.is_file() else None
 
 
 def _stl10_folder(config: DataConfig) -> Path:

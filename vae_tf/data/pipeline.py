@@ -138,7 +138,7 @@ def clean(config: ConfigT) -> ConfigT:
     return config.model_copy(update={"corrupt": "none", "conditional": False})
 
 
-def first_pictures(
+def first_images(
     examples: Examples, config: DataConfig, example_shape: tuple[int, ...], split: Split, count: int
 ) -> np.ndarray:
     """Returns the first `count` images of a split, uncorrupted, float32 `(min(count, N), H, W, C)` in [0, 1]."""

@@ -185,7 +185,7 @@ class Peers:
 
 
 @contextlib.contextmanager
-def met(cluster: Cluster | None, timeout: float) -> Iterator[Peers | None]:
+def connected_peers(cluster: Cluster | None, timeout: float) -> Iterator[Peers | None]:
     """Connects to the other workers, reports to them how this one ends, and waits until all are done.
 
     Args:

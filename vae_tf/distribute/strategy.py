@@ -93,7 +93,7 @@ def check_shares(strategy: tf.distribute.Strategy, config: RunConfig, num_train:
         )
 
 
-def are_several_workers(strategy: tf.distribute.Strategy) -> bool:
+def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
     """Returns whether the strategy spans several processes."""
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
@@ -106,7 +106,7 @@ def any_worker(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
     Args:
         strategy: The run's strategy.
     """
-    if not are_several_workers(strategy):
+    if not is_multi_worker(strategy):
         return bool
 
     @tf.function(autograph=False)
@@ -130,7 +130,7 @@ def from_chief(
         arrays: Arrays by name; `None` on all workers but the chief.
         like: Arrays with the same names, shapes and dtypes.
     """
-    if not are_several_workers(strategy):
+    if not is_multi_worker(strategy):
         assert arrays is not None
         return arrays
 

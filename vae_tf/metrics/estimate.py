@@ -34,8 +34,8 @@ class Estimate:
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the fields that are set, for JSON, without `per_example`."""
-        told = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "per_example"}
-        return {name: value for name, value in told.items() if value not in (None, "")}
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "per_example"}
+        return {name: value for name, value in values.items() if value not in (None, "")}
 
 
 def mean_estimate(values: np.ndarray, unit: str, seed: int, **more: Any) -> Estimate:

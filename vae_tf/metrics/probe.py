@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ACCURACY = "probe_accuracy_latents"
 # It has its own name because it answers another question: the encoder was given the class, so no accuracy is better.
-TOLD_ACCURACY = "class_left_in_latents"
+CONDITIONAL_ACCURACY = "class_left_in_latents"
 REFERENCES = ("pixels", "pca")
 LARGEST_TRAINING = 10_000
 LARGEST_CLASSES = 100  # the time grows with the number of classes
@@ -71,7 +71,7 @@ def probe_scores(subject: Subject, train: "Examples") -> tuple[Scores, dict[str,
         return {}, {}
     name = ACCURACY
     if subject.config.conditional:
-        name, note = TOLD_ACCURACY, f"{note}; the encoder was told the class"
+        name, note = CONDITIONAL_ACCURACY, f"{note}; the encoder is given the class"
     judged = _means_and_pixels(subject.model, subject.batches(BATCH))
     # One row per training set; one column for the latents and one per reference.
     correct = np.array([_correct(subject, examples, judged, judged_labels) for examples in trainings])

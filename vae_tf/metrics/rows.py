@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vae_tf.data.pipeline import clean, first_pictures
+from vae_tf.data.pipeline import clean, first_images
 from vae_tf.metrics.estimate import Estimate, bootstrap_error
 from vae_tf.metrics.generation import sliced_wasserstein
 from vae_tf.metrics.generators import pca_generators
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vae_tf.data.sources import Examples
 
 
-class RowJudge:
+class RowSampleMetrics:
     """Compares generated rows with the rows of the split, as many of each.
 
     Args:
@@ -34,7 +34,7 @@ class RowJudge:
         config = clean(subject.config)
         self._subject = subject
         self._real = np.concatenate(list(subject.pictures()))
-        self._train_rows = first_pictures(train, config, train.example_shape, "train", len(train))
+        self._train_rows = first_images(train, config, train.example_shape, "train", len(train))
 
     def model_scores(self) -> Scores:
         """Returns the metrics of samples from the model; the rows are drawn from the likelihood."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from vae_tf.config import RunConfig
 from vae_tf.data.catalog import Splits, load_arrays
-from vae_tf.data.pipeline import clean, evaluation_batches, first_pictures
+from vae_tf.data.pipeline import clean, evaluation_batches, first_images
 from vae_tf.metrics import latents, reconstruction
 from vae_tf.metrics.encoded import encode, spread
 from vae_tf.metrics.estimate import Estimate, bootstrap_error
@@ -32,7 +32,7 @@ BATCH = 256
 Scores = dict[str, Estimate]
 
 
-class TooFewPicturesError(InputError):
+class TooFewImagesError(InputError):
     """There are too few images for the metrics of samples; the other metrics are available."""
 
 
@@ -102,7 +102,7 @@ def reconstruction_scores(subject: Subject) -> Scores:
     return {name: METRICS[name].mean(np.concatenate(parts), subject.seed, modality) for name, parts in values.items()}
 
 
-class SampleJudge:
+class ImageSampleMetrics:
     """Compares generated images with the images of the split, in a feature space.
 
     Args:
@@ -111,7 +111,7 @@ class SampleJudge:
         features: `"classifier"` or `"inception"`.
 
     Raises:
-        TooFewPicturesError: A split is too small.
+        TooFewImagesError: A split is too small.
         InputError: The features are not available.
     """
 
@@ -119,7 +119,7 @@ class SampleJudge:
         config, shape = clean(subject.config).model_copy(update={"seed": 0}), subject.splits.spec.example_shape
         self._subject = subject
         self._num_samples = min(LARGEST_SAMPLE, len(train))
-        self._train_pictures = first_pictures(train, config, shape, "train", self._num_samples)
+        self._train_pictures = first_images(train, config, shape, "train", self._num_samples)
         self._space = _feature_space(train, config, shape, features)
         _check_enough(min(self._num_samples, len(subject.examples)), self._space)
         self._real = np.concatenate([self._space.extract(batch) for batch in subject.pictures()])
@@ -169,7 +169,7 @@ def _feature_space(train: "Examples", config: RunConfig, shape: tuple[int, ...],
         assert labels is not None
         return classifier_features(images, labels, "fashion_mnist_sample")
     some = spread(train, CLASSIFIER_BYTES // (FLOAT_BYTES * math.prod(shape)))
-    images = first_pictures(some, config, shape, "train", len(some))
+    images = first_images(some, config, shape, "train", len(some))
     assert some.labels is not None  # because the whole split has labels
     return classifier_features(images, some.labels, config.dataset)
 
@@ -200,6 +200,6 @@ def _model_generator(subject: Subject) -> Generator:
 
 def _check_enough(count: int, space: FeatureSpace) -> None:
     if count <= space.size:
-        raise TooFewPicturesError(
+        raise TooFewImagesError(
             f"Sample scores need more pictures than the {space.size} features of {space.name}. Received: {count}"
         )

@@ -26,7 +26,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
         """Returns the normalized batch; in training, also updates the moving averages."""
-        if training and self.trainable and replicas.are_several():
+        if training and self.trainable and replicas.has_several():
             normalize = replicas.batch_norm
         elif training and self.trainable and kernels.is_one_cpu() and self.compute_dtype in FUSED_DTYPES:
             normalize = kernels.batch_norm

@@ -253,7 +253,7 @@ class VAE(ArrayMethods, keras.Model):
             )
         seen = self.observed(data)
         count = ops.shape(seen.inputs)[0]
-        batch_size = replicas.total(count)
+        batch_size = replicas.sum_over_replicas(count)
         noise = self.latents.noise(count, self.objective.num_samples, self.seed_generator)
         if self.micro_batch_size is None:
             gradients = self._gradients(seen, noise, batch_size)
@@ -265,7 +265,7 @@ class VAE(ArrayMethods, keras.Model):
                 self.trainable_weights,
             )
         self.step_counter.increment()
-        return replicas.total(gradients)
+        return replicas.sum_over_replicas(gradients)
 
     def _gradients(
         self, seen: Observed, noise: keras.KerasTensor, batch_size: keras.KerasTensor
@@ -368,7 +368,7 @@ class StopOnDivergence(keras.callbacks.Callback):
             InputError: Too many updates in a row were skipped.
         """
         skipped = self.model.guard.skipped
-        if skipped.in_a_row >= self.model.guard.most_in_a_row:
+        if skipped.in_a_row >= self.model.guard.max_in_a_row:
             losses = ", ".join(f"{name} {value:g}" for name, value in skipped.losses.items())
             raise InputError(
                 f"Training must have finite losses and gradients. Received: {skipped.in_a_row} steps in a row without, "

@@ -11,9 +11,9 @@ from vae_tf import plots, registry
 from vae_tf.config import RunConfig
 from vae_tf.data.catalog import load_parts, load_splits
 from vae_tf.data.modality import Modality, modality_of
-from vae_tf.data.pipeline import evaluation_batches, first_pictures
+from vae_tf.data.pipeline import evaluation_batches, first_images
 from vae_tf.data.sources import Examples
-from vae_tf.data.sources.pictures import PictureExamples
+from vae_tf.data.sources.images import ImageFileExamples
 from vae_tf.metrics.anomaly import DRAWS
 from vae_tf.metrics.elbo import elbo_per_image, images_per_step
 from vae_tf.model.vae import VAE
@@ -51,7 +51,7 @@ class ScoredData:
         config = self.config.model_copy(update={"binarize": "none"})
         places = [(part, row) for part in self.parts.values() for row in range(len(part))]
         chosen = [part.subset(np.array([row])) for part, row in (places[index] for index in indices)]
-        return np.concatenate([first_pictures(one, config, self.example_shape, "test", 1) for one in chosen])
+        return np.concatenate([first_images(one, config, self.example_shape, "test", 1) for one in chosen])
 
 
 def scored_data(
@@ -136,7 +136,7 @@ def score_columns(run: LoadedRun, data: ScoredData, score: str, seed: int) -> di
     anomaly_scores = registry.resolve(registry.ANOMALY_SCORES[score])(model, batches, reference, seed)
     terms = elbo_per_image(model, batches, seed)
     parts = data.parts.items()
-    are_files = all(isinstance(examples, PictureExamples) for _, examples in parts)
+    are_files = all(isinstance(examples, ImageFileExamples) for _, examples in parts)
     return {
         "file" if are_files else "row": [name for _, examples in parts for name in examples.names],
         "split": [part for part, examples in parts for _ in range(len(examples))],

@@ -157,7 +157,7 @@ def _beside(comparison: Comparison, names: Sequence[str]) -> Table:
     lines = []
     for row in comparison.rows:
         if references and all(row.name in scores for scores in references.values()):
-            ours = [_told(row.groups[label]) if row.groups else REFUSED for label in labels]
+            ours = [_formatted(row.groups[label]) if row.groups else REFUSED for label in labels]
             theirs = [html.number(s[row.name]["value"], s[row.name]["standard_error"]) for s in references.values()]
             lines.append([Cell(row.name + ARROWS[row.better]), *map(Cell, ours), *map(Cell, theirs)])
     return Table(["score", *labels, *(name.replace("_", " ") for name in references)], lines)
@@ -222,7 +222,7 @@ def _counted(group: Group) -> str:
     return group.label if len(group.runs) == 1 else f"{group.label} ({len(group.runs)} seeds)"
 
 
-def _told(pooled: Pooled) -> str:
+def _formatted(pooled: Pooled) -> str:
     return html.number(pooled.mean, pooled.standard_error if pooled.seeds_sd is None else pooled.seeds_sd)
 
 
@@ -230,8 +230,8 @@ def _score_row(row: Row, groups: Sequence[Group], with_difference: bool) -> list
     if row.refused:
         values = [Cell(REFUSED)] * (len(groups) + with_difference)
     else:
-        told = [(group.label, _told(row.groups[group.label])) for group in groups]
-        values = [Cell(text, "best" if label == row.winner else "") for label, text in told]
+        formatted = [(group.label, _formatted(row.groups[group.label])) for group in groups]
+        values = [Cell(text, "best" if label == row.winner else "") for label, text in formatted]
         values += [Cell(html.number(d.value, d.margin)) for d in row.differences.values() if with_difference]
     return [Cell(row.name + ARROWS[row.better]), *values, Cell("" if row.unit == "1" else row.unit)]
 
@@ -251,8 +251,8 @@ def _runs_table(comparison: Comparison) -> Table:
         for name in group.runs:
             evaluation = comparison.evaluations[name]
             elbo = evaluation.metrics["metrics"]["elbo"]
-            told = html.number(elbo["value"], elbo["standard_error"])
-            cells = (name, group.label, evaluation.config.seed, evaluation.config.epochs, told)
+            elbo_text = html.number(elbo["value"], elbo["standard_error"])
+            cells = (name, group.label, evaluation.config.seed, evaluation.config.epochs, elbo_text)
             lines.append([Cell(str(cell)) for cell in cells])
     return Table(["run", "group", "seed", "epochs", "ELBO, nats per example"], lines)
 

@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from vae_tf.backend.devices import errors_in_one_line
+from vae_tf.backend.devices import as_input_errors
 from vae_tf.config.evaluation import EvaluationConfig
 from vae_tf.metrics import suite
 from vae_tf.metrics.likelihood import likelihood_scores
@@ -33,7 +33,7 @@ def evaluate_run(run: LoadedRun, settings: EvaluationConfig, seed: int = 0) -> E
     if examples is None:
         raise InputError("split=val needs a run that held a part out. Received: val_fraction=0; use --split test")
     run.check_fits()
-    with errors_in_one_line():
+    with as_input_errors():
         subject = Subject(run.config, run.splits, settings.split, examples, run.model, seed, run.sampler)
         scores, results = _measured(subject, settings)
     per_image = {name: score.per_example for name, score in scores.items() if score.per_example is not None}
@@ -49,9 +49,9 @@ def _measured(subject: Subject, settings: EvaluationConfig) -> tuple[Scores, dic
     """Returns the metrics, and everything that goes into `metrics.json`."""
     train = subject.splits.whole_train
     try:
-        judge = subject.splits.spec.modality.sample_judge(subject, train, settings.features)
+        judge = subject.splits.spec.modality.sample_metrics(subject, train, settings.features)
         samples, references = judge.model_scores(), judge.reference_scores()
-    except suite.TooFewPicturesError as error:
+    except suite.TooFewImagesError as error:
         print(f"warning: {error}; they are left out", file=sys.stderr)
         samples, references = {}, {}
     latents, per_dimension = suite.latent_scores(subject)

@@ -30,7 +30,7 @@ def train_missing(trainings: Mapping[str, RunConfig], folder: Path) -> list[RunD
     """
     shape = load_splits(next(iter(trainings.values()))).spec.example_shape
     for name, config in trainings.items():
-        if RunDir(folder / name).is_begun:
+        if RunDir(folder / name).is_started:
             _check_same(RunDir.open(folder / name), config.resolved(shape))
     runs = []
     for number, (name, config) in enumerate(trainings.items(), start=1):

@@ -55,13 +55,13 @@ def sections(views: Mapping[str, LatentView]) -> list[Section]:
     """
     maps = [_map(label, view) for label, view in views.items()]
     traversals = [_traversals(label, view.traversal) for label, view in views.items() if view.traversal is not None]
-    told = "Posterior means of test examples in two dimensions; a colour for each class where the data has classes."
+    text = "Posterior means of test examples in two dimensions; a colour for each class where the data has classes."
     steps = (
         "Each row changes one latent dimension to the value above it, in standard deviations of the prior, and leaves "
         "the others at the posterior mean of the first test picture. The dimensions with the highest KL come first."
     )
     return [
-        Section("Latent space", told, maps),
+        Section("Latent space", text, maps),
         *([Section("Latent traversals", steps, traversals)] if traversals else []),
     ]
 

@@ -50,7 +50,7 @@ METRICS_KEYS = (
     "references",
 )
 _HISTORY_TYPES: dict[str, Any] = {"stage": str, "epoch": int}
-EPOCH_PICTURES = "epoch_*.png"
+EPOCH_FIGURES = "epoch_*.png"
 
 
 Row = dict[str, Any]  # a row of history.csv: numbers by column, and the name of the stage if there are several
@@ -105,7 +105,7 @@ class RunDir:
             InputError: The path is a file, or a folder that is not empty and may not be used.
         """
         try:
-            may_go_on = resume and not overwrite and cls(path).is_begun
+            may_go_on = resume and not overwrite and cls(path).is_started
         except OSError as error:
             raise InputError(f"run_dir must be a folder that can be read. Received: {path} ({error})") from None
         if not may_go_on:
@@ -128,18 +128,18 @@ class RunDir:
             cls.check_free(path, overwrite=overwrite)
             path.mkdir(parents=True, exist_ok=True)
             run = cls(path)
-            run.reopen()
+            run.remove_results()
             for name in (CLASSES, HISTORY):
                 (path / name).unlink(missing_ok=True)
             shutil.rmtree(path / CHECKPOINTS, ignore_errors=True)
             for folder in (path / SAMPLES, path / RECONSTRUCTIONS):
-                for picture in folder.glob(EPOCH_PICTURES):
+                for picture in folder.glob(EPOCH_FIGURES):
                     picture.unlink()
         except OSError as error:
             raise InputError(f"run_dir must be a folder that can be written. Received: {path} ({error})") from None
         return run
 
-    def reopen(self) -> None:
+    def remove_results(self) -> None:
         """Removes the files that a run writes at its end, and what an interrupted process left behind."""
         for name in RESULTS:
             (self.path / name).unlink(missing_ok=True)
@@ -308,7 +308,7 @@ class RunDir:
         return target
 
     @property
-    def is_begun(self) -> bool:
+    def is_started(self) -> bool:
         """Whether the folder contains a run."""
         return (self.path / CONFIG).is_file()
 

@@ -117,7 +117,7 @@ class Tracker:
         metrics = {name: value for name, value in row.items() if name not in ("epoch", "stage")}
         self._attempt(lambda run: _log_metrics(run, metrics, int(row["epoch"])))
 
-    def log_picture(self, path: Path) -> None:
+    def log_image(self, path: Path) -> None:
         """Logs an image file of the run folder under its path in the folder."""
         folder = path.parent.relative_to(self._run_dir).as_posix()
         self._attempt(lambda run: run.client.log_artifact(run.id, str(path), None if folder == "." else folder))

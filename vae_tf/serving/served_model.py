@@ -30,7 +30,7 @@ from vae_tf.backend.batches import in_batches
 from vae_tf.backend.compiled import compiled_for
 from vae_tf.config import LARGEST_SEED, Config
 from vae_tf.data.modality import IMAGE, modality_of
-from vae_tf.data.sources.pictures import FORMATS, read_picture
+from vae_tf.data.sources.images import FORMATS, read_image
 from vae_tf.metrics.elbo import images_per_step
 from vae_tf.model.vae import VAE
 from vae_tf.runs.run_dir import RunDir
@@ -262,7 +262,7 @@ def _decoded(file: bytes, shape: tuple[int, int, int]) -> np.ndarray:
         with Image.open(io.BytesIO(file), formats=FORMATS) as image:
             width, height = image.size
         if width * height <= LARGEST_PIXELS:
-            return read_picture(io.BytesIO(file), shape).astype(np.float32) / 255
+            return read_image(io.BytesIO(file), shape).astype(np.float32) / 255
     except Exception:  # Pillow raises many kinds of errors if the bytes are not an image
         raise InputError(f"A picture must be a {', '.join(FORMATS)} file that opens. Received: another") from None
     raise InputError(f"A picture must have at most {LARGEST_PIXELS:,} pixels. Received: {width}x{height}")

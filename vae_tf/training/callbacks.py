@@ -31,14 +31,14 @@ class History(keras.callbacks.Callback):
     Args:
         run_dir: The run folder to write to.
         num_images: Training images per epoch.
-        told: The saved result of `progress`, if training resumes.
+        saved: The saved result of `progress`, if training resumes.
     """
 
-    def __init__(self, run_dir: RunDir, num_images: int, told: Mapping[str, Any] = MappingProxyType({})) -> None:
+    def __init__(self, run_dir: RunDir, num_images: int, saved: Mapping[str, Any] = MappingProxyType({})) -> None:
         super().__init__()
-        self.rows: list[Row] = list(told.get("history", []))
+        self.rows: list[Row] = list(saved.get("history", []))
         self.stage: str | None = None
-        self._seconds_before: float = told.get("seconds", 0.0)
+        self._seconds_before: float = saved.get("seconds", 0.0)
         self._run_dir = run_dir
         self._num_images = num_images
 
@@ -123,7 +123,7 @@ class Progress(keras.callbacks.Callback):
         return f"epoch {epoch + 1:{len(total)}}/{total}"
 
 
-class Pictures(keras.callbacks.Callback):
+class EpochFigures(keras.callbacks.Callback):
     """Draws prior samples and reconstructions every `sample_every` epochs and after the last one.
 
     `paths` are the latest files by what they show; `new_paths` is empty after an epoch that draws nothing.
@@ -161,7 +161,7 @@ class Pictures(keras.callbacks.Callback):
         self.paths = {name.capitalize(): self._run_dir.save_epoch_figure(name, drawn[name], done) for name in drawn}
 
 
-class Track(keras.callbacks.Callback):
+class TrackingCallback(keras.callbacks.Callback):
     """Passes every epoch's row and new figures to the tracker.
 
     Args:
@@ -170,7 +170,7 @@ class Track(keras.callbacks.Callback):
         pictures: The callback that draws the figures; it is called before this one.
     """
 
-    def __init__(self, tracker: Tracker, history: History, pictures: Pictures) -> None:
+    def __init__(self, tracker: Tracker, history: History, pictures: EpochFigures) -> None:
         super().__init__()
         self._tracker = tracker
         self._history = history
@@ -180,4 +180,4 @@ class Track(keras.callbacks.Callback):
         """Logs the row and the new figures."""
         self._tracker.log_epoch(self._history.rows[-1])
         for path in self._pictures.new_paths:
-            self._tracker.log_picture(path)
+            self._tracker.log_image(path)

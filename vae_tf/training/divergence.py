@@ -13,10 +13,10 @@ from vae_tf.config import RunConfig
 from vae_tf.model.vae import VAE
 from vae_tf.support.errors import InputError
 
-MOST_ROLLBACKS = 3
+MAX_ROLLBACKS = 3
 
 
-class OnDivergence(keras.callbacks.Callback):
+class DivergenceCallback(keras.callbacks.Callback):
     """Reports skipped updates, and stops training or rolls it back after too many of them.
 
     Args:
@@ -31,7 +31,7 @@ class OnDivergence(keras.callbacks.Callback):
         self._guard = guard
         self._config = config
         self._roll_back = roll_back
-        self._told = guard.skipped.total
+        self._reported = guard.skipped.total
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Remembers the epoch."""
@@ -44,25 +44,25 @@ class OnDivergence(keras.callbacks.Callback):
             InputError: There were too many.
         """
         skipped = self._guard.skipped
-        if skipped.in_a_row < self._guard.most_in_a_row:
+        if skipped.in_a_row < self._guard.max_in_a_row:
             return
         step = self._epoch * self.params["steps"] + batch + 1
-        if self._config.on_nan != "rollback" or skipped.rollbacks == MOST_ROLLBACKS:
-            raise InputError(self._told_of(step, skipped))
+        if self._config.on_nan != "rollback" or skipped.rollbacks == MAX_ROLLBACKS:
+            raise InputError(self._message(step, skipped))
         origin = self._roll_back()
         if origin is None:
-            raise InputError(f"{self._told_of(step, skipped)} (there is no checkpoint yet to go back to)")
+            raise InputError(f"{self._message(step, skipped)} (there is no checkpoint yet to go back to)")
         self._guard.count_rollback()
         self._warn(f"training diverged at step {step}; it goes on from there with the weights of step {origin}")
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Warns about the updates that were skipped in the epoch."""
         total = self._guard.skipped.total
-        if total > self._told:
-            self._warn(f"epoch {epoch + 1}: {total - self._told} updates skipped: loss or gradient not finite")
-        self._told = total
+        if total > self._reported:
+            self._warn(f"epoch {epoch + 1}: {total - self._reported} updates skipped: loss or gradient not finite")
+        self._reported = total
 
-    def _told_of(self, step: int, skipped: Skipped) -> str:
+    def _message(self, step: int, skipped: Skipped) -> str:
         steps = f"in {skipped.in_a_row} steps in a row" if skipped.in_a_row > 1 else "in one step (on_nan=stop)"
         losses = ", ".join(f"{name} {value:g}" for name, value in skipped.losses.items())
         return (

@@ -45,10 +45,10 @@ class Interruption:
     def __enter__(self) -> Self:
         self._is_on = threading.current_thread() is threading.main_thread()
         if self._is_on:
-            self._heard, self._told = socket.socketpair()
-            self._told.setblocking(False)
+            self._receiver, self._sender = socket.socketpair()
+            self._sender.setblocking(False)
             # The socket must be in place whenever the empty handlers are, or a signal would be lost in between.
-            self._descriptor = signal.set_wakeup_fd(self._told.fileno())
+            self._descriptor = signal.set_wakeup_fd(self._sender.fileno())
             self._handlers = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
             threading.Thread(target=self._listen, daemon=True).start()
         return self
@@ -60,14 +60,14 @@ class Interruption:
             for number, handler in self._handlers.items():
                 signal.signal(number, handler)
             signal.set_wakeup_fd(self._descriptor)
-            self._told.close()
+            self._sender.close()
 
     def _listen(self) -> None:
-        while told := self._heard.recv(1):
-            number = told[0]
+        while received := self._receiver.recv(1):
+            number = received[0]
             if number in SIGNALS:
                 if self._number is not None:
                     os._exit(Interrupted(number).status)
                 self._number = number
                 print("\nstopping after this step; once more to stop at once", file=sys.stderr, flush=True)
-        self._heard.close()
+        self._receiver.close()

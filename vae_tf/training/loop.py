@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from vae_tf.backend.guarded_step import GuardedStep
-from vae_tf.distribute.strategy import are_several_workers
+from vae_tf.distribute.strategy import is_multi_worker
 from vae_tf.model.vae import VAE
 from vae_tf.training.optimizer import averaged_weights, finish
 
@@ -38,7 +38,7 @@ class Steps:
     ) -> None:
         self._steps_per_call = 1
         # All workers must run the same number of steps per call, but their clocks would disagree.
-        self._may_grow = not are_several_workers(model.distribute_strategy)
+        self._may_grow = not is_multi_worker(model.distribute_strategy)
         self._call = _compiled(model, step, may_continue)
 
     def run(

@@ -17,7 +17,7 @@ from vae_tf.data.sources import Examples
 from vae_tf.runs.run_dir import CHECKPOINTS, RunDir
 from vae_tf.support.errors import InputError
 from vae_tf.support.files import locked
-from vae_tf.training.checkpoint.store import Checkpoint, Store
+from vae_tf.training.checkpoint.store import Checkpoint, CheckpointStore
 
 if TYPE_CHECKING:
     from vae_tf.data.catalog import Splits
@@ -28,7 +28,7 @@ MOST_NAMED = 5
 MOST_READ = 64
 
 
-class Place:
+class ResumePoint:
     """The run folder and the checkpoint folder of a run, as a context manager that locks other processes out.
 
     Args:
@@ -44,7 +44,7 @@ class Place:
         self._config = config
         self._splits = splits
         folder = run_dir / CHECKPOINTS if options.checkpoint_dir is None else Path(options.checkpoint_dir)
-        self.store = Store(folder, options.keep_checkpoints)
+        self.store = CheckpointStore(folder, options.keep_checkpoints)
         self._held = ExitStack()
         self._unlocked = [run_dir] if options.checkpoint_dir is None else [run_dir, folder]
         self.is_finished = False
@@ -88,11 +88,11 @@ class Place:
             self._refuse_any(checkpoint)
             return None
         run = RunDir(self._run_dir)
-        if run.is_begun:
+        if run.is_started:
             self._check_same(run.read_config())
         if checkpoint is not None:
             self._check(checkpoint)
-        elif run.is_begun:
+        elif run.is_started:
             self._check_unsaved(run)
         return checkpoint
 
@@ -111,7 +111,7 @@ class Place:
             self.store.clear()
         else:
             run = RunDir(self._run_dir)
-            run.reopen()
+            run.remove_results()
             self.store.remove_partial()
         run.write_config(self._config)
         if self._config.conditional and self._splits.spec.class_names is not None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vae_tf.data.catalog import Splits
     from vae_tf.runs.run_dir import RunDir
     from vae_tf.training.checkpoint.store import Checkpoint
-    from vae_tf.training.resume import Place
+    from vae_tf.training.resume import ResumePoint
     from vae_tf.training.stage import Stage
     from vae_tf.training.trainer import Trainer
 
@@ -54,7 +54,7 @@ def run_training(
         Interrupted: SIGTERM or SIGINT was received; the state of training is saved.
     """
     from vae_tf.data.catalog import load_splits
-    from vae_tf.distribute.peers import met
+    from vae_tf.distribute.peers import connected_peers
     from vae_tf.runs.run_dir import RunDir
 
     _check_outside_data(run_dir, config)
@@ -64,14 +64,14 @@ def run_training(
     if is_chief:
         RunDir.check_usable(run_dir, overwrite=overwrite, resume=options.resume == "auto")
     is_tracked = tracking.is_on(asked=track)
-    with met(cluster, worker_timeout) as peers:
+    with connected_peers(cluster, worker_timeout) as peers:
         splits = load_splits(config)
         config = config.resolved(splits.spec.example_shape)
         load_tensorflow()
 
-        from vae_tf.backend.devices import errors_in_one_line, use_device, use_threads
+        from vae_tf.backend.devices import as_input_errors, use_device, use_threads
         from vae_tf.distribute.strategy import check_shares, strategy_for
-        from vae_tf.training.resume import Place
+        from vae_tf.training.resume import ResumePoint
         from vae_tf.training.stage import vae_stage
         from vae_tf.training.trainer import Trainer
 
@@ -79,7 +79,7 @@ def run_training(
         use_threads(config, splits.spec.example_shape)
         if peers is not None:
             peers.agree("options and data", _fingerprint(config, splits.spec))
-        with errors_in_one_line(), Place(run_dir, options, config, splits) as place:
+        with as_input_errors(), ResumePoint(run_dir, options, config, splits) as place:
             checkpoint = place.find(overwrite=overwrite) if is_chief else None
             start = 0 if checkpoint is None else checkpoint.step
             if place.is_finished:
@@ -95,13 +95,13 @@ def run_training(
             check_shares(strategy, config, splits.spec.num_train)
             trainer = Trainer(config, splits, strategy, [vae_stage(config, splits, strategy)])
             if start:
-                trainer.go_on(start, checkpoint.arrays() if checkpoint else None)
+                trainer.resume(start, checkpoint.arrays() if checkpoint else None)
             if is_chief:
                 run = place.take(checkpoint)
                 _describe(config, splits, trainer, run, f"{device}{_replicas(strategy, cluster)}", checkpoint)
-                told = {} if checkpoint is None else checkpoint.progress
-                with tracking.Tracker(config, run.path, on=is_tracked, run_id=told.get("mlflow_run_id")) as tracker:
-                    _train_and_write(trainer, config, splits, place, run, tracker, told)
+                saved = {} if checkpoint is None else checkpoint.progress
+                with tracking.Tracker(config, run.path, on=is_tracked, run_id=saved.get("mlflow_run_id")) as tracker:
+                    _train_and_write(trainer, config, splits, place, run, tracker, saved)
             else:
                 assert cluster is not None
                 print(f"{cluster.name(cluster.index)} of {len(cluster.addresses)}, {device}", flush=True)
@@ -174,10 +174,10 @@ def _train_and_write(
     trainer: "Trainer",
     config: RunConfig,
     splits: "Splits",
-    place: "Place",
+    place: "ResumePoint",
     run: "RunDir",
     tracker: tracking.Tracker,
-    told: Mapping[str, Any],
+    saved: Mapping[str, Any],
 ) -> None:
     """Trains and writes the run folder, on the only worker or on the chief."""
     from vae_tf import plots
@@ -185,15 +185,15 @@ def _train_and_write(
     from vae_tf.training.latent_use import warn_if_collapsed
     from vae_tf.training.sampler import fitted_sampler
 
-    history = callbacks.History(run, splits.spec.num_train, told)
-    pictures = callbacks.Pictures(run, config, *_shown(config, splits))
+    history = callbacks.History(run, splits.spec.num_train, saved)
+    pictures = callbacks.EpochFigures(run, config, *_shown(config, splits))
     progress = callbacks.Progress(history, config, splits.spec.num_train, splits.spec.modality)
     several = len(trainer.stages) > 1
 
     def listeners(stage: "Stage") -> "Sequence[keras.callbacks.Callback]":
         history.stage = stage.name if several else None
         of_vae = [pictures] if stage is trainer.stages[0] else []
-        return [history, progress, *of_vae, callbacks.Track(tracker, history, pictures)]
+        return [history, progress, *of_vae, callbacks.TrackingCallback(tracker, history, pictures)]
 
     test = trainer.train(
         listeners,
@@ -215,4 +215,4 @@ def _train_and_write(
     for what, path in results.items():
         print(f"{what:16}{path}", flush=True)
     tracker.log_test(test)
-    tracker.log_picture(results["Curves"])
+    tracker.log_image(results["Curves"])

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from vae_tf.backend.guarded_step import MOST_IN_A_ROW, GuardedStep
+from vae_tf.backend.guarded_step import MAX_IN_A_ROW, GuardedStep
 from vae_tf.config import RunConfig
 from vae_tf.data import pipeline
 from vae_tf.data.catalog import Splits
@@ -61,7 +61,7 @@ def vae_stage(config: RunConfig, splits: Splits, strategy: tf.distribute.Strateg
     steps_per_epoch = pipeline.num_batches(splits.train, config.batch_size)
     with strategy.scope():
         model = _compiled_vae(config, splits, steps_per_epoch)
-    most = 1 if config.on_nan == "stop" else min(MOST_IN_A_ROW, steps_per_epoch)
+    most = 1 if config.on_nan == "stop" else min(MAX_IN_A_ROW, steps_per_epoch)
     model.guard = GuardedStep(model, most)
     return Stage(
         VAE_STAGE,

@@ -9,14 +9,14 @@ import tensorflow as tf
 from vae_tf.config import CheckpointConfig, RunConfig
 from vae_tf.data import pipeline
 from vae_tf.data.catalog import Splits
-from vae_tf.distribute.strategy import any_worker, are_several_workers, distributed, from_chief
+from vae_tf.distribute.strategy import any_worker, distributed, from_chief, is_multi_worker
 from vae_tf.model.vae import VAE
 from vae_tf.support.errors import InputError, Interrupted
 from vae_tf.training import loop
-from vae_tf.training.checkpoint.keeper import Keeper
 from vae_tf.training.checkpoint.state import Arrays, TrainingState
-from vae_tf.training.checkpoint.store import Store
-from vae_tf.training.divergence import OnDivergence, check_end
+from vae_tf.training.checkpoint.store import CheckpointStore
+from vae_tf.training.checkpoint.writer import CheckpointWriter
+from vae_tf.training.divergence import DivergenceCallback, check_end
 from vae_tf.training.interruption import Interruption
 from vae_tf.training.optimizer import num_updates
 from vae_tf.training.stage import Stage, evaluation_batches
@@ -55,7 +55,7 @@ class Trainer:
         """Number of training steps in all stages."""
         return sum(stage.num_steps for stage in self.stages)
 
-    def go_on(self, step: int, arrays: Arrays | None) -> None:
+    def resume(self, step: int, arrays: Arrays | None) -> None:
         """Restores the state of training, to resume from it.
 
         Args:
@@ -69,7 +69,7 @@ class Trainer:
     def train(
         self,
         listeners: Callable[[Stage], Sequence[keras.callbacks.Callback]],
-        store: Store | None,
+        store: CheckpointStore | None,
         describe: Callable[[], dict[str, Any]],
         options: CheckpointConfig,
     ) -> dict[str, float]:
@@ -87,9 +87,9 @@ class Trainer:
             OSError: The disk is too full to save.
         """
         # The clocks of several workers do not agree.
-        minutes = None if are_several_workers(self._strategy) else options.checkpoint_minutes
+        minutes = None if is_multi_worker(self._strategy) else options.checkpoint_minutes
         with Interruption() as interruption:
-            keeper = Keeper(
+            writer = CheckpointWriter(
                 self._state,
                 store,
                 interruption,
@@ -100,13 +100,13 @@ class Trainer:
                 saved=self._saved,
             )
             try:
-                with keeper:
+                with writer:
                     for stage in self.stages:
-                        self._train_stage(stage, listeners(stage), keeper, interruption, options)
-                        keeper.steps_before += stage.num_steps
+                        self._train_stage(stage, listeners(stage), writer, interruption, options)
+                        writer.steps_before += stage.num_steps
                     test = self._test(interruption)
             except Interrupted as stop:
-                raise Interrupted(stop.number, self._told_of(stop, keeper, store)) from None
+                raise Interrupted(stop.number, self._message(stop, writer, store)) from None
         self._check_end(test)
         return test
 
@@ -114,14 +114,14 @@ class Trainer:
         self,
         stage: Stage,
         listeners: Sequence[keras.callbacks.Callback],
-        keeper: Keeper,
+        writer: CheckpointWriter,
         interruption: Interruption,
         options: CheckpointConfig,
     ) -> None:
-        start = max(0, self._start - keeper.steps_before)
+        start = max(0, self._start - writer.steps_before)
         if start > stage.num_steps:  # a later stage is resumed: this one has its final weights
             return
-        guard = OnDivergence(stage.guard, self._config, keeper.roll_back)
+        guard = DivergenceCallback(stage.guard, self._config, writer.roll_back)
         loop.train(
             stage.model,
             distributed(self._strategy, lambda share: stage.training_batches(share, start)),
@@ -131,7 +131,7 @@ class Trainer:
             start=start,
             every=options.checkpoint_steps,
             validate=self._validation(stage, interruption),
-            callbacks=[guard, *listeners, keeper],
+            callbacks=[guard, *listeners, writer],
         )
 
     def _validation(self, stage: Stage, interruption: Interruption) -> Callable[[], dict[str, float]] | None:
@@ -152,16 +152,16 @@ class Trainer:
         interruption: Interruption,
     ) -> Callable[[], dict[str, float]]:
         # A worker must not leave the others in the middle of an evaluation.
-        check = (lambda: None) if are_several_workers(self._strategy) else interruption.check
+        check = (lambda: None) if is_multi_worker(self._strategy) else interruption.check
         return loop.evaluator(model, distributed(self._strategy, batches), num_batches, check)
 
-    def _told_of(self, stop: Interrupted, keeper: Keeper, store: Store | None) -> str:
+    def _message(self, stop: Interrupted, writer: CheckpointWriter, store: CheckpointStore | None) -> str:
         if store is None:
             return f"{stop}; start all workers again"
-        if keeper.saved_step is None:
+        if writer.saved_step is None:
             return f"{stop} before anything was saved"
         return (
-            f"{stop}; what was done up to step {keeper.saved_step:,} of {self.num_steps:,} is saved in {store.path}, "
+            f"{stop}; what was done up to step {writer.saved_step:,} of {self.num_steps:,} is saved in {store.path}, "
             "and the same command with the same run_dir goes on from there"
         )
 

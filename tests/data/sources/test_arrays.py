@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vae_tf.data.sources import arrays, stored
-from vae_tf.data.sources.arrays import ArrayExamples, checked_labels, checked_pixels, read_npy, read_npz, white_of
+from vae_tf.data.sources.arrays import ArrayExamples, checked_labels, checked_pixels, read_npy, read_npz, white_value
 from vae_tf.data.sources.stored import StoredRows
 from vae_tf.support.errors import InputError
 
@@ -147,7 +147,7 @@ def test_labels_that_are_no_class_numbers_are_refused(labels):
     ],
 )
 def test_white_is_1_only_where_no_array_exceeds_1(arrays, white):
-    assert white_of(*arrays) == white
+    assert white_value(*arrays) == white
 
 
 # The collection

@@ -6,7 +6,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from vae_tf.data.sources.stl10 import find_folder, read_folds, read_labels, read_part, read_pictures, unpack
+from vae_tf.data.sources.stl10 import find_folder, read_folds, read_images, read_labels, read_part, unpack
 from vae_tf.support.errors import InputError
 
 PICTURE_BYTES = 3 * 96 * 96
@@ -36,7 +36,7 @@ def test_values_are_channel_by_channel_and_column_by_column(tmp_path):
     for (number, row, column, channel), value in marks.items():
         content[number * PICTURE_BYTES + channel * 96 * 96 + column * 96 + row] = value
 
-    pixels = read_pictures(written(tmp_path / "train_X.bin", content))[:]
+    pixels = read_images(written(tmp_path / "train_X.bin", content))[:]
 
     assert pixels.shape == (3, 96, 96, 3)
     assert pixels.dtype == np.uint8
@@ -48,7 +48,7 @@ def test_an_asymmetric_picture_is_upright_and_in_its_colours(tmp_path):
     red, green, blue = np.zeros((3, 96, 96), np.uint8)  # [column][row]
     red[:, :10], green[:5, :], blue[60:, 80:] = 200, 150, 100
 
-    [picture] = read_pictures(written(tmp_path / "train_X.bin", red.tobytes() + green.tobytes() + blue.tobytes()))[:]
+    [picture] = read_images(written(tmp_path / "train_X.bin", red.tobytes() + green.tobytes() + blue.tobytes()))[:]
 
     assert picture[2, 50].tolist() == [200, 0, 0]
     assert picture[50, 2].tolist() == [0, 150, 0]
@@ -76,7 +76,7 @@ def test_pictures_stay_on_disk_through_a_split(tmp_path):
 def test_a_file_that_does_not_hold_whole_pictures_is_refused(tmp_path, size):
     path = written(tmp_path / "train_X.bin", bytes(size))
 
-    assert f"whole pictures of 27,648 bytes. Received: {size:,} bytes" in error_of(read_pictures, path)
+    assert f"whole pictures of 27,648 bytes. Received: {size:,} bytes" in error_of(read_images, path)
 
 
 def test_a_part_has_its_pictures_and_labels(tmp_path):
@@ -159,7 +159,7 @@ def test_folds_must_lie_in_the_pictures_there_are(tmp_path):
 # Files
 
 
-@pytest.mark.parametrize(("read", "arguments"), [(read_pictures, ()), (read_labels, (3,)), (read_folds, ())])
+@pytest.mark.parametrize(("read", "arguments"), [(read_images, ()), (read_labels, (3,)), (read_folds, ())])
 def test_a_missing_file_is_named(tmp_path, read, arguments):
     message = error_of(read, tmp_path / "absent", *arguments)
 

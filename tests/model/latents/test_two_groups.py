@@ -68,14 +68,14 @@ def test_the_kl_loss_is_the_sum_over_the_groups(run):
 
 
 def test_a_run_that_was_interrupted_ends_with_the_same_bits(config, run, tmp_path, monkeypatch):
-    class Stopping(trainer.Keeper):
+    class Stopping(trainer.CheckpointWriter):
         def on_train_batch_end(self, batch, logs=None):
             super().on_train_batch_end(batch, logs)
             if self.saved_step == 8:
                 raise Interrupted(15, "stopped")
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "Keeper", Stopping)
+        patch.setattr(trainer, "CheckpointWriter", Stopping)
         with pytest.raises(Interrupted):
             run_training(config, tmp_path / "run", checkpoints=CheckpointConfig(checkpoint_steps=4))
     resumed = run_training(config, tmp_path / "run", checkpoints=CheckpointConfig(checkpoint_steps=4))

@@ -11,7 +11,7 @@ import tensorflow as tf
 from vae_tf.support.errors import InputError
 from vae_tf.support.files import PARTIAL
 from vae_tf.training.checkpoint import store as module
-from vae_tf.training.checkpoint.store import CHECKSUMS, PROGRESS, Store
+from vae_tf.training.checkpoint.store import CHECKSUMS, PROGRESS, CheckpointStore
 
 FILES = (CHECKSUMS, PROGRESS, "variables.index", "variables.data-00000-of-00001")
 ARRAYS = {
@@ -28,8 +28,8 @@ def arrays_of(step):
     return {**ARRAYS, "optimizer-0000": np.array(step, np.int32)}
 
 
-def filled(path: Path, *steps, keep=2) -> Store:
-    store = Store(path / "checkpoints", keep)
+def filled(path: Path, *steps, keep=2) -> CheckpointStore:
+    store = CheckpointStore(path / "checkpoints", keep)
     for step in steps:
         store.write(step, arrays_of(step), {"epoch": step / 10})
     return store
@@ -50,7 +50,7 @@ def two(tmp_path_factory):
 @pytest.fixture
 def store(two, tmp_path):
     shutil.copytree(two, tmp_path, dirs_exist_ok=True)
-    return Store(tmp_path / "checkpoints")
+    return CheckpointStore(tmp_path / "checkpoints")
 
 
 def newest_file(store, name):
@@ -78,7 +78,7 @@ def test_a_checkpoint_is_its_four_files(store):
 
 
 def test_there_is_no_newest_where_nothing_was_written(tmp_path):
-    assert Store(tmp_path / "checkpoints").newest() is None
+    assert CheckpointStore(tmp_path / "checkpoints").newest() is None
     assert list(tmp_path.iterdir()) == []
 
 

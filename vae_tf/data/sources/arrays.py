@@ -121,7 +121,7 @@ def checked_labels(labels: np.ndarray | None, num_pictures: int, name: str) -> n
     return labels.reshape(-1).astype(np.int64)
 
 
-def white_of(*arrays: Rows) -> float:
+def white_value(*arrays: Rows) -> float:
     """Returns the value of white: 1 if no value exceeds 1, otherwise 255."""
     return 1.0 if all(block.max() <= 1 for array in arrays for block in blocks(array)) else 255.0
 

@@ -61,12 +61,12 @@ def read_part(folder: Path, part: str) -> ArrayExamples:
     Raises:
         InputError: A file is missing or damaged.
     """
-    pixels = read_pictures(folder / f"{part}_X.bin")
+    pixels = read_images(folder / f"{part}_X.bin")
     labels = None if part == UNLABELED else read_labels(folder / f"{part}_y.bin", len(pixels))
     return ArrayExamples(pixels, labels, 255.0)
 
 
-def read_pictures(path: Path) -> StoredRows:
+def read_images(path: Path) -> StoredRows:
     """Returns the images in a file as uint8 `(N, 96, 96, 3)`.
 
     Raises:

@@ -45,7 +45,7 @@ class Checkpoint(NamedTuple):
         return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
-class Store:
+class CheckpointStore:
     """The checkpoints of a run.
 
     Args:
@@ -73,8 +73,8 @@ class Store:
         # drive, to which only whole files are copied.
         with tempfile.TemporaryDirectory() as folder:
             _write_arrays(Path(folder, VARIABLES), arrays)
-            told = json.dumps({"format": FORMAT, "step": step, **progress})
-            Path(folder, PROGRESS).write_text(told, encoding="utf-8")
+            text = json.dumps({"format": FORMAT, "step": step, **progress})
+            Path(folder, PROGRESS).write_text(text, encoding="utf-8")
             target = self._folder(step)
             with replacing(target) as partial:
                 partial.mkdir()  # with the usual permissions; only their user may read temporary folders
@@ -157,9 +157,11 @@ def _sha256(path: Path) -> str:
 def _damage(path: Path) -> str | None:
     """Returns what is wrong with a checkpoint, or `None`."""
     try:
-        told = (path / CHECKSUMS).read_bytes()
-        expected = {name: checksum for checksum, name in (line.split("  ", 1) for line in told.decode().splitlines())}
-        if told != _lines(expected):
+        written = (path / CHECKSUMS).read_bytes()
+        expected = {
+            name: checksum for checksum, name in (line.split("  ", 1) for line in written.decode().splitlines())
+        }
+        if written != _lines(expected):
             return f"{CHECKSUMS} is cut off or changed"
         if expected.keys() | {CHECKSUMS} != {file.name for file in path.iterdir()} or PROGRESS not in expected:
             return "its files are not those it was written with"

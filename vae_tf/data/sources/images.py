@@ -27,7 +27,7 @@ LARGE_PIXELS = 2**22
 NAMED_IN_WARNING = 3
 AT_A_TIME = 256
 SHOWN_AFTER = 1.0  # seconds
-FORMAT = 1  # increase it whenever `read_picture` returns something else for the same file
+FORMAT = 1  # increase it whenever `read_image` returns something else for the same file
 JPEG_END = b"\xff\xd9"
 ORIENTATION_TAG, UPRIGHT, TURNED_ON_ITS_SIDE = 0x0112, 1, (5, 6, 7, 8)
 
@@ -40,7 +40,7 @@ class UnreadableError(Exception):
     """A file can't be decoded as an image, or the image is too large."""
 
 
-class PictureExamples:
+class ImageFileExamples:
     """Image files as an indexed collection; see `Examples`.
 
     Args:
@@ -98,7 +98,7 @@ class PictureExamples:
 
     def _picture(self, path: str | Path) -> np.ndarray:
         try:
-            return read_picture(path, self._image_shape)
+            return read_image(path, self._image_shape)
         except UnreadableError as error:
             raise InputError(
                 f"{path} opened at the start and can't be decoded now ({error}); restore it, or take it out"
@@ -114,7 +114,7 @@ class PictureExamples:
         return type(self)(self._paths, self._image_shape, labels, self._chosen, self._decoded)
 
 
-def read_picture(path: str | Path | IO[bytes], image_shape: tuple[int, int, int]) -> np.ndarray:
+def read_image(path: str | Path | IO[bytes], image_shape: tuple[int, int, int]) -> np.ndarray:
     """Returns the first frame of an image file as uint8 of `image_shape`.
 
     The image is rotated according to its EXIF tag, transparency becomes white, and the whole image is resized to the
@@ -165,7 +165,7 @@ def _flat(image: Image.Image) -> Image.Image:
     return image
 
 
-def find_pictures(folder: Path) -> list[str]:
+def find_images(folder: Path) -> list[str]:
     """Returns the paths of the image files below `folder`, sorted folder by folder, without hidden ones.
 
     Raises:
@@ -229,7 +229,7 @@ def read_list(path: Path) -> list[str]:
     return sorted(named, key=_folder_by_folder)
 
 
-def opened(paths: Sequence[str | Path], image_shape: tuple[int, int, int]) -> PictureExamples:
+def opened(paths: Sequence[str | Path], image_shape: tuple[int, int, int]) -> ImageFileExamples:
     """Returns the files that open as images, after one warning that names and counts the others.
 
     For a JPEG it is enough that its header and its last bytes are valid. Other files, and JPEGs with another ending,
@@ -240,7 +240,7 @@ def opened(paths: Sequence[str | Path], image_shape: tuple[int, int, int]) -> Pi
         opens = in_order(lambda path: _opens(path, image_shape), paths)
         _found_to_open[key] = np.fromiter(opens, bool, len(paths))
         warn_of_skipped(paths, _found_to_open[key])
-    return PictureExamples(paths, image_shape, chosen=np.flatnonzero(_found_to_open[key]))
+    return ImageFileExamples(paths, image_shape, chosen=np.flatnonzero(_found_to_open[key]))
 
 
 _found_to_open: dict[str, np.ndarray] = {}
@@ -297,7 +297,7 @@ def warn_of_skipped(paths: Sequence[str | Path], opens: np.ndarray) -> None:
 def _opens(path: str | Path, image_shape: tuple[int, int, int]) -> bool:
     try:
         # Only regular files: opening a pipe could block forever.
-        return Path(path).is_file() and (_is_whole_jpeg(path) or read_picture(path, image_shape) is not None)
+        return Path(path).is_file() and (_is_whole_jpeg(path) or read_image(path, image_shape) is not None)
     except (OSError, UnreadableError):
         return False
 

@@ -13,9 +13,9 @@ from vae_tf.backend.guarded_step import GuardedStep
 from vae_tf.model import build_vae
 from vae_tf.support.errors import Interrupted
 from vae_tf.training import loop
-from vae_tf.training.checkpoint.keeper import Keeper
 from vae_tf.training.checkpoint.state import TrainingState
-from vae_tf.training.checkpoint.store import Store
+from vae_tf.training.checkpoint.store import CheckpointStore
+from vae_tf.training.checkpoint.writer import CheckpointWriter
 from vae_tf.training.interruption import Interruption
 from vae_tf.training.stage import VAE_STAGE, Stage
 
@@ -41,7 +41,7 @@ def training():
     keras.utils.set_random_seed(0)
     vae = build_vae((8, 8, 1), 2, "dense", "bn", hidden_sizes=(4,))
     vae.compile(Adam(1e-2), jit_compile=False)
-    guard = GuardedStep(vae, most_in_a_row=4)
+    guard = GuardedStep(vae, max_in_a_row=4)
     stage = Stage(VAE_STAGE, vae, guard, epochs=1, steps_per_epoch=STEPS_PER_EPOCH, training_batches=None)
     return SimpleNamespace(vae=vae, guard=guard, state=TrainingState([stage]))
 
@@ -54,14 +54,16 @@ def from_the_beginning(training):
 
 
 def run(training, store, *, epochs=2, poisoned=(), listeners=(), interruption=None, start=0, **options):
-    """Trains, with NaN in the batches of the steps `poisoned`, and returns the keeper."""
+    """Trains, with NaN in the batches of the steps `poisoned`, and returns the writer."""
 
     def batch(number):
         is_bad = tf.reduce_any(number == tf.constant(list(poisoned), tf.int64)) if poisoned else False
         return tf.where(is_bad, np.nan, 1.0) * PICTURES[:8]
 
-    keeper = Keeper(training.state, store, interruption or Interruption(), lambda: {"described": 1}, **options)
-    with keeper:
+    writer = CheckpointWriter(
+        training.state, store, interruption or Interruption(), lambda: {"described": 1}, **options
+    )
+    with writer:
         loop.train(
             training.vae,
             tf.data.Dataset.counter(start + 1).map(batch),
@@ -70,9 +72,9 @@ def run(training, store, *, epochs=2, poisoned=(), listeners=(), interruption=No
             guard=training.guard,
             start=start,
             every=options.get("every"),
-            callbacks=[*listeners, keeper],
+            callbacks=[*listeners, writer],
         )
-    return keeper
+    return writer
 
 
 def after_step(number, act):
@@ -107,7 +109,7 @@ def test_it_saves_what_the_variables_hold_and_what_is_described(training):
 def test_it_saves_after_so_many_minutes(training, monkeypatch):
     monkeypatch.setattr(loop, "SECONDS_PER_CALL", 0)
     clock, store = SimpleNamespace(now=1000.0), Recorded()
-    monkeypatch.setattr("vae_tf.training.checkpoint.keeper.time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr("vae_tf.training.checkpoint.writer.time", SimpleNamespace(monotonic=lambda: clock.now))
 
     def tick(batch, logs):
         clock.now += 50
@@ -139,17 +141,17 @@ def test_it_does_not_save_weights_that_are_not_finite(training):
     weight = training.vae.trainable_weights[0]
     # The last step of all is sound, and what came of it is not.
     spoil = after_step(STEPS_PER_EPOCH, lambda: weight.assign(weight * np.inf))
-    keeper = run(training, store, epochs=1, listeners=[spoil], every=3)
+    writer = run(training, store, epochs=1, listeners=[spoil], every=3)
 
     assert list(store.written) == [3]
-    assert keeper.saved_step == 3
+    assert writer.saved_step == 3
 
 
 def test_without_a_store_the_state_is_kept_to_go_back_to(training):
-    keeper = run(training, None)
+    writer = run(training, None)
 
-    assert keeper.saved_step == 10
-    assert keeper.roll_back() == 10
+    assert writer.saved_step == 10
+    assert writer.roll_back() == 10
 
 
 def test_an_error_of_the_writer_ends_training(training):
@@ -188,16 +190,16 @@ def test_what_is_saved_is_on_disk_when_a_signal_has_stopped_training(training, t
     interruption = Interruption()
     interruption._number = signal.SIGTERM
     with pytest.raises(Interrupted):
-        run(training, Store(tmp_path), interruption=interruption)
+        run(training, CheckpointStore(tmp_path), interruption=interruption)
 
-    assert Store(tmp_path).newest().step == 1
+    assert CheckpointStore(tmp_path).newest().step == 1
 
 
 def test_a_step_that_is_saved_is_not_saved_again(training, monkeypatch):
     """What is written again is gone for a moment."""
     store = Recorded()
-    keeper = Keeper(training.state, store, Interruption(), dict, saved=(5, training.state.capture()))
-    with keeper:
+    writer = CheckpointWriter(training.state, store, Interruption(), dict, saved=(5, training.state.capture()))
+    with writer:
         loop.train(
             training.vae,
             tf.data.Dataset.from_tensors(PICTURES).repeat(),
@@ -205,31 +207,31 @@ def test_a_step_that_is_saved_is_not_saved_again(training, monkeypatch):
             steps_per_epoch=STEPS_PER_EPOCH,
             guard=training.guard,
             start=5,
-            callbacks=[keeper],
+            callbacks=[writer],
         )
 
     assert list(store.written) == [10]
 
 
 def test_a_run_that_resumes_can_return_to_where_it_began(training):
-    keeper = Keeper(training.state, None, Interruption(), dict, saved=(5, training.state.capture()))
+    writer = CheckpointWriter(training.state, None, Interruption(), dict, saved=(5, training.state.capture()))
 
-    assert (keeper.saved_step, keeper.roll_back()) == (5, 5)
+    assert (writer.saved_step, writer.roll_back()) == (5, 5)
 
 
 def test_there_is_nothing_to_go_back_to_before_the_first(training):
-    keeper = Keeper(training.state, None, Interruption(), dict)
+    writer = CheckpointWriter(training.state, None, Interruption(), dict)
 
-    assert (keeper.saved_step, keeper.roll_back()) == (None, None)
+    assert (writer.saved_step, writer.roll_back()) == (None, None)
 
 
 def test_going_back_brings_weights_and_optimizer_and_leaves_noise_and_metrics(training):
     store = Recorded()
-    keeper = run(training, store, epochs=1)
+    writer = run(training, store, epochs=1)
     arrays, _ = store.written[5]
     list(loop.Steps(training.vae, training.guard).run(iter(tf.data.Dataset.from_tensors(PICTURES).repeat()), 0, 3))
     latest = training.state.capture()
-    assert keeper.roll_back() == 5
+    assert writer.roll_back() == 5
 
     for name, value in training.state.capture().items():
         is_of_update = name.startswith(("model", "optimizer"))

@@ -9,13 +9,13 @@ from typing import Any, Self
 import keras
 
 from vae_tf.training.checkpoint.state import Arrays, TrainingState
-from vae_tf.training.checkpoint.store import Store
+from vae_tf.training.checkpoint.store import CheckpointStore
 from vae_tf.training.interruption import Interruption
 
 SECONDS_PER_MINUTE = 60
 
 
-class Keeper(keras.callbacks.Callback):
+class CheckpointWriter(keras.callbacks.Callback):
     """Saves the state of training, and stops training after a signal.
 
     The arrays are copied between two steps and written by a separate thread while training continues. Use this as a
@@ -36,7 +36,7 @@ class Keeper(keras.callbacks.Callback):
     def __init__(
         self,
         state: TrainingState,
-        store: Store | None,
+        store: CheckpointStore | None,
         interruption: Interruption,
         describe: Callable[[], dict[str, Any]],
         any_worker: Callable[[bool], bool] = bool,

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vae_tf.data.sources.pictures import (
-    PictureExamples,
+from vae_tf.data.sources.images import (
+    ImageFileExamples,
     UnreadableError,
     fingerprint,
     in_order,
-    read_picture,
+    read_image,
     warn_of_skipped,
 )
 from vae_tf.data.sources.stored import BLOCK, StoredRows
@@ -26,7 +26,7 @@ from vae_tf.support.errors import InputError
 CHECKSUM_BYTES = 4
 
 
-def cached(paths: Sequence[str | Path], image_shape: tuple[int, int, int], folder: Path) -> PictureExamples:
+def cached(paths: Sequence[str | Path], image_shape: tuple[int, int, int], folder: Path) -> ImageFileExamples:
     """Returns the files that open as images, read from a cache, which is created if it is missing.
 
     Prints one warning that names and counts the files that do not open. A damaged cache is rebuilt.
@@ -51,7 +51,7 @@ def cached(paths: Sequence[str | Path], image_shape: tuple[int, int, int], folde
             f"Received: {folder} ({error.strerror})"
         ) from None
     warn_of_skipped(paths, opens)
-    return PictureExamples(paths, image_shape, chosen=np.flatnonzero(opens), decoded=pixels)
+    return ImageFileExamples(paths, image_shape, chosen=np.flatnonzero(opens), decoded=pixels)
 
 
 def _is_whole(path: Path, size: int) -> bool:
@@ -88,6 +88,6 @@ def _write(target: Path, paths: Sequence[str | Path], image_shape: tuple[int, in
 
 def _decoded(path: str | Path, image_shape: tuple[int, int, int]) -> np.ndarray | None:
     try:
-        return read_picture(path, image_shape)
+        return read_image(path, image_shape)
     except UnreadableError:
         return None

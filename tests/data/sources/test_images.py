@@ -8,15 +8,15 @@ import pytest
 from PIL import Image
 
 from vae_tf.data.sources import pictures
-from vae_tf.data.sources.pictures import (
-    PictureExamples,
+from vae_tf.data.sources.images import (
+    ImageFileExamples,
     UnreadableError,
-    find_pictures,
+    find_images,
     fingerprint,
     in_order,
     opened,
+    read_image,
     read_list,
-    read_picture,
 )
 from vae_tf.support.errors import InputError
 
@@ -44,7 +44,7 @@ def saved(picture, path, **options):
 
 def corners(path, shape=(12, 16, 3)):
     """The four corner pixels: top left, top right, bottom left, bottom right."""
-    pixels = read_picture(path, shape)
+    pixels = read_image(path, shape)
     assert pixels.shape == shape
     assert pixels.dtype == np.uint8
     return pixels[[0, 0, -1, -1], [0, -1, 0, -1]]
@@ -75,13 +75,13 @@ def test_lossless_formats_are_read_to_the_level(tmp_path, extension, options):
     pixels = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
     path = saved(Image.fromarray(pixels), tmp_path / f"a.{extension}", **options)
 
-    np.testing.assert_array_equal(read_picture(path, (12, 16, 3)), pixels)
+    np.testing.assert_array_equal(read_image(path, (12, 16, 3)), pixels)
 
 
 def test_grey_is_repeated_over_three_channels(tmp_path):
     path = saved(Image.new("L", (16, 12), 77), tmp_path / "a.png")
 
-    assert np.all(read_picture(path, (12, 16, 3)) == 77)
+    assert np.all(read_image(path, (12, 16, 3)) == 77)
 
 
 def test_colour_becomes_grey_by_luminance(tmp_path):
@@ -120,7 +120,7 @@ def test_half_transparent_black_is_laid_on_white_as_middle_grey(tmp_path):
 def test_grey_with_transparency_is_laid_on_white(tmp_path):
     path = saved(Image.new("LA", (16, 12), (0, 0)), tmp_path / "a.png")
 
-    assert np.all(read_picture(path, (12, 16, 1)) == 255)
+    assert np.all(read_image(path, (12, 16, 1)) == 255)
 
 
 def test_transparent_gif_is_laid_on_white(tmp_path):
@@ -142,7 +142,7 @@ def test_sixteen_bit_grey_is_scaled_and_not_cut(tmp_path):
     values = np.tile(np.array([0, 16384, 32768, 65535], np.uint16).repeat(4), (12, 1))
     path = saved(Image.fromarray(values), tmp_path / "a.png")
 
-    row = read_picture(path, (12, 16, 1))[0, ::4, 0]
+    row = read_image(path, (12, 16, 1))[0, ::4, 0]
 
     # A 256th of the values, to the level.
     np.testing.assert_allclose(row, [0, 64, 128, 255], atol=1)
@@ -184,7 +184,7 @@ def test_a_large_jpeg_shrinks_to_the_mean_of_each_part(tmp_path, orientation):
     grey = np.kron(np.array([[40, 200], [120, 80]], np.uint8), np.ones((400, 600), np.uint8))
     path = saved(Image.fromarray(grey), tmp_path / "a.jpg", quality=95, exif=exif)
 
-    pixels = read_picture(path, (8, 8, 1))[..., 0]
+    pixels = read_image(path, (8, 8, 1))[..., 0]
 
     upright = np.array([[40, 200], [120, 80]])
     expected = np.rot90(upright, -1) if orientation else upright
@@ -198,7 +198,7 @@ def test_a_turned_jpeg_keeps_the_detail_that_the_target_can_show(tmp_path):
     stripes[::2] = 255  # upright: 32 wide, 64 high, striped from left to right
     path = saved(Image.fromarray(stripes), tmp_path / "a.jpg", quality=100, exif=exif)
 
-    row = read_picture(path, (8, 32, 1))[4, :, 0]
+    row = read_image(path, (8, 32, 1))[4, :, 0]
 
     np.testing.assert_allclose(row, np.tile([0, 255], 16), atol=3)
 
@@ -220,7 +220,7 @@ def test_first_frame_of_an_animation_is_read(tmp_path, extension):
 def test_a_single_pixel_fills_the_picture(tmp_path):
     path = saved(Image.new("RGB", (1, 1), (10, 20, 30)), tmp_path / "a.png")
 
-    assert np.all(read_picture(path, (12, 16, 3)) == (10, 20, 30))
+    assert np.all(read_image(path, (12, 16, 3)) == (10, 20, 30))
 
 
 def test_a_picture_is_resized_as_pillow_does_it(tmp_path):
@@ -229,7 +229,7 @@ def test_a_picture_is_resized_as_pillow_does_it(tmp_path):
 
     expected = Image.fromarray(pixels).resize((16, 12), Image.Resampling.BILINEAR)
 
-    np.testing.assert_array_equal(read_picture(path, (12, 16, 3)), np.asarray(expected))
+    np.testing.assert_array_equal(read_image(path, (12, 16, 3)), np.asarray(expected))
 
 
 # Finding files
@@ -241,7 +241,7 @@ def test_pictures_are_found_at_any_depth_in_order_and_other_files_left(tmp_path)
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
 
-    found = find_pictures(tmp_path)
+    found = find_images(tmp_path)
 
     assert found == [str(path) for path in sorted(tmp_path / name for name in names)]
 
@@ -252,14 +252,14 @@ def test_hidden_files_are_left_out(tmp_path, hidden):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
 
-    assert find_pictures(tmp_path) == [str(tmp_path / "cat.jpg")]
+    assert find_images(tmp_path) == [str(tmp_path / "cat.jpg")]
 
 
 def test_pictures_below_a_hidden_folder_that_was_named_are_found(tmp_path):
     (tmp_path / ".cache").mkdir()
     (tmp_path / ".cache" / "cat.jpg").touch()
 
-    assert find_pictures(tmp_path / ".cache") == [str(tmp_path / ".cache" / "cat.jpg")]
+    assert find_images(tmp_path / ".cache") == [str(tmp_path / ".cache" / "cat.jpg")]
 
 
 def test_a_list_gives_its_paths_sorted_and_each_once(tmp_path):
@@ -272,19 +272,19 @@ def test_a_list_gives_its_paths_sorted_and_each_once(tmp_path):
 
 def test_missing_folder_is_named(tmp_path):
     with pytest.raises(InputError, match=r"must be a folder of pictures or .*\. Received: .*absent \(no such folder\)"):
-        find_pictures(tmp_path / "absent")
+        find_images(tmp_path / "absent")
 
 
 def test_a_file_is_no_folder(tmp_path):
     with pytest.raises(InputError, match="must be a folder of pictures"):
-        find_pictures(saved(halves(), tmp_path / "cat.png"))
+        find_images(saved(halves(), tmp_path / "cat.png"))
 
 
 def test_folder_without_pictures_is_named_with_what_was_expected(tmp_path):
     (tmp_path / "notes.txt").touch()
 
     with pytest.raises(InputError) as caught:
-        find_pictures(tmp_path)
+        find_images(tmp_path)
 
     assert str(caught.value) == (
         f"data_dir must hold pictures (.jpg, .jpeg, .png, .webp, .bmp, .gif). Received: {tmp_path} (none found)"
@@ -296,7 +296,7 @@ def test_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(pictures.os, "access", lambda *_: False)
 
     with pytest.raises(InputError, match=r"must be a readable folder\. Received: .* \(permission denied\)"):
-        find_pictures(tmp_path)
+        find_images(tmp_path)
 
 
 # Files that do not open
@@ -366,9 +366,9 @@ def test_a_picture_of_too_many_pixels_is_refused_by_its_header(tmp_path, sides):
     path = claiming(tmp_path / "a.png", *sides)
 
     with pytest.raises(UnreadableError, match=r"^it has more than 67,108,864 pixels$"):
-        read_picture(path, (12, 16, 3))
+        read_image(path, (12, 16, 3))
     with pytest.raises(InputError, match=r"a\.png .* \(it has more than 67,108,864 pixels\)"):
-        PictureExamples([path], (12, 16, 3)).read(np.array([0]))
+        ImageFileExamples([path], (12, 16, 3)).read(np.array([0]))
 
 
 def test_a_picture_of_as_many_pixels_as_allowed_opens(tmp_path, monkeypatch):
@@ -393,7 +393,7 @@ def test_large_pictures_are_decoded_one_at_a_time(tmp_path, monkeypatch, limit):
     monkeypatch.setattr(pictures, "LARGE_PIXELS", limit)
     monkeypatch.setattr(pictures, "_flat", lambda image: alone.append(pictures._decodes_large.locked()) or image)
 
-    read_picture(saved(halves(), tmp_path / "a.png"), (12, 16, 3))
+    read_image(saved(halves(), tmp_path / "a.png"), (12, 16, 3))
 
     assert alone == [limit < 16 * 12]
     assert not pictures._decodes_large.locked()
@@ -408,7 +408,7 @@ def test_the_extension_does_not_matter_but_the_format_does(tmp_path):
 
 def test_a_whole_jpeg_is_not_decoded_to_see_that_it_opens(tmp_path, monkeypatch):
     paths = [noise(tmp_path / f"{number}.jpg") for number in range(3)]
-    monkeypatch.setattr(pictures, "read_picture", None)
+    monkeypatch.setattr(pictures, "read_image", None)
 
     assert opened(paths, (8, 8, 1)).names == [str(path) for path in paths]
 
@@ -427,7 +427,7 @@ def with_bytes_behind(path):
 @pytest.mark.parametrize("odd", [turned, with_bytes_behind], ids=["turned", "bytes behind it"])
 def test_other_jpegs_are_decoded_and_open(tmp_path, monkeypatch, odd):
     decoded = []
-    monkeypatch.setattr(pictures, "read_picture", lambda path, shape: decoded.append(path) or read_picture(path, shape))
+    monkeypatch.setattr(pictures, "read_image", lambda path, shape: decoded.append(path) or read_image(path, shape))
 
     path = odd(tmp_path / "a.jpg")
 
@@ -503,7 +503,7 @@ def test_a_picture_that_vanishes_is_told_in_one_line(tmp_path):
 
 def test_a_picture_that_can_no_longer_be_decoded_is_told_in_one_line(tmp_path):
     path = noise(tmp_path / "a.png")
-    examples = PictureExamples([path], (8, 8, 1))
+    examples = ImageFileExamples([path], (8, 8, 1))
     path.write_bytes(b"changed")
 
     with pytest.raises(InputError, match=r"a\.png opened at the start and can't be decoded now \(cannot identify"):
@@ -511,7 +511,7 @@ def test_a_picture_that_can_no_longer_be_decoded_is_told_in_one_line(tmp_path):
 
 
 def test_labels_go_with_the_pictures_of_a_part(tmp_path):
-    examples = PictureExamples(["a", "b", "c"], (8, 8, 1)).with_labels(np.array([5, 6, 7]))
+    examples = ImageFileExamples(["a", "b", "c"], (8, 8, 1)).with_labels(np.array([5, 6, 7]))
 
     part = examples.subset(np.array([2, 0])).subset(np.array([1, 0]))
 
@@ -521,7 +521,7 @@ def test_labels_go_with_the_pictures_of_a_part(tmp_path):
 def test_read_returns_the_pictures_asked_for(tmp_path):
     paths = [saved(Image.new("L", (9, 9), level), tmp_path / f"{level}.png") for level in (10, 20, 30)]
 
-    batch = PictureExamples(paths, (8, 10, 1)).read(np.array([2, 0, 2]))
+    batch = ImageFileExamples(paths, (8, 10, 1)).read(np.array([2, 0, 2]))
 
     assert batch.shape == (3, 8, 10, 1)
     assert batch.dtype == np.uint8
@@ -531,7 +531,7 @@ def test_read_returns_the_pictures_asked_for(tmp_path):
 def test_subset_is_of_the_same_shape_in_the_order_asked_for(tmp_path):
     paths = [saved(Image.new("L", (9, 9), level), tmp_path / f"{level}.png") for level in (10, 20, 30)]
 
-    part = PictureExamples(paths, (8, 10, 1)).subset(np.array([2, 1]))
+    part = ImageFileExamples(paths, (8, 10, 1)).subset(np.array([2, 1]))
 
     assert len(part) == 2
     assert part.example_shape == (8, 10, 1)
@@ -545,7 +545,7 @@ def test_linked_folders_are_followed_and_circles_end(tmp_path):
     (tmp_path / "data" / "link").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "data" / "circle").symlink_to(tmp_path / "data")
 
-    assert find_pictures(tmp_path / "data") == [str(tmp_path / "data" / "link" / "a.png")]
+    assert find_images(tmp_path / "data") == [str(tmp_path / "data" / "link" / "a.png")]
 
 
 def test_a_folder_inside_that_can_not_be_listed_is_refused(tmp_path, monkeypatch):
@@ -554,11 +554,11 @@ def test_a_folder_inside_that_can_not_be_listed_is_refused(tmp_path, monkeypatch
 
     monkeypatch.setattr(os, "walk", walk)
     with pytest.raises(InputError, match=r"locked \(Permission denied\)"):
-        find_pictures(tmp_path)
+        find_images(tmp_path)
 
 
 def test_names_are_the_paths_also_in_a_part():
-    examples = PictureExamples([Path("cats/a.png"), Path("cats/b.png"), Path("c.png")], (8, 8, 1))
+    examples = ImageFileExamples([Path("cats/a.png"), Path("cats/b.png"), Path("c.png")], (8, 8, 1))
     assert examples.subset(np.array([2, 0])).names == ["c.png", str(Path("cats", "a.png"))]
 
 
