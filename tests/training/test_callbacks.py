@@ -22,7 +22,7 @@ from vae_tf.config import RunConfig
 from vae_tf.data.modality import IMAGE, ROW
 from vae_tf.plots.figures import ImageFigures
 from vae_tf.runs.run_dir import RunDir
-from vae_tf.training.callbacks import History, Pictures, Progress
+from vae_tf.training.callbacks import EpochFigures, History, Progress
 
 SHAPE = (8, 8, 1)
 IMAGES = np.random.default_rng(0).random((24, *SHAPE), np.float32)
@@ -106,7 +106,7 @@ def test_history_is_on_disk_after_each_epoch(fitted):
 
 
 def draw(run, model, config, epochs):
-    pictures = Pictures(run, config, IMAGES[:4])
+    pictures = EpochFigures(run, config, IMAGES[:4])
     pictures.set_model(model)
     for epoch in epochs:
         pictures.on_epoch_end(epoch)
@@ -182,7 +182,7 @@ def test_seed_of_the_run_chooses_the_latents_of_the_samples(run, drawn):
 
 def test_drawing_does_not_change_what_training_computes(run):
     histories = []
-    for callbacks in ([], [Pictures(run, RunConfig(epochs=2), IMAGES[:4])]):
+    for callbacks in ([], [EpochFigures(run, RunConfig(epochs=2), IMAGES[:4])]):
         histories.append(new_model().fit(IMAGES, epochs=2, shuffle=False, callbacks=callbacks, verbose=0).history)
     assert histories[0] == histories[1]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vae_tf.data.sources import picture_cache
+from vae_tf.data.sources import image_cache
 from vae_tf.data.sources.image_cache import cached
 from vae_tf.data.sources.images import opened, read_image
 from vae_tf.support.errors import InputError
@@ -27,7 +27,7 @@ def paths(tmp_path):
 def decodings(monkeypatch):
     """The files decoded so far."""
     seen = []
-    monkeypatch.setattr(picture_cache, "read_image", lambda path, shape: seen.append(path) or read_image(path, shape))
+    monkeypatch.setattr(image_cache, "read_image", lambda path, shape: seen.append(path) or read_image(path, shape))
     return seen
 
 
@@ -93,7 +93,7 @@ def test_an_interrupted_writing_leaves_nothing(paths, tmp_path, monkeypatch):
     def interrupted(path, shape):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(picture_cache, "read_image", interrupted)
+    monkeypatch.setattr(image_cache, "read_image", interrupted)
 
     with pytest.raises(KeyboardInterrupt):
         cached(paths, SHAPE, tmp_path / "cache")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vae_tf.data.sources import pictures
+from vae_tf.data.sources import images
 from vae_tf.data.sources.images import (
     ImageFileExamples,
     UnreadableError,
@@ -293,7 +293,7 @@ def test_folder_without_pictures_is_named_with_what_was_expected(tmp_path):
 
 def test_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     # The super-user may read everything, so the permission itself can't be tested everywhere.
-    monkeypatch.setattr(pictures.os, "access", lambda *_: False)
+    monkeypatch.setattr(images.os, "access", lambda *_: False)
 
     with pytest.raises(InputError, match=r"must be a readable folder\. Received: .* \(permission denied\)"):
         find_images(tmp_path)
@@ -374,15 +374,15 @@ def test_a_picture_of_too_many_pixels_is_refused_by_its_header(tmp_path, sides):
 def test_a_picture_of_as_many_pixels_as_allowed_opens(tmp_path, monkeypatch):
     path = saved(halves(), tmp_path / "a.png")
 
-    monkeypatch.setattr(pictures, "LARGEST_PIXELS", 16 * 12)
+    monkeypatch.setattr(images, "LARGEST_PIXELS", 16 * 12)
     assert readable([path], (12, 16, 3)) == [path]
-    monkeypatch.setattr(pictures, "LARGEST_PIXELS", 16 * 12 - 1)
+    monkeypatch.setattr(images, "LARGEST_PIXELS", 16 * 12 - 1)
     assert readable([path], (12, 16, 1)) == []
 
 
 def test_a_jpeg_of_too_many_pixels_is_skipped_though_its_ends_are_whole(tmp_path, monkeypatch):
     path = saved(halves(), tmp_path / "a.jpg")
-    monkeypatch.setattr(pictures, "LARGEST_PIXELS", 16 * 12 - 1)
+    monkeypatch.setattr(images, "LARGEST_PIXELS", 16 * 12 - 1)
 
     assert readable([path], (12, 16, 3)) == []
 
@@ -390,13 +390,13 @@ def test_a_jpeg_of_too_many_pixels_is_skipped_though_its_ends_are_whole(tmp_path
 @pytest.mark.parametrize("limit", [16 * 12 - 1, 16 * 12])
 def test_large_pictures_are_decoded_one_at_a_time(tmp_path, monkeypatch, limit):
     alone = []
-    monkeypatch.setattr(pictures, "LARGE_PIXELS", limit)
-    monkeypatch.setattr(pictures, "_flat", lambda image: alone.append(pictures._decodes_large.locked()) or image)
+    monkeypatch.setattr(images, "LARGE_PIXELS", limit)
+    monkeypatch.setattr(images, "_flat", lambda image: alone.append(images._decodes_large.locked()) or image)
 
     read_image(saved(halves(), tmp_path / "a.png"), (12, 16, 3))
 
     assert alone == [limit < 16 * 12]
-    assert not pictures._decodes_large.locked()
+    assert not images._decodes_large.locked()
 
 
 def test_the_extension_does_not_matter_but_the_format_does(tmp_path):
@@ -408,7 +408,7 @@ def test_the_extension_does_not_matter_but_the_format_does(tmp_path):
 
 def test_a_whole_jpeg_is_not_decoded_to_see_that_it_opens(tmp_path, monkeypatch):
     paths = [noise(tmp_path / f"{number}.jpg") for number in range(3)]
-    monkeypatch.setattr(pictures, "read_image", None)
+    monkeypatch.setattr(images, "read_image", None)
 
     assert opened(paths, (8, 8, 1)).names == [str(path) for path in paths]
 
@@ -427,7 +427,7 @@ def with_bytes_behind(path):
 @pytest.mark.parametrize("odd", [turned, with_bytes_behind], ids=["turned", "bytes behind it"])
 def test_other_jpegs_are_decoded_and_open(tmp_path, monkeypatch, odd):
     decoded = []
-    monkeypatch.setattr(pictures, "read_image", lambda path, shape: decoded.append(path) or read_image(path, shape))
+    monkeypatch.setattr(images, "read_image", lambda path, shape: decoded.append(path) or read_image(path, shape))
 
     path = odd(tmp_path / "a.jpg")
 
@@ -481,12 +481,12 @@ def test_a_bar_shows_on_a_terminal_how_far_it_is(monkeypatch):
         def isatty(self):
             return True
 
-    monkeypatch.setattr(pictures.sys, "stdout", Terminal())
-    monkeypatch.setattr(pictures, "SHOWN_AFTER", 0)
-    monkeypatch.setattr(pictures, "AT_A_TIME", 2)
+    monkeypatch.setattr(images.sys, "stdout", Terminal())
+    monkeypatch.setattr(images, "SHOWN_AFTER", 0)
+    monkeypatch.setattr(images, "AT_A_TIME", 2)
 
     assert list(in_order(len, ["a", "bb", "ccc"])) == [1, 2, 3]
-    assert "Opening pictures:   0%|          | 0/3" in pictures.sys.stdout.getvalue()
+    assert "Opening pictures:   0%|          | 0/3" in images.sys.stdout.getvalue()
 
 
 # The collection

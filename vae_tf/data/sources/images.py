@@ -49,7 +49,7 @@ class ImageFileExamples:
         labels: `(M,)` class numbers of the chosen files, or `None`.
         chosen: `(M,)` indices of the files that belong to the collection, each of which must open; by default all.
             The paths themselves are shared.
-        decoded: The decoded images of all `paths`, if they are cached (see `picture_cache`).
+        decoded: The decoded images of all `paths`, if they are cached (see `image_cache`).
     """
 
     scale = 255.0
