@@ -32,14 +32,6 @@ class LatentModel(keras.layers.Layer):
     loss_names: tuple[str, ...] = ()
     takes_target = False
 
-    def initialize(self, x: keras.KerasTensor, labels: keras.KerasTensor | None) -> None:
-        """Initializes weights that depend on the data, before the first step; by default there are none.
-
-        Args:
-            x: Training examples `(N, H, W, C)`.
-            labels: Their classes `(N,)`, for a conditional model.
-        """
-
     def build_for(self, example_shape: tuple[int, ...], params_size: int) -> None:
         """Builds every part for examples of the given shape.
 

@@ -77,10 +77,6 @@ class FlatLatents(LatentModel):
         _check_output("decoder", self.decoder, self._network_shape(latents), decoded)
         self.built = True
 
-    def initialize(self, x: keras.KerasTensor, labels: keras.KerasTensor | None) -> None:
-        """Initializes the prior with the posterior means of training examples."""
-        self.prior.initialize(self.representation(x, labels))
-
     def posterior_params(
         self, x: keras.KerasTensor, labels: keras.KerasTensor | None, training: bool = False
     ) -> keras.KerasTensor:

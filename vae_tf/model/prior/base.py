@@ -36,13 +36,6 @@ class Prior(keras.layers.Layer):
         """Returns the marginal log density of each latent in nats, `(..., Z)`, for latents `(..., Z)`."""
         raise NotImplementedError
 
-    def initialize(self, latents: keras.KerasTensor) -> None:
-        """Initializes weights that depend on the data, before the first step; by default there are none.
-
-        Args:
-            latents: Posterior means of training examples under the untrained encoder `(N, Z)`.
-        """
-
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return {**super().get_config(), "latent_dim": self.latent_dim}
