@@ -19,7 +19,8 @@ def results(made_once):
     """What the script saved, by name and number of replicas; TensorFlow learns of its devices before it starts."""
 
     def run(folder):
-        # On one thread oneDNN takes other kernels for other batch sizes, whose results differ by up to 1e-3.
+        # With oneDNN on one thread, convolutions of two replicas differ from those of one: by up to 1e-3 in kernels and
+        # 5e-2 in small biases. Why is not known; with oneDNN off, or on two threads, they agree to 1e-4.
         threads = {"TF_NUM_INTRAOP_THREADS": "2"}
         environment = {**os.environ, **threads, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1"}
         subprocess.run([sys.executable, SCRIPT, folder], env=environment, check=True, timeout=SECONDS)
