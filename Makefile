@@ -1,11 +1,11 @@
-# The two commands: `make train` and `make test`. Both make their own environment in .venv from the lock.
+# Start with `make train` or `make test`. Both create the environment .venv from a lock file.
 
-# The first Python on the path that TensorFlow has wheels for.
+# The first Python on the PATH for which TensorFlow has wheels.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-# Further options for `make train`, as ARGS="--epochs 1 --arch dense".
+# Extra options for `make train`, such as ARGS="--epochs 1 --arch dense".
 ARGS ?=
 
 .PHONY: train test test-all soak lint lock audit clean
@@ -13,17 +13,17 @@ ARGS ?=
 train: $(VENV)/.installed
 	$(BIN)/python -m vae_tf.train --variant bn $(ARGS)
 
-# As many processes as cores; each takes the tests that stand together, so that they share what they prepare.
+# As many processes as cores; neighbouring tests run in the same process, so that they share fixtures.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 test: lint
 	$(PYTEST) -m "not slow"
 
-# With the slow tests: kills, more worker processes, notebooks, all fuzz cases.
+# Also runs the slow tests: killed runs, multi-worker training, notebooks, all fuzz cases.
 test-all: lint
 	$(PYTEST)
 
-# What a run survives, many times over: an hour, as root (its disks are mounted). Writes RELIABILITY.md.
+# Tests many times over what a run survives, and writes RELIABILITY.md. Takes an hour, and needs root to mount disks.
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m scripts.soak
 
@@ -39,16 +39,16 @@ $(VENV)/.installed-dev: requirements-dev.lock pyproject.toml
 	$(call install,requirements-dev.lock)
 	@touch $(VENV)/.installed
 
-# Build isolation is off so that the build, too, uses the lock (setuptools comes with TensorFlow).
+# Build isolation is off so that the build also uses the locked versions (setuptools comes with TensorFlow).
 define install
-	$(if $(PYTHON),,$(error vae_tf needs Python 3.11, 3.12 or 3.13 on the path (or make PYTHON=/path/to/it)))
+	$(if $(PYTHON),,$(error vae_tf needs Python 3.11, 3.12 or 3.13 on the PATH; otherwise run make PYTHON=/path/to/python))
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(1)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 endef
 
-# Writes both locks anew from the ranges in pyproject.toml, and the conda file of Azure ML from the locks.
+# Regenerates both lock files from the ranges in pyproject.toml, and the conda file of Azure ML from the lock files.
 lock: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
@@ -57,13 +57,13 @@ lock: $(VENV)/.installed-dev
 		--python-version 3.11 --constraint requirements-dev.lock pyproject.toml --output-file requirements.lock
 	$(BIN)/python scripts/make_conda_file.py
 
-# Are there advisories of a version that is locked? (The development lock holds all of the other.) Strict, as otherwise
-# what the service does not answer about passes as harmless.
+# Checks the locked versions for known vulnerabilities. (The development lock includes everything in the runtime lock.)
+# With --strict, a package that could not be looked up fails the check instead of passing.
 audit: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv tool run --quiet pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements-dev.lock \
-		|| { echo "make audit: not clean. Either the packages above have advisories: raise their versions with make lock;"; \
-		echo "or an ERROR says that a package could not be looked up: nothing is known then; try again where pypi.org answers."; exit 1; } >&2
+		|| { echo "make audit failed. If packages with vulnerabilities are listed above, update them with make lock."; \
+		echo "If an ERROR says that a package could not be looked up, try again when pypi.org can be reached."; exit 1; } >&2
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

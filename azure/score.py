@@ -1,4 +1,4 @@
-"""Scoring script of the managed online endpoint: loads a run folder as the model and answers requests."""
+"""Scoring script of the managed online endpoint: loads the model from a run folder and handles requests."""
 
 import os
 from pathlib import Path
@@ -10,25 +10,25 @@ from azureml_inference_server_http.api.aml_response import AMLResponse
 from vae_tf.support.quiet_tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
-    from vae_tf.serving.served_model import Service
+    from vae_tf.serving.model_server import ModelServer
 
-service: "Service"
+server: "ModelServer"
 
 
 def init() -> None:
     """Loads the model, once per worker."""
-    global service
+    global server
     load_tensorflow()
 
-    from vae_tf.serving.served_model import Service, find_run
+    from vae_tf.serving.model_server import ModelServer, find_run
 
-    service = Service(find_run(Path(os.environ["AZUREML_MODEL_DIR"])).load_model())
+    server = ModelServer(find_run(Path(os.environ["AZUREML_MODEL_DIR"])).load_model())
 
 
 @rawhttp
 def run(request: AMLRequest) -> AMLResponse:
-    """Answers a request."""
+    """Handles a request."""
     if request.method != "POST":
         return AMLResponse({"message": "The method must be POST."}, 405, json_str=True)
-    answer = service.answer(request.stream, request.mimetype, request.args)
-    return AMLResponse(answer.body, answer.status, {"Content-Type": answer.content_type})
+    response = server.handle(request.stream, request.mimetype, request.args)
+    return AMLResponse(response.body, response.status, {"Content-Type": response.content_type})

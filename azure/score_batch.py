@@ -1,6 +1,6 @@
-"""Scores the images in a batch deployment: one line of `path,minus the ELBO in nats` per image.
+"""Scores the images in a batch deployment: one CSV line per image, with its path and its negative ELBO in nats.
 
-The higher the number, the less typical the image is for the model.
+The higher the score, the less typical the image is for the model.
 """
 
 import os
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vae_tf.config import RunConfig
-from vae_tf.data.catalog import requested_size
-from vae_tf.data.sources.images import opened
+from vae_tf.data.loading import parse_image_size
+from vae_tf.data.sources.images import open_images
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.support.quiet_tensorflow import load_tensorflow
 
@@ -26,13 +26,13 @@ def init() -> None:
     """Loads the registered run; Azure ML calls this once per worker."""
     global config, model
     load_tensorflow()
-    (found,) = Path(os.environ["AZUREML_MODEL_DIR"]).rglob("config.yml")
-    run = RunDir(found.parent)
+    (config_path,) = Path(os.environ["AZUREML_MODEL_DIR"]).rglob("config.yml")
+    run = RunDir(config_path.parent)
     config, model = run.read_config(), run.load_model()
 
 
 def run(mini_batch: list[str]) -> list[str]:
-    """Returns a line for each file that opens as an image; the service counts the other files as failed.
+    """Returns a line for each file that can be opened as an image; the service counts the other files as failed.
 
     Args:
         mini_batch: Paths of the files.
@@ -40,13 +40,13 @@ def run(mini_batch: list[str]) -> list[str]:
     from vae_tf.data.pipeline import evaluation_batches
     from vae_tf.metrics.elbo import elbo_per_image
 
-    size = requested_size(config)
+    size = parse_image_size(config)
     assert size is not None  # train always writes it
     assert config.channels is not None
     example_shape = (*size, config.channels)
-    pictures = opened(mini_batch, example_shape)
-    if not len(pictures):
+    images = open_images(mini_batch, example_shape)
+    if not len(images):
         return []
-    batches = evaluation_batches(pictures, config, example_shape, "test")
+    batches = evaluation_batches(images, config, example_shape, "test")
     scores = elbo_per_image(model, batches.as_numpy_iterator(), SEED).negative_elbo
-    return [f"{path},{score:.4f}" for path, score in zip(pictures.names, scores, strict=True)]
+    return [f"{path},{score:.4f}" for path, score in zip(images.names, scores, strict=True)]

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 TRAIN = 30_000
-PICTURES = 2_000
+IMAGES = 2_000
 OF_CLASS = 1_000  # no class has more test images
 REFERENCE = 5_000
 BATCH = 128
@@ -50,14 +50,14 @@ def cases(data: dict[str, Any], classes: list[int]) -> Iterator[Case]:
     """Yields the two pairs of datasets, then each dataset with each of some classes held out."""
     for name, other in itertools.permutations(data):
         (train, _), (test, _) = data[name]
-        yield Case(f"{name} -> {other}", train[:TRAIN], test[:PICTURES], data[other][1][0][:PICTURES])
+        yield Case(f"{name} -> {other}", train[:TRAIN], test[:IMAGES], data[other][1][0][:IMAGES])
     for (name, ((train, labels), (test, test_labels))), held_out in itertools.product(data.items(), classes):
         others = test[test_labels != held_out][:OF_CLASS]
         anomalous = test[test_labels == held_out][:OF_CLASS]
         yield Case(f"{name} without {held_out}", train[labels != held_out][:TRAIN], others, anomalous)
 
 
-def trained(pictures: np.ndarray, epochs: int, seed: int) -> Any:
+def trained(images: np.ndarray, epochs: int, seed: int) -> Any:
     """Returns a VAE trained on images."""
     import keras
 
@@ -67,30 +67,30 @@ def trained(pictures: np.ndarray, epochs: int, seed: int) -> Any:
     keras.utils.set_random_seed(seed)
     vae = build_vae((28, 28, 1), 128, "dense", "bn", seed=seed)
     vae.compile(keras.optimizers.Adam(1e-3), jit_compile=False)
-    vae.fit(pictures, batch_size=BATCH, epochs=epochs, verbose=0)
+    vae.fit(images, batch_size=BATCH, epochs=epochs, verbose=0)
     return vae
 
 
-def in_batches(pictures: np.ndarray) -> list[np.ndarray]:
+def in_batches(images: np.ndarray) -> list[np.ndarray]:
     """Returns the images in batches, as the scores take them."""
-    return [pictures[start : start + BATCH] for start in range(0, len(pictures), BATCH)]
+    return [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
 
 
-def measured(vae: Any, pictures: np.ndarray, seed: int) -> Measured:
+def measured(vae: Any, images: np.ndarray, seed: int) -> Measured:
     """Returns what the other scores are computed from."""
     from vae_tf.metrics.elbo import elbo_per_image
 
-    terms = elbo_per_image(vae, in_batches(pictures), seed)
-    peak = np.concatenate([vae.likelihood.peak_log_prob(batch) for batch in in_batches(pictures)])
-    return Measured(terms.reconstruction_loss, terms.kl_loss, peak, vae.encode(pictures, batch_size=BATCH))
+    terms = elbo_per_image(vae, in_batches(images), seed)
+    peak = np.concatenate([vae.likelihood.max_log_prob(batch) for batch in in_batches(images)])
+    return Measured(terms.reconstruction_loss, terms.kl_loss, peak, vae.encode(images, batch_size=BATCH))
 
 
-def png_bits(picture: np.ndarray) -> int:
+def png_bits(image: np.ndarray) -> int:
     """Returns the size of a grey image `(H, W, 1)` as a PNG file, in bits."""
     from PIL import Image
 
     file = io.BytesIO()
-    Image.fromarray(np.rint(255 * picture[..., 0]).astype(np.uint8)).save(file, "png", optimize=True)
+    Image.fromarray(np.rint(255 * image[..., 0]).astype(np.uint8)).save(file, "png", optimize=True)
     return 8 * len(file.getvalue())
 
 
@@ -133,7 +133,7 @@ def areas(case: Case, epochs: int, seed: int) -> dict[str, float]:
     reference = measured(vae, case.train[:REFERENCE], seed)
     here = measured(vae, both, seed)
     scores = alternatives(here, reference)
-    scores["input complexity"] = here.negative_elbo / np.log(2) - np.array([png_bits(picture) for picture in both])
+    scores["input complexity"] = here.negative_elbo / np.log(2) - np.array([png_bits(image) for image in both])
     batches, known = in_batches(both), in_batches(case.train[:REFERENCE])
     scores["mahalanobis"] = mahalanobis(vae, batches, known, seed)
     scores["likelihood regret"] = likelihood_regret(vae, batches, known, seed)
@@ -169,7 +169,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="at least two")
     parser.add_argument("--classes", type=int, nargs="+", default=list(range(10)), help="those to hold out in turn")
     options = parser.parse_args()
-    from vae_tf.data.catalog import load_arrays
+    from vae_tf.data.loading import load_arrays
     from vae_tf.support.quiet_tensorflow import load_tensorflow
 
     load_tensorflow()

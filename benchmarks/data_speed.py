@@ -27,7 +27,7 @@ AUTOTUNED = 24  # batches until tf.data has tuned its parallelism
 WARM_UP, STEPS = 3, 20
 
 
-def make_pictures(folder: Path, count: int) -> None:
+def make_images(folder: Path, count: int) -> None:
     """Writes JPEGs that compress like photographs: crops of random colour fields with a similar spectrum."""
     rng = np.random.default_rng(0)
     frequency = np.hypot(np.fft.fftfreq(FIELD)[:, None], np.fft.rfftfreq(FIELD)[None])
@@ -55,7 +55,7 @@ def serve_ours(connection: Connection, options: argparse.Namespace, cache_dir: s
 
     load_tensorflow()
     from vae_tf.config import DataConfig
-    from vae_tf.data.catalog import load_splits
+    from vae_tf.data.loading import load_splits
     from vae_tf.data.pipeline import num_batches, training_batches
 
     config = DataConfig(
@@ -200,8 +200,8 @@ def _asked(connection: Connection) -> float:
 def main() -> None:
     """Creates the images if no folder is given, and measures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-dir", help="folder of pictures, without subfolders")
-    parser.add_argument("--pictures", type=int, default=20_000, help="how many to make")
+    parser.add_argument("--data-dir", help="folder of images, without subfolders")
+    parser.add_argument("--images", type=int, default=20_000, help="how many to make")
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--channels", type=int, default=3, choices=(1, 3))
     parser.add_argument("--batch-size", type=int, default=128)
@@ -210,7 +210,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as cache_dir:
         if options.data_dir is None:
             options.data_dir = folder
-            make_pictures(Path(folder), options.pictures)
+            make_images(Path(folder), options.images)
         sizes = [path.stat().st_size for path in Path(options.data_dir).iterdir()]
         print(f"{len(sizes):,} files of {np.mean(sizes) / 1e3:.0f} KB to {options.image_size}x{options.channels}")
         measure(options, cache_dir)

@@ -40,7 +40,7 @@ FILTERS: dict[str, list[Filter]] = {
 
 def observed(config: RunConfig, split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns the first images of a split, corrupted and clean `(N, H, W, C)`."""
-    from vae_tf.data.catalog import load_splits
+    from vae_tf.data.loading import load_splits
     from vae_tf.data.pipeline import first_batch
 
     splits = load_splits(config)
@@ -49,9 +49,9 @@ def observed(config: RunConfig, split: str, count: int) -> tuple[np.ndarray, np.
     return corrupted, clean
 
 
-def filtered(apply: Filter, pictures: np.ndarray) -> np.ndarray:
+def filtered(apply: Filter, images: np.ndarray) -> np.ndarray:
     """Returns grey images `(N, H, W, 1)`, each one filtered."""
-    return np.stack([apply(picture[..., 0])[..., np.newaxis] for picture in pictures])
+    return np.stack([apply(image[..., 0])[..., np.newaxis] for image in images])
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
     python benchmarks/first_step.py
 
-Both train the dense 784-512-256-128 network with Adam on the embedded images. Rounds are interleaved; prints medians.
+Both train the dense 784-512-256-128 network with Adam on the bundled images. Rounds are interleaved; prints medians.
 """
 
 import argparse
@@ -27,13 +27,13 @@ def train_with_vae_tf() -> None:
 
     from vae_tf.training import loop
 
-    run = loop.Steps.run
+    run = loop.StepRunner.run
 
     def first(*arguments: Any) -> Any:
         next(run(*arguments))
         os._exit(0)
 
-    setattr(loop.Steps, "run", first)  # noqa: B010  # mypy refuses the plain assignment
+    setattr(loop.StepRunner, "run", first)  # noqa: B010  # mypy refuses the plain assignment
     with tempfile.TemporaryDirectory() as folder:
         sys.argv[1:] = ["--arch", "dense", "--variant", "plain", "--run-dir", folder]
         cli.run(train.main, train.TrainOptions, train.COMMAND)
@@ -49,8 +49,8 @@ def train_with_keras() -> None:
     import tensorflow as tf
     from keras import layers, ops
 
-    with resources.files("vae_tf.data").joinpath("embedded/fashion_mnist_sample.npz").open("rb") as file:
-        pictures = np.load(file)["x_train"].reshape(-1, 784).astype(np.float32) / 255
+    with resources.files("vae_tf.data").joinpath("bundled/fashion_mnist_sample.npz").open("rb") as file:
+        images = np.load(file)["x_train"].reshape(-1, 784).astype(np.float32) / 255
 
     def stack(inputs: int, sizes: tuple[int, ...], outputs: int) -> keras.Model:
         hidden = [layers.Dense(size, activation="relu") for size in sizes]
@@ -81,7 +81,7 @@ def train_with_keras() -> None:
 
     model = PlainVAE()
     model.compile(keras.optimizers.Adam(1e-3), jit_compile=False)
-    model.fit(pictures, batch_size=BATCH_SIZE, callbacks=[Stop()], verbose=0)
+    model.fit(images, batch_size=BATCH_SIZE, callbacks=[Stop()], verbose=0)
 
 
 CONTESTANTS = {"vae_tf": train_with_vae_tf, "plain Keras": train_with_keras}

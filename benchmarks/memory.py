@@ -24,7 +24,7 @@ DIFFERENT = 512  # distinct images; the others repeat them
 FOLDERS = 100
 
 
-def pictures(count: int) -> np.ndarray:
+def images(count: int) -> np.ndarray:
     """Returns images, uint8 `(count, 28, 28)`."""
     few = np.random.default_rng(0).integers(0, 256, (DIFFERENT, SIDE, SIDE), np.uint8)
     return few[np.arange(count) % DIFFERENT]
@@ -33,7 +33,7 @@ def pictures(count: int) -> np.ndarray:
 def write_folder(place: Path, count: int) -> list[str]:
     """Writes PNG files into subfolders of a folder, and returns the options to train on them."""
     few = [place / f"{number}.png" for number in range(DIFFERENT)]
-    for path, pixels in zip(few, pictures(DIFFERENT), strict=True):
+    for path, pixels in zip(few, images(DIFFERENT), strict=True):
         Image.fromarray(pixels).save(path)
     contents = [path.read_bytes() for path in few]
     for path in few:
@@ -41,21 +41,21 @@ def write_folder(place: Path, count: int) -> list[str]:
     for number in range(FOLDERS):
         (place / f"folder {number:03}").mkdir()
     for number in range(count):
-        path = place / f"folder {number % FOLDERS:03}" / f"a picture among many {number:07}.png"
+        path = place / f"folder {number % FOLDERS:03}" / f"an image among many {number:07}.png"
         path.write_bytes(contents[number % DIFFERENT])
     return ["--dataset=folder", f"--data-dir={place}", f"--image-size={SIDE}", "--channels=1"]
 
 
 def write_cached_folder(place: Path, count: int) -> list[str]:
     """Does the same as `write_folder`, but reads through a cache."""
-    (place / "pictures").mkdir()
-    return [*write_folder(place / "pictures", count), f"--cache-dir={place / 'cache'}"]
+    (place / "images").mkdir()
+    return [*write_folder(place / "images", count), f"--cache-dir={place / 'cache'}"]
 
 
 def write_idx(place: Path, count: int, suffix: str = "") -> list[str]:
     """Writes the IDX files of MNIST with `count` training images."""
     for name, number in zip(NAMES, (count, 1000), strict=True):
-        content = struct.pack(">BBBBIII", 0, 0, 8, 3, number, SIDE, SIDE) + pictures(number).tobytes()
+        content = struct.pack(">BBBBIII", 0, 0, 8, 3, number, SIDE, SIDE) + images(number).tobytes()
         (place / f"{name}{suffix}").write_bytes(gzip.compress(content, 1) if suffix else content)
     return ["--dataset=mnist", f"--data-dir={place}"]
 
@@ -67,13 +67,13 @@ def write_packed_idx(place: Path, count: int) -> list[str]:
 
 def write_npz(place: Path, count: int) -> list[str]:
     """Writes an uncompressed npz file."""
-    np.savez(place / "data.npz", x_train=pictures(count), x_test=pictures(1000))
+    np.savez(place / "data.npz", x_train=images(count), x_test=images(1000))
     return ["--dataset=npz", f"--data-dir={place / 'data.npz'}"]
 
 
 def write_packed_npz(place: Path, count: int) -> list[str]:
     """Writes a compressed npz file."""
-    np.savez_compressed(place / "data.npz", x_train=pictures(count), x_test=pictures(1000))
+    np.savez_compressed(place / "data.npz", x_train=images(count), x_test=images(1000))
     return ["--dataset=npz", f"--data-dir={place / 'data.npz'}"]
 
 
@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--many", type=int, default=200_000)
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
     options = parser.parse_args()
-    print(f"{'':16} {options.few:>9,} {options.many:>9,} pictures, MB; difference, seconds with many")
+    print(f"{'':16} {options.few:>9,} {options.many:>9,} images, MB; difference, seconds with many")
     for kind in options.kinds:
         few, many = peak(kind, options.few), peak(kind, options.many)
         print(f"{kind:16} {few[0]:9.0f} {many[0]:9.0f} {many[0] - few[0]:+9.0f} {many[1]:9.0f}", flush=True)

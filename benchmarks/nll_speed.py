@@ -2,7 +2,7 @@
 
     python benchmarks/nll_speed.py --data-dir FOLDER_WITH_MNIST_IDX_FILES
 
-Without `--data-dir`, it uses the embedded sample. Needs `pip install -e ".[bench]"`.
+Without `--data-dir`, it uses the bundled sample. Needs `pip install -e ".[bench]"`.
 """
 
 import argparse
@@ -24,7 +24,7 @@ MATMUL_SIDE = 2048
 
 def serve_ours(connection: Connection, options: argparse.Namespace) -> None:
     """Trains the network, sends test images, weights and NLL, then the numbers of a round at every request."""
-    from vae_tf.data.catalog import load_arrays
+    from vae_tf.data.loading import load_arrays
     from vae_tf.support.quiet_tensorflow import load_tensorflow
 
     load_tensorflow()
@@ -97,16 +97,16 @@ def peer_nll(peer: Any, images: np.ndarray, num_samples: int, batch_size: int) -
     import torch
 
     with torch.inference_mode():
-        pictures = torch.tensor(images).permute(0, 3, 1, 2)
-        return np.array([-peer.get_nll(picture[None], num_samples, batch_size) for picture in pictures])
+        images = torch.tensor(images).permute(0, 3, 1, 2)
+        return np.array([-peer.get_nll(image[None], num_samples, batch_size) for image in images])
 
 
 def main() -> None:
     """Runs the rounds and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", help="folder with the MNIST IDX files")
-    parser.add_argument("--samples", type=int, default=5000, help="posterior draws per picture, a multiple of 50")
-    parser.add_argument("--images", type=int, default=128, help="test pictures for this package")
+    parser.add_argument("--samples", type=int, default=5000, help="posterior draws per image, a multiple of 50")
+    parser.add_argument("--images", type=int, default=128, help="test images for this package")
     parser.add_argument("--peer-images", type=int, default=16, help="the first of them, for pythae")
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
@@ -127,7 +127,7 @@ def main() -> None:
         rows.append((ours, len(few) / seconds(runs[size]), rate / options.samples / FLOPS_PER_SAMPLE))
 
     connection.send(False)
-    print(f"{options.samples:,} samples a picture, {options.rounds} interleaved rounds; pythae's batches: {size:,}")
+    print(f"{options.samples:,} samples an image, {options.rounds} interleaved rounds; pythae's batches: {size:,}")
     print_table(np.array(rows))
     peer_values = runs[size]()
     difference = values[: len(few)] - peer_values

@@ -84,9 +84,9 @@ def main() -> None:
     options = parser.parse_args()
     file = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 50), np.uint8)).save(file, "PNG")
-    picture = base64.b64encode(file.getvalue()).decode()
+    image = base64.b64encode(file.getvalue()).decode()
     requests = {"sample": {"action": "sample", "seed": 1}}
-    requests |= {action: {"action": action, "pictures": [picture]} for action in ("reconstruct", "encode", "score")}
+    requests |= {action: {"action": action, "pictures": [image]} for action in ("reconstruct", "encode", "score")}
     with server(options.run) as port:
         for action, document in requests.items():
             alone = np.median([seconds(port, document) for _ in range(50)])

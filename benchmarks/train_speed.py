@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--case", choices=CASES, help="one of the cases alone")
     options = parser.parse_args()
     with multiprocessing.get_context("spawn").Pool(1) as pool:  # so that TensorFlow holds no memory here
-        flops = {case: pool.apply(training_peers.flops_per_picture, (case,)) for case in STEPS}
+        flops = {case: pool.apply(training_peers.flops_per_image, (case,)) for case in STEPS}
     for name in [options.case] if options.case else CASES:
         case, precision, torch_variants = CASES[name]
         times = seconds_per_step(contestants(case, precision, torch_variants), STEPS[case], options.rounds)

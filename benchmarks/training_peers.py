@@ -12,14 +12,14 @@ Run = Callable[[int], None]
 
 CONV_SHAPE, CONV_LATENT, CONV_BATCH = (50, 50, 1), 128, 128
 DENSE_PIXELS, DENSE_HIDDEN, DENSE_LATENT, DENSE_BATCH = 784, 200, 50, 100
-NUM_PICTURES = {"conv": 1280, "dense": 60_000}
+NUM_IMAGES = {"conv": 1280, "dense": 60_000}
 LEARNING_RATE = 1e-3
 
 
-def pictures(case: str) -> np.ndarray:
+def images(case: str) -> np.ndarray:
     """Returns grey images, uint8 `(N, H, W, 1)`: noise, since the speed of a step does not depend on the data."""
     shape = CONV_SHAPE if case == "conv" else (28, 28, 1)
-    return np.random.default_rng(0).integers(0, 256, (NUM_PICTURES[case], *shape), np.uint8)
+    return np.random.default_rng(0).integers(0, 256, (NUM_IMAGES[case], *shape), np.uint8)
 
 
 def vae_tf(case: str, precision: str) -> Run:
@@ -31,7 +31,7 @@ def vae_tf(case: str, precision: str) -> Run:
     from vae_tf.config import RunConfig
     from vae_tf.data import pipeline
     from vae_tf.data.sources.arrays import ArrayExamples
-    from vae_tf.training.loop import Steps
+    from vae_tf.training.loop import StepRunner
 
     options: dict[str, Any] = {"arch": "conv", "latent_dim": CONV_LATENT, "batch_size": CONV_BATCH}
     if case == "dense":
@@ -45,12 +45,12 @@ def vae_tf(case: str, precision: str) -> Run:
             "binarize": "dynamic",
         }
     config = RunConfig(**options, precision=precision, learning_rate=LEARNING_RATE)
-    examples = ArrayExamples(pictures(case), None, 255.0)
-    use_threads(config.resolved(examples.example_shape), examples.example_shape)
+    examples = ArrayExamples(images(case), None, 255.0)
+    use_threads(config.fill_in_defaults(examples.example_shape), examples.example_shape)
     model = _compiled(config, examples.example_shape)
     batches = iter(pipeline.training_batches(examples, config, examples.example_shape))
     guard = GuardedStep(model)
-    steps = Steps(model, guard, guard.may_continue)
+    steps = StepRunner(model, guard, guard.may_continue)
 
     def run(count: int) -> None:
         for _ in steps.run(batches, 0, count):
@@ -109,7 +109,7 @@ def keras_fit(case: str, precision: str) -> Run:
 
     model = PlainVAE()
     model.compile(keras.optimizers.Adam(LEARNING_RATE), jit_compile=False)
-    data = tf.data.Dataset.from_tensor_slices(pictures(case)).shuffle(NUM_PICTURES[case]).repeat()
+    data = tf.data.Dataset.from_tensor_slices(images(case)).shuffle(NUM_IMAGES[case]).repeat()
     data = data.batch(CONV_BATCH if case == "conv" else DENSE_BATCH).map(prepared, tf.data.AUTOTUNE)
     data = data.prefetch(tf.data.AUTOTUNE)
     return lambda count: model.fit(data, epochs=1, steps_per_epoch=count, verbose=0)
@@ -119,7 +119,7 @@ def _keras_networks(case: str) -> list[Any]:
     """Returns the same networks with Keras's layers instead of this package's."""
     import keras
 
-    from vae_tf.model import ConvBackbone, DenseBackbone, layers
+    from vae_tf.model import ConvNetwork, DenseNetwork, layers
 
     def stock(layer: Any) -> Any:
         for ours in (layers.BatchNormalization, layers.Conv2D, layers.Conv2DTranspose):
@@ -128,10 +128,10 @@ def _keras_networks(case: str) -> list[Any]:
         return layer.__class__.from_config(layer.get_config())
 
     if case == "conv":
-        conv = ConvBackbone(CONV_SHAPE, batch_norm=True)
+        conv = ConvNetwork(CONV_SHAPE, batch_norm=True)
         networks = [conv.encoder(2 * CONV_LATENT), conv.decoder(CONV_LATENT, 1)]
     else:
-        dense = DenseBackbone((28, 28, 1), batch_norm=False, hidden_sizes=(DENSE_HIDDEN,) * 2, activation="tanh")
+        dense = DenseNetwork((28, 28, 1), batch_norm=False, hidden_sizes=(DENSE_HIDDEN,) * 2, activation="tanh")
         networks = [dense.encoder(2 * DENSE_LATENT), dense.decoder(DENSE_LATENT, 1)]
     return [keras.models.clone_model(network, clone_function=stock) for network in networks]
 
@@ -173,7 +173,7 @@ def _torch_batches(case: str) -> Any:
     """Yields endless shuffled batches; in the dense case, the values are drawn 0/1."""
     import torch
 
-    data = torch.from_numpy(pictures(case)).permute(0, 3, 1, 2)
+    data = torch.from_numpy(images(case)).permute(0, 3, 1, 2)
     data, size = (data, CONV_BATCH) if case == "conv" else (data.flatten(1), DENSE_BATCH)
     while True:
         for rows in torch.randperm(len(data)).split(size):
@@ -268,7 +268,7 @@ def matmul(precision: str) -> Run:
 MATMUL_SIDE = 2048
 
 
-def flops_per_picture(case: str) -> float:
+def flops_per_image(case: str) -> float:
     """Returns the floating-point operations of training on an image: forward, and twice that backward."""
     return 3.0 * sum(_flops(layer) for network in _keras_networks(case) for layer in network.layers)
 

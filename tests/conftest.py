@@ -274,9 +274,9 @@ def stl10(tmp_path: Path) -> Path:
     folder.mkdir()
     generator = np.random.default_rng(0)
     for part, count, first in (("train", 40, 0), ("test", 20, 100), ("unlabeled", 60, 150)):
-        pictures = generator.integers(0, 256, (count, 3 * 96 * 96), np.uint8)
-        pictures[:, 0] = np.arange(first, first + count)
-        (folder / f"{part}_X.bin").write_bytes(pictures.tobytes())
+        images = generator.integers(0, 256, (count, 3 * 96 * 96), np.uint8)
+        images[:, 0] = np.arange(first, first + count)
+        (folder / f"{part}_X.bin").write_bytes(images.tobytes())
         if part != "unlabeled":
             (folder / f"{part}_y.bin").write_bytes(bytes(1 + number % 10 for number in range(count)))
     folds = (" ".join(str(4 * row + fold % 4) for row in range(10)) for fold in range(10))

@@ -14,7 +14,7 @@ from PIL import Image
 
 import vae_tf
 from vae_tf.config import RunConfig
-from vae_tf.data.catalog import load_splits
+from vae_tf.data.loading import load_splits
 from vae_tf.support.errors import InputError
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(vae_tf.__file__).resolve().parents[1])}
@@ -43,7 +43,7 @@ def refused(command, tmp_path):
         ("--latent-dim two", "latent_dim must be an integer. Received: latent_dim=two"),
         ("--batch-size 0", "batch_size must be at least 1. Received: batch_size=0"),
         ("--epochs 0", "epochs must be at least 1. Received: epochs=0"),
-        ("--image-size 4", "image_size must be at least 8 pixels a side. Received: image_size=4"),
+        ("--image-size 4", "image_size must be at least 8 pixels on each side. Received: image_size=4"),
         ("--beta -1", "beta must be at least 0.0. Received: beta=-1"),
         ("--beta nan", "beta must be a finite number. Received: beta=nan"),
         ("--learning-rate nan", "learning_rate must be a finite number. Received: learning_rate=nan"),
@@ -114,24 +114,24 @@ def with_value(value: float) -> np.ndarray:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        pytest.param({"x_train": with_value(np.nan)}, "x_train must hold values in [0, 255] without NaN", id="nan"),
-        pytest.param({"x_train": with_value(np.inf)}, "x_train must hold values in [0, 255]", id="infinite"),
+        pytest.param({"x_train": with_value(np.nan)}, "x_train must contain values in [0, 255] without NaN", id="nan"),
+        pytest.param({"x_train": with_value(np.inf)}, "x_train must contain values in [0, 255]", id="infinite"),
         pytest.param({"x_test": with_value(256)}, "maximum 256", id="above-255"),
         pytest.param({"x_train": with_value(-1)}, "minimum -1", id="negative"),
-        pytest.param({"x_test": None}, "Received: no x_test", id="no-x_test"),
-        pytest.param({"x_train": None, "x_test": None}, "Received: no x_train and no x_test", id="no-images"),
+        pytest.param({"x_test": None}, "Missing: x_test", id="no-x_test"),
+        pytest.param({"x_train": None, "x_test": None}, "Missing: x_train and x_test", id="no-images"),
         pytest.param({"x_train": images(60, (64,))}, "Received: shape (60, 64)", id="rank-2"),
         pytest.param({"x_train": images(60, (8, 8, 2))}, "Received: shape (60, 8, 8, 2)", id="two-channels"),
-        pytest.param({"x_train": images(0)}, "at least one picture", id="no-image"),
-        pytest.param({"x_test": images(20, (9, 8))}, "pictures of one shape", id="two-shapes"),
-        pytest.param({"x_train": np.full((20, 8, 8), "a")}, "must hold numbers", id="text"),
+        pytest.param({"x_train": images(0)}, "at least one image", id="no-image"),
+        pytest.param({"x_test": images(20, (9, 8))}, "images of the same shape", id="two-shapes"),
+        pytest.param({"x_train": np.full((20, 8, 8), "a")}, "must contain numbers", id="text"),
         pytest.param({"x_train": np.full((20, 8, 8), None)}, "data.npz", id="pickled-objects"),
-        pytest.param({"y_train": np.arange(5)}, "one label for each of 60 pictures", id="too-few-labels"),
-        pytest.param({"y_train": np.full(60, 0.5)}, "y_train must hold whole numbers", id="fractional-labels"),
+        pytest.param({"y_train": np.arange(5)}, "one label for each of 60 images", id="too-few-labels"),
+        pytest.param({"y_train": np.full(60, 0.5)}, "y_train must contain integers", id="fractional-labels"),
         pytest.param({"y_train": np.array(3)}, "y_train", id="one-label"),
         pytest.param(
             {"x_train": images(60, (6, 6)), "x_test": images(20, (6, 6))},
-            "at least 8 pixels a side. Received: 6x6; use --image-size",
+            "at least 8x8 pixels. Received: 6x6; use --image-size",
             id="images-below-8x8",
         ),
     ],
@@ -142,14 +142,14 @@ def test_wrong_arrays_in_an_npz_file(refused, tmp_path, changes, expected):
 
 def test_npz_file_that_is_no_zip(refused, tmp_path):
     (tmp_path / "data.npz").write_text("no zip")
-    assert "undamaged npz file" in refused("--dataset=npz", "--data-dir", tmp_path / "data.npz")
+    assert "valid npz file" in refused("--dataset=npz", "--data-dir", tmp_path / "data.npz")
 
 
 @pytest.mark.parametrize("keep", [0, 3, 100, 3000])
 def test_truncated_npz_file(refused, tmp_path, keep):
     path = npz(tmp_path)
     path.write_bytes(path.read_bytes()[:keep])
-    assert "undamaged npz file" in refused("--dataset=npz", "--data-dir", path)
+    assert "valid npz file" in refused("--dataset=npz", "--data-dir", path)
 
 
 def test_npz_file_with_flipped_bytes(refused, tmp_path):
@@ -157,7 +157,7 @@ def test_npz_file_with_flipped_bytes(refused, tmp_path):
     content = bytearray(path.read_bytes())
     content[500:600] = bytes(byte ^ 255 for byte in content[500:600])
     path.write_bytes(content)
-    assert "undamaged npz file" in refused("--dataset=npz", "--data-dir", path)
+    assert "valid npz file" in refused("--dataset=npz", "--data-dir", path)
 
 
 def test_npz_data_that_is_a_folder(refused, tmp_path):
@@ -173,8 +173,8 @@ def test_dataset_that_needs_a_data_dir(refused):
     assert "needs data_dir" in refused("--dataset=npz")
 
 
-def test_embedded_data_takes_no_data_dir(refused, tmp_path):
-    assert "takes no data_dir" in refused("--data-dir", tmp_path)
+def test_bundled_data_takes_no_data_dir(refused, tmp_path):
+    assert "data_dir must not be set" in refused("--data-dir", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_embedded_data_takes_no_data_dir(refused, tmp_path):
         pytest.param(images(20, (64,)), "Received: shape (20, 64)", id="rank-2"),
         pytest.param(images(20, (8, 8, 3, 1)), "Received: shape (20, 8, 8, 3, 1)", id="rank-5"),
         pytest.param(with_value(np.nan), "without NaN", id="nan"),
-        pytest.param(images(1), "more pictures than there are. Received: 1", id="one-image"),
+        pytest.param(images(1), "too few examples for a test split. Received: 1", id="one-image"),
     ],
 )
 def test_wrong_array_in_an_npy_file(refused, tmp_path, array, expected):
@@ -223,12 +223,14 @@ IDX_FILES = {
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        pytest.param("train-images-idx3-ubyte", idx(images(60))[:-1], "copy it again", id="truncated"),
-        pytest.param("train-images-idx3-ubyte", idx(images(60))[:9], "truncated", id="truncated-header"),
-        pytest.param("t10k-images-idx3-ubyte", b"", "must be an IDX file", id="empty"),
-        pytest.param("t10k-images-idx3-ubyte", idx(images()) + b"\0", "copy it again", id="too-long"),
+        pytest.param("train-images-idx3-ubyte", idx(images(60))[:-1], "download it again", id="truncated"),
         pytest.param(
-            "t10k-images-idx3-ubyte", idx(images(20, (64,))), "must hold 3 dimensions. Received: 2", id="rank"
+            "train-images-idx3-ubyte", idx(images(60))[:9], "must have a header of 16 bytes", id="truncated-header"
+        ),
+        pytest.param("t10k-images-idx3-ubyte", b"", "must be an IDX file", id="empty"),
+        pytest.param("t10k-images-idx3-ubyte", idx(images()) + b"\0", "download it again", id="too-long"),
+        pytest.param(
+            "t10k-images-idx3-ubyte", idx(images(20, (64,))), "an array with 3 dimensions. Received: 2", id="rank"
         ),
         pytest.param("train-labels-idx1-ubyte", idx(np.zeros(59, np.uint8)), "one label for each of 60", id="labels"),
         pytest.param("train-images-idx3-ubyte", b"<html>not found</html>", "must be an IDX file", id="no-idx"),
@@ -252,7 +254,7 @@ def test_wrong_idx_file(refused, tmp_path, name, content, expected):
 def test_damaged_gzip_of_an_idx_file(refused, tmp_path, content):
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(content)
     (tmp_path / "t10k-images-idx3-ubyte").write_bytes(IDX_FILES["t10k-images-idx3-ubyte"])
-    assert "undamaged gzip file" in refused("--dataset=mnist", "--data-dir", tmp_path)
+    assert "corrupt gzip file" in refused("--dataset=mnist", "--data-dir", tmp_path)
 
 
 def test_folder_without_the_files_of_a_named_dataset(refused, tmp_path):
@@ -271,7 +273,7 @@ def test_data_folder_that_is_missing(refused, tmp_path, dataset):
 def test_data_folder_that_is_empty(refused, tmp_path):
     (tmp_path / "empty").mkdir()
     line = refused("--dataset=folder", "--data-dir", tmp_path / "empty")
-    assert "data_dir must hold pictures (.jpg" in line
+    assert "data_dir must contain images (.jpg" in line
     assert str(tmp_path / "empty") in line
 
 
@@ -282,21 +284,19 @@ def test_data_folder_that_is_a_file(refused, tmp_path):
 
 def test_list_of_images_that_is_missing(refused, tmp_path):
     line = refused("--dataset=folder", "--data-dir", tmp_path / "list.txt")
-    assert f"data_dir must be a list that can be read. Received: {tmp_path / 'list.txt'}" in line
+    assert f"data_dir must be a readable list file. Received: {tmp_path / 'list.txt'}" in line
 
 
 def test_list_of_images_that_is_empty(refused, tmp_path):
     (tmp_path / "list.txt").write_text("# nothing\n")
-    assert "data_dir must be a list of at least one picture" in refused(
-        "--dataset=folder", "--data-dir", tmp_path / "list.txt"
-    )
+    assert "data_dir must list at least one image" in refused("--dataset=folder", "--data-dir", tmp_path / "list.txt")
 
 
 def test_data_folder_where_no_image_opens(refused, tmp_path):
     (tmp_path / "cats").mkdir()
     for number in range(3):
         (tmp_path / "cats" / f"{number}.jpg").write_text("no image")
-    assert "none of 3 files opens" in refused("--dataset=folder", "--data-dir", tmp_path / "cats")
+    assert "none of 3 files could be opened" in refused("--dataset=folder", "--data-dir", tmp_path / "cats")
 
 
 def test_data_folder_with_an_empty_test_part(refused, tmp_path):
@@ -309,7 +309,7 @@ def test_data_folder_with_an_empty_test_part(refused, tmp_path):
 def test_data_folder_of_one_image(refused, tmp_path):
     (tmp_path / "cats").mkdir()
     Image.fromarray(images()[0]).save(tmp_path / "cats" / "cat.png")
-    assert "more pictures than there are" in refused("--dataset=folder", "--data-dir", tmp_path / "cats")
+    assert "more images than there are" in refused("--dataset=folder", "--data-dir", tmp_path / "cats")
 
 
 @pytest.mark.parametrize("dataset", ["folder", "mnist", "stl10", "npz", "npy"])
@@ -344,7 +344,7 @@ def test_overwriting_a_folder_that_is_no_run(refused, tmp_path):
     (tmp_path / "run" / "notes.txt").write_text("mine")
     data = npz(tmp_path)
     line = refused("--dataset=npz", "--data-dir", data, "--run-dir", tmp_path / "run", "--overwrite")
-    assert "--overwrite replaces run folders alone" in line
+    assert "--overwrite only replaces run folders" in line
 
 
 def test_run_that_would_be_overwritten_survives_bad_data(refused, tmp_path):
@@ -365,7 +365,7 @@ def test_run_folder_that_is_a_file(refused, tmp_path):
 def test_run_folder_below_a_file(refused, tmp_path):
     (tmp_path / "file").write_text("mine")
     line = refused("--dataset=npz", "--data-dir", npz(tmp_path), "--run-dir", tmp_path / "file" / "run")
-    assert "run_dir must be a folder that can be written" in line
+    assert "run_dir must be a writable folder" in line
 
 
 def test_run_folder_whose_name_is_too_long(refused, tmp_path):
@@ -386,7 +386,7 @@ def test_gpu_where_there_is_none(refused, tmp_path, monkeypatch):
 def test_run_folder_inside_the_data_folder_is_refused(refused, tmp_path):
     (tmp_path / "images").mkdir()
     words = ("--dataset", "folder", "--data-dir", "images", "--run-dir", "images/run")
-    assert "run_dir must lie outside data_dir" in refused(*words)
+    assert "run_dir and data_dir must not be inside each other" in refused(*words)
 
 
 @pytest.mark.parametrize("words", [["--latent-dim", "1000000"], ["--image-size", "5000"], ["--beta", "1e300"]], ids=str)
@@ -408,7 +408,7 @@ def test_a_process_with_missing_data_prints_one_line_and_does_not_load_tensorflo
     lines = result.stderr.splitlines()
     assert (result.returncode, result.stdout, list(tmp_path.iterdir())) == (2, "", [])
     [error] = [line for line in lines if not line.startswith(listed)]
-    assert error.startswith("error: data_dir must name a readable npz file. Received: absent.npz")
+    assert error.startswith("error: data_dir must be a readable npz file. Received: absent.npz")
     imports = [line.rpartition("|")[2].strip() for line in lines if line.startswith(listed)]
     assert "numpy" in imports
     assert "tensorflow" not in imports

@@ -11,7 +11,7 @@ import pytest
 from vae_tf.compare import COMMAND, CompareOptions
 from vae_tf.config.evaluation import EvaluationConfig
 from vae_tf.report import evaluation as evaluation_module
-from vae_tf.report.comparison import evaluation_of, view_of
+from vae_tf.report.comparison import create_view, load_evaluation
 from vae_tf.report.comparison_page import as_json, probe_table, reference_table, sections
 from vae_tf.report.experiment import compare_runs, train_missing
 from vae_tf.runs.loaded_run import LoadedRun
@@ -104,9 +104,9 @@ def test_page_holds_its_figures_and_every_score(pooled):
 
 def test_references_are_in_one_table_with_the_scores_that_they_have_too(comparison):
     probe, samples = probe_table(comparison), reference_table(comparison)
-    assert probe.header == ["score", "plain", "bn", "pixels", "pca"]
+    assert probe.header == ["metric", "plain", "bn", "pixels", "pca"]
     assert [row[0].text for row in probe.rows] == ["probe_accuracy_latents ↑"]
-    assert samples.header[3:] == ["train pictures", "pca gaussian", "pca gaussian mixture", "noise"]
+    assert samples.header[3:] == ["train images", "pca gaussian", "pca gaussian mixture", "noise"]
     assert [row[0].text.partition("_")[0] for row in samples.rows] == [
         "frechet",
         "precision",
@@ -122,7 +122,7 @@ def test_a_page_of_data_without_classes_has_no_section_about_the_probe(compariso
     for evaluation in bare.evaluations.values():
         del evaluation.metrics["references"]["pixels"], evaluation.metrics["references"]["pca"]
     titles = [section.title for section in sections(comparison)]
-    probe = "What a linear probe reads from the latents"
+    probe = "Linear probe on the latents"
     assert probe in titles
     assert [section.title for section in sections(bare)] == [title for title in titles if title != probe]
 
@@ -130,14 +130,14 @@ def test_a_page_of_data_without_classes_has_no_section_about_the_probe(compariso
 def test_sample_grids_come_from_the_same_latents(evaluated, copy_of):
     """A copy of a run with another seed in its config draws what the run itself draws."""
     twin = copy_of("bn", "twin", seed=7, beta=3.0)
-    run, other = (view_of(LoadedRun(folder)).samples for folder in (RunDir(evaluated("bn").path), twin))
+    run, other = (create_view(LoadedRun(folder)).samples for folder in (RunDir(evaluated("bn").path), twin))
     assert run.std() > 0
     np.testing.assert_array_equal(run, other)
 
 
 def test_a_run_is_evaluated_if_it_is_not_or_not_as_asked(copy_of, monkeypatch, capsys):
     bare, otherwise, as_asked = copy_of("bn", "bare"), copy_of("plain", "otherwise"), copy_of("gaussian", "as_asked")
-    kept = {run.path: evaluation_of(run) for run in (bare, otherwise)}
+    kept = {run.path: load_evaluation(run) for run in (bare, otherwise)}
     bare.metrics_path.unlink()
     metrics = as_asked.metrics_path.read_text()
     as_asked.metrics_path.write_text(metrics.replace('"nll_images": 20', '"nll_images": 9'))
@@ -233,7 +233,7 @@ def test_variants_refuse_a_folder_with_other_trainings(refused, trained, trainin
 
 def test_variant_and_seed_of_a_config_file_are_overridden(tmp_path):
     (tmp_path / "c.yml").write_text("variant: bn\nseed: 5\nepochs: 3\n")
-    trainings = options("--variants", "v1", "v2", "--out", "x", "--config", tmp_path / "c.yml").trainings()
+    trainings = options("--variants", "v1", "v2", "--out", "x", "--config", tmp_path / "c.yml").training_configs()
     assert list(trainings) == ["plain-seed5", "bn-seed5"]
     assert [config.epochs for config in trainings.values()] == [3, 3]
 
@@ -248,9 +248,9 @@ def test_lists_are_written_with_spaces_or_commas(written):
     [
         ((), "Received: neither"),
         (("bn0", "--variants", "bn"), "Received: both"),
-        (("bn0",), "two run folders or more. Received: bn0"),
-        (("bn0", "plain0", "--epochs", 3), "epochs is for trainings"),
-        (("bn0", "plain0", "--seeds", 3), "seeds is for trainings"),
+        (("bn0",), "at least two run folders. Received: bn0"),
+        (("bn0", "plain0", "--epochs", 3), "epochs can only be used with --variants"),
+        (("bn0", "plain0", "--seeds", 3), "seeds can only be used with --variants"),
         (("--variants", "v3"), "variant must be one of plain, bn, v1, v2"),
         (("--variants", "bn", "--seeds", "-1"), "seeds must be at least 0"),
     ],
@@ -264,9 +264,9 @@ def test_what_makes_no_comparison_is_refused(words, expected):
 @pytest.mark.parametrize(
     ("other", "expected"),
     [
-        ("absent", "as train writes it. Received: absent (there is no such folder)"),
+        ("absent", "run must be a run folder written by train. Received: absent (no such folder)"),
         ("unfinished", "run must be finished. Received: unfinished"),
-        ("../{folder}/bn", "equal in both; leave one out"),
+        ("../{folder}/bn", "which have the same configuration and seed; leave one out"),
     ],
 )
 def test_runs_that_can_not_be_compared_are_refused_before_anything_is_written(
@@ -283,7 +283,7 @@ def test_runs_that_can_not_be_compared_are_refused_before_anything_is_written(
 def test_an_existing_folder_is_refused_and_left_as_it_is(refused, trained, trainings, tmp_path, is_of_variants):
     (tmp_path / "mine.txt").write_text("mine")
     words = trainings if is_of_variants else (trained("bn").path, trained("plain").path)
-    assert f"out must be new or empty. Received: {tmp_path}" in refused(*words, "--out", tmp_path)
+    assert f"out must be a new or empty folder. Received: {tmp_path}" in refused(*words, "--out", tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"mine.txt"}
 
 

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
+from vae_tf.runs.new_run import create_run_dir
 from vae_tf.runs.run_dir import RunDir
 
 
@@ -69,7 +70,7 @@ def test_one_split_can_be_chosen(encoded):
     [
         ("bn", ["--out", "latents.csv"], "out must end in .npz. Received: out=latents.csv"),
         ("bn", ["--split", "valid"], "split"),
-        ("binary", ["--split", "val"], "split=val needs a run that held a part out. Received: val_fraction=0"),
+        ("binary", ["--split", "val"], "split=val needs a run with a validation split. Received: val_fraction=0"),
     ],
 )
 def test_options_that_do_not_fit_the_run_are_refused(refused, trained, run, words, expected):
@@ -77,7 +78,7 @@ def test_options_that_do_not_fit_the_run_are_refused(refused, trained, run, word
 
 
 def test_what_is_no_finished_run_is_refused(refused, trained, tmp_path):
-    assert "there is no such folder" in refused("nowhere")
+    assert "no such folder" in refused("nowhere")
     (tmp_path / "unfinished").mkdir()
     shutil.copy(trained("bn").path / "config.yml", tmp_path / "unfinished")
     assert "run must be finished" in refused("unfinished")
@@ -85,7 +86,7 @@ def test_what_is_no_finished_run_is_refused(refused, trained, tmp_path):
 
 def test_data_of_another_shape_is_refused(refused, trained, tmp_path):
     run = RunDir(trained("bn").path)
-    other = RunDir.create(tmp_path / "other", overwrite=False)
+    other = create_run_dir(tmp_path / "other", overwrite=False)
     other.write_config(run.read_config().model_copy(update={"image_size": "9x10"}))
     shutil.copy(run.path / "model.keras", other.path)
     assert "examples of (9, 10, 1) and a model for (8, 10, 1)" in refused("other")
@@ -94,4 +95,4 @@ def test_data_of_another_shape_is_refused(refused, trained, tmp_path):
 def test_a_file_that_can_not_be_written_is_refused(refused, trained, tmp_path):
     (tmp_path / "file").touch()
     line = refused(trained("bn").path, "--out", tmp_path / "file" / "latents.npz")
-    assert "out must be a file that can be written" in line
+    assert "out must be a writable file" in line

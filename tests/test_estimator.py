@@ -242,12 +242,12 @@ def test_beta_and_batch_size_reach_the_training():
         ({"latent_dim": 0}, "latent_dim must be at least 1. Received: latent_dim=0"),
         ({"batch_size": 0}, "batch_size must be at least 1. Received: batch_size=0"),
         ({"epochs": 1.5}, "epochs must be an integer. Received: epochs=1.5"),
-        ({"hidden_sizes": 8}, "hidden_sizes must be a list, as 512,256. Received: hidden_sizes=8"),
+        ({"hidden_sizes": 8}, "hidden_sizes must be a list, such as 512,256. Received: hidden_sizes=8"),
         ({"learning_rate": 0}, "learning_rate must be greater than 0.0. Received: learning_rate=0"),
         ({"beta": -1}, "beta must be at least 0.0. Received: beta=-1"),
         ({"variant": "w"}, "variant must be one of plain, bn, v1, v2. Received: variant=w"),
         ({"epochs": 3, "learning_rate": 1e30}, "Training diverged"),
-        ({"epochs": 30, "learning_rate": 1e30}, "Training must have finite losses and gradients"),
+        ({"epochs": 30, "learning_rate": 1e30}, "Training diverged: losses or gradients were non-finite"),
     ],
 )
 def test_a_parameter_out_of_range_is_named_at_fit(params, message):
@@ -277,7 +277,7 @@ def test_another_number_of_columns_is_refused(method):
 
 
 def test_latents_of_another_width_are_refused():
-    with pytest.raises(InputError, match=r"takes latents of 2 columns. Received: 3 columns"):
+    with pytest.raises(InputError, match=r"^X must have 2 columns, one per latent dimension\. Received: 3 columns"):
         tiny().inverse_transform(TABLE)
 
 

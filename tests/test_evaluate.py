@@ -105,7 +105,7 @@ def test_probe_of_the_latents_has_those_of_pixels_and_components_as_references(r
     assert set(probes) == {"pixels", "pca"}
     for score in (results["metrics"][name], *probes.values()):
         assert score["num_examples"] == 90
-        assert score["note"] == "of logistic regression on 150 training examples"
+        assert score["note"] == "logistic regression on 150 training examples"
     assert probes["pixels"]["value"] > 0.9  # the classes differ by their brightness alone
 
 
@@ -174,11 +174,13 @@ def test_fewer_images_than_features_leave_the_sample_scores_out_with_a_warning(f
     assert {"elbo", "nll", "reconstruction_ssim", "probe_accuracy_latents"} <= set(scores)
     assert not any("frechet" in name or "recall" in name for name in scores)
     (warning,) = (few / "stderr.txt").read_text().splitlines()
-    assert warning.startswith("warning: Sample scores need more pictures than the 64 features of classifier_npz.")
+    assert "Sample metrics need more images than the classifier feature space has dimensions (64)." in warning
+    assert warning.startswith("warning: ")
+    assert warning.endswith("; sample metrics are skipped")
 
 
 def test_page_without_sample_scores_does_not_explain_them(few, grey):
-    title = "What the sample scores mean"
+    title = "Sample metrics: reference values"
     assert title not in (few / "run" / "report.html").read_text()
     assert title in (grey.path / "report.html").read_text()
 
@@ -213,10 +215,10 @@ def test_an_unfinished_run_is_refused(refused, trained, tmp_path):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda text: "", "config.yml must be as train wrote it"),
+        (lambda text: "", "config.yml is incomplete: image_size or channels is missing"),
         (
             lambda text: text.replace("image_size: 8x10", "image_size: 9x10"),
-            "examples of (9, 10, 1) and a model for (8, 10, 1)",
+            "examples of shape (9, 10, 1) and a model for shape (8, 10, 1)",
         ),
     ],
     ids=["empty", "other-size"],
@@ -232,5 +234,5 @@ def test_a_damaged_model_is_refused(refused, trained, tmp_path):
     shutil.copytree(trained("bn").path, tmp_path / "run")
     model = tmp_path / "run" / "model.keras"
     model.write_bytes(model.read_bytes()[:500])
-    assert "undamaged model of this package (it is cut off" in refused("run")
+    assert "is damaged, or not a vae_tf model (truncated" in refused("run")
     assert not (tmp_path / "run" / "metrics.json").exists()

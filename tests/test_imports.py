@@ -106,7 +106,7 @@ def test_a_module_imports_only_modules_above_it(module):
         ("vae_tf.report.html", "from vae_tf import evaluate"),
         ("vae_tf.train", "from vae_tf import build_vae"),
         ("vae_tf.train", "import vae_tf"),
-        ("vae_tf.data.catalog", "from ..model import build"),
+        ("vae_tf.data.loading", "from ..model import build"),
         ("vae_tf.model.build", "def later():\n    import tensorflow as tf"),
         ("vae_tf.metrics.elbo", "import tensorflow as tf"),
         ("vae_tf.train", "from tensorflow.io import gfile"),

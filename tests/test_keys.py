@@ -15,12 +15,12 @@ ROOT = Path(__file__).parents[1]
 MADE = (".venv", "build", "runs", "mlruns", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache")
 # (file, what it is taken for, how it begins): what it is.
 ALLOWED = {
-    ("docs/results/embedded_conv/metrics_bn_seed0.json", "Hex High Entropy String", "8ee0ec02"): "hash of the pictures",
-    ("docs/results/embedded_conv/metrics_plain_seed0.json", "Hex High Entropy String", "8ee0ec02"): "the same pictures",
+    ("docs/results/embedded_conv/metrics_bn_seed0.json", "Hex High Entropy String", "8ee0ec02"): "hash of the images",
+    ("docs/results/embedded_conv/metrics_plain_seed0.json", "Hex High Entropy String", "8ee0ec02"): "the same images",
     ("tests/azure_check/test_rules.py", "Private Key", "BEGIN RS"): "the first line of a key, without one",
-    ("vae_tf/data/named.py", "Hex High Entropy String", "91f7769d"): "the MD5 sum that the authors of STL-10 publish",
+    ("vae_tf/data/standard.py", "Hex High Entropy String", "91f7769d"): "the MD5 sum that the STL-10 authors publish",
     **{
-        ("vae_tf/data/named.py", "Hex High Entropy String", begin): "the SHA-256 sum of a file of Fashion-MNIST"
+        ("vae_tf/data/standard.py", "Hex High Entropy String", begin): "the SHA-256 sum of a file of Fashion-MNIST"
         for begin in ("3aede38d", "a04f1713", "346e55b9", "67da17c7")
     },
 }

@@ -140,7 +140,7 @@ def test_interpolations_stay_in_a_class(drawn, trained, images):
         ("conditional", ["--label=cat"], "label must be a class of the run, 0 to 2, or all. Received: label=cat"),
         ("conditional", ["--label=-1"], "label must be a class of the run"),
         ("mixture", ["--label=0"], "label needs a run trained with --conditional. Received: label=0"),
-        ("conditional", ["--label=0", "--reconstruct"], "label applies to prior samples"),
+        ("conditional", ["--label=0", "--reconstruct"], "label applies only to samples"),
     ],
 )
 def test_a_label_that_the_run_does_not_have_is_refused(trained, refused, kind, words, reason):
@@ -159,17 +159,17 @@ def test_classes_that_have_changed_since_training_are_refused(trained, refused, 
 def test_conditional_on_data_without_classes_is_refused(refused, tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((50, 8, 8), np.uint8))
     words = ["--dataset", "npy", "--data-dir", tmp_path / "x.npy", "--conditional", "--run-dir", tmp_path / "run"]
-    assert "conditional needs data with a class for each picture" in refused("train", *words)
+    assert "conditional needs labelled data" in refused("train", *words)
 
 
 def test_features_of_images_for_points_are_refused(trained, refused):
     line = refused("evaluate", "--run", trained("moons").path, "--features", "inception")
-    assert "features=inception needs pictures" in line
+    assert "features=inception needs images" in line
 
 
 def test_runs_of_points_and_of_images_are_not_compared(trained, refused, tmp_path):
     line = refused("compare", trained("moons").path, trained("restoring").path, "--out", tmp_path / "not-compared")
-    assert line == "error: compare takes runs of pictures or runs of points. Received: both; leave some out"
+    assert line == "error: compare can't mix runs of images and runs of points. Received: both; leave one kind out"
 
 
 # Classes with names

@@ -35,8 +35,8 @@ def test_wheel_carries_every_module(wheel_names):
     assert modules <= wheel_names
 
 
-def test_wheel_carries_the_embedded_data_and_its_licence(wheel_names):
-    assert {"vae_tf/data/embedded/fashion_mnist_sample.npz", "vae_tf/data/embedded/LICENSE"} <= wheel_names
+def test_wheel_carries_the_bundled_data_and_its_licence(wheel_names):
+    assert {"vae_tf/data/bundled/fashion_mnist_sample.npz", "vae_tf/data/bundled/LICENSE"} <= wheel_names
 
 
 def test_wheel_carries_nothing_but_the_package(wheel_names):

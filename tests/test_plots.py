@@ -182,7 +182,7 @@ def test_grids_are_side_by_side_with_all_their_pixels():
 
 def test_rows_are_below_their_labels():
     rows = {"originals": random_images(3, (28, 28, 1)), "small": random_images(1, (8, 8, 3))}
-    figure = plots.labelled_rows(rows)
+    figure = plots.rows_with_headings(rows)
     assert [text.get_text().strip() for text in figure.texts] == list(rows)
     drawn = pixels(figure)
     assert drawn.shape[0] == 2 * plots.images.TITLE_PIXELS + 3 * 28 + 9 * 8
@@ -193,9 +193,9 @@ def test_rows_are_below_their_labels():
 def test_captions_are_under_their_images():
     rows = {label: random_images(3, (28, 28, 1)) for label in ("first", "second")}
     captions = {label: [f"{label} {number}" for number in range(3)] for label in rows}
-    figure = plots.labelled_rows(rows, captions)
+    figure = plots.rows_with_headings(rows, captions)
     width, height = pixels(figure).shape[1::-1]
-    assert height == pixels(plots.labelled_rows(rows)).shape[0] + 2 * plots.images.CAPTION_PIXELS
+    assert height == pixels(plots.rows_with_headings(rows)).shape[0] + 2 * plots.images.CAPTION_PIXELS
     places = {text.get_text(): text.get_position() for text in figure.texts}
     columns = [places[caption][0] * width for caption in captions["second"]]
     np.testing.assert_allclose(np.diff(columns), 30 * 3, atol=3)  # 28 pixels and the gap, three times enlarged
@@ -205,7 +205,7 @@ def test_captions_are_under_their_images():
 
 def compared_axes(**options):
     history = [{"epoch": e, "reconstruction_loss": 10.0 - e, "kl_loss": 2.0, "loss": 99.0} for e in (1, 2)]
-    return plots.compared_curves({"a": [history, history], "b": [history]}, **options).axes
+    return plots.comparison_curves({"a": [history, history], "b": [history]}, **options).axes
 
 
 def test_compared_curves_have_a_line_for_every_run_and_a_label_for_every_group():
@@ -232,7 +232,7 @@ def test_compared_curves_show_every_end_and_cut_the_beginning_off():
             {**row, "val_reconstruction_loss": start if e < 9 else end, "val_kl_loss": 0} for e, row in enumerate(rows)
         ]
 
-    axes = plots.compared_curves({"low": [history(900, 100)], "high": [history(5000, 300)]}).axes[0]
+    axes = plots.comparison_curves({"low": [history(900, 100)], "high": [history(5000, 300)]}).axes[0]
     bottom, top = axes.get_ylim()
     assert 80 < bottom < 100
     assert 310 < top < 330
@@ -249,7 +249,7 @@ def clipped(figure, *parts):
 
 def test_rows_are_next_to_their_names_and_below_those_of_the_columns():
     rows = {f"z{row}: 12.34 nats": random_images(6, (28, 28, 1))[row::2] for row in range(2)}
-    figure = plots.named_rows(rows, "title", ["-3", "0", "1.5"])
+    figure = plots.rows_with_side_labels(rows, "title", ["-3", "0", "1.5"])
     texts = [text.get_text().strip() for text in figure.texts]
     assert texts == ["title", *rows, "-3", "0", "1.5"]
     assert not clipped(figure, *figure.texts)
@@ -262,19 +262,19 @@ def test_rows_are_next_to_their_names_and_below_those_of_the_columns():
 
 
 def test_names_of_rows_do_not_reach_into_the_images():
-    figure = plots.named_rows({"z127: 10.00 nats": np.ones((7, 28, 28, 1))}, "", list(map(str, range(7))))
+    figure = plots.rows_with_side_labels({"z127: 10.00 nats": np.ones((7, 28, 28, 1))}, "", list(map(str, range(7))))
     label = figure.texts[1].get_window_extent(FigureCanvasAgg(figure).get_renderer())
     assert label.x1 < figure.axes[0].get_window_extent().x0
 
 
-POINTS = np.random.default_rng(0).standard_normal((200, 2))
+NUM_POINTS = np.random.default_rng(0).standard_normal((200, 2))
 
 
 @pytest.mark.parametrize(
     ("classes", "names"), [(10, None), (20, None), (3, ["cat", "a folder with a very long name", "x"])]
 )
 def test_map_has_a_legend_of_its_classes_that_is_not_clipped(classes, names):
-    figure = plots.latent_map(POINTS, np.arange(200) % classes, ("a", "b"), "title", names)
+    figure = plots.latent_map(NUM_POINTS, np.arange(200) % classes, ("a", "b"), "title", names)
     legend = figure.axes[0].get_legend()
     assert len({tuple(np.ravel(handle.get_color())) for handle in legend.legend_handles}) == classes
     shown = [text.get_text() for text in legend.get_texts()]
@@ -285,22 +285,22 @@ def test_map_has_a_legend_of_its_classes_that_is_not_clipped(classes, names):
 
 
 def test_map_of_many_classes_has_a_colour_bar_and_no_legend():
-    figure = plots.latent_map(POINTS, np.arange(200) % 21, ("a", "b"), "title")
+    figure = plots.latent_map(NUM_POINTS, np.arange(200) % 21, ("a", "b"), "title")
     assert figure.axes[0].get_legend() is None
     assert [axes.get_ylabel() for axes in figure.axes] == ["b", "class"]
 
 
 def test_map_without_classes_has_one_colour():
-    (axes,) = plots.latent_map(POINTS, None, ("a", "b"), "title").axes
+    (axes,) = plots.latent_map(NUM_POINTS, None, ("a", "b"), "title").axes
     assert axes.get_legend() is None
     assert len(axes.collections[0].get_facecolors()) == 1
 
 
 def test_map_colours_every_point_by_its_class():
-    labels = (POINTS[:, 0] > 0) + 4
-    (axes,) = plots.latent_map(POINTS, labels, ("a", "b"), "title").axes
+    labels = (NUM_POINTS[:, 0] > 0) + 4
+    (axes,) = plots.latent_map(NUM_POINTS, labels, ("a", "b"), "title").axes
     (drawn,) = axes.collections
     colours = [handle.get_color() for handle in axes.get_legend().legend_handles]
     expected = [colours[int(x > 0)] for x, _ in drawn.get_offsets()]
     np.testing.assert_allclose(drawn.get_facecolors(), expected)
-    np.testing.assert_allclose(np.sort(drawn.get_offsets(), axis=0), np.sort(POINTS, axis=0))
+    np.testing.assert_allclose(np.sort(drawn.get_offsets(), axis=0), np.sort(NUM_POINTS, axis=0))

@@ -22,7 +22,7 @@ def test_every_entry_leads_to_what_it_names(target):
 
 
 @pytest.mark.parametrize("noun", ["image", "row"])
-@pytest.mark.parametrize("table", ["PREPARATIONS", "FIGURES", "SAMPLE_METRICS", "RECONSTRUCTION_MEASURES"])
+@pytest.mark.parametrize("table", ["PREPROCESSORS", "FIGURES", "SAMPLE_METRICS", "RECONSTRUCTION_METRICS"])
 def test_every_modality_has_what_belongs_to_it(table, noun):
     target = getattr(registry, table)[noun]
 

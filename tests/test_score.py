@@ -10,11 +10,12 @@ import pytest
 from PIL import Image
 
 from vae_tf.config import RunConfig
-from vae_tf.data.catalog import load_splits
+from vae_tf.data.loading import load_splits
 from vae_tf.metrics.anomaly import likelihood_regret, mahalanobis
 from vae_tf.metrics.elbo import elbo_per_image
+from vae_tf.runs.new_run import create_run_dir
 from vae_tf.runs.run_dir import RunDir
-from vae_tf.score import _write_table
+from vae_tf.score import _write_csv
 
 HEIGHT, WIDTH = 8, 10
 NUM_TRAIN, NUM_TEST = 150, 90
@@ -139,7 +140,7 @@ def test_training_images_that_have_gone_are_needed(command, refused, run, place,
     RunDir(tmp_path / "run").write_config(moved)
     words = ("--dataset", "npy", "--data-dir", place / "halved.npy")
     line = refused(*words, path=tmp_path / "run")
-    assert "needs the pictures the run was trained on" in line
+    assert "needs the images the run was trained on" in line
     assert "gone.npz" in line
     assert "use --score likelihood_regret" in line
     out = tmp_path / "s.csv"
@@ -222,36 +223,36 @@ def test_bad_input_is_one_line(refused, words, expected):
 
 def test_folder_that_can_not_be_made_is_refused(refused, place):
     out = place / "mixed.npy" / "scores.csv"
-    assert f"out must be a file that can be written. Received: {out}" in refused("--out", out)
+    assert f"out must be a writable file. Received: {out}" in refused("--out", out)
 
 
 def test_run_that_has_not_finished_is_refused(refused, tmp_path):
-    RunDir.create(tmp_path / "run", overwrite=False).write_config(RunConfig())
+    create_run_dir(tmp_path / "run", overwrite=False).write_config(RunConfig())
     assert "model.keras" in refused(path=tmp_path / "run")
 
 
 def test_conditional_run_needs_labels(refused, trained, place):
     line = refused("--dataset", "npy", "--data-dir", place / "halved.npy", path=trained("conditional").path)
-    assert "A conditional run needs data with a class for each picture" in line
+    assert "A conditional run needs labelled data" in line
 
 
 def test_conditional_run_knows_its_classes_alone(refused, trained, tmp_path):
     labels = np.array([0, 1, 2, 3])
     np.savez(tmp_path / "four.npz", x_train=halved(4), x_test=halved(4), y_train=labels, y_test=labels)
     line = refused("--data-dir", tmp_path / "four.npz", path=trained("conditional").path)
-    assert "must have the 3 classes that the run was trained with. Received: a label of 3" in line
+    assert "must have the 3 classes that the run was trained with. Received: label 3" in line
 
 
 def test_empty_folder_is_refused(refused, tmp_path):
     (tmp_path / "empty").mkdir()
-    assert "none found" in refused("--dataset", "folder", "--data-dir", tmp_path / "empty")
+    assert "no images found" in refused("--dataset", "folder", "--data-dir", tmp_path / "empty")
 
 
 def test_names_of_any_bytes_come_back_from_the_table(tmp_path):
     names = [b"a\nb.png", b"\xff\x1b.png", '猫,".png'.encode()]
     columns = {"file": [os.fsdecode(name) for name in names], "elbo": np.zeros(3)}
 
-    _write_table(columns, tmp_path / "scores.csv")
+    _write_csv(columns, tmp_path / "scores.csv")
 
     with (tmp_path / "scores.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         assert [os.fsencode(row["file"]) for row in csv.DictReader(file)] == names

@@ -19,7 +19,7 @@ import vae_tf
 from vae_tf.config import RunConfig
 from vae_tf.report import experiment
 from vae_tf.runs import tracking
-from vae_tf.runs.run_dir import RunDir
+from vae_tf.runs.new_run import create_run_dir
 from vae_tf.runs.tracking import Tracker
 
 ROOT = Path(vae_tf.__file__).resolve().parents[1]
@@ -136,12 +136,12 @@ def test_data_that_is_not_found_is_one_line_without_its_secrets(left_behind, ref
 def test_a_warning_of_tracking_holds_no_secret(place, monkeypatch, tmp_path, capsys):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # taken, and never listened on
-        monkeypatch.setenv(tracking.PLACE, place.replace("PORT", str(closed.getsockname()[1])))
+        monkeypatch.setenv(tracking.TRACKING_URI_VAR, place.replace("PORT", str(closed.getsockname()[1])))
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-        with Tracker(RunConfig(), tmp_path, on=True):
+        with Tracker(RunConfig(), tmp_path, is_enabled=True):
             pass
     warning = capsys.readouterr().err
-    assert warning.startswith("warning: tracking fails, training goes on (")
+    assert warning.startswith("warning: tracking failed, training continues (")
     assert not any(secret in warning for secret in SECRETS)
 
 
@@ -151,7 +151,7 @@ def test_what_mlflow_raises_is_cut_after_its_secrets_are_left_out(monkeypatch, t
 
     monkeypatch.setenv("STORAGE_ACCESS_TOKEN", TOKEN)
     monkeypatch.setattr(mlflow, "MlflowClient", refuse)
-    with Tracker(RunConfig(), tmp_path, on=True):
+    with Tracker(RunConfig(), tmp_path, is_enabled=True):
         pass
     warning = capsys.readouterr().err
     assert "x[redacted]" in warning
@@ -161,9 +161,9 @@ def test_what_mlflow_raises_is_cut_after_its_secrets_are_left_out(monkeypatch, t
 def test_a_run_that_is_tracked_is_not_named_by_a_secret(left_behind, monkeypatch, tmp_path):
     shutil.copy(left_behind.folder / "mlflow.db", tmp_path)  # making one takes seconds
     monkeypatch.setenv("STORAGE_ACCESS_TOKEN", TOKEN)
-    monkeypatch.setenv(tracking.PLACE, f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv(tracking.TRACKING_URI_VAR, f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.chdir(tmp_path)
-    with Tracker(RunConfig(), Path("runs", f"x-{TOKEN}"), on=True):
+    with Tracker(RunConfig(), Path("runs", f"x-{TOKEN}"), is_enabled=True):
         pass
     kept = (tmp_path / "mlflow.db").read_bytes()
     assert b"x-[redacted]" in kept
@@ -172,8 +172,8 @@ def test_a_run_that_is_tracked_is_not_named_by_a_secret(left_behind, monkeypatch
 
 def test_a_run_that_compare_trains_finds_its_data_again(monkeypatch, tmp_path):
     def train(config, path):
-        run = RunDir.create(path, overwrite=False)
-        run.write_config(config.resolved((8, 8, 1)))
+        run = create_run_dir(path, overwrite=False)
+        run.write_config(config.fill_in_defaults((8, 8, 1)))
 
     data = tmp_path / TOKEN / "tiny.npz"
     write_images(data)

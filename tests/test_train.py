@@ -17,13 +17,13 @@ from PIL import Image
 
 import vae_tf
 from vae_tf.config import RunConfig
-from vae_tf.data.catalog import load_arrays
+from vae_tf.data.loading import load_arrays
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.support.errors import InputError
 from vae_tf.support.plain_yaml import read_yaml
 from vae_tf.train import TrainOptions, default_run_dir
-from vae_tf.training.latent_use import warn_if_collapsed
+from vae_tf.training.collapse import warn_if_collapsed
 from vae_tf.training.run import run_training
 
 ROOT = Path(vae_tf.__file__).resolve().parents[1]
@@ -232,7 +232,7 @@ def test_latents_that_hardly_vary_are_warned_of(trained, capsys):
     assert capsys.readouterr().err == ""
     run.model.encoder.set_weights([0 * weights for weights in run.model.encoder.get_weights()])
     warn_if_collapsed(run.model, run.config, run.splits)
-    assert capsys.readouterr().err.startswith("warning: 0 of 3 latent dimensions are active")
+    assert capsys.readouterr().err.startswith("warning: possible posterior collapse: 0 of 3 latent dimensions are ")
 
 
 def test_gaussian_likelihood_resolves_its_sigma(trained):
@@ -309,12 +309,12 @@ def test_required_gpu_that_is_missing_stops_before_the_data_is_read(command, tmp
 
 
 def test_required_gpus_are_printed_before_the_data_is_read(command, tmp_path, monkeypatch):
-    monkeypatch.setattr("vae_tf.backend.devices.required_gpus", lambda: ["NVIDIA T4"])
+    monkeypatch.setattr("vae_tf.backend.devices.require_gpus", lambda: ["NVIDIA T4"])
     ended = command("train", "--dataset=npz", "--data-dir=missing.npz", "--require-gpu", cwd=tmp_path)
     assert ended.stdout == "GPUs    NVIDIA T4\n"
     assert "missing.npz" in ended.error
 
 
 def test_required_gpu_that_may_not_be_used_is_refused():
-    with pytest.raises(InputError, match=r"^require_gpu needs device auto or gpu\. Received: device=cpu"):
+    with pytest.raises(InputError, match=r"^require_gpu needs device=auto or device=gpu\. Received: device=cpu"):
         TrainOptions(require_gpu=True, device="cpu")

@@ -1,4 +1,4 @@
-"""Variational autoencoders for Keras 3 on TensorFlow: train, evaluate, compare and ship them.
+"""Variational autoencoders for Keras 3 on TensorFlow: train, evaluate, compare and deploy them.
 
 Public names are looked up on first use (PEP 562), so `import vae_tf` does not import TensorFlow.
 """
@@ -9,32 +9,32 @@ from vae_tf.registry import resolve as _resolve
 
 if TYPE_CHECKING:
     from vae_tf.config import RunConfig
-    from vae_tf.data.catalog import load_arrays
+    from vae_tf.data.loading import load_arrays
     from vae_tf.estimator import VAEEstimator
     from vae_tf.model.build import build_vae
     from vae_tf.model.vae import VAE
     from vae_tf.registry import register
-    from vae_tf.runs.run_dir import load_run
+    from vae_tf.runs.loaded_run import load_run
 
 __version__ = "0.1.0"
 __all__ = ["VAE", "RunConfig", "VAEEstimator", "build_vae", "load_arrays", "load_run", "register"]
 
-_HOMES = {
+_LAZY_IMPORTS = {
     "VAE": "vae_tf.model.vae:VAE",
     "RunConfig": "vae_tf.config:RunConfig",
     "VAEEstimator": "vae_tf.estimator:VAEEstimator",
     "build_vae": "vae_tf.model.build:build_vae",
-    "load_arrays": "vae_tf.data.catalog:load_arrays",
+    "load_arrays": "vae_tf.data.loading:load_arrays",
     "register": "vae_tf.registry:register",
-    "load_run": "vae_tf.runs.run_dir:load_run",
+    "load_run": "vae_tf.runs.loaded_run:load_run",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _LAZY_IMPORTS:
         raise AttributeError(f"module 'vae_tf' has no attribute {name!r}")
-    return _resolve(_HOMES[name])
+    return _resolve(_LAZY_IMPORTS[name])
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *_LAZY_IMPORTS])

@@ -1,4 +1,4 @@
-"""All commands under one name: vae-tf COMMAND, or python -m vae_tf COMMAND"""
+"""Entry point for all commands: vae-tf COMMAND, or python -m vae_tf COMMAND"""
 
 import sys
 from importlib import import_module
@@ -11,18 +11,18 @@ COMMANDS = ("train", "evaluate", "compare", "sample", "encode", "score", "fit_sa
 USAGE = f"""usage: vae-tf COMMAND [options]
 
 Commands: {", ".join(COMMANDS)}
-vae-tf COMMAND --help lists the options of a command."""
+vae-tf COMMAND --help shows the options of a command."""
 
 
 def main() -> None:
-    """Runs the command that the first word names."""
+    """Runs the command given as the first argument."""
     name = sys.argv[1].replace("-", "_") if len(sys.argv) > 1 else "_h"
     if name in ("__help", "_h"):
         print(USAGE)
         return
     if name not in COMMANDS:
-        reason = f"COMMAND must be one of {', '.join(COMMANDS)}. Received: {sys.argv[1]}{did_you_mean(name, COMMANDS)}"
-        print(f"error: {reason}", file=sys.stderr)
+        message = f"COMMAND must be one of {', '.join(COMMANDS)}. Received: {sys.argv[1]}{did_you_mean(name, COMMANDS)}"
+        print(f"error: {message}", file=sys.stderr)
         sys.exit(cli.USAGE_ERROR)
     del sys.argv[1]
     command = import_module(f"vae_tf.{name}").main

@@ -18,58 +18,59 @@ RUNS = "runs"
 
 
 class CompareOptions(EvaluationConfig, RunConfig):
-    """Compare finished runs, or train variants with several seeds and compare those."""
+    """Compare finished runs, or train variants with several seeds and compare the resulting runs."""
 
     runs: CliPositionalArg[tuple[UserPath, ...]] = ()
     """Run folders; runs that differ only in their seed are pooled."""
     out: UserPath
-    """Folder for the comparison: new or empty, or one with an unfinished comparison of --variants."""
+    """Output folder: new, empty, or containing an unfinished --variants comparison to resume."""
     variants: tuple[Variant, ...] = ()
-    """Instead of run folders: variants to train, such as plain bn, into out/runs. Existing runs there are kept."""
+    """Variants to train, such as plain,bn, instead of passing run folders; the runs go to OUT/runs, and runs that
+    already exist there are reused."""
     seeds: tuple[Seed, ...] = ()
-    """Seeds to train each variant with, such as 0 1 2. Default: --seed."""
+    """Random seeds to train each variant with, such as 0,1,2. Default: --seed."""
     config: UserPath | None = None
     """YAML file with training options as keys; the command line takes precedence."""
     variant: CliSuppress[Variant] = "bn"
 
     @model_validator(mode="after")
-    def _runs_or_variants(self) -> Self:
+    def _check_runs_or_variants(self) -> Self:
         if bool(self.runs) == bool(self.variants):
             raise InputError(
-                "compare takes run folders or --variants. Received: " + ("both" if self.runs else "neither")
+                "compare needs either run folders or --variants. Received: " + ("both" if self.runs else "neither")
             )
         if self.runs and len(self.runs) < 2:
-            raise InputError(f"compare takes two run folders or more. Received: {self.runs[0]}")
-        of_trainings = {*RunConfig.model_fields, "seeds", "config"} - {"device", "data_dir"}
-        given = sorted(of_trainings & self.model_fields_set)
-        if self.runs and given:
-            raise InputError(f"{given[0]} is for trainings, with --variants. Received: run folders; leave it out")
+            raise InputError(f"compare needs at least two run folders. Received: {self.runs[0]}")
+        training_only = {*RunConfig.model_fields, "seeds", "config"} - {"device", "data_dir"}
+        invalid = sorted(training_only & self.model_fields_set)
+        if self.runs and invalid:
+            raise InputError(f"{invalid[0]} can only be used with --variants, not with run folders")
         return self
 
-    def trainings(self) -> dict[str, RunConfig]:
-        """Returns the config of each training, by the name of its folder."""
-        common = self.part(RunConfig).model_dump()
+    def training_configs(self) -> dict[str, RunConfig]:
+        """Returns the config of each training run, keyed by folder name."""
+        common = self.subset(RunConfig).model_dump()
         return {
             f"{variant}-seed{seed}": RunConfig(**{**common, "variant": variant, "seed": seed})
             for seed in self.seeds or (self.seed,)
             for variant in self.variants
         }
 
-    def settings(self) -> EvaluationConfig:
-        """Returns only the evaluation options that were given; existing evaluations may differ in the others."""
-        given = EvaluationConfig.model_fields.keys() & self.model_fields_set
-        return EvaluationConfig(**{name: getattr(self, name) for name in given})
+    def evaluation_options(self) -> EvaluationConfig:
+        """Returns the evaluation options that are set explicitly; existing evaluations may differ in the rest."""
+        explicit = EvaluationConfig.model_fields.keys() & self.model_fields_set
+        return EvaluationConfig(**{name: getattr(self, name) for name in explicit})
 
 
-def _make_folder(out: Path, *, may_hold_runs: bool) -> None:
-    """Creates the folder, or raises an error if it contains files that are not the comparison's own."""
+def _make_folder(out: Path, *, may_contain_runs: bool) -> None:
+    """Creates the output folder, or raises an error if it contains files that compare did not write."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        is_free = not any(out.iterdir()) or (may_hold_runs and (out / RUNS).is_dir())
+        is_available = not any(out.iterdir()) or (may_contain_runs and (out / RUNS).is_dir())
     except OSError as error:
-        raise InputError(f"out must be a folder that can be written. Received: {out} ({error.strerror})") from None
-    if not is_free:
-        raise InputError(f"out must be new or empty. Received: {out}; choose another")
+        raise InputError(f"out must be a writable folder. Received: {out} ({error.strerror})") from None
+    if not is_available:
+        raise InputError(f"out must be a new or empty folder. Received: {out}; choose another")
 
 
 def main(options: CompareOptions) -> None:
@@ -80,20 +81,20 @@ def main(options: CompareOptions) -> None:
     folders = [RunDir.open(Path(path), options.data_dir) for path in options.runs]
     if folders:
         check_comparable(folders)
-    _make_folder(out, may_hold_runs=bool(options.variants))
+    _make_folder(out, may_contain_runs=bool(options.variants))
     if options.variants:
-        folders = train_missing(options.trainings(), out / RUNS)
+        folders = train_missing(options.training_configs(), out / RUNS)
     load_tensorflow()
 
     from vae_tf.backend.devices import use_device
     from vae_tf.report import comparison_page
 
     use_device(options.device)
-    comparison = compare_runs(folders, options.settings())
-    print(comparison_page.score_table(comparison).text())
-    print("\n".join(comparison_page.how_to_read(comparison)))
-    for what, path in comparison_page.write(comparison, out).items():
-        print(f"{what:16}{path}")
+    comparison = compare_runs(folders, options.evaluation_options())
+    print(comparison_page.metric_table(comparison).text())
+    print("\n".join(comparison_page.table_notes(comparison)))
+    for title, path in comparison_page.write(comparison, out).items():
+        print(f"{title:16}{path}")
 
 
 if __name__ == "__main__":

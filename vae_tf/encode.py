@@ -10,18 +10,18 @@ from vae_tf.config import Config, UserPath
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.support import cli
 from vae_tf.support.errors import InputError
-from vae_tf.support.files import replacing
+from vae_tf.support.files import atomic_write
 from vae_tf.support.quiet_tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
-    from vae_tf.data.catalog import Splits
+    from vae_tf.data.loading import Splits
     from vae_tf.data.sources import Examples
 
 COMMAND = "python -m vae_tf.encode"
 
 
 class EncodeOptions(Config):
-    """Write the posterior of every example of a run's data to an npz file, in the order of the data.
+    """Write the posterior of every example in a run's dataset to an npz file, in the order of the dataset.
 
     For each split, such as "test", the file contains z_test, the posterior means (N, Z); log_var_test, the log
     variances of the posteriors (N, Z), if they are normal; and y_test, the classes (N,), if the data has them.
@@ -30,14 +30,14 @@ class EncodeOptions(Config):
     run: UserPath
     """Run folder, such as runs/x."""
     data_dir: UserPath | None = None
-    """Where the images are now. Default: where the run found them."""
+    """Path to the data, if it has moved since training. Default: the path used in training."""
     split: Literal["train", "val", "test", "all"] = "all"
     """Split to encode; all encodes every split of the run."""
     out: UserPath = "latents.npz"
-    """File to write; must end in .npz."""
+    """File to write; its name must end in .npz."""
 
     @model_validator(mode="after")
-    def _npz(self) -> Self:
+    def _check_out_is_npz(self) -> Self:
         if Path(self.out).suffix != ".npz":
             raise InputError(f"out must end in .npz. Received: out={self.out}")
         return self
@@ -49,32 +49,32 @@ def main(options: EncodeOptions) -> None:
     load_tensorflow()
 
     from vae_tf.backend.devices import as_input_errors
-    from vae_tf.metrics.encoded import encode
+    from vae_tf.metrics.encoding import encode
 
-    chosen = _chosen(run.splits, options.split)
-    run.check_fits()
+    selected = _select_splits(run.splits, options.split)
+    run.check_compatible()
     out, shape = Path(options.out), run.splits.spec.example_shape
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(out) as partial, as_input_errors():  # fails before the work if out can't be written
+        with atomic_write(out) as partial, as_input_errors():  # fails early if out is not writable
             arrays: dict[str, np.ndarray] = {}
-            for name, examples in chosen.items():
+            for name, examples in selected.items():
                 encoded = encode(run.model, examples, run.config, shape, name)
-                found = {"z": encoded.means, "log_var": encoded.log_vars, "y": encoded.labels}
-                arrays |= {f"{key}_{name}": values for key, values in found.items() if values is not None}
+                columns = {"z": encoded.means, "log_var": encoded.log_vars, "y": encoded.labels}
+                arrays |= {f"{key}_{name}": values for key, values in columns.items() if values is not None}
             np.savez(partial, allow_pickle=False, **arrays)
     except OSError as error:
-        raise InputError(f"out must be a file that can be written. Received: {out} ({error.strerror})") from None
+        raise InputError(f"out must be a writable file. Received: {out} ({error.strerror})") from None
     print(out)
 
 
-def _chosen(splits: "Splits", split: str) -> "dict[Literal['train', 'val', 'test'], Examples]":
-    there: dict[Literal["train", "val", "test"], Examples] = {"train": splits.train, "test": splits.test}
+def _select_splits(splits: "Splits", split: str) -> "dict[Literal['train', 'val', 'test'], Examples]":
+    available: dict[Literal["train", "val", "test"], Examples] = {"train": splits.train, "test": splits.test}
     if splits.val is not None:
-        there["val"] = splits.val
+        available["val"] = splits.val
     elif split == "val":
-        raise InputError("split=val needs a run that held a part out. Received: val_fraction=0; use another --split")
-    return {name: examples for name, examples in there.items() if split in (name, "all")}
+        raise InputError("split=val needs a run with a validation split. Received: val_fraction=0; use another --split")
+    return {name: examples for name, examples in available.items() if split in (name, "all")}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The scikit-learn interface of the package: a VAE of tables, as a transformer, a density and a generator.
+"""The scikit-learn interface: a VAE for tabular data, usable as a transformer, density estimator and generator.
 
 Importing this module does not load TensorFlow; `fit` does.
 """
@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from vae_tf.config import LARGEST_SEED, RunConfig
+from vae_tf.config import MAX_SEED, RunConfig
 from vae_tf.support.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,39 +24,41 @@ if TYPE_CHECKING:
     from vae_tf.model.vae import VAE
 
 FLOATS = [np.float64, np.float32]
-SCORE_PAIRS = 32
-ROWS_AT_ONCE = 256
-ROWS_IN_VECTORS = 64
+MIN_ANTITHETIC_PAIRS = 32
+BLOCK_SIZE = 256
+ROW_MULTIPLE = 64
 # Tracing a training step takes as long as about fifty eager steps.
-FEWEST_STEPS_TO_COMPILE = 50
+MIN_STEPS_TO_COMPILE = 50
 
 
 class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """A dense variational autoencoder (Kingma & Welling 2014) of tables, arrays `(num_samples, num_features)`.
+    """A dense variational autoencoder (Kingma & Welling 2014) for tabular data, arrays `(num_samples, num_features)`.
 
-    Columns are standardised. The likelihood is a normal with a learned standard deviation (sigma-VAE, Rybkin et al.
-    2021), because the amount of noise in a table is not known beforehand and a fixed value would have to be tuned.
+    Columns are standardised. The likelihood is a normal distribution with a learned standard deviation (sigma-VAE,
+    Rybkin et al. 2021), because the amount of noise in a table is not known beforehand and a fixed value would have to
+    be tuned.
 
-    A constant column is used with a standard deviation of 1, and comes back as its constant value. At least two rows
-    are needed; one column is enough.
+    A constant column is modelled with a standard deviation of 1, and is restored to its constant value. The estimator
+    needs at least two rows and one column.
 
     Args:
-        latent_dim: Number of latent dimensions Z; those that the data does not need stay at the prior.
-        learning_rate: Step size of Adam.
-        batch_size: Rows per update.
-        epochs: Passes over the rows.
-        hidden_sizes: Units of the encoder's hidden layers; mirrored in the decoder.
+        latent_dim: Number of latent dimensions Z; dimensions that the data does not need collapse to the prior.
+        learning_rate: Learning rate of Adam.
+        batch_size: Number of rows per update.
+        epochs: Number of passes over the rows.
+        hidden_sizes: Number of units in each hidden layer of the encoder; the decoder mirrors them.
         activation: Activation of the hidden layers: relu, leaky_relu, elu, gelu, silu, softplus or tanh.
         variant: `"plain"`, or `"bn"` with batch normalization.
         beta: Weight of the KL term in the training loss; `score` always uses 1.
-        random_state: Seed of weights, order and noise: an int for the same results at every call, a `RandomState` to
-            draw them from, or `None` for numpy's global one. No other global state is changed.
+        random_state: Random seed for weight initialization, shuffling and noise: an int for the same results at every
+            call, a `RandomState` to draw seeds from, or `None` for numpy's global `RandomState`. No other global state
+            is changed.
 
     Attributes:
         model_: The fitted `vae_tf.VAE`; it works in standardised units.
         scaler_: The fitted `StandardScaler`.
-        n_samples_: Number of rows it was fitted to.
-        n_features_in_: Number of columns it was fitted to.
+        n_samples_: Number of rows seen during `fit`.
+        n_features_in_: Number of columns seen during `fit`.
         feature_names_in_: Names of the columns, if all are strings.
     """
 
@@ -91,42 +93,42 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
                 diverged (`InputError`).
         """
         X = validate_data(self, X, dtype=FLOATS, ensure_min_samples=2)
-        config = self._config()
+        config = self._make_config()
         self.scaler_ = StandardScaler().fit(X)
-        self.model_ = _trained(config, self.scaler_.transform(X).astype(np.float32))
+        self.model_ = _train_model(config, self.scaler_.transform(X).astype(np.float32))
         self.n_samples_ = len(X)
         self._n_features_out = config.latent_dim
         return self
 
     def train(self, X: Any, y: Any = None) -> Self:
-        """Does the same as `fit`."""
+        """Alias of `fit`."""
         return self.fit(X, y)
 
     def transform(self, X: Any) -> np.ndarray:
         """Returns the posterior means `(N, Z)` of rows `(N, F)`, in the float type of the rows."""
-        X = self._checked_rows(X)
+        X = self._check_rows(X)
         vae = self.model_
-        latents = _in_blocks(lambda x: vae.latents.representation(x, None), self.scaler_.transform(X))
+        latents = _apply_in_blocks(lambda x: vae.latents.representation(x, None), self.scaler_.transform(X))
         return latents.astype(X.dtype)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Returns the mean rows E[x | z] `(N, F)` of latents `(N, Z)`, in the float type of the latents.
 
         Raises:
-            ValueError: The latents are not finite numbers, or have another width (`InputError`).
+            ValueError: The latents are not finite numbers, or have the wrong number of columns (`InputError`).
         """
         check_is_fitted(self)
         X = check_array(X, dtype=FLOATS)
         if X.shape[1] != self._n_features_out:
             raise InputError(
-                f"inverse_transform takes latents of {self._n_features_out} columns. Received: {X.shape[1]} columns"
+                f"X must have {self._n_features_out} columns, one per latent dimension. Received: {X.shape[1]} columns"
             )
         vae = self.model_
-        means = _in_blocks(lambda z: vae.likelihood.mean(vae.latents.decode(z, None)), X)
-        return self._in_data_units(means).astype(X.dtype)
+        means = _apply_in_blocks(lambda z: vae.likelihood.mean(vae.latents.decode(z, None)), X)
+        return self._to_data_units(means).astype(X.dtype)
 
     def sample(self, n: int = 1) -> np.ndarray:
-        """Returns `n` rows drawn from the model, including the noise of the likelihood, float64 `(n, F)`.
+        """Returns `n` rows sampled from the model, including observation noise, float64 `(n, F)`.
 
         As in scikit-learn's `GaussianMixture`, an int `random_state` gives the same rows at every call.
 
@@ -137,46 +139,46 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         check_is_fitted(self)
         check_scalar(n, "n", Integral, min_val=1)
         vae = self.model_
-        latent_seed, noise_seed = check_random_state(self.random_state).randint(LARGEST_SEED, size=2).tolist()
+        latent_seed, noise_seed = check_random_state(self.random_state).randint(MAX_SEED, size=2).tolist()
         latents = np.asarray(vae.latents.sample(n, None, latent_seed))
-        params = _in_blocks(lambda z: vae.latents.decode(z, None), latents)
-        return self._in_data_units(np.asarray(vae.likelihood.sample(params, noise_seed)))
+        params = _apply_in_blocks(lambda z: vae.latents.decode(z, None), latents)
+        return self._to_data_units(np.asarray(vae.likelihood.sample(params, noise_seed)))
 
     def generate(self) -> np.ndarray:
-        """Returns as many sampled rows as the model was fitted to, float64 `(n_samples_, F)`."""
+        """Returns as many sampled rows as `fit` saw, float64 `(n_samples_, F)`."""
         check_is_fitted(self)
         return self.sample(self.n_samples_)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Returns the ELBO of each row, a lower bound on its log density, in nats, float64 `(N,)`.
 
-        The density is that of the original columns: the log-Jacobian of the standardisation is included. All rows share
-        the same posterior draws, whatever `random_state` is, so the value of a row does not depend on the others.
+        The density is over the original columns: the log-Jacobian of the standardisation is included. All rows use the
+        same posterior noise, regardless of `random_state`, so the ELBO of a row does not depend on the other rows.
 
         Args:
             X: Rows `(N, F)`.
         """
-        scaled = self.scaler_.transform(self._checked_rows(X))
-        noise = _noise(self._n_features_out)
-        elbo = _in_blocks(lambda x: _elbo(self.model_, x, noise), scaled)
+        scaled = self.scaler_.transform(self._check_rows(X))
+        noise = _draw_antithetic_noise(self._n_features_out)
+        elbo = _apply_in_blocks(lambda x: _compute_elbo(self.model_, x, noise), scaled)
         return elbo.astype(np.float64) - np.log(self.scaler_.scale_).sum()
 
     def score(self, X: Any, y: Any = None) -> float:
         """Returns the mean of `score_samples`, in nats per row; higher is better. `y` is not used."""
         return float(self.score_samples(X).mean())
 
-    def _config(self) -> RunConfig:
-        seed = int(check_random_state(self.random_state).randint(LARGEST_SEED))
+    def _make_config(self) -> RunConfig:
+        seed = int(check_random_state(self.random_state).randint(MAX_SEED))
         params = {name: value for name, value in self.get_params().items() if name != "random_state"}
         return RunConfig(**params, arch="dense", likelihood="learned_gaussian", seed=seed)
 
-    def _checked_rows(self, X: Any) -> np.ndarray:
+    def _check_rows(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
         rows: np.ndarray = validate_data(self, X, dtype=FLOATS, reset=False)
         return rows
 
-    def _in_data_units(self, scaled: np.ndarray) -> np.ndarray:
-        """Undoes the standardisation. The scaler itself would let a constant column vary."""
+    def _to_data_units(self, scaled: np.ndarray) -> np.ndarray:
+        """Undoes the standardisation. `StandardScaler.inverse_transform` would not keep a constant column constant."""
         rows: np.ndarray = scaled * np.sqrt(self.scaler_.var_) + self.scaler_.mean_
         return rows
 
@@ -196,7 +198,7 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             import vae_tf.model  # noqa: F401  # registers the classes with Keras
 
             config, weights = state["model_"]
-            with _initializers_seeded(0):  # for the initial weights, which the next line replaces
+            with _seed_initializers(0):  # only seeds the initial weights, which `set_weights` replaces
                 self.model_ = keras.saving.deserialize_keras_object(config, safe_mode=True)
             self.model_.set_weights(weights)
 
@@ -209,7 +211,7 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return tags
 
 
-def _trained(config: RunConfig, rows: np.ndarray) -> "VAE":
+def _train_model(config: RunConfig, rows: np.ndarray) -> "VAE":
     """Returns a new model trained on standardised rows, float32 `(N, F)`."""
     import keras
 
@@ -219,18 +221,18 @@ def _trained(config: RunConfig, rows: np.ndarray) -> "VAE":
 
     examples = ArrayExamples(rows, None, scale=1.0)
     steps = num_batches(examples, config.batch_size)
-    with _initializers_seeded(config.seed):
+    with _seed_initializers(config.seed):
         vae = build_from_config(config, rows.shape[1:], config.seed)
     vae.compile(
         keras.optimizers.Adam(config.learning_rate),
         jit_compile=False,
-        run_eagerly=config.epochs * steps < FEWEST_STEPS_TO_COMPILE,
+        run_eagerly=config.epochs * steps < MIN_STEPS_TO_COMPILE,
     )
     batches = training_batches(examples, config, rows.shape[1:])
     vae.fit(batches, epochs=config.epochs, steps_per_epoch=steps, shuffle=False, verbose=0)
-    assert vae.guard is not None  # made by fit
+    assert vae.guard is not None  # created by fit
     is_finite = all(np.isfinite(weight).all() for weight in vae.get_weights())
-    if not is_finite or vae.guard.skipped.in_a_row:  # weights that are finite but too large make every step fail
+    if not is_finite or vae.guard.skipped.consecutive:  # weights that are finite but too large make every step fail
         raise InputError(
             "Training diverged: a weight, or the last loss, is not a finite number. "
             f"Received: learning_rate={config.learning_rate}; lower it"
@@ -239,8 +241,8 @@ def _trained(config: RunConfig, rows: np.ndarray) -> "VAE":
 
 
 @contextmanager
-def _initializers_seeded(seed: int) -> Iterator[None]:
-    """Temporarily seeds Python's `random`, from which Keras's initializers take their seeds."""
+def _seed_initializers(seed: int) -> Iterator[None]:
+    """Temporarily seeds Python's `random`, from which Keras's initializers draw their seeds."""
     state = random.getstate()
     random.seed(seed)
     try:
@@ -249,29 +251,30 @@ def _initializers_seeded(seed: int) -> Iterator[None]:
         random.setstate(state)
 
 
-def _noise(latent_dim: int) -> np.ndarray:
-    """Returns noise for a posterior, float32 `(K, 1, Z)`: uncorrelated normal draws and their mirror images.
+def _draw_antithetic_noise(latent_dim: int) -> np.ndarray:
+    """Returns noise for a posterior, float32 `(K, 1, Z)`: orthogonal normal draws and their negatives.
 
-    Its first three moments are those of N(0, I), so an expectation over it is exact for functions that are quadratic in
-    the latents. With as many plain draws that all rows share, the mean score would be off by tenths of a nat.
+    Its first three moments equal those of N(0, I), so that an expectation over it is exact for functions that are
+    quadratic in the latents. With the same number of independent draws, shared by all rows, the mean score would be off
+    by a few tenths of a nat.
     """
-    pairs = max(SCORE_PAIRS, latent_dim)
+    pairs = max(MIN_ANTITHETIC_PAIRS, latent_dim)
     draws = np.sqrt(pairs) * np.linalg.qr(np.random.default_rng(0).standard_normal((pairs, latent_dim)))[0]
     return np.concatenate([draws, -draws])[:, np.newaxis].astype(np.float32)
 
 
-def _elbo(vae: "VAE", x: np.ndarray, noise: np.ndarray) -> "keras.KerasTensor":
-    """Returns the ELBO `(B,)` of rows `(B, F)` over given noise `(K, 1, Z)`."""
+def _compute_elbo(vae: "VAE", x: np.ndarray, noise: np.ndarray) -> "keras.KerasTensor":
+    """Returns the ELBO `(B,)` of rows `(B, F)`, estimated with noise `(K, 1, Z)`."""
     return -vae.elbo_terms(x, noise=noise).negative_elbo()
 
 
-def _in_blocks(function: Callable[[Any], Any], rows: np.ndarray) -> np.ndarray:
-    """Calls a function on blocks of float32 rows; Keras's `predict` would have to trace it first.
+def _apply_in_blocks(function: Callable[[Any], Any], rows: np.ndarray) -> np.ndarray:
+    """Applies a function to blocks of float32 rows; Keras's `predict` would have to trace it first.
 
-    The rows are padded to a whole number of vectors: the scalar code that handles the rest of an array rounds
-    differently, and the result for a row would depend on how many rows come with it.
+    Rows are padded to a multiple of the SIMD width: the scalar code for the remainder rounds differently, so that the
+    result for a row would depend on the number of rows.
     """
-    from vae_tf.backend.batches import in_batches
+    from vae_tf.backend.batches import map_batches
 
-    padded = np.pad(rows.astype(np.float32), ((0, -len(rows) % ROWS_IN_VECTORS), (0, 0)))
-    return in_batches(function, [padded], ROWS_AT_ONCE)[: len(rows)]
+    padded = np.pad(rows.astype(np.float32), ((0, -len(rows) % ROW_MULTIPLE), (0, 0)))
+    return map_batches(function, [padded], BLOCK_SIZE)[: len(rows)]

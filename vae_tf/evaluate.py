@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from vae_tf.config import Seed, UserPath
 from vae_tf.config.evaluation import EvaluationConfig
-from vae_tf.data.modality import modality_of
+from vae_tf.data.modality import get_modality
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.support import cli
 from vae_tf.support.quiet_tensorflow import load_tensorflow
@@ -14,34 +14,34 @@ COMMAND = "python -m vae_tf.evaluate"
 
 
 class EvaluateOptions(EvaluationConfig):
-    """Evaluate a trained run on held-out images, print a table and write metrics.json into the run folder."""
+    """Evaluate a trained run on its test or validation split; print a table and write metrics.json and a report."""
 
     run: UserPath
     """Run folder, such as runs/x."""
     data_dir: UserPath | None = None
-    """Where the images are now. Default: where the run found them."""
+    """Path to the data, if it has moved since training. Default: the path used in training."""
     seed: Seed = 0
-    """Seed of all draws."""
+    """Random seed."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    """Device to compute on; auto uses a GPU if there is one."""
+    """Device to use: cpu, gpu, or auto, which uses a GPU if one is available."""
 
 
 def print_table(results: dict[str, Any]) -> None:
-    """Prints the metrics with their errors, and under each metric its reference values."""
-    noun = modality_of(results["example_shape"]).plural
-    for name, score in results["metrics"].items():
-        print(_line(name, score, noun))
+    """Prints the metrics with their standard errors, and the reference values below each metric."""
+    noun = get_modality(results["example_shape"]).plural
+    for name, estimate in results["metrics"].items():
+        print(_format_line(name, estimate, noun))
         for row, references in results["references"].items():
             if name in references:
-                print(_line(f"  {row}", references[name], noun))
+                print(_format_line(f"  {row}", references[name], noun))
 
 
-def _line(name: str, score: dict[str, Any], noun: str) -> str:
-    count = score.get("num_samples")
+def _format_line(name: str, estimate: dict[str, Any], noun: str) -> str:
+    count = estimate.get("num_samples")
     samples = f", {count:,} sample{'s' * (count > 1)}" if count else ""
-    note = f"; {score['note']}" if "note" in score else ""
-    value = f"{score['value']:>12.4f} +- {score['standard_error']:<10.4f}"
-    return f"{name:48} {value} {score['unit']} ({score['num_examples']:,} {noun}{samples}{note})"
+    note = f"; {estimate['note']}" if "note" in estimate else ""
+    value = f"{estimate['value']:>12.4f} +- {estimate['standard_error']:<10.4f}"
+    return f"{name:48} {value} {estimate['unit']} ({estimate['num_examples']:,} {noun}{samples}{note})"
 
 
 def main(options: EvaluateOptions) -> None:
@@ -53,10 +53,10 @@ def main(options: EvaluateOptions) -> None:
     from vae_tf.report.evaluation import evaluate_run
 
     use_device(options.device)
-    evaluation = evaluate_run(run, options.part(EvaluationConfig), options.seed)
+    evaluation = evaluate_run(run, options.subset(EvaluationConfig), options.seed)
     print_table(evaluation.metrics)
     if run.sampler is not None:
-        print(f"Samples come from the {run.sampler.name} sampler; --sampler prior draws from the prior")
+        print(f"Samples come from the {run.sampler.name} sampler; --sampler prior samples from the prior instead")
     print(run.folder.metrics_path)
     print(run.folder.report_path)
 

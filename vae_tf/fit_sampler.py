@@ -15,15 +15,15 @@ COMMAND = "python -m vae_tf.fit_sampler"
 
 
 class FitSamplerOptions(PartsConfig):
-    """Fit a sampler to the latents of a finished run's training set, for use by sample, evaluate and compare.
+    """Fit a sampler to the training set's latents in a finished run, for use by sample, evaluate and compare.
 
-    This replaces any sampler that the run has, and removes the run's evaluation, which was made without the new one.
+    This replaces any sampler that the run has. It also deletes the run's evaluation, which the new sampler makes stale.
     """
 
     run: UserPath
     """Run folder, such as runs/x."""
     data_dir: UserPath | None = None
-    """Where the data is now. Default: where the run found it."""
+    """Path to the data, if it has moved since training. Default: the path used in training."""
     sampler: Annotated[str, OneOf("sampler", registry.SAMPLERS)]
     """Sampler to fit."""
 
@@ -34,11 +34,11 @@ def main(options: FitSamplerOptions) -> None:
     load_tensorflow()
 
     from vae_tf.backend.devices import as_input_errors
-    from vae_tf.training.sampler import fitted_sampler
+    from vae_tf.training.sampler import fit_sampler
 
     with as_input_errors():
-        run.check_fits()
-        sampler = fitted_sampler(options.sampler, options.arguments("sampler"), run.model, run.config, run.splits)
+        run.check_compatible()
+        sampler = fit_sampler(options.sampler, options.arguments("sampler"), run.model, run.config, run.splits)
         print(run.folder.save_sampler(sampler))
 
 

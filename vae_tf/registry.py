@@ -1,7 +1,7 @@
-"""Maps every name that a user can choose to the code behind it.
+"""The registry: maps every name that a user can choose to the import path of its code.
 
-This module imports none of that code, so names can be checked before TensorFlow loads. To add a dataset, network or
-likelihood, write its code and add one line below.
+This module imports none of that code, so that names can be checked before TensorFlow loads. To add a dataset, network
+or likelihood, write its code and add one line below.
 """
 
 import importlib
@@ -11,23 +11,23 @@ from vae_tf.support.errors import InputError
 from vae_tf.support.names import check_name
 
 DATASETS = {
-    "fashion_mnist_sample": "vae_tf.data.catalog:load_fashion_mnist_sample",
-    "fashion_mnist": "vae_tf.data.named:load_fashion_mnist",
-    "mnist": "vae_tf.data.named:load_mnist",
-    "cifar10": "vae_tf.data.named:load_cifar10",
-    "stl10": "vae_tf.data.named:load_stl10",
-    "stl10_unlabeled": "vae_tf.data.named:load_stl10_unlabeled",
+    "fashion_mnist_sample": "vae_tf.data.loading:load_fashion_mnist_sample",
+    "fashion_mnist": "vae_tf.data.standard:load_fashion_mnist",
+    "mnist": "vae_tf.data.standard:load_mnist",
+    "cifar10": "vae_tf.data.standard:load_cifar10",
+    "stl10": "vae_tf.data.standard:load_stl10",
+    "stl10_unlabeled": "vae_tf.data.standard:load_stl10_unlabeled",
     "folder": "vae_tf.data.folders:load_folder",
-    "npz": "vae_tf.data.catalog:load_npz",
-    "npy": "vae_tf.data.catalog:load_npy",
-    "moons": "vae_tf.data.named:load_moons",
-    "circles": "vae_tf.data.named:load_circles",
-    "blobs": "vae_tf.data.named:load_blobs",
+    "npz": "vae_tf.data.loading:load_npz",
+    "npy": "vae_tf.data.loading:load_npy",
+    "moons": "vae_tf.data.standard:load_moons",
+    "circles": "vae_tf.data.standard:load_circles",
+    "blobs": "vae_tf.data.standard:load_blobs",
 }
 TOY_DATASETS = ("moons", "circles", "blobs")
 NETWORKS = {
-    "conv": "vae_tf.model.network.conv:ConvBackbone",
-    "dense": "vae_tf.model.network.dense:DenseBackbone",
+    "conv": "vae_tf.model.network.conv:ConvNetwork",
+    "dense": "vae_tf.model.network.dense:DenseNetwork",
 }
 LIKELIHOODS = {
     "bernoulli": "vae_tf.model.likelihood.bernoulli:Bernoulli",
@@ -38,7 +38,7 @@ LIKELIHOODS = {
 }
 # Each target is a function (config, example_shape, num_classes, params_size) -> latent model.
 LATENTS = {
-    "flat": "vae_tf.model.latents.flat:flat_latents",
+    "flat": "vae_tf.model.latents.flat:build_flat_latents",
 }
 POSTERIORS = {
     "diagonal_normal": "vae_tf.model.posterior.diagonal_normal:DiagonalNormal",
@@ -54,7 +54,7 @@ OBJECTIVES = {
 SAMPLERS = {
     "gmm": "vae_tf.model.sampler.gmm:GaussianMixture",
 }
-# The parts of a model that a user can choose, keyed by the option that chooses them.
+# The parts of a model that a user can choose, keyed by the option that selects them.
 PARTS = {
     "arch": NETWORKS,
     "latents": LATENTS,
@@ -64,7 +64,7 @@ PARTS = {
     "objective": OBJECTIVES,
     "sampler": SAMPLERS,
 }
-# The options class of a part, if it has one, keyed by the option that chooses the part and the part's name.
+# The options classes of parts that have options, keyed by the option that selects the part and the part's name.
 OPTIONS = {
     ("arch", "dense"): "vae_tf.config.parts:DenseOptions",
     ("prior", "mixture"): "vae_tf.config.parts:MixtureOptions",
@@ -73,13 +73,13 @@ OPTIONS = {
     ("objective", "free_bits"): "vae_tf.config.parts:FreeBitsOptions",
     ("sampler", "gmm"): "vae_tf.config.parts:GMMOptions",
 }
-# The code that belongs to each modality, keyed by the modality's noun.
-PREPARATIONS = {"image": "vae_tf.data.pipeline:fit_images", "row": None}
+# Modality-specific code, keyed by the name of the modality.
+PREPROCESSORS = {"image": "vae_tf.data.pipeline:resize_and_convert", "row": None}
 FIGURES = {"image": "vae_tf.plots.figures:IMAGE_FIGURES", "row": "vae_tf.plots.figures:POINT_FIGURES"}
 SAMPLE_METRICS = {"image": "vae_tf.metrics.suite:ImageSampleMetrics", "row": "vae_tf.metrics.rows:RowSampleMetrics"}
-RECONSTRUCTION_MEASURES = {
-    "image": "vae_tf.metrics.reconstruction:IMAGE_MEASURES",
-    "row": "vae_tf.metrics.reconstruction:ROW_MEASURES",
+RECONSTRUCTION_METRICS = {
+    "image": "vae_tf.metrics.reconstruction:IMAGE_METRICS",
+    "row": "vae_tf.metrics.reconstruction:ROW_METRICS",
 }
 ANOMALY_SCORES = {
     "mahalanobis": "vae_tf.metrics.anomaly:mahalanobis",
@@ -100,17 +100,17 @@ ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh")
 
 
 def register(kind: str, name: str, target: str, options: str | None = None) -> None:
-    """Registers a part from outside the package under a name, for the current process.
+    """Registers a part that is defined outside the package, for the current process.
 
     Args:
         kind: `"arch"`, `"latents"`, `"posterior"`, `"prior"`, `"likelihood"`, `"objective"` or `"sampler"`.
-        name: The name that users choose the part by.
-        target: The part's class as `"module:Class"`; it is imported on first use.
-        options: The class of the part's options as `"module:Class"`, a subclass of `vae_tf.config.parts.PartOptions`.
-            By default the part has no options.
+        name: The name by which users select the part.
+        target: Import path of the part's class, as `"module:Class"`; it is imported on first use.
+        options: Import path of the class of the part's options, as `"module:Class"`; it must be a subclass of
+            `vae_tf.config.parts.PartOptions`. By default the part has no options.
 
     Raises:
-        InputError: `kind` is unknown, or `name` is already taken.
+        InputError: `kind` is unknown, or `name` is already registered.
 
     Example:
         >>> vae_tf.register("prior", "laplace", "my_package.priors:Laplace")
@@ -118,13 +118,13 @@ def register(kind: str, name: str, target: str, options: str | None = None) -> N
     """
     check_name("kind", kind, PARTS)
     if name in PARTS[kind]:
-        raise InputError(f"name must not be taken. Received: {kind}={name}, which is {PARTS[kind][name]}")
+        raise InputError(f"{kind}={name} is already registered as {PARTS[kind][name]}; choose another name")
     PARTS[kind][name] = target
     if options is not None:
         OPTIONS[kind, name] = options
 
 
 def resolve(target: str) -> Any:
-    """Imports and returns the object that a registry entry `"module:name"` refers to."""
+    """Imports and returns the object at an import path, `"module:name"`."""
     module, _, name = target.partition(":")
     return getattr(importlib.import_module(module), name)

@@ -1,4 +1,4 @@
-"""Draw images from a trained run: python -m vae_tf.sample --run runs/x --out grid.png"""
+"""Generate images with a trained run: python -m vae_tf.sample --run runs/x --out grid.png"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
@@ -13,50 +13,55 @@ from vae_tf.support.errors import InputError
 from vae_tf.support.quiet_tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
-    from vae_tf.report.run_figures import Drawn
+    from vae_tf.report.run_figures import RunFigure
 
 COMMAND = "python -m vae_tf.sample"
-LARGEST_NUM = 100_000
+MAX_NUM = 100_000
 FORMATS = (".png", ".npz")
 
 
 class SampleOptions(Config):
-    """Draw prior samples, reconstructions, interpolations or latent traversals from a trained run."""
+    """Generate samples, reconstructions, interpolations or latent traversals with a trained run."""
 
     run: UserPath
     """Run folder, such as runs/x."""
     data_dir: UserPath | None = None
-    """Where the images are now. Default: where the run found them."""
-    num: Annotated[int, Field(ge=1, le=LARGEST_NUM)] | None = None
-    """Number of samples (per class with --label all), reconstructions, interpolations or traversed dimensions. Default
-    for images: 64 (8 per class), 10, 8 or 10."""
+    """Path to the data, if it has moved since training. Default: the path used in training."""
+    num: Annotated[int, Field(ge=1, le=MAX_NUM)] | None = None
+    """Number of samples (per class with --label all), reconstructions, interpolations or traversed dimensions. Defaults
+    for images: 64 samples (8 per class with --label all), 10 reconstructions, 8 interpolations, 10 dimensions."""
     label: str | None = None
-    """Class of the samples of a conditional run: a number, a name, or all for a row per class. Default: in turn."""
+    """Class to sample from, in a conditional run: a number, a name, or all for one row per class. Default: cycle
+    through the classes."""
     seed: Seed | None = None
-    """Seed of the prior samples. Default: 0."""
+    """Random seed of the samples. Default: 0."""
     out: UserPath | None = None
-    """File to write: .png for a figure, .npz for arrays. Default: a .png named after what is drawn, such as
+    """File to write: .png for a figure, .npz for arrays. Default: a .png named after its contents, such as
     samples.png."""
     reconstruct: bool = False
-    """Draw test images, with their reconstructions below."""
+    """Show test images with their reconstructions below them."""
     interpolate: bool = False
-    """Draw paths from one test image to another in equal latent steps, one path per row."""
+    """Interpolate between pairs of test images in evenly spaced latent steps, one pair per row."""
     traverse: bool = False
-    """Change one latent dimension of a test image from -3 to 3 in each row, the most informative dimension first."""
+    """Vary one latent dimension of a test image from -3 to 3 in each row, the most informative dimension first."""
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    """Factor on the prior's noise; a value below 1 gives more typical samples. Default: 1."""
-
+    """Sampling temperature: multiplies the standard deviation of the prior; a value below 1 gives more typical samples.
+    Default: 1."""
     sampler: Literal["prior"] | None = None
-    """prior draws samples from the prior even if the run has a sampler. Default: the run's sampler, if it has one."""
+    """Set to prior to sample from the prior even if the run has a fitted sampler. Default: the run's sampler, if it has
+    one."""
 
     @model_validator(mode="after")
-    def _one_picture(self) -> Self:
-        asked = [f"--{name}" for name in ("reconstruct", "interpolate", "traverse") if getattr(self, name)]
-        if len(asked) > 1:
-            raise InputError(f"One picture at a time. Received: {' and '.join(asked)}; choose one")
+    def _check_exclusive_modes(self) -> Self:
+        modes = [f"--{name}" for name in ("reconstruct", "interpolate", "traverse") if getattr(self, name)]
+        if len(modes) > 1:
+            raise InputError(
+                "--reconstruct, --interpolate and --traverse can't be combined. "
+                f"Received: {' and '.join(modes)}; choose one"
+            )
         for name in ("seed", "temperature", "label", "sampler"):
-            if getattr(self, name) is not None and asked:
-                raise InputError(f"{name} applies to prior samples. Received: another picture; leave it out")
+            if getattr(self, name) is not None and modes:
+                raise InputError(f"{name} applies only to samples; it can't be combined with {modes[0]}")
         if self.out is not None and Path(self.out).suffix not in FORMATS:
             raise InputError(f"out must end in .png or .npz. Received: out={self.out}")
         return self
@@ -71,22 +76,22 @@ def main(options: SampleOptions) -> None:
     from vae_tf.backend.devices import as_input_errors
 
     with as_input_errors():
-        drawn = _drawn(options, run)
-    out = Path(options.out or f"{drawn.name}.png")
+        run_figure = _make_figure(options, run)
+    out = Path(options.out or f"{run_figure.name}.png")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.suffix == ".npz":
-            np.savez_compressed(out, allow_pickle=False, **drawn.arrays)
+            np.savez_compressed(out, allow_pickle=False, **run_figure.arrays)
         else:
-            plots.save(drawn.figure, out)
+            plots.save(run_figure.figure, out)
     except OSError as error:
-        raise InputError(f"out must be a file that can be written. Received: {out} ({error.strerror})") from None
+        raise InputError(f"out must be a writable file. Received: {out} ({error.strerror})") from None
     print(out)
-    if drawn.name == "samples" and run.sampler is not None:
-        print(f"Samples come from the {run.sampler.name} sampler; --sampler prior draws from the prior")
+    if run_figure.name == "samples" and run.sampler is not None:
+        print(f"Samples come from the {run.sampler.name} sampler; --sampler prior samples from the prior instead")
 
 
-def _drawn(options: SampleOptions, run: LoadedRun) -> "Drawn":
+def _make_figure(options: SampleOptions, run: LoadedRun) -> "RunFigure":
     from vae_tf.report import run_figures
 
     if options.traverse:

@@ -14,40 +14,41 @@ from vae_tf.config.base import OneOf
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.support import cli
 from vae_tf.support.errors import InputError
-from vae_tf.support.files import replacing
+from vae_tf.support.files import atomic_write
 from vae_tf.support.quiet_tensorflow import load_tensorflow
 
 COMMAND = "python -m vae_tf.score"
 
 
 class ScoreOptions(Config):
-    """Score images by how unlike a run's training images they are; higher is more anomalous."""
+    """Score how far images are from a run's training data; a higher score is more anomalous."""
 
     run: UserPath
     """Run folder, such as runs/x."""
     dataset: Annotated[str, OneOf("dataset", registry.DATASETS)] | None = None
-    """Dataset to score, by the same names as in train. Default: the run's own dataset."""
+    """Dataset to score; accepts the same names as train. Default: the run's own dataset."""
     data_dir: UserPath | None = None
-    """Where the dataset is."""
+    """Path to the dataset."""
     split: Literal["all", "test"] | None = None
-    """Part to score. Default: all if dataset or data_dir is set, otherwise the test split of the run's own data."""
+    """Split to score. Default: all if dataset or data_dir is set, otherwise the test split of the run's own data."""
     score: Annotated[str, OneOf("score", registry.ANOMALY_SCORES)] = "mahalanobis"
-    """mahalanobis (distance to the run's training images) or likelihood_regret (needs no training images; slower)."""
+    """Anomaly score: mahalanobis (distance to the run's training images) or likelihood_regret (needs no training
+    images; slower)."""
     out: UserPath = "scores.csv"
-    """Table to write, .csv; a .png of the same name shows the most and the least anomalous images."""
+    """CSV file to write; a PNG with the same name shows the most and the least anomalous images."""
     seed: Seed = 0
-    """Seed of all draws."""
+    """Random seed."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    """Device to compute on; auto uses a GPU if there is one."""
+    """Device to use: cpu, gpu, or auto, which uses a GPU if one is available."""
 
     @model_validator(mode="after")
-    def _a_table(self) -> Self:
+    def _check_out_is_csv(self) -> Self:
         if Path(self.out).suffix != ".csv":
             raise InputError(f"out must end in .csv. Received: out={self.out}")
         return self
 
 
-def _write_table(columns: dict[str, Any], path: Path) -> None:
+def _write_csv(columns: dict[str, Any], path: Path) -> None:
     # surrogateescape restores the bytes of file names that are not valid UTF-8.
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -57,12 +58,12 @@ def _write_table(columns: dict[str, Any], path: Path) -> None:
 
 
 @contextmanager
-def _writing(out: Path) -> Iterator[None]:
+def _report_write_errors(out: Path) -> Iterator[None]:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        raise InputError(f"out must be a file that can be written. Received: {out} ({error.strerror})") from None
+        raise InputError(f"out must be a writable file. Received: {out} ({error.strerror})") from None
 
 
 def main(options: ScoreOptions) -> None:
@@ -72,18 +73,18 @@ def main(options: ScoreOptions) -> None:
 
     from vae_tf import plots
     from vae_tf.backend.devices import as_input_errors, use_device
-    from vae_tf.report.anomalies import check_fits, contact_sheet, score_columns, scored_data
+    from vae_tf.report.anomalies import check_compatible, contact_sheet, load_data_to_score, score_columns
 
-    data = scored_data(run, options.dataset, options.data_dir, options.split)
+    data = load_data_to_score(run, options.dataset, options.data_dir, options.split)
     use_device(options.device)
     with as_input_errors():
-        check_fits(data, run.model)
-        with _writing(out):
-            with replacing(out) as partial:  # fails before the work if out can't be written
+        check_compatible(data, run.model)
+        with _report_write_errors(out):
+            with atomic_write(out) as partial:  # fails early if out is not writable
                 columns = score_columns(run, data, options.score, options.seed)
-                _write_table(columns, partial)
+                _write_csv(columns, partial)
             print(out)
-            if data.modality.figures.shows_means:
+            if data.modality.figures.shows_likelihood_mean:
                 sheet = out.with_suffix(".png")
                 plots.save(contact_sheet(data, columns["anomaly_score"]), sheet)
                 print(sheet)

@@ -18,29 +18,29 @@ COMMAND = "python -m vae_tf.train"
 
 
 class TrainOptions(CheckpointConfig, RunConfig):
-    """Train a variational autoencoder and write a run folder with images, curves, history and the model."""
+    """Train a variational autoencoder and write a run folder with the model, its history, curves and images."""
 
     config: UserPath | None = None
-    """YAML file with any of these options as keys; the command line takes precedence."""
+    """YAML file that sets any of these options; the command line takes precedence."""
     run_dir: UserPath | None = None
-    """Run folder: a new or empty folder, or a run to resume. Default: a new folder in runs/ with date and time in its
-    name."""
+    """Run folder: a new or empty folder, or a run to resume. Default: a new folder in runs/, named after the dataset,
+    the model, the date and the time."""
     overwrite: bool = False
-    """Replace an existing run in run_dir, and its checkpoints."""
+    """Delete an existing run in run_dir, including its checkpoints, and start over."""
     track: bool = False
-    """Log the run to MLflow: parameters, metrics, images. Always on in an Azure ML job."""
+    """Log parameters, metrics and images to MLflow. Always on in an Azure ML job."""
     require_gpu: bool = False
-    """Print the GPUs at the start, and stop if there are none."""
+    """Print the GPUs at the start; exit with an error if there are none."""
     distribute: Distribute = "auto"
     """Train on several GPUs of this machine (mirrored), on the machines listed in TF_CONFIG (multi_worker), or on one
-    device (none), with the same result; auto uses what is available."""
+    device (none), with the same result; auto uses all that are available."""
     worker_timeout: float = Field(120, gt=0, allow_inf_nan=False)
-    """Seconds to wait for the other workers."""
+    """Seconds to wait for the other workers to respond."""
 
     @model_validator(mode="after")
-    def _a_gpu_may_be_used(self) -> Self:
+    def _check_require_gpu(self) -> Self:
         if self.require_gpu and self.device == "cpu":
-            raise InputError("require_gpu needs device auto or gpu. Received: device=cpu; leave one of them out")
+            raise InputError("require_gpu needs device=auto or device=gpu. Received: device=cpu; leave one of them out")
         return self
 
 
@@ -52,24 +52,24 @@ def default_run_dir(config: RunConfig) -> Path:
 
 
 def _print_gpus() -> None:
-    """Prints the GPUs before the data is read, which can be slow over a network."""
+    """Prints the GPUs before the data is loaded, which can take long on a network drive."""
     load_tensorflow()
 
-    from vae_tf.backend.devices import required_gpus
+    from vae_tf.backend.devices import require_gpus
 
-    print(f"GPUs    {', '.join(required_gpus())}", flush=True)
+    print(f"GPUs    {', '.join(require_gpus())}", flush=True)
 
 
 def main(options: TrainOptions) -> None:
     """Runs the command."""
     if options.require_gpu:
         _print_gpus()
-    config = options.part(RunConfig)
+    config = options.subset(RunConfig)
     run_dir = Path(options.run_dir) if options.run_dir else default_run_dir(config)
     run_training(
         config,
         run_dir,
-        checkpoints=options.part(CheckpointConfig),
+        checkpoints=options.subset(CheckpointConfig),
         overwrite=options.overwrite,
         track=options.track,
         distribute=options.distribute,

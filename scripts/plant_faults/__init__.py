@@ -1,1 +1,1 @@
-"""Tests the tests: `python -m scripts.plant_faults` plants one fault at a time and runs the tests on it."""
+"""Mutation tests: `python -m scripts.plant_faults` plants one fault at a time and runs the tests."""

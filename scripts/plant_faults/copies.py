@@ -1,4 +1,4 @@
-"""Copies of a tree in which tests run, and which are restored after each fault."""
+"""Copies of a tree in which the tests run; each copy is restored after each fault."""
 
 import json
 import os
@@ -15,19 +15,19 @@ from threading import Event
 from .faults import PACKAGE
 
 WATCH = Path(__file__).with_name("watch.py")
-# At least as many processes as jobs share the cores.
-ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
+# Several processes share the cores, at least one for each job.
+SINGLE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
 OPTIONS = ("-x", "-q", "-p", "no:cacheprovider")
-NONE_CHOSEN = 5  # pytest's exit status
-GLANCE = 1.0  # seconds between two checks on the process
+NO_TESTS_COLLECTED = 5  # pytest's exit status
+POLL_SECONDS = 1.0  # seconds between two checks on the process
 
 
 class StoppedError(Exception):
-    """The tests were told to stop."""
+    """The tests were stopped by `Copy.stop`."""
 
 
 @dataclass(frozen=True)
-class Choice:
+class Selection:
     """Which tests to run.
 
     Attributes:
@@ -42,20 +42,20 @@ class Choice:
 
 
 @dataclass
-class Ended:
-    """How a run of the tests ended.
+class RunResult:
+    """The result of a run of the tests.
 
     Attributes:
-        how: How the tests failed: failing, hanging or crashing; empty if all passed.
-        test: The first test that failed, or that was running when they hung; empty if unknown.
-        why: The line that names the error.
-        began: All tests that were started.
+        how: How the run failed: failing, hanging or crashing; empty if all tests passed.
+        test: The first test that failed, or the test that was running when the run hung; empty if unknown.
+        why: The line with the error message.
+        started: All tests that were started.
     """
 
     how: str = ""
     test: str = ""
     why: str = ""
-    began: list[str] = field(default_factory=list)
+    started: list[str] = field(default_factory=list)
 
 
 class Copy:
@@ -63,7 +63,7 @@ class Copy:
 
     Args:
         tree: The tree to copy.
-        folder: Where to copy it; must be new.
+        folder: Folder of the copy; must be new.
         python: The Python that runs the tests.
         limit: Maximum seconds per test.
 
@@ -84,7 +84,7 @@ class Copy:
                 shutil.copy2(tree / name, self.root / name)
         _git(self.root, "init", "--quiet")
         _git(self.root, "add", "--all", "--force")  # a tracked file may match .gitignore
-        folder.chmod(0o755)  # some tests act as an ordinary user, who needs access to the copy and to a /tmp
+        folder.chmod(0o755)  # some tests run as an unprivileged user, who needs access to the copy
         self.reset()
         self._check_import()
 
@@ -100,36 +100,37 @@ class Copy:
         """Stops the tests that run in another thread."""
         self._is_stopped.set()
 
-    def run(self, choice: Choice) -> Ended:
+    def run(self, selection: Selection) -> RunResult:
         """Runs tests until the first one fails.
 
         Raises:
-            StoppedError: The tests were told to stop.
+            StoppedError: `stop` was called.
         """
-        record, chosen = self._folder / "record", self._folder / "choice"
+        record, selected = self._folder / "record", self._folder / "selection"
         record.write_text("")
-        only = None if choice.only is None else sorted(choice.only)
-        chosen.write_text(json.dumps({"only": only, "skip": sorted(choice.skip)}))
+        only = None if selection.only is None else sorted(selection.only)
+        selected.write_text(json.dumps({"only": only, "skip": sorted(selection.skip)}))
         # -P: the tests must not import the modules next to watch.py.
-        command: list[str | Path] = [self._python, "-P", WATCH, record, chosen, *OPTIONS, *choice.files]
+        command: list[str | Path] = [self._python, "-P", WATCH, record, selected, *OPTIONS, *selection.files]
         with self._started(command) as process:
-            hangs = not self._ends(process, record)
+            hangs = not self._ends_in_time(process, record)
         lines = [json.loads(line) for line in record.read_text().splitlines()]
-        began = [line["began"] for line in lines if "began" in line]
-        last = began[-1] if began else ""
+        started = [line["started"] for line in lines if "started" in line]
+        last = started[-1] if started else ""
         for line in lines:
             if "failed" in line:
-                return Ended("failing", line["failed"], line["why"], began)
+                return RunResult("failing", line["failed"], line["why"], started)
         if hangs:
-            return Ended("hanging", last, f"nothing ended within {self._limit / 60:g} minutes", began)
-        if process.returncode not in (0, NONE_CHOSEN):
-            return Ended("crashing", last, f"pytest ended with {process.returncode}: {self._told()}", began)
-        return Ended(began=began)
+            return RunResult("hanging", last, f"no test ended within {self._limit / 60:g} minutes", started)
+        if process.returncode not in (0, NO_TESTS_COLLECTED):
+            why = f"pytest exited with {process.returncode}: {self._last_output_line()}"
+            return RunResult("crashing", last, why, started)
+        return RunResult(started=started)
 
     @contextmanager
     def _started(self, command: Sequence[str | Path]) -> Iterator["subprocess.Popen[bytes]"]:
         """Starts a process in its own process group, and kills the whole group afterwards."""
-        environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": str(self.root), "TMPDIR": str(self._temporary)}
+        environment = {**os.environ, **SINGLE_THREAD, "PYTHONPATH": str(self.root), "TMPDIR": str(self._temporary)}
         with (self._folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 command,
@@ -147,32 +148,33 @@ class Copy:
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
-    def _ends(self, process: "subprocess.Popen[bytes]", record: Path) -> bool:
-        """Waits for the process, and returns whether it ends before a test takes too long."""
-        size, since = -1, time.monotonic()
-        while time.monotonic() - since < self._limit:
+    def _ends_in_time(self, process: "subprocess.Popen[bytes]", record: Path) -> bool:
+        """Waits for the process to end, and returns whether it ends before a test takes too long."""
+        size, last_change = -1, time.monotonic()
+        while time.monotonic() - last_change < self._limit:
             try:
-                process.wait(GLANCE)
+                process.wait(POLL_SECONDS)
             except subprocess.TimeoutExpired:
                 if self._is_stopped.is_set():
                     raise StoppedError from None
             else:
                 return True
             if record.stat().st_size != size:
-                size, since = record.stat().st_size, time.monotonic()
+                size, last_change = record.stat().st_size, time.monotonic()
         return False
 
-    def _told(self) -> str:
-        """Returns the last line that the process wrote."""
+    def _last_output_line(self) -> str:
+        """Returns the last non-empty line of the process's output."""
         lines = (self._folder / "log").read_text(encoding="utf-8", errors="replace").split("\n")
         return next((line for line in reversed(lines) if line.strip()), "")
 
     def _check_import(self) -> None:
-        """Checks that tests import the package from the copy; an installed one would not have the fault."""
+        """Checks that tests import the package from the copy; an installed package would not have the fault."""
         with self._started([self._python, "-c", f"import {PACKAGE}; print({PACKAGE}.__file__)"]) as process:
             process.wait()
-        if self._told() != str(self.root / PACKAGE / "__init__.py"):
-            raise RuntimeError(f"the tests must import {PACKAGE} from {self.root}. Received: {self._told()}")
+        imported = self._last_output_line()
+        if imported != str(self.root / PACKAGE / "__init__.py"):
+            raise RuntimeError(f"The tests must import {PACKAGE} from {self.root}. Received: {imported}")
 
 
 def _git(folder: Path, *words: str) -> str:

@@ -1,4 +1,4 @@
-"""The faults: drawn from the sites, stored in a file, and found again in a tree that has changed since."""
+"""Faults: draws them from the sites, stores them in a file, and finds them again in a tree that has changed since."""
 
 import ast
 import json
@@ -8,32 +8,32 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .sites import Site, scopes, sites
+from .sites import Site, find_scopes, find_sites
 
 PACKAGE = "vae_tf"
-ROOT_ROOM = "root"
-PER_ROOM = 2
+TOP_LEVEL = "root"
+FAULTS_PER_SUBPACKAGE = 2
 
 Key = tuple[str, str, str, int, str]
 
 
 class LostError(Exception):
-    """The line of a fault is not found, or found in several places."""
+    """The line of a fault was not found, or was found in several files."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A line that is replaced by another.
+    """A line and its replacement.
 
     Attributes:
         id: A short name.
-        room: The folder of the package that the line is in.
+        room: The subpackage of the line, `root` for a module at the top level.
         path: Path of the file, relative to the root of the tree.
-        name: Name of the function around the line, such as `Class.method`.
+        name: Qualified name of the function that contains the line, such as `Class.method`.
         kind: comparison, operator, call, constant or branch.
         line: The line without its indentation.
-        occurrence: Which one it is of the equal lines in the function, counted from 1.
-        becomes: The line with the fault, without its indentation.
+        occurrence: Position among the equal lines of the function, counted from 1.
+        becomes: The replacement, without its indentation.
     """
 
     id: str
@@ -47,7 +47,7 @@ class Fault:
 
     @property
     def key(self) -> Key:
-        """What distinguishes the fault from others."""
+        """The attributes that identify the fault."""
         return self.path, self.name, self.line, self.occurrence, self.becomes
 
 
@@ -56,82 +56,83 @@ def modules(tree: Path) -> list[str]:
     return sorted(path.relative_to(tree).as_posix() for path in (tree / PACKAGE).rglob("*.py"))
 
 
-def room_of(path: str) -> str:
-    """Returns the folder of the package that a module is in."""
+def subpackage_of(path: str) -> str:
+    """Returns the subpackage of a module."""
     folders = Path(path).parts[1:-1]
-    return folders[0] if folders else ROOT_ROOM
+    return folders[0] if folders else TOP_LEVEL
 
 
 def draw(tree: Path, seed: int, count: int, excluded: Collection[Key] = ()) -> list[Fault]:
-    """Draws random lines, and what each becomes: `PER_ROOM` in every room, the others anywhere.
+    """Draws random lines and their replacements: `FAULTS_PER_SUBPACKAGE` in every subpackage, the rest anywhere.
 
-    Excluded faults are left out, and others are drawn instead.
+    Other faults are drawn instead of the excluded ones.
 
     Raises:
-        ValueError: There are too few lines, or too many rooms.
+        ValueError: There are too few lines, or too many subpackages.
     """
     candidates = [fault for fault in _shuffled(tree, random.Random(seed)) if fault.key not in excluded]
-    by_room: dict[str, list[Fault]] = {room_of(path): [] for path in modules(tree)}
+    by_subpackage: dict[str, list[Fault]] = {subpackage_of(path): [] for path in modules(tree)}
     for fault in candidates:
-        by_room[fault.room].append(fault)
-    drawn = [fault for of_room in by_room.values() for fault in of_room[:PER_ROOM]]
+        by_subpackage[fault.room].append(fault)
+    drawn = [fault for group in by_subpackage.values() for fault in group[:FAULTS_PER_SUBPACKAGE]]
     drawn += [fault for fault in candidates if fault not in drawn][: count - len(drawn)]
     if len(drawn) != count:
-        raise ValueError(f"{count} faults can't be drawn: there are {len(candidates)} lines in {len(by_room)} rooms")
+        raise ValueError(f"can't draw {count} faults from {len(candidates)} lines in {len(by_subpackage)} subpackages")
     for fault in drawn:
-        planted(_source(tree, fault.path), fault)
-    drawn.sort(key=lambda fault: (fault.room != ROOT_ROOM, fault.path, number_in(_source(tree, fault.path), fault)))
+        plant(_source(tree, fault.path), fault)
+    drawn.sort(key=lambda fault: (fault.room != TOP_LEVEL, fault.path, number_in(_source(tree, fault.path), fault)))
     return [Fault(**{**asdict(fault), "id": f"f{number:02}"}) for number, fault in enumerate(drawn, start=1)]
 
 
 def _shuffled(tree: Path, generator: random.Random) -> Iterator[Fault]:
-    """Yields every line that has a site once, in random order."""
+    """Yields one fault for every line that has a site, in random order."""
     found: dict[tuple[str, int], list[Site]] = {}
     sources = {path: _source(tree, path) for path in modules(tree)}
     for path, source in sources.items():
-        for site in sites(source):
+        for site in find_sites(source):
             found.setdefault((path, site.number), []).append(site)
-    places = sorted(found)
-    generator.shuffle(places)
-    for path, number in places:
+    positions = sorted(found)
+    generator.shuffle(positions)
+    for path, number in positions:
         site = generator.choice(found[path, number])
         line = sources[path].split("\n")[number - 1].strip()
         occurrence = _numbers(sources[path], site.name, line).index(number) + 1
-        yield Fault("", room_of(path), path, site.name, site.kind, line, occurrence, site.becomes.strip())
+        yield Fault("", subpackage_of(path), path, site.name, site.kind, line, occurrence, site.becomes.strip())
 
 
 def _numbers(source: str, name: str, line: str) -> list[int]:
     """Returns the numbers of the lines in a function that are equal to `line`."""
     lines = source.split("\n")
-    return sorted(number for number in scopes(source).get(name, ()) if lines[number - 1].strip() == line)
+    return sorted(number for number in find_scopes(source).get(name, ()) if lines[number - 1].strip() == line)
 
 
 def number_in(source: str, fault: Fault) -> int | None:
-    """Returns the number of the line that a fault is on, or `None` if it is not in this source."""
+    """Returns the number of the line that a fault is on, or `None` if this source does not contain it."""
     numbers = _numbers(source, fault.name, fault.line)
     return numbers[fault.occurrence - 1] if len(numbers) >= fault.occurrence else None
 
 
 def locate(tree: Path, fault: Fault) -> str:
-    """Returns the path of the file that a fault is in: its own path, or the only other file with its line.
+    """Returns the path of the file that contains a fault: its recorded path, or the only other file with its line.
 
     Raises:
-        LostError: No file has the line, or several do.
+        LostError: No file contains the line, or several do.
     """
     paths = [path for path in modules(tree) if number_in(_source(tree, path), fault) is not None]
     if fault.path in paths:
         return fault.path
     if len(paths) == 1:
         return paths[0]
-    raise LostError(f"lost: {fault.name} with the line {fault.line!r} is {f'in {paths}' if paths else 'in no file'}")
+    raise LostError(f"lost: {fault.name} with the line {fault.line!r} is in {paths or 'no file'}")
 
 
-def planted(source: str, fault: Fault) -> str:
-    """Returns a source with the fault in it.
+def plant(source: str, fault: Fault) -> str:
+    """Returns a source with the fault.
 
     Raises:
-        LostError: The source does not have the line.
-        ValueError: The result is not valid Python, or means the same as before.
+        LostError: The source does not contain the line.
+        SyntaxError: The result is not valid Python.
+        ValueError: The result is equivalent to the source.
     """
     number = number_in(source, fault)
     if number is None:
@@ -145,8 +146,8 @@ def planted(source: str, fault: Fault) -> str:
     return changed
 
 
-def read(path: Path) -> tuple[list[Fault], list[dict[str, Any]]]:
-    """Returns the faults in a file, and the excluded ones, each with its reason."""
+def read_faults(path: Path) -> tuple[list[Fault], list[dict[str, Any]]]:
+    """Returns the faults in a file, and the excluded faults, each with its reason."""
     content = json.loads(path.read_text(encoding="utf-8"))
     return [Fault(**fault) for fault in content["faults"]], content["excluded"]
 
@@ -163,14 +164,17 @@ def excluded_keys(excluded: Sequence[Mapping[str, Any]]) -> set[Key]:
     return {Fault(**{**{n: v for n, v in entry.items() if n != "reason"}, "id": ""}).key for entry in excluded}
 
 
-def write(path: Path, drawn: Mapping[str, Any], excluded: Sequence[Mapping[str, Any]], faults: Sequence[Fault]) -> None:
-    """Writes the file: how the faults were drawn, and one line per fault.
+def write_faults(
+    path: Path, settings: Mapping[str, Any], excluded: Sequence[Mapping[str, Any]], faults: Sequence[Fault]
+) -> None:
+    """Writes the file: the settings with which the faults were drawn, and one line per fault.
 
     To exclude a fault, move its line to `excluded`, add a `reason`, and draw again.
     """
-    left_out = [{name: value for name, value in entry.items() if name != "id"} for entry in excluded]
-    head = [f"  {json.dumps(name)}: {json.dumps(value)}," for name, value in drawn.items()]
-    tail = [*_listed("excluded", left_out, ","), *_listed("faults", [asdict(fault) for fault in faults], "")]
+    without_ids = [{name: value for name, value in entry.items() if name != "id"} for entry in excluded]
+    head = [f"  {json.dumps(name)}: {json.dumps(value)}," for name, value in settings.items()]
+    entries = [asdict(fault) for fault in faults]
+    tail = [*_format_list("excluded", without_ids, ","), *_format_list("faults", entries, "")]
     path.write_text("\n".join(["{", *head, *tail, "}", ""]), encoding="utf-8")
 
 
@@ -178,6 +182,6 @@ def _source(tree: Path, path: str) -> str:
     return (tree / path).read_text(encoding="utf-8")
 
 
-def _listed(name: str, entries: Sequence[Mapping[str, Any]], end: str) -> list[str]:
+def _format_list(name: str, entries: Sequence[Mapping[str, Any]], end: str) -> list[str]:
     lines = ",\n".join(f"    {json.dumps(entry, ensure_ascii=False)}" for entry in entries)
     return [f"  {json.dumps(name)}: [", *([lines] if lines else []), f"  ]{end}"]

@@ -1,4 +1,4 @@
-"""Which faults were caught, as a Markdown table with counts."""
+"""Reports which faults were caught, as a Markdown table with counts."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -6,26 +6,27 @@ from collections.abc import Mapping, Sequence
 from .faults import Fault
 from .trials import CAUGHT, LOST, STAGES, SURVIVED, Result
 
-AROUND = 24  # characters of a long line to show on either side of the change
-LONGEST = 60
+CONTEXT = 24  # characters of a long line to show on either side of the change
+MAX_LINE_LENGTH = 60
 
 Runs = Mapping[str, Mapping[str, Result]]  # title of a column -> results by the ID of the fault
 
 
-def table(faults: Sequence[Fault], runs: Runs) -> str:
+def build_table(faults: Sequence[Fault], runs: Runs) -> str:
     """Returns a table with a row per fault, and a line of counts for each run."""
-    head = ["id", "room", "function", "kind", "change", *runs]
+    head = ["id", "subpackage", "function", "kind", "change", *runs]
     rows = [
-        [fault.id, fault.room, f"{fault.path}:{fault.name}", fault.kind, change(fault)]
+        [fault.id, fault.room, f"{fault.path}:{fault.name}", fault.kind, describe_change(fault)]
         + [_caught_by(results.get(fault.id)) for results in runs.values()]
         for fault in faults
     ]
     lines = [" | ".join(cell.replace("|", r"\|") for cell in row) for row in (head, ["---"] * len(head), *rows)]
-    return "\n".join([*(f"| {line} |" for line in lines), "", *(f"- {counts(name, runs[name])}" for name in runs)])
+    counts = [summarize_counts(name, results) for name, results in runs.items()]
+    return "\n".join([*(f"| {line} |" for line in lines), "", *(f"- {line}" for line in counts)])
 
 
-def change(fault: Fault) -> str:
-    """Returns what a fault changes in its line; of a long line, only the part around the change."""
+def describe_change(fault: Fault) -> str:
+    """Returns a line and its replacement; of a long line, only the characters around the change."""
     old, new = fault.line, fault.becomes
     begin = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
     same = 0
@@ -35,28 +36,28 @@ def change(fault: Fault) -> str:
 
 
 def _shortened(line: str, begin: int, same: int) -> str:
-    if len(line) <= LONGEST:
+    if len(line) <= MAX_LINE_LENGTH:
         return line
-    left, right = max(begin - AROUND, 0), len(line) - max(same - AROUND, 0)
+    left, right = max(begin - CONTEXT, 0), len(line) - max(same - CONTEXT, 0)
     return f"{'...' if left else ''}{line[left:right]}{'...' if right < len(line) else ''}"
 
 
 def _caught_by(result: Result | None) -> str:
     if result is None:
-        return "not tried"
+        return "not tested"
     if result.outcome != CAUGHT:
         return f"**{result.outcome}**"
     return f"{result.test or 'pytest itself'} ({result.stage}{'' if result.how == 'failing' else f', {result.how}'})"
 
 
-def counts(name: str, results: Mapping[str, Result]) -> str:
-    """Returns how many faults were caught, and by which tests."""
+def summarize_counts(name: str, results: Mapping[str, Result]) -> str:
+    """Returns a line with the number of faults that were caught, and by which tests."""
     outcomes = Counter(result.outcome for result in results.values())
     stages = Counter(result.stage for result in results.values())
-    ways = Counter(result.how for result in results.values())
+    kinds = Counter(result.how for result in results.values())
     return (
         f"{name}: {outcomes[CAUGHT]} of {len(results)}, "
-        + ", ".join(f"{stages[stage]} by {told}" for stage, told in STAGES.items())
-        + f"; {ways['hanging']} of them by hanging, {ways['crashing']} by crashing; "
+        + ", ".join(f"{stages[stage]} by {tests}" for stage, tests in STAGES.items())
+        + f"; {kinds['hanging']} of them by hanging, {kinds['crashing']} by crashing; "
         f"{outcomes[SURVIVED]} {SURVIVED}, {outcomes[LOST]} {LOST}"
     )

@@ -1,4 +1,4 @@
-"""Finds where a fault can be planted: lines of function bodies, and what each can become."""
+"""Finds where a fault can be planted: lines of function bodies, and their possible replacements."""
 
 import ast
 import functools
@@ -28,16 +28,16 @@ OPERATORS: dict[type[ast.operator], tuple[str, str]] = {
     ast.Mod: ("%", "//"),
     ast.Pow: ("**", "*"),
 }
-# With one of these, an operator joins, formats or repeats; any other operator raises a TypeError if the line runs.
-JOINED = (ast.JoinedStr, ast.List, ast.Tuple, ast.ListComp, ast.Dict)
+# With one of these operands, an operator concatenates, formats or repeats; replacing it would only raise a TypeError.
+SEQUENCES = (ast.JoinedStr, ast.List, ast.Tuple, ast.ListComp, ast.Dict)
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 class Site(NamedTuple):
-    """A line that can be replaced by another.
+    """A line that can be replaced.
 
     Attributes:
-        name: The function around it, with the classes and functions around that: `Class.method`.
+        name: Qualified name of the function that contains the line, such as `Class.method`.
         number: Number of the line.
         kind: Kind of the fault.
         becomes: The whole line with the fault in it.
@@ -49,7 +49,7 @@ class Site(NamedTuple):
     becomes: str
 
 
-def sites(source: str) -> list[Site]:
+def find_sites(source: str) -> list[Site]:
     """Returns all sites in a module, in the order of their lines."""
     finder = _Finder(source)
     finder.visit(ast.parse(source))
@@ -57,10 +57,10 @@ def sites(source: str) -> list[Site]:
 
 
 @functools.cache
-def scopes(source: str) -> dict[str, set[int]]:
+def find_scopes(source: str) -> dict[str, set[int]]:
     """Returns the line numbers of every function and class, by its name.
 
-    Definitions of the same name, such as a property and its setter, are put together.
+    Definitions of the same name, such as a property and its setter, are merged.
     """
     found: dict[str, set[int]] = {}
 
@@ -78,7 +78,7 @@ def scopes(source: str) -> dict[str, set[int]]:
 
 
 def statement_lines(source: str, number: int) -> range:
-    """Returns the lines of the smallest statement around a line; of a compound statement, only its head."""
+    """Returns the lines of the smallest statement that contains a line; of a compound statement, only its header."""
     heads = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.stmt):
@@ -91,7 +91,7 @@ def statement_lines(source: str, number: int) -> range:
 class _Finder(ast.NodeVisitor):
     def __init__(self, source: str) -> None:
         self.found: list[Site] = []
-        self._lines = source.split("\n")  # as ast does; splitlines also splits at other characters
+        self._lines = source.split("\n")  # like ast; splitlines also splits at other characters
         self._tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
         self._names: list[str] = []
         self._is_in_function = False
@@ -102,11 +102,11 @@ class _Finder(ast.NodeVisitor):
         self._names.pop()
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        outside, self._is_in_function = self._is_in_function, True
+        was_in_function, self._is_in_function = self._is_in_function, True
         self._names.append(node.name)
-        self._visit_all(node.body)  # no decorators, defaults or annotations
+        self._visit_all(node.body)  # without decorators, defaults or annotations
         self._names.pop()
-        self._is_in_function = outside
+        self._is_in_function = was_in_function
 
     visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
 
@@ -136,7 +136,7 @@ class _Finder(ast.NodeVisitor):
             begin = self._begin(node)
             if node.lineno == node.end_lineno:
                 self._add_between("call", begin, self._end(node), "pass")
-            else:  # a fault changes one line only
+            else:  # a fault changes only one line
                 self._add_between("call", begin, begin, "False and ")
         self.generic_visit(node)
 
@@ -147,12 +147,12 @@ class _Finder(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_BinOp(self, node: ast.BinOp) -> None:
-        if type(node.op) in OPERATORS and not _joins(node):
+        if type(node.op) in OPERATORS and not _has_sequence_operand(node):
             self._add_operator("operator", node.left, node.right, *OPERATORS[type(node.op)])
         self.generic_visit(node)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
-        if type(node.op) in OPERATORS and not _is_joined(node.value):
+        if type(node.op) in OPERATORS and not _is_sequence(node.value):
             old, new = OPERATORS[type(node.op)]
             self._add_operator("operator", node.target, node.value, f"{old}=", f"{new}=")
         self.generic_visit(node)
@@ -182,13 +182,13 @@ class _Finder(ast.NodeVisitor):
         return (line, begin), (line, text.index(":", end))
 
     def _add_operator(self, kind: str, left: ast.expr, right: ast.expr, old: str, new: str) -> None:
-        """Finds the words of an operator between its operands, among any parentheses and line breaks."""
+        """Finds the tokens of an operator between its operands, among any parentheses and line breaks."""
         begin, end, words = self._end(left), self._begin(right), old.split()
         between = [token for token in self._tokens if token.start >= begin and token.end <= end]
-        for place in range(len(between)):
-            taken = between[place : place + len(words)]
-            if [token.string for token in taken] == words:
-                self._add_between(kind, taken[0].start, taken[-1].end, new)
+        for index in range(len(between)):
+            tokens = between[index : index + len(words)]
+            if [token.string for token in tokens] == words:
+                self._add_between(kind, tokens[0].start, tokens[-1].end, new)
                 return
 
     def _add_between(self, kind: str, begin: tuple[int, int], end: tuple[int, int], new: str) -> None:
@@ -210,16 +210,16 @@ class _Finder(ast.NodeVisitor):
         return line, len(self._lines[line - 1].encode()[:column].decode())
 
 
-def _joins(node: ast.BinOp) -> bool:
-    return any(_is_joined(part) for part in _operands(node))
+def _has_sequence_operand(node: ast.BinOp) -> bool:
+    return any(_is_sequence(operand) for operand in _operands(node))
 
 
-def _is_joined(node: ast.expr) -> bool:
-    return isinstance(node, JOINED) or (isinstance(node, ast.Constant) and isinstance(node.value, str | bytes))
+def _is_sequence(node: ast.expr) -> bool:
+    return isinstance(node, SEQUENCES) or (isinstance(node, ast.Constant) and isinstance(node.value, str | bytes))
 
 
 def _operands(node: ast.expr) -> Iterator[ast.expr]:
-    """Yields the operands of an operator, and those of any operators among them."""
+    """Yields the operands of an operator; for nested operators, their operands instead."""
     if isinstance(node, ast.BinOp):
         yield from _operands(node.left)
         yield from _operands(node.right)

@@ -1,4 +1,4 @@
-"""Tries faults: the tests that should catch a fault run first, then all others."""
+"""Tests faults: the tests that should catch a fault run first, then all others."""
 
 import json
 import sqlite3
@@ -11,29 +11,29 @@ from pathlib import Path
 from queue import Queue
 from threading import Lock
 
-from .copies import Choice, Copy, Ended
-from .faults import PACKAGE, ROOT_ROOM, Fault, LostError, locate, number_in, planted, room_of
+from .copies import Copy, RunResult, Selection
+from .faults import PACKAGE, TOP_LEVEL, Fault, LostError, locate, number_in, plant, subpackage_of
 from .sites import statement_lines
 
 CAUGHT, SURVIVED, LOST = "caught", "survived", "lost"
 # The groups of tests, in the order in which they run.
-STAGES = {"room": "tests of its room", "line": "other tests that run its line", "all": "the rest of the tests"}
+STAGES = {"room": "tests of its subpackage", "line": "other tests that run its line", "all": "the remaining tests"}
 
 
 @dataclass(frozen=True)
 class Result:
-    """The outcome of trying a fault.
+    """The outcome of testing a fault.
 
     Attributes:
         id: ID of the fault.
-        path: Path of the file that it was planted in.
+        path: Path of the file in which it was planted.
         outcome: caught, survived or lost.
-        stage: The key in `STAGES` of the tests that caught it.
+        stage: Key in `STAGES` of the tests that caught it.
         how: failing, hanging or crashing.
         test: The first test that caught it.
-        why: The line that names the error.
-        not_counted: Tests that failed, but fail without the fault as well.
-        seconds: How long everything took.
+        why: The line with the error message.
+        not_counted: Tests that failed, but also fail without the fault.
+        seconds: Total duration.
     """
 
     id: str
@@ -47,43 +47,43 @@ class Result:
     seconds: float = 0.0
 
 
-class Trust:
-    """Knows which tests pass without a fault, from running them alone. All jobs share it."""
+class Baseline:
+    """Determines which tests pass without a fault, by running each alone; shared by all jobs."""
 
     def __init__(self) -> None:
-        self._known: dict[str, bool] = {}
+        self._passes: dict[str, bool] = {}
         self._lock = Lock()
 
     @property
     def failing(self) -> frozenset[str]:
         """Tests that are known to fail without a fault."""
         with self._lock:
-            return frozenset(test for test, passes in self._known.items() if not passes)
+            return frozenset(test for test, passes in self._passes.items() if not passes)
 
     def passes(self, copy: Copy, test: str, files: Sequence[str]) -> bool:
         """Returns whether a test passes without a fault; if `test` is empty, whether the files can be collected."""
         with self._lock:
-            known = self._known.get(test)
-        if known is None or not test:
-            known = not copy.run(Choice([test.partition("::")[0]] if test else files, only=frozenset([test]))).how
+            passes = self._passes.get(test)
+        if passes is None or not test:
+            passes = not copy.run(Selection([test.partition("::")[0]] if test else files, only=frozenset([test]))).how
             with self._lock:
-                self._known[test] = known
-        return known
+                self._passes[test] = passes
+        return passes
 
 
-def own_tests(tree: Path, path: str) -> list[str]:
-    """Returns the test file of a module and then those of its room; a module at the root has no room."""
-    within = Path(path).relative_to(PACKAGE)
-    mirror = Path("tests") / within.parent / f"test_{within.stem.strip('_')}.py"
-    room = room_of(path)
+def find_own_tests(tree: Path, path: str) -> list[str]:
+    """Returns the test file of a module, then the test files of its subpackage if it is in one."""
+    module = Path(path).relative_to(PACKAGE)
+    mirror = Path("tests") / module.parent / f"test_{module.stem.strip('_')}.py"
+    subpackage = subpackage_of(path)
     found = [mirror]
-    if room != ROOT_ROOM:
-        of_room = sorted((tree / "tests" / room).rglob("test_*.py"))
-        found += [*(file.relative_to(tree) for file in of_room), Path("tests") / f"test_{room}.py"]
+    if subpackage != TOP_LEVEL:
+        files = sorted((tree / "tests" / subpackage).rglob("test_*.py"))
+        found += [*(file.relative_to(tree) for file in files), Path("tests") / f"test_{subpackage}.py"]
     return [file.as_posix() for file in dict.fromkeys(found) if (tree / file).is_file()]
 
 
-def covering(data: Path, path: str, lines: range) -> list[str]:
+def find_covering_tests(data: Path, path: str, lines: range) -> list[str]:
     """Returns the node IDs of the tests that run any of the given lines.
 
     Args:
@@ -107,91 +107,91 @@ def _has(bits: bytes, number: int) -> bool:
     return number // 8 < len(bits) and bool(bits[number // 8] >> number % 8 & 1)
 
 
-def attempt(copy: Copy, fault: Fault, contexts: Path | None, trust: Trust) -> Result:
+def attempt(copy: Copy, fault: Fault, contexts: Path | None, baseline: Baseline) -> Result:
     """Plants a fault in a copy, runs tests until one catches it, and restores the copy."""
-    started = time.monotonic()
+    start = time.monotonic()
     try:
         path = locate(copy.root, fault)
     except LostError as error:
         return Result(fault.id, "", LOST, why=str(error))
     not_counted: list[str] = []
-    stage, ended = _first_catch(copy, path, fault, contexts, trust, not_counted)
-    seconds = round(time.monotonic() - started, 1)
-    if not ended.how:
+    stage, run = _first_catch(copy, path, fault, contexts, baseline, not_counted)
+    seconds = round(time.monotonic() - start, 1)
+    if not run.how:
         return Result(fault.id, path, SURVIVED, not_counted=not_counted, seconds=seconds)
-    return Result(fault.id, path, CAUGHT, stage, ended.how, ended.test, ended.why, not_counted, seconds)
+    return Result(fault.id, path, CAUGHT, stage, run.how, run.test, run.why, not_counted, seconds)
 
 
 def _first_catch(
-    copy: Copy, path: str, fault: Fault, contexts: Path | None, trust: Trust, not_counted: list[str]
-) -> tuple[str, Ended]:
-    """Returns the stage at which a test caught the fault, and how the tests ended."""
+    copy: Copy, path: str, fault: Fault, contexts: Path | None, baseline: Baseline, not_counted: list[str]
+) -> tuple[str, RunResult]:
+    """Returns the stage at which a test caught the fault, and the result of that run of the tests."""
     done: set[str] = set()
-    for stage, choice in _stages(copy.root, path, fault, contexts):
+    for stage, selection in _stages(copy.root, path, fault, contexts):
         while True:
-            left = replace(choice, skip=trust.failing | done)
-            if left.only is not None and left.only <= left.skip:
+            remaining = replace(selection, skip=baseline.failing | done)
+            if remaining.only is not None and remaining.only <= remaining.skip:
                 break
-            ended = _ended_with(copy, path, fault, left)
-            if not ended.how:
-                done.update(ended.began)
+            run = _run_with_fault(copy, path, fault, remaining)
+            if not run.how:
+                done.update(run.started)
                 break
-            if trust.passes(copy, ended.test, choice.files):
-                return stage, ended
-            if "::" not in ended.test:
-                raise RuntimeError(f"{ended.test or 'collecting tests'} fails without a fault as well: {ended.why}")
-            done.update(ended.began)
-            not_counted.append(ended.test)
-    return "", Ended()
+            if baseline.passes(copy, run.test, selection.files):
+                return stage, run
+            if "::" not in run.test:
+                raise RuntimeError(f"{run.test or 'collecting tests'} also fails without a fault: {run.why}")
+            done.update(run.started)
+            not_counted.append(run.test)
+    return "", RunResult()
 
 
-def _stages(root: Path, path: str, fault: Fault, contexts: Path | None) -> Iterator[tuple[str, Choice]]:
-    own = own_tests(root, path)
+def _stages(root: Path, path: str, fault: Fault, contexts: Path | None) -> Iterator[tuple[str, Selection]]:
+    own = find_own_tests(root, path)
     if own:
-        yield "room", Choice(own)
+        yield "room", Selection(own)
     if contexts is not None:
         source = (root / path).read_text(encoding="utf-8")
         number = number_in(source, fault)
         assert number is not None
-        tests = covering(contexts, path, statement_lines(source, number))
+        tests = find_covering_tests(contexts, path, statement_lines(source, number))
         files = dict.fromkeys(test.partition("::")[0] for test in tests)
-        yield "line", Choice([file for file in files if (root / file).is_file()], only=frozenset(tests))
-    yield "all", Choice()
+        yield "line", Selection([file for file in files if (root / file).is_file()], only=frozenset(tests))
+    yield "all", Selection()
 
 
-def _ended_with(copy: Copy, path: str, fault: Fault, choice: Choice) -> Ended:
+def _run_with_fault(copy: Copy, path: str, fault: Fault, selection: Selection) -> RunResult:
     """Runs tests with the fault, then removes it."""
     file = copy.root / path
     try:
-        file.write_text(planted(file.read_text(encoding="utf-8"), fault), encoding="utf-8")
-        return copy.run(choice)
+        file.write_text(plant(file.read_text(encoding="utf-8"), fault), encoding="utf-8")
+        return copy.run(selection)
     finally:
         copy.reset()
 
 
 def attempt_all(faults: Sequence[Fault], copies: Sequence[Copy], contexts: Path | None, out: Path) -> None:
-    """Tries faults in several copies at once, and saves every result; faults with a result are skipped."""
+    """Tests faults in several copies in parallel, and saves every result; faults that have a result are skipped."""
     results = read_results(out) if out.exists() else []
-    known = {result.id for result in results}
+    done = {result.id for result in results}
     free: Queue[Copy] = Queue()
     for copy in copies:
         free.put(copy)
-    trust = Trust()
+    baseline = Baseline()
 
     def attempt_in_free(fault: Fault) -> Result:
         copy = free.get()
         try:
-            return attempt(copy, fault, contexts, trust)
+            return attempt(copy, fault, contexts, baseline)
         finally:
             free.put(copy)
 
     with ThreadPoolExecutor(len(copies)) as pool:
-        tries = [pool.submit(attempt_in_free, fault) for fault in faults if fault.id not in known]
+        futures = [pool.submit(attempt_in_free, fault) for fault in faults if fault.id not in done]
         try:
-            for done in as_completed(tries):
-                results.append(done.result())
+            for future in as_completed(futures):
+                results.append(future.result())
                 write_results(out, results)
-                print(said(results[-1]), flush=True)
+                print(summarize(results[-1]), flush=True)
         except BaseException:
             for copy in copies:
                 copy.stop()
@@ -199,9 +199,9 @@ def attempt_all(faults: Sequence[Fault], copies: Sequence[Copy], contexts: Path 
             raise
 
 
-def said(result: Result) -> str:
-    """Returns a line about a result."""
-    by = f" at stage {result.stage} by {result.test}, {result.how}" if result.outcome == CAUGHT else ""
+def summarize(result: Result) -> str:
+    """Returns a one-line summary of a result."""
+    by = f" by {result.test}, {result.how} ({STAGES[result.stage]})" if result.outcome == CAUGHT else ""
     return f"{result.id} {result.path}: {result.outcome}{by}; {result.seconds:g} s"
 
 

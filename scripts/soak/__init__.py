@@ -1,1 +1,1 @@
-"""Tests at length what a run survives: `python -m scripts.soak` writes RELIABILITY.md."""
+"""Soak tests of what a training run survives: `python -m scripts.soak` writes RELIABILITY.md."""

@@ -1,7 +1,7 @@
-"""Test what a run survives: python -m scripts.soak
+"""Test what a training run survives: python -m scripts.soak
 
-Writes RELIABILITY.md, and exits with status 1 if something did not hold. Linux only; the disks of the part `room` need
-root, or `unshare --map-root-user --mount`. All parts together take about an hour on two cores.
+Writes RELIABILITY.md, and exits with status 1 if a case failed. Linux only; the scenario `disk` mounts file systems,
+which needs root, or `unshare --map-root-user --mount`. All scenarios together take about an hour on two cores.
 """
 
 import argparse
@@ -16,55 +16,55 @@ import numpy as np
 from vae_tf.support.quiet_tensorflow import load_tensorflow
 
 from .damage import damage
+from .full_disk import full_disk
 from .fuzz import fuzz
 from .growth import growth
 from .kills import kills
-from .report import ROOT, Part, page, said, status
-from .room import room
+from .report import ROOT, Scenario, command_line, page, status
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.soak", description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=50, help="runs to kill")
-    parser.add_argument("--flips", type=int, default=200, help="bits to flip")
-    parser.add_argument("--disks", type=int, default=12, help="disks to fill at a random place")
-    parser.add_argument("--cases", type=int, default=10_000, help="fuzz cases")
+    parser.add_argument("--kills", type=int, default=50, help="number of runs to kill")
+    parser.add_argument("--flips", type=int, default=200, help="number of bits to flip")
+    parser.add_argument("--disks", type=int, default=12, help="number of disks to fill at a random point")
+    parser.add_argument("--cases", type=int, default=10_000, help="number of fuzz cases")
     parser.add_argument("--epochs", type=int, default=300, help="epochs of the long run")
-    parser.add_argument("--seed", type=int, default=0, help="of the random moments, bits and sizes")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random moments, bits and sizes")
     parser.add_argument(
-        "--parts", nargs="+", choices=("kills", "damage", "room", "fuzz", "growth"), help="default: all"
+        "--parts", nargs="+", choices=("kills", "damage", "disk", "fuzz", "growth"), help="scenarios; default: all"
     )
     parser.add_argument("--report", type=Path, default=ROOT / "RELIABILITY.md")
     options = parser.parse_args()
     load_tensorflow()
 
     def rng() -> np.random.Generator:
-        return np.random.default_rng(options.seed)  # a part draws the same numbers alone as with the others
+        return np.random.default_rng(options.seed)  # so that a scenario does not depend on which others run
 
-    tries: dict[str, Callable[[Path], Part]] = {
+    scenario_functions: dict[str, Callable[[Path], Scenario]] = {
         "kills": lambda folder: kills(folder, options.kills, rng()),
         "damage": lambda folder: damage(folder, options.flips, rng()),
-        "room": lambda folder: room(folder, options.disks, rng()),
+        "disk": lambda folder: full_disk(folder, options.disks, rng()),
         "fuzz": lambda _: fuzz(options.cases),
         "growth": lambda folder: growth(folder, options.epochs),
     }
-    parts = [_tried(name, tries[name]) for name in options.parts or tries]
-    options.report.write_text(page(parts, said(sys.argv[1:])), encoding="utf-8")
+    scenarios = [_run_scenario(name, scenario_functions[name]) for name in options.parts or scenario_functions]
+    options.report.write_text(page(scenarios, command_line(sys.argv[1:])), encoding="utf-8")
     print(options.report)
-    return status(parts)
+    return status(scenarios)
 
 
-def _tried(name: str, attempt: Callable[[Path], Part]) -> Part:
-    """Runs a part; if the part itself fails, that is reported like its findings."""
+def _run_scenario(name: str, function: Callable[[Path], Scenario]) -> Scenario:
+    """Runs a scenario; an error in the scenario itself is reported as a failure."""
     print(name, flush=True)
-    began = time.monotonic()
+    start = time.monotonic()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         try:
-            part = attempt(Path(folder))
+            scenario = function(Path(folder))
         except Exception as error:
-            part = Part(name, "it can be tried", failures=[f"{type(error).__name__}: {error}"])
-    part.figures.append(f"took {(time.monotonic() - began) / 60:.1f} minutes")
-    return part
+            scenario = Scenario(name, "the scenario runs", failures=[f"{type(error).__name__}: {error}"])
+    scenario.observations.append(f"took {(time.monotonic() - start) / 60:.1f} minutes")
+    return scenario
 
 
 if __name__ == "__main__":

@@ -5,21 +5,22 @@ from pathlib import Path
 
 import numpy as np
 
-from .report import Part
+from .report import Scenario
 from .runs import SmallRun
 
-SETTLED = 1 / 3  # fraction of the epochs in which allocators and caches may still grow
-MOST_KILOBYTES_AN_EPOCH = 20.0
-WINDOW = 10  # epochs, of which only the lowest value counts, because figures are freed late
+WARMUP_FRACTION = 1 / 3  # fraction of the epochs in which allocators and caches may still grow
+MAX_KILOBYTES_PER_EPOCH = 20.0
+WINDOW = 10  # epochs; only the lowest value in each window counts, because figures are freed late
 
 
-def growth(folder: Path, epochs: int) -> Part:
-    """Trains for many epochs on few images, once drawing after every epoch, once only after the last."""
-    part = Part("growth", f"at most {MOST_KILOBYTES_AN_EPOCH:g} kB more memory an epoch, and no more open files")
-    for name, every in (("with pictures", 1), ("without pictures", epochs)):
-        run = SmallRun(folder, folder / name, "--epochs", str(epochs), "--sample-every", str(every))
-        _follow(part, run, name)
-    return part
+def growth(folder: Path, epochs: int) -> Scenario:
+    """Trains for many epochs on a few images: once with figures after every epoch, once only after the last."""
+    requirement = f"memory grows by at most {MAX_KILOBYTES_PER_EPOCH:g} kB per epoch, and open files do not increase"
+    scenario = Scenario("growth", requirement)
+    for name, sample_every in (("with figures", 1), ("without figures", epochs)):
+        run = SmallRun(folder, folder / name, "--epochs", str(epochs), "--sample-every", str(sample_every))
+        _measure(scenario, run, name)
+    return scenario
 
 
 def slope(memory: np.ndarray) -> float:
@@ -28,31 +29,31 @@ def slope(memory: np.ndarray) -> float:
     return float(np.polyfit(np.arange(len(lows)), lows, 1)[0] / WINDOW)
 
 
-def _follow(part: Part, run: SmallRun, name: str) -> None:
+def _measure(scenario: Scenario, run: SmallRun, name: str) -> None:
     """Measures the process after every epoch."""
     process = run.start()
     assert process.stdout is not None
     assert process.stderr is not None
-    seen = [_held(process.pid) for line in process.stdout if line.startswith("epoch ")]
-    told, status = process.stderr.read(), process.wait()
-    part.add(f"the run {name}", [f"status {status}, stderr {told[-300:]!r}"] if status or told else [])
-    begin = int(SETTLED * len(seen))
-    memory, files = np.array(seen, float).T[:, begin:-1]  # after the last epoch the process may have ended
-    grows = slope(memory)
-    part.add(f"memory {name}", [f"{grows:.1f} kB an epoch"] if grows > MOST_KILOBYTES_AN_EPOCH else [])
+    measurements = [_memory_and_files(process.pid) for line in process.stdout if line.startswith("epoch ")]
+    stderr, status = process.stderr.read(), process.wait()
+    scenario.add(f"the run {name}", [f"status {status}, stderr {stderr[-300:]!r}"] if status or stderr else [])
+    begin = int(WARMUP_FRACTION * len(measurements))
+    memory, files = np.array(measurements, float).T[:, begin:-1]  # after the last epoch the process may have ended
+    rate = slope(memory)
+    scenario.add(f"memory {name}", [f"{rate:.1f} kB per epoch"] if rate > MAX_KILOBYTES_PER_EPOCH else [])
     quarter = len(files) // 4
-    more = files[-quarter:].min() - files[:quarter].min()  # the minimum, because a checkpoint may be open
-    part.add(f"open files {name}", [f"{more:g} more"] if more > 0 else [])
-    part.figures.append(
-        f"{name}, {len(seen)} epochs; after the first {begin}, the lows of memory grew {grows:.2f} kB an epoch, from "
-        f"{memory[:WINDOW].min() / 1024:.1f} to {memory[-WINDOW:].min() / 1024:.1f} MiB (highest "
+    increase = files[-quarter:].min() - files[:quarter].min()  # the minimum, because a checkpoint may be open
+    scenario.add(f"open files {name}", [f"{increase:g} more"] if increase > 0 else [])
+    scenario.observations.append(
+        f"{name}, {len(measurements)} epochs; after the first {begin}, the lows of memory grew by {rate:.2f} kB per "
+        f"epoch, from {memory[:WINDOW].min() / 1024:.1f} to {memory[-WINDOW:].min() / 1024:.1f} MiB (highest "
         f"{memory.max() / 1024:.1f}); open files from {files[:quarter].min():g} to "
         f"{files[-quarter:].min():g} (highest {files.max():g})"
     )
 
 
-def _held(process: int) -> tuple[int, int]:
+def _memory_and_files(process: int) -> tuple[int, int]:
     """Returns the resident kilobytes and the number of open files."""
-    place = Path("/proc", str(process))
-    pages = int((place / "statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") // 1024, len(list((place / "fd").iterdir()))
+    folder = Path("/proc", str(process))
+    pages = int((folder / "statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") // 1024, len(list((folder / "fd").iterdir()))

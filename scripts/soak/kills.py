@@ -1,4 +1,4 @@
-"""Kills runs with SIGKILL at random moments; when resumed, they must end like the uninterrupted run."""
+"""Kills runs with SIGKILL at random moments; resumed, they must end with the same files as the uninterrupted run."""
 
 import shutil
 import time
@@ -10,107 +10,111 @@ import numpy as np
 from vae_tf.runs.run_dir import RECONSTRUCTIONS, SAMPLES
 from vae_tf.support.files import PARTIAL
 
-from .report import Part
-from .runs import SmallRun, content, differences, ended, wait
+from .report import Scenario
+from .runs import SmallRun, differences, digest_contents, finish, wait
 
-CHECKPOINT, PICTURE, FILE, BETWEEN = "writing a checkpoint", "writing a picture", "writing another file", "elsewhere"
-# Writing takes a small part of the time, so kills would rarely hit it by chance; half of them wait for it.
-AIMS = (None, None, CHECKPOINT, PICTURE)
-MOST_KILLS = 3
+CHECKPOINT, FIGURE, FILE = "writing a checkpoint", "writing a figure", "writing another file"
+OTHER = "doing something else"
+# Writing takes a small fraction of the time, so random kills would rarely hit it; half of the kills wait for it.
+TARGETS = (None, None, CHECKPOINT, FIGURE)
+MAX_KILLS = 3
 
 
-class Whole:
-    """The uninterrupted run.
+class UninterruptedRun:
+    """A run that is not interrupted.
 
     Attributes:
-        content: Contents of its folder.
-        seconds: Seconds from the first sign of training to the end.
+        result: Status and output of the command.
+        content: Digests of the contents of its folder.
+        seconds: Seconds from the first checkpoint folder to the end.
     """
 
     def __init__(self, run: SmallRun) -> None:
         process = run.start()
         wait(process, run.checkpoints.exists)
-        began = time.monotonic()
-        self.end = ended(process)
-        self.seconds = time.monotonic() - began
-        self.content = content(run.path)
+        start = time.monotonic()
+        self.result = finish(process)
+        self.seconds = time.monotonic() - start
+        self.content = digest_contents(run.path)
         self._steps = _step(run)
 
     def seconds_left(self, run: SmallRun) -> float:
-        """Returns how long another run may take from its last checkpoint to the end."""
+        """Returns an estimate of the time another run needs from its last checkpoint to the end."""
         return self.seconds * (self._steps - _step(run) + 1) / (self._steps + 1)
 
 
-def writing(run: SmallRun) -> str:
-    """Returns what a run is writing, or was writing when it was killed."""
-    for folders, what in (
+def current_activity(run: SmallRun) -> str:
+    """Returns what a run is doing, or was doing when it was killed."""
+    for folders, activity in (
         ([run.checkpoints], CHECKPOINT),
-        ([run.path / SAMPLES, run.path / RECONSTRUCTIONS], PICTURE),
+        ([run.path / SAMPLES, run.path / RECONSTRUCTIONS], FIGURE),
         ([run.path], FILE),
     ):
         if any(_names(folder, f"{PARTIAL}*") for folder in folders):
-            return what
-    return BETWEEN
+            return activity
+    return OTHER
 
 
-def kill(run: SmallRun, whole: Whole, rng: np.random.Generator) -> str | None:
+def kill(run: SmallRun, reference: UninterruptedRun, rng: np.random.Generator) -> str | None:
     """Starts a run and kills it at a random moment after training has started.
 
     Args:
         run: A new run, or one that was killed.
-        whole: The same run without interruption.
-        rng: Decides when to kill it.
+        reference: The same run without interruption.
+        rng: Determines when to kill it.
 
     Returns:
-        What the run was doing, or `None` if it ended before.
+        What the run was doing, or `None` if it ended before it could be killed.
     """
-    before, left = _names(run.checkpoints, "*"), whole.seconds_left(run)
-    aim = AIMS[rng.integers(len(AIMS))]
+    before, left = _names(run.checkpoints, "*"), reference.seconds_left(run)
+    target = TARGETS[rng.integers(len(TARGETS))]
     process = run.start()
-    lives = wait(process, lambda: _names(run.checkpoints, "*") != before)
+    is_running = wait(process, lambda: _names(run.checkpoints, "*") != before)
     moment = time.monotonic() + rng.uniform(0, left)
-    lives = lives and wait(process, lambda: time.monotonic() >= moment)
-    lives = lives and (aim is None or wait(process, lambda: writing(run) == aim))
+    is_running = is_running and wait(process, lambda: time.monotonic() >= moment)
+    is_running = is_running and (target is None or wait(process, lambda: current_activity(run) == target))
     process.kill()
-    ended(process)
-    return writing(run) if lives else None
+    finish(process)
+    return current_activity(run) if is_running else None
 
 
-def killed_and_ended(run: SmallRun, whole: Whole, rng: np.random.Generator, times: int) -> tuple[list[str], list[str]]:
+def kill_and_finish(
+    run: SmallRun, reference: UninterruptedRun, rng: np.random.Generator, times: int
+) -> tuple[list[str], list[str]]:
     """Kills a run several times, or until it ends before it is killed, and then lets it finish.
 
     Returns:
-        What the run was doing each time it was killed, and what is wrong at the end.
+        What the run was doing each time it was killed, and the problems at the end.
     """
-    fell: list[str] = []
-    while not run.is_finished and len(fell) < times:
-        where = kill(run, whole, rng)
-        if where is not None:
-            fell.append(where)
+    activities: list[str] = []
+    while not run.is_finished and len(activities) < times:
+        activity = kill(run, reference, rng)
+        if activity is not None:
+            activities.append(activity)
         elif not run.is_finished:
-            return fell, ["it ended before it was killed, and without a model"]
-        elif not fell:  # too late
+            return activities, ["it ended before it was killed, and without a model"]
+        elif not activities:  # too late
             shutil.rmtree(run.path)
-    return fell, run.train().problems() + differences(content(run.path), whole.content)
+    return activities, run.train().problems() + differences(digest_contents(run.path), reference.content)
 
 
-def kills(folder: Path, count: int, rng: np.random.Generator) -> Part:
+def kills(folder: Path, count: int, rng: np.random.Generator) -> Scenario:
     """Kills `count` runs, each once or several times."""
-    part = Part("kills", "a run that was killed with SIGKILL ends bit-identical to the uninterrupted one")
-    whole = Whole(SmallRun(folder, folder / "whole"))
-    part.add("uninterrupted", whole.end.problems())
-    all_fell: Counter[str] = Counter()
+    scenario = Scenario("kills", "a run that was killed with SIGKILL ends bit-identical to the uninterrupted one")
+    reference = UninterruptedRun(SmallRun(folder, folder / "reference"))
+    scenario.add("uninterrupted", reference.result.problems())
+    counts: Counter[str] = Counter()
     for number in range(count):
         run = SmallRun(folder, folder / f"run{number}")
-        fell, problems = killed_and_ended(run, whole, rng, int(rng.integers(1, MOST_KILLS + 1)))
-        all_fell.update(fell)
-        part.add(f"killed while {', '.join(fell)}", problems)
+        activities, problems = kill_and_finish(run, reference, rng, int(rng.integers(1, MAX_KILLS + 1)))
+        counts.update(activities)
+        scenario.add(f"killed while {', '.join(activities)}", problems)
         shutil.rmtree(run.path, ignore_errors=True)
-    part.figures.append(
-        f"{count} runs were killed {all_fell.total()} times: "
-        + ", ".join(f"{n} {what}" for what, n in all_fell.items())
+    scenario.observations.append(
+        f"{count} runs were killed {counts.total()} times: "
+        + ", ".join(f"{n} {activity}" for activity, n in counts.items())
     )
-    return part
+    return scenario
 
 
 def _step(run: SmallRun) -> int:

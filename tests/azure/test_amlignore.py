@@ -26,7 +26,7 @@ def add(folder, name, text=""):
 
 
 @pytest.mark.parametrize(
-    "name", ["vae_tf/train.py", "vae_tf/data/embedded/x.npz", "configs/x.yml", "azure/train.yml", "azure/score.py"]
+    "name", ["vae_tf/train.py", "vae_tf/data/bundled/x.npz", "configs/x.yml", "azure/train.yml", "azure/score.py"]
 )
 def test_package_configs_and_azure_files_are_uploaded(folder, name):
     add(folder, name)
@@ -38,7 +38,7 @@ def test_package_configs_and_azure_files_are_uploaded(folder, name):
     [
         *(".env", ".git/config", ".venv/bin/python", "azure/.env", "vae_tf/.secrets/key", "key.pem"),
         *("runs/x/model.keras", "tests/test_x.py", "tests/azure/test_x.py", "notebooks/x.ipynb", "README.md"),
-        *("vae_tf/__pycache__/x.cpython-311.pyc", "build/lib/vae_tf/train.py", "my_pictures/0.png"),
+        *("vae_tf/__pycache__/x.cpython-311.pyc", "build/lib/vae_tf/train.py", "my_images/0.png"),
     ],
 )
 def test_everything_else_stays(folder, name):

@@ -32,12 +32,12 @@ def written(name):
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory):
-    """A machine with mounted pictures, enough to be judged by, and a tiny configuration."""
+    """A machine with mounted images, enough to be judged by, and a tiny configuration."""
     folder = tmp_path_factory.mktemp("node")
-    (folder / "pictures").mkdir()
+    (folder / "images").mkdir()
     rng = np.random.default_rng(0)
     for index in range(330):
-        Image.fromarray(rng.integers(0, 256, (10, 9, 3), np.uint8)).save(folder / "pictures" / f"{index:03}.png")
+        Image.fromarray(rng.integers(0, 256, (10, 9, 3), np.uint8)).save(folder / "images" / f"{index:03}.png")
     (folder / "tiny.yml").write_text(TINY)
     return folder
 
@@ -76,7 +76,7 @@ def mounted(node, name):
 
 
 def inputs(node, **more):
-    return {"inputs.config": node / "tiny.yml", "inputs.data": node / "pictures", **more}
+    return {"inputs.config": node / "tiny.yml", "inputs.data": node / "images", **more}
 
 
 def outputs(node, name):
@@ -95,7 +95,7 @@ def trained_here(node):
     @functools.cache
     def train(*options):
         run_dir = "here" + "".join(options)
-        fixed = f"--config tiny.yml --data-dir pictures --run-dir {run_dir}"
+        fixed = f"--config tiny.yml --data-dir images --run-dir {run_dir}"
         succeed(f"python -m vae_tf.train {fixed} {' '.join(options)}", node)
         return history(node / run_dir)
 
@@ -142,7 +142,7 @@ def test_node_without_the_other_stops_in_time(node):
     command = fill(written("train-distributed")["command"], values).replace("--require-gpu", "").replace("900", "1")
     ended = shell(command, ROOT, TF_CONFIG=of_service(free_ports(2), 0))
     assert ended.returncode == 2
-    assert ended.stderr.startswith("error: Every worker that TF_CONFIG names must come up within 1 s.")
+    assert ended.stderr.startswith("error: Every worker listed in TF_CONFIG must start within 1 s.")
     assert list(folders["outputs.run"].iterdir()) == []
 
 
@@ -179,10 +179,10 @@ def test_job_whose_node_is_taken_away_goes_on_to_the_history_of_the_local_comman
     values = inputs(node, **{"inputs.variant": "bn", **folders}) | {"inputs.config": node / "longer.yml"}
     killed_once_saved(written("train")["command"], values)
     assert not (folders["outputs.run"] / "model.keras").exists()
-    # The next node has the pictures at another place.
-    values["inputs.data"] = (node / "pictures").rename(node / "pictures-again")
+    # The next node has the images at another place.
+    values["inputs.data"] = (node / "images").rename(node / "images-again")
     ended = shell(fill(written("train")["command"], values).replace("--require-gpu", ""), ROOT)
-    values["inputs.data"].rename(node / "pictures")
+    values["inputs.data"].rename(node / "images")
     assert ended.returncode == 0, ended.stderr
     assert "Resumed after step " in ended.stdout
     assert history(folders["outputs.run"]) == trained_here("--variant=bn", "--epochs=5")
@@ -212,8 +212,8 @@ def test_job_stops_where_there_is_no_gpu(node):
 def test_steps_of_the_pipeline_run_in_order(node, trained_here):
     known = {"parent.inputs.config": node / "tiny.yml", "parent.outputs.report": mounted(node, "report")}
     for name, step in written("compare-pipeline")["jobs"].items():
-        # Each step has the pictures at a place of its own, which is gone with its node.
-        known["parent.inputs.data"] = (node / "pictures").rename(node / f"pictures-of-{name}")
+        # Each step has the images at a place of its own, which is gone with its node.
+        known["parent.inputs.data"] = (node / "images").rename(node / f"images-of-{name}")
         component = written(Path(step["component"]).with_suffix(""))
         known |= {f"parent.jobs.{name}.outputs.run": mounted(node, name)} if "run" in step["outputs"] else {}
         values = {f"inputs.{key}": fill(value, known) for key, value in step["inputs"].items()}
@@ -221,7 +221,7 @@ def test_steps_of_the_pipeline_run_in_order(node, trained_here):
         values["outputs.checkpoints"] = mounted(node, f"{name}-checkpoints")
         values["outputs.report"] = known["parent.outputs.report"]
         run_as_the_service(component["command"], values)
-        known["parent.inputs.data"].rename(node / "pictures")
+        known["parent.inputs.data"].rename(node / "images")
     for variant in ("plain", "bn"):
         assert history(node / variant) == trained_here(f"--variant={variant}")
     assert "plain" in (node / "report" / "compare.md").read_text()

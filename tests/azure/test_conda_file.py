@@ -24,7 +24,7 @@ def pip_packages():
 
 
 def test_it_is_what_the_script_makes_of_the_locks(script):
-    assert (ROOT / "azure" / "conda.yml").read_text() == script.conda_file(ROOT), "run make lock"
+    assert (ROOT / "azure" / "conda.yml").read_text() == script.build_conda_file(ROOT), "run make lock"
 
 
 def test_every_package_is_pinned(pip_packages):
@@ -40,7 +40,7 @@ def test_pins_for_other_systems_are_left_out(script, tmp_path):
         "here==1.0 ; sys_platform == 'linux' \\\n    --hash=sha256:0\nthere==2.0 ; sys_platform == 'win32' \\\n"
         "old==3.0 ; python_full_version < '3.11' \\\neverywhere==4.0 \\\n"
     )
-    assert script.pins(tmp_path / "x.lock") == {"here": "1.0", "everywhere": "4.0"}
+    assert script.read_pins(tmp_path / "x.lock") == {"here": "1.0", "everywhere": "4.0"}
 
 
 def test_job_has_the_python_that_the_package_supports(script):

@@ -39,8 +39,8 @@ def workplace(tmp_path_factory):
     folder = tmp_path_factory.mktemp("checkout")
     for name in ("azure", "configs", "vae_tf"):
         (folder / name).symlink_to(ROOT / name)
-    pictures, labels = np.random.default_rng(0).integers(0, 256, (160, 8, 8), np.uint8), np.arange(160) % 2
-    np.savez(folder / "tiny.npz", x_train=pictures[:80], x_test=pictures[80:], y_train=labels[:80], y_test=labels[80:])
+    images, labels = np.random.default_rng(0).integers(0, 256, (160, 8, 8), np.uint8), np.arange(160) % 2
+    np.savez(folder / "tiny.npz", x_train=images[:80], x_test=images[80:], y_train=labels[:80], y_test=labels[80:])
     assert run(f"python -m vae_tf.train {SMALL}", folder).returncode == 0
     return folder
 

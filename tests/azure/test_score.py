@@ -128,7 +128,7 @@ def test_sample_answers(post, model):
     np.testing.assert_allclose(np.array(drawn) / 255, model.sample(3, seed=4)[..., 0], atol=0.51 / 255)
 
 
-def test_reconstruct_answers_a_picture_with_a_picture(port, model):
+def test_reconstruct_answers_a_image_with_a_image(port, model):
     status, content_type, body = send(port, "POST", "/score?action=reconstruct", png(PIXELS[0]), "image/png")
     assert (status, content_type) == (200, "image/png")
     expected = model.reconstruct(PIXELS[:1, ..., None] / np.float32(255))[0, ..., 0]
@@ -161,14 +161,14 @@ def test_score_answers(post):
             "must have the shape 8x8x1. Received: 1x1",
             id="wrong-shape",
         ),
-        pytest.param(b" " * 8_000_000, "application/json", 413, "at most 1,500,000 bytes", id="oversized"),
-        pytest.param(b"no picture", "image/png", 400, "action must be one of", id="no-action"),
+        pytest.param(b" " * 8_000_000, "application/json", 413, "the limit of 1,500,000 bytes", id="oversized"),
+        pytest.param(b"no image", "image/png", 400, "action must be one of", id="no-action"),
         pytest.param(
-            json.dumps({"action": "score", "pictures": [base64.b64encode(b"no picture").decode()]}).encode(),
+            json.dumps({"action": "score", "pictures": [base64.b64encode(b"no image").decode()]}).encode(),
             "application/json",
             400,
-            "file that opens",
-            id="no-picture",
+            "can't be decoded",
+            id="no-image",
         ),
         pytest.param(b'{"action": "sample", "n": 1000000}', "application/json", 400, "n must be", id="absurd-n"),
     ],
@@ -203,4 +203,4 @@ def test_five_hundred_requests_of_eight_clients_all_get_their_answer(post):
 def test_a_model_without_a_run_ends_the_server_and_says_why(tmp_path):
     ended = subprocess.run(command(free_port()), cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True)
     assert ended.returncode == 3
-    assert "must be one run folder" in ended.stdout
+    assert "must be or contain exactly one run folder" in ended.stdout

@@ -21,18 +21,18 @@ def save(pixels, path):
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """Dark pictures."""
-    folder = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory):
+    """Dark images."""
+    folder = tmp_path_factory.mktemp("images")
     rng = np.random.default_rng(0)
     return [save(rng.integers(0, 60, (12, 10)), folder / f"{index:02}.png") for index in range(40)]
 
 
 @pytest.fixture(scope="module")
-def script(pictures, tmp_path_factory):
+def script(images, tmp_path_factory):
     """The script after `init`; the registered folder is mounted below the one that the service names."""
     models = tmp_path_factory.mktemp("models")
-    config = RunConfig(dataset="folder", data_dir=str(pictures[0].parent), image_size=8, channels=1, **SMALL)
+    config = RunConfig(dataset="folder", data_dir=str(images[0].parent), image_size=8, channels=1, **SMALL)
     run_training(config, models / "vae" / "1")
     spec = importlib.util.spec_from_file_location("score_batch", ROOT / "azure" / "score_batch.py")
     module = importlib.util.module_from_spec(spec)
@@ -47,30 +47,30 @@ def scores(lines):
     return {path: float(score) for path, score in (line.rsplit(",", 1) for line in lines)}
 
 
-def test_each_picture_gets_a_line_in_its_order(script, pictures):
-    names = [str(path) for path in pictures]
+def test_each_image_gets_a_line_in_its_order(script, images):
+    names = [str(path) for path in images]
     scored = scores(script.run(names))
     assert list(scored) == names
     assert all(map(math.isfinite, scored.values()))
 
 
-def test_same_pictures_get_the_same_scores(script, pictures):
-    names = [str(path) for path in pictures]
+def test_same_images_get_the_same_scores(script, images):
+    names = [str(path) for path in images]
     assert script.run(names) == script.run(names)
 
 
-def test_picture_unlike_the_others_scores_higher(script, pictures, tmp_path):
+def test_image_unlike_the_others_scores_higher(script, images, tmp_path):
     bright = save(np.full((12, 10), 255), tmp_path / "bright.png")
-    scored = scores(script.run([str(bright), *map(str, pictures)]))
+    scored = scores(script.run([str(bright), *map(str, images)]))
     assert max(scored, key=scored.get) == str(bright)
 
 
-def test_file_that_is_no_picture_gets_no_line(script, pictures, tmp_path):
-    (tmp_path / "notes.txt").write_text("no picture")
-    lines = script.run([str(tmp_path / "notes.txt"), str(pictures[0])])
-    assert list(scores(lines)) == [str(pictures[0])]
+def test_file_that_is_no_image_gets_no_line(script, images, tmp_path):
+    (tmp_path / "notes.txt").write_text("no image")
+    lines = script.run([str(tmp_path / "notes.txt"), str(images[0])])
+    assert list(scores(lines)) == [str(images[0])]
 
 
-def test_batch_without_pictures_gets_no_lines(script, tmp_path):
-    (tmp_path / "notes.txt").write_text("no picture")
+def test_batch_without_images_gets_no_lines(script, tmp_path):
+    (tmp_path / "notes.txt").write_text("no image")
     assert script.run([str(tmp_path / "notes.txt")]) == []

@@ -12,7 +12,7 @@ from azure.ai.ml import load_job
 ROOT = Path(__file__).parents[2]
 JOBS = ("train", "train-distributed", "sweep", "compare-pipeline")
 UPLOADED = ("azure", "configs", "vae_tf")
-LARGEST_UPLOAD = 8_000_000
+MAX_UPLOAD = 8_000_000
 PLANTED = "planted-secret"
 # What lies around in a checkout and must stay there.
 PLANTED_FILES = (
@@ -25,7 +25,7 @@ PLANTED_FILES = (
     "notebooks/run.ipynb",
     "runs/x/config.yml",
     "tests/test_x.py",
-    "my_pictures/0.png",
+    "my_images/0.png",
     "key.pem",
     "vae_tf/__pycache__/train.cpython-311.pyc",
     "vae_tf/.ipynb_checkpoints/train.py",
@@ -110,7 +110,7 @@ def test_uploaded_files_are_exactly_the_intended_ones(checkout, submission):
 
 
 def test_upload_is_small(submission):
-    assert 0 < sum(map(len, submission.uploaded.values())) < LARGEST_UPLOAD
+    assert 0 < sum(map(len, submission.uploaded.values())) < MAX_UPLOAD
 
 
 def test_upload_carries_each_file_whole(checkout, submission):
@@ -131,7 +131,7 @@ def test_compute_is_the_cluster_by_name(submission):
     assert submission.job["computeId"].endswith("/computes/gpu-cluster")
 
 
-def test_pictures_are_read_from_the_newest_version(submission):
+def test_images_are_read_from_the_newest_version(submission):
     data = submission.job["inputs"]["data"]
     assert data["uri"].endswith("/data/pictures/versions/3")
     assert data["jobInputType"] == "uri_folder"

@@ -80,7 +80,7 @@ type: pipeline
 inputs:
   epochs: 3
 outputs:
-  picture:
+  image:
     type: uri_folder
 jobs:
   train:
@@ -92,11 +92,11 @@ jobs:
   draw:
     type: command
     code: ..
-    command: python -m vae_tf.sample --run ${{inputs.run}} --out ${{outputs.picture}}/samples.png
+    command: python -m vae_tf.sample --run ${{inputs.run}} --out ${{outputs.image}}/samples.png
     inputs:
       run: ${{parent.jobs.train.outputs.run}}
     outputs:
-      picture: ${{parent.outputs.picture}}
+      image: ${{parent.outputs.image}}
 """
 DEPLOYMENT = """\
 name: blue
@@ -154,7 +154,7 @@ BROKEN_EXPRESSIONS = {
     "search space": ("sweep.yml", "${{search_space.latent_dim}}", "${{search_space.latents}}", 6),
     "search space of a job without one": ("train.yml", "${{inputs.variant}}", "${{search_space.variant}}", 6),
     "input of the pipeline": ("pipeline.yml", "${{parent.inputs.epochs}}", "${{parent.inputs.epoch}}", 13),
-    "output of the pipeline": ("pipeline.yml", "${{parent.outputs.picture}}", "${{parent.outputs.pictures}}", 21),
+    "output of the pipeline": ("pipeline.yml", "${{parent.outputs.image}}", "${{parent.outputs.images}}", 21),
     "step": ("pipeline.yml", "${{parent.jobs.train.outputs.run}}", "${{parent.jobs.trian.outputs.run}}", 19),
     "output of a step": ("pipeline.yml", "${{parent.jobs.train.outputs.run}}", "${{parent.jobs.train.outputs.x}}", 19),
     "input of a step": ("pipeline.yml", "${{inputs.run}}", "${{inputs.model}}", 17),
@@ -166,32 +166,32 @@ BROKEN_EXPRESSIONS = {
 def test_expression_that_names_nothing_is_found_at_its_line(folder, case):
     name, old, new, line = BROKEN_EXPRESSIONS[case]
     break_(folder, name, old, new)
-    found = [str(finding) for finding in check(folder) if "names nothing" in finding.what]
+    found = [str(finding) for finding in check(folder) if "is undefined" in finding.problem]
     assert len(found) == 1
-    assert found[0].startswith(f"{folder / name}:{line}: {new} names nothing; declare ")
+    assert found[0].startswith(f"{folder / name}:{line}: {new} is undefined; declare ")
 
 
 def test_expression_without_its_dollar_is_found(folder):
     break_(folder, "train.yml", "${{inputs.variant}}", "{{inputs.variant}}")
-    whole = f"{folder}/train.yml:6: an expression that is not whole; write it as ${{{{...}}}}"
-    assert whole in [str(finding) for finding in check(folder)]
+    malformed = f"{folder}/train.yml:6: malformed expression; write it as ${{{{...}}}}"
+    assert malformed in [str(finding) for finding in check(folder)]
 
 
 def test_input_that_the_component_lacks_is_found(folder):
     break_(folder, "pipeline.yml", "variant: plain", "varient: plain")
     (finding,) = check(folder)
-    assert (finding.line, finding.what) == (12, "inputs of the component lack varient")
+    assert (finding.line, finding.problem) == (12, "the component declares no varient in its inputs")
 
 
 def test_output_that_the_component_lacks_is_found(folder):
     break_(folder, "pipeline.yml", "epochs: ${{parent.inputs.epochs}}\n", "epochs: 3\n    outputs:\n      report:\n")
-    assert [finding.what for finding in check(folder)] == ["outputs of the component lack report"]
+    assert [finding.problem for finding in check(folder)] == ["the component declares no report in its outputs"]
 
 
 def test_input_that_the_component_waits_for_is_found(folder):
     break_(folder, "pipeline.yml", "      epochs: ${{parent.inputs.epochs}}\n", "")
     (finding,) = check(folder)
-    assert finding.what == "the component waits for the input epochs"
+    assert finding.problem == "the required input epochs is missing"
 
 
 def test_input_with_a_default_need_not_be_given(folder):
@@ -202,7 +202,7 @@ def test_input_with_a_default_need_not_be_given(folder):
 def test_fewer_nodes_than_workers_are_found(folder):
     break_(folder, "distributed.yml", "instance_count: 2", "instance_count: 1")
     (finding,) = check(folder)
-    assert (finding.line, finding.what) == (23, "worker_count is 2 and resources.instance_count 1")
+    assert (finding.line, finding.problem) == (23, "worker_count is 2, but resources.instance_count is 1")
 
 
 def test_workers_without_a_count_of_nodes_are_found(folder):
@@ -215,7 +215,7 @@ MISSING_PATHS = {
     "environment": ("train.yml", "file:./environment.yml", "file:./environments.yml", 19),
     "conda file": ("environment.yml", "conda_file: conda.yml", "conda_file: conda.yaml", 3),
     "component": ("pipeline.yml", "./component.yml", "./components.yml", 10),
-    "data": ("train.yml", "path: azureml:pictures@latest", "path: ../pictures", 14),
+    "data": ("train.yml", "path: azureml:pictures@latest", "path: ../images", 14),
     "scoring script": ("deployment.yml", "configs/small.yml", "small.yml", 4),
 }
 
@@ -224,7 +224,7 @@ MISSING_PATHS = {
 def test_path_that_is_not_there_is_found(folder, case):
     name, old, new, line = MISSING_PATHS[case]
     break_(folder, name, old, new)
-    found = [finding for finding in check(folder) if "which is not there" in finding.what]
+    found = [finding for finding in check(folder) if "does not exist" in finding.problem]
     assert [(finding.path.name, finding.line) for finding in found] == [(name, line)]
 
 
@@ -232,8 +232,8 @@ REFUSED_COMMANDS = {
     "option": ("train.yml", "--variant", "--varient", "Unknown option '--varient'. Did you mean --variant?"),
     "value": ("train.yml", "variant: bn", "variant: batchnorm", "variant must be one of plain, bn, v1, v2"),
     "config": ("train.yml", "configs/small.yml", "configs/smal.yml", "config must be a readable YAML file"),
-    "module": ("train.yml", "vae_tf.train", "vae_tf.trian", "A command must be one of the package"),
-    "quotes": ("train.yml", "--variant ", "--variant '", "A command must be one that a shell can read"),
+    "module": ("train.yml", "vae_tf.train", "vae_tf.trian", "The command must be a vae_tf command"),
+    "quotes": ("train.yml", "--variant ", "--variant '", "The command must be valid shell syntax"),
     "step of a sweep's choice": ("sweep.yml", "[2, 4, 8]", "[2, 0, 8]", "latent_dim must be at least 1"),
     "bound of a sweep": ("sweep.yml", "type: loguniform", "type: uniform", "learning_rate must be greater than 0"),
     "default of a component": ("component.yml", "default: bn", "default: bm", "variant must be one of"),
@@ -249,7 +249,7 @@ def test_command_that_the_package_refuses_is_found(folder, case):
     break_(folder, name, old, new)
     found = [finding for finding in check(folder) if finding.path.name == name]
     assert found
-    assert all(f" refuses: {told}" in finding.what for finding in found)
+    assert all(f" rejects the command: {told}" in finding.problem for finding in found)
 
 
 def test_second_command_of_a_line_is_checked_too(folder):
@@ -263,33 +263,33 @@ def test_command_over_several_lines_is_checked_whole(folder):
     lines = "command: |\n  python -m vae_tf.train \\\n    --epochs 0\n"
     (folder / "lines.yml").write_text(f"type: command\n{lines}")
     (finding,) = check(folder)
-    assert "epochs must be at least 1" in finding.what
+    assert "epochs must be at least 1" in finding.problem
 
 
 def test_step_with_a_command_is_checked_with_its_own_inputs(folder):
     break_(folder, "pipeline.yml", "--run ${{inputs.run}}", "--run x --num ${{inputs.run}}")
     break_(folder, "pipeline.yml", "run: ${{parent.jobs.train.outputs.run}}", "run: 0")
     (finding,) = check(folder)
-    assert "num must be at least 1" in finding.what
+    assert "num must be at least 1" in finding.problem
 
 
 def test_metric_that_no_run_logs_is_found(folder):
     break_(folder, "sweep.yml", "primary_metric: val_loss", "primary_metric: validation_loss")
     (finding,) = check(folder)
-    assert (finding.line, finding.what) == (21, "no epoch logs validation_loss")
-    assert "val_loss" in finding.mend
+    assert (finding.line, finding.problem) == (21, "validation_loss is not logged per epoch")
+    assert "val_loss" in finding.fix
 
 
-def test_metric_of_held_out_pictures_without_any_is_found(folder):
+def test_metric_of_held_out_images_without_any_is_found(folder):
     break_(folder, "sweep.yml", "--dataset folder", "--dataset folder --val-fraction 0")
     (finding,) = check(folder)
-    assert finding.what == "val_loss needs held-out pictures"
+    assert finding.problem == "val_loss needs a validation split"
 
 
 def test_part_of_the_search_space_that_no_command_takes_is_found(folder):
     break_(folder, "sweep.yml", "--learning-rate ${{search_space.learning_rate}}", "")
     (finding,) = check(folder)
-    assert (finding.line, finding.what) == (15, "the command takes no learning_rate")
+    assert (finding.line, finding.problem) == (15, "the command does not use learning_rate")
 
 
 SECRETS = {
@@ -305,10 +305,10 @@ SECRETS = {
 @pytest.mark.parametrize("case", SECRETS)
 @pytest.mark.parametrize("name", ["notes.md", "settings.py", "below/job.yml"])
 def test_secret_is_found_and_not_repeated(folder, case, name):
-    line, what = SECRETS[case]
+    line, problem = SECRETS[case]
     (folder / "below").mkdir()
     (folder / name).write_text(f"# first line\n{line if name.endswith('.md') else '# ' * ('---' in line) + line}\n")
-    found = [finding for finding in check(folder) if finding.what == what]
+    found = [finding for finding in check(folder) if finding.problem == problem]
     assert [(finding.path, finding.line) for finding in found] == [(folder / name, 2)]
     assert "abc" not in str(found[0])
 
@@ -317,7 +317,7 @@ def test_file_that_is_no_yaml_is_found(folder):
     (folder / "train.yml").write_text("type: command\ncode: [..\n")
     (finding,) = check(folder)
     assert (finding.path.name, finding.line) == ("train.yml", 2)
-    assert finding.what.startswith("no valid YAML")
+    assert finding.problem.startswith("invalid YAML")
 
 
 def test_component_that_is_no_yaml_is_found(folder):
@@ -329,7 +329,7 @@ def test_file_that_is_no_text_is_found(folder):
     (folder / "train.yml").write_bytes(b"\xff\x00\x01")
     (finding,) = check(folder)
     assert (finding.path.name, finding.line) == ("train.yml", 1)
-    assert finding.what.startswith("no valid YAML")
+    assert finding.problem.startswith("invalid YAML")
 
 
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "just a text", "jobs: [1]\ninputs: 3\nsearch_space: x\n"])
@@ -339,5 +339,5 @@ def test_yaml_of_another_shape_is_left_to_the_sdk(folder, text):
 
 
 def test_folder_without_yaml_is_an_input_error(tmp_path):
-    with pytest.raises(InputError, match="folder must hold YAML files"):
+    with pytest.raises(InputError, match="folder must contain YAML files"):
         check(tmp_path)

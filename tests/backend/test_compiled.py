@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vae_tf.backend.compiled import compiled, compiled_for, gradient_at, gradients
+from vae_tf.backend.compiled import compile_for_shapes, compile_function, gradient_of_sum, gradients
 
 
 @pytest.mark.parametrize("jit", [False, True])
@@ -16,7 +16,7 @@ def test_a_compiled_function_is_traced_once_for_batches_of_any_size(jit):
         traces.append(values.shape)
         return 2 * values
 
-    function = compiled(doubled, jit=jit)
+    function = compile_function(doubled, jit=jit)
     for count in (1, 4, 2, 7):
         np.testing.assert_array_equal(function(tf.ones(count)), np.full(count, 2))
 
@@ -30,7 +30,7 @@ def test_a_function_compiled_for_shapes_is_traced_once():
         traces.append(values.shape)
         return values + tf.cast(labels, tf.float32)[:, None]
 
-    function = compiled_for(added, [(None, 2), (None,)], ["float32", "int64"])
+    function = compile_for_shapes(added, [(None, 2), (None,)], ["float32", "int64"])
     for count in (1, 4, 2):
         expected = np.ones((count, 2)) + np.arange(count)[:, None]
         np.testing.assert_array_equal(function(np.ones((count, 2), np.float32), np.arange(count)), expected)
@@ -39,7 +39,7 @@ def test_a_function_compiled_for_shapes_is_traced_once():
 
 
 def test_a_function_compiled_for_shapes_takes_no_others():
-    function = compiled_for(lambda values: values, [(None, 2)], ["float32"])
+    function = compile_for_shapes(lambda values: values, [(None, 2)], ["float32"])
     with pytest.raises(TypeError, match="2"):
         function(np.ones((4, 3), np.float32))
 
@@ -60,6 +60,6 @@ def test_gradients_are_with_respect_to_each_weight_and_the_rest_comes_back():
 def test_the_gradient_at_values_is_that_of_the_sum():
     values = tf.constant([[1.0, 2.0], [3.0, 4.0]])
 
-    gradient = gradient_at(lambda at: tf.reduce_sum(at**3, axis=-1), values)
+    gradient = gradient_of_sum(lambda at: tf.reduce_sum(at**3, axis=-1), values)
 
     np.testing.assert_allclose(gradient, 3 * values.numpy() ** 2)

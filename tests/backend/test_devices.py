@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from vae_tf.backend.devices import as_input_errors, required_gpus, use_device, use_threads
+from vae_tf.backend.devices import as_input_errors, require_gpus, use_device, use_threads
 from vae_tf.config import RunConfig
 from vae_tf.support.errors import InputError
 
@@ -79,7 +79,7 @@ def test_cpu_after_a_gpu_is_in_use_is_an_input_error(monkeypatch, pretend_gpus):
 
     pretend_gpus("GPU:0")
     monkeypatch.setattr(tf.config, "set_visible_devices", refuse)
-    with pytest.raises(InputError, match="device=cpu must be chosen before"):
+    with pytest.raises(InputError, match="device=cpu must be set before"):
         use_device("cpu")
 
 
@@ -87,13 +87,13 @@ def test_required_gpus_are_named(monkeypatch, pretend_gpus):
     names = {"GPU:0": "NVIDIA T4", "GPU:1": "NVIDIA A100"}
     pretend_gpus(*names)
     monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: {"device_name": names[gpu]})
-    assert required_gpus() == ["NVIDIA T4", "NVIDIA A100"]
+    assert require_gpus() == ["NVIDIA T4", "NVIDIA A100"]
 
 
 def test_required_gpu_that_is_missing_is_an_input_error(pretend_gpus):
     pretend_gpus()
     with pytest.raises(InputError, match=r"^require_gpu needs a GPU .* Received: none visible"):
-        required_gpus()
+        require_gpus()
 
 
 def test_too_little_memory_is_an_error_of_one_line():

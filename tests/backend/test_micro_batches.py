@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vae_tf.backend.micro_batches import summed_over_parts
+from vae_tf.backend.micro_batches import sum_over_micro_batches
 from vae_tf.model import VAE, build_vae
 
 SHAPE = (8, 8, 1)
-PICTURES = np.random.default_rng(0).random((22, *SHAPE), np.float32)
+IMAGES = np.random.default_rng(0).random((22, *SHAPE), np.float32)
 NOISY = np.random.default_rng(1).random((22, *SHAPE), np.float32)
 CLASSES = np.arange(22) % 3
 MOMENTUM = 0.99
@@ -39,7 +39,7 @@ def test_parts_are_of_one_size_but_the_last(size, ends):
         parts.append(part.numpy().tolist())
         return [tf.reduce_sum(part**2)]
 
-    (total,) = summed_over_parts(function, [values, None], size, [tf.Variable(0.0)])
+    (total,) = sum_over_micro_batches(function, [values, None], size, [tf.Variable(0.0)])
 
     assert parts == [list(range(start, end)) for start, end in zip([0, *ends], ends, strict=False)]
     assert float(total) == 285
@@ -47,7 +47,7 @@ def test_parts_are_of_one_size_but_the_last(size, ends):
 
 @pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
-    ("data", "num_classes"), [([PICTURES], None), ([NOISY, PICTURES], None), ([[NOISY, CLASSES], PICTURES], 3)]
+    ("data", "num_classes"), [([IMAGES], None), ([NOISY, IMAGES], None), ([[NOISY, CLASSES], IMAGES], 3)]
 )
 def test_a_batch_in_parts_is_one_update(data, num_classes, jit_compile):
     options = {"num_classes": num_classes, "jit_compile": jit_compile}
@@ -65,8 +65,8 @@ def test_a_batch_in_parts_is_one_update(data, num_classes, jit_compile):
 def test_batch_normalization_sees_each_part_alone(count, jit_compile):
     vae = compiled_vae(4, keras.optimizers.SGD(0.0), "bn", jit_compile=jit_compile)
     flatten, dense, batch_norm, _ = vae.encoder.layers
-    activations = keras.ops.convert_to_numpy(dense(flatten(PICTURES[:count])))
-    vae.train_on_batch(PICTURES[:count])
+    activations = keras.ops.convert_to_numpy(dense(flatten(IMAGES[:count])))
+    vae.train_on_batch(IMAGES[:count])
 
     mean, variance = 0.0, 1.0
     for first in range(0, count, 4):

@@ -18,9 +18,9 @@ def error_of(values):
     ("key", "value", "requirement"),
     [
         ("batch_size", 0, "at least 1"),
-        ("image_size", 4, "at least 8 pixels a side"),
-        ("image_size", "64x7", "at least 8 pixels a side"),
-        ("image_size", -50, "at least 8 pixels a side"),
+        ("image_size", 4, "at least 8 pixels on each side"),
+        ("image_size", "64x7", "at least 8 pixels on each side"),
+        ("image_size", -50, "at least 8 pixels on each side"),
         ("image_size", "big", "a side or HEIGHTxWIDTH"),
         ("image_size", "50x50x3", "a side or HEIGHTxWIDTH"),
         ("image_size", [], "a side or HEIGHTxWIDTH"),
@@ -31,8 +31,8 @@ def error_of(values):
         ("val_fraction", math.nan, "a finite number"),
         ("seed", -1, "at least 0"),
         ("seed", 2**31, "at most 2147483647"),
-        ("data_dir", "", "a text of at least one character"),
-        ("data_dir", 5, "a text"),
+        ("data_dir", "", "a non-empty string"),
+        ("data_dir", 5, "a string"),
         ("binarize", "always", "one of 'none', 'static' or 'dynamic'"),
         (
             "dataset",
@@ -78,7 +78,10 @@ def test_a_corruption_is_a_kind_and_an_amount(given, kept):
     ("given", "reason"),
     [
         ("gauss:0.3", "corrupt must be one of none, gaussian, salt-pepper, mask. Received: corrupt=gauss"),
-        ("gaussian", "corrupt must name a kind and an amount in (0, 10], as gaussian:0.3. Received: corrupt=gaussian"),
+        (
+            "gaussian",
+            "corrupt must be TYPE:AMOUNT with an amount in (0, 10], such as gaussian:0.3. Received: corrupt=gaussian",
+        ),
         ("gaussian:nan", "an amount in (0, 10]"),
         ("gaussian:0", "an amount in (0, 10]"),
         ("mask:1.5", "an amount in (0, 1]"),
@@ -93,10 +96,10 @@ def test_what_is_no_corruption_is_refused(given, reason):
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ({"image_size": 28}, "image_size needs pictures. Received: dataset=moons, image_size=28x28"),
-        ({"data_dir": "x"}, "data_dir needs pictures"),
-        ({"binarize": "static"}, "binarize needs pictures"),
-        ({"corrupt": "mask:0.5"}, "corrupt needs pictures"),
+        ({"image_size": 28}, "image_size needs images. Received: dataset=moons, image_size=28x28"),
+        ({"data_dir": "x"}, "data_dir needs images"),
+        ({"binarize": "static"}, "binarize needs images"),
+        ({"corrupt": "mask:0.5"}, "corrupt needs images"),
     ],
 )
 def test_options_of_images_are_refused_for_a_toy_set(values, reason):

@@ -72,7 +72,8 @@ def test_a_schedule_and_a_warmup_need_each_other(values):
     received = ", ".join(f"{name}={value}" for name, value in values.items())
 
     assert error_of(values) == (
-        "kl_warmup_epochs goes with kl_schedule=linear or cyclical, and those need it. Received: " + received
+        "kl_warmup_epochs is required with kl_schedule=linear or cyclical, and not allowed otherwise. "
+        f"Received: {received}"
     )
 
 

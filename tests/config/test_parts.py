@@ -274,7 +274,7 @@ def test_a_foreign_part_trains():
 @pytest.mark.usefixtures("laplace")
 def test_a_name_is_registered_once():
     with pytest.raises(
-        InputError, match=r"^name must not be taken\. Received: prior=laplace, which is my_package_priors"
+        InputError, match=r"^prior=laplace is already registered as my_package_priors:\w+; choose another name"
     ):
         registry.register("prior", "laplace", "elsewhere:Laplace")
 

@@ -181,26 +181,26 @@ def test_value_out_of_range_is_one_line_with_the_requirement_and_what_came(key, 
 
 
 def test_resolved_takes_the_shape_from_the_data():
-    config = RunConfig().resolved((28, 20, 3))
+    config = RunConfig().fill_in_defaults((28, 20, 3))
 
     assert (config.image_size, config.channels) == ("28x20", 3)
 
 
 def test_the_defaults_of_dense_and_gaussian_are_spelled_out():
-    config = RunConfig(arch="dense", likelihood="gaussian").resolved((28, 28, 1))
+    config = RunConfig(arch="dense", likelihood="gaussian").fill_in_defaults((28, 28, 1))
 
     assert (config.hidden_sizes, config.activation, config.sigma) == ((512, 256), "relu", 1.0)
 
 
 def test_what_has_no_effect_is_left_out():
-    dumped = RunConfig().resolved((28, 28, 1)).model_dump()
+    dumped = RunConfig().fill_in_defaults((28, 28, 1)).model_dump()
 
     assert dumped.keys().isdisjoint({"hidden_sizes", "activation", "sigma"})
 
 
 @pytest.mark.usefixtures("others")
 def test_resolved_keeps_what_was_chosen():
-    config = RunConfig(**NON_DEFAULT).resolved((64, 48, 1))
+    config = RunConfig(**NON_DEFAULT).fill_in_defaults((64, 48, 1))
 
     # Where this machine keeps what it decoded changes no number.
     assert config.model_dump() == {**NON_DEFAULT, "cache_dir": None}
@@ -209,18 +209,18 @@ def test_resolved_keeps_what_was_chosen():
 def test_resolved_makes_data_dir_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    config = RunConfig(dataset="folder", data_dir="cats").resolved((64, 64, 3))
+    config = RunConfig(dataset="folder", data_dir="cats").fill_in_defaults((64, 64, 3))
 
     assert config.data_dir == str(tmp_path.resolve() / "cats")
 
 
 def test_a_resolved_config_survives_yaml_and_resolves_to_itself(tmp_path):
-    resolved = RunConfig(arch="dense", likelihood="gaussian").resolved((28, 28, 1))
+    resolved = RunConfig(arch="dense", likelihood="gaussian").fill_in_defaults((28, 28, 1))
 
     again = RunConfig.from_yaml(yaml_file(tmp_path, resolved.to_yaml()))
 
     assert again == resolved
-    assert again.resolved((28, 28, 1)) == resolved
+    assert again.fill_in_defaults((28, 28, 1)) == resolved
 
 
 def test_yaml_reads_an_exponent_without_a_point_as_a_number(tmp_path):
@@ -282,7 +282,7 @@ def test_every_config_of_the_repository_is_valid(path):
     config = RunConfig.from_yaml(path)
 
     assert given
-    assert set(given) <= config.model_fields_set <= set(given) | set(RunConfig.further_fields())
+    assert set(given) <= config.model_fields_set <= set(given) | set(RunConfig.extra_fields())
 
 
 @pytest.mark.parametrize("name", ["fashion_mnist_sample", "fashion_mnist", "mnist", "cifar10", "stl10"])
@@ -348,13 +348,13 @@ def test_what_a_toy_set_can_not_do_is_refused(values, reason):
 
 
 def test_a_toy_run_resolves_without_an_image_size():
-    config = RunConfig(dataset="moons").resolved((2,))
+    config = RunConfig(dataset="moons").fill_in_defaults((2,))
     assert (config.image_size, config.channels) == (None, None)
 
 
 @pytest.mark.parametrize("likelihood", ["continuous_bernoulli", "logistic_mixture"])
 def test_binary_pixels_are_not_for_likelihoods_of_grey_values(likelihood):
-    assert f"likelihood={likelihood} is of grey values. Received: binarize=static" in error_of(
+    assert f"likelihood={likelihood} models grey values, not binary ones. Received: binarize=static" in error_of(
         {"likelihood": likelihood, "binarize": "static"}
     )
 

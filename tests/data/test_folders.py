@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from vae_tf.config import DataConfig
-from vae_tf.data.catalog import load_splits
+from vae_tf.data.loading import load_splits
 from vae_tf.support.errors import InputError
 
 
@@ -26,8 +26,8 @@ def error_of(place):
     return message
 
 
-def picture_folder(folder, levels):
-    """A picture of one grey level for each of `levels`, named by it."""
+def image_folder(folder, levels):
+    """An image of one grey level for each of `levels`, named by it."""
     folder.mkdir(parents=True, exist_ok=True)
     for level in levels:
         Image.new("L", (10, 9), level).save(folder / f"{level:03}.png")
@@ -39,7 +39,7 @@ def levels(examples):
 
 
 def levels_by_label(examples):
-    """The grey levels of the pictures under each label."""
+    """The grey levels of the images under each label."""
     of_each = examples.read(np.arange(len(examples)))[:, 0, 0, 0]
     return {label: sorted(of_each[examples.labels == label].tolist()) for label in np.unique(examples.labels).tolist()}
 
@@ -49,8 +49,8 @@ def levels_by_label(examples):
 
 @pytest.mark.parametrize("held_out", ["test", "val"])
 def test_train_and_test_or_val_subfolders_are_the_splits(tmp_path, held_out):
-    picture_folder(tmp_path / "train" / "cats", range(10))
-    picture_folder(tmp_path / held_out, range(100, 105))
+    image_folder(tmp_path / "train" / "cats", range(10))
+    image_folder(tmp_path / held_out, range(100, 105))
 
     splits = splits_of(tmp_path)
 
@@ -59,7 +59,7 @@ def test_train_and_test_or_val_subfolders_are_the_splits(tmp_path, held_out):
 
 
 def test_folder_without_those_is_split_80_to_20_the_same_for_every_seed(tmp_path):
-    folder = picture_folder(tmp_path / "cats", range(50))
+    folder = image_folder(tmp_path / "cats", range(50))
     first, again, other = (splits_of(folder, seed=seed) for seed in (0, 0, 1))
 
     assert (first.spec.num_train, first.spec.num_test) == (40, 10)
@@ -69,13 +69,13 @@ def test_folder_without_those_is_split_80_to_20_the_same_for_every_seed(tmp_path
 
 
 def test_a_train_folder_alone_is_no_split(tmp_path):
-    picture_folder(tmp_path / "train", range(10))
+    image_folder(tmp_path / "train", range(10))
 
     assert splits_of(tmp_path).spec.num_test == 2
 
 
-def test_folder_pictures_come_at_64x64x3_by_default_and_as_asked(tmp_path):
-    folder = picture_folder(tmp_path / "cats", range(10))
+def test_folder_images_come_at_64x64x3_by_default_and_as_asked(tmp_path):
+    folder = image_folder(tmp_path / "cats", range(10))
 
     assert load_splits(config(data_dir=folder)).spec.example_shape == (64, 64, 3)
     asked = load_splits(config(data_dir=folder, image_size="20x30", channels=1))
@@ -83,9 +83,9 @@ def test_folder_pictures_come_at_64x64x3_by_default_and_as_asked(tmp_path):
     assert asked.train.read(np.array([0])).shape == (1, 20, 30, 1)
 
 
-def test_unreadable_pictures_are_left_out_of_the_splits(tmp_path, capsys):
-    folder = picture_folder(tmp_path / "cats", range(10))
-    (tmp_path / "cats" / "broken.jpg").write_bytes(b"no picture")
+def test_unreadable_images_are_left_out_of_the_splits(tmp_path, capsys):
+    folder = image_folder(tmp_path / "cats", range(10))
+    (tmp_path / "cats" / "broken.jpg").write_bytes(b"no image")
 
     splits = splits_of(folder)
 
@@ -93,13 +93,13 @@ def test_unreadable_pictures_are_left_out_of_the_splits(tmp_path, capsys):
     assert capsys.readouterr().err.count("skipped 1 of 11 files") == 1
 
 
-def test_folder_where_no_picture_opens_is_refused_without_a_warning(tmp_path, capsys):
+def test_folder_where_no_image_opens_is_refused_without_a_warning(tmp_path, capsys):
     for name in ("a.jpg", "b.png"):
-        (tmp_path / name).write_bytes(b"no picture")
+        (tmp_path / name).write_bytes(b"no image")
 
     message = error_of(tmp_path)
 
-    assert message.endswith(f"of at most 67,108,864 pixels. Received: {tmp_path} (none of 2 files opens)")
+    assert message.endswith(f"of at most 67,108,864 pixels. Received: {tmp_path} (none of 2 files could be opened)")
     assert capsys.readouterr().err == ""
 
 
@@ -113,10 +113,10 @@ def test_missing_or_empty_folder_is_named(tmp_path, make):
 
 
 def test_empty_test_subfolder_is_named(tmp_path):
-    picture_folder(tmp_path / "train", range(10))
+    image_folder(tmp_path / "train", range(10))
     (tmp_path / "test").mkdir()
 
-    assert f"Received: {tmp_path / 'test'} (none found)" in error_of(tmp_path)
+    assert f"Received: {tmp_path / 'test'} (no images found)" in error_of(tmp_path)
 
 
 # Classes of a folder
@@ -124,7 +124,7 @@ def test_empty_test_subfolder_is_named(tmp_path):
 
 def test_subfolders_are_the_classes_in_the_order_of_their_names(tmp_path):
     for name, first in (("zebra", 100), ("Ant", 150), ("cat", 0)):
-        picture_folder(tmp_path / name, range(first, first + 10))
+        image_folder(tmp_path / name, range(first, first + 10))
 
     splits = splits_of(tmp_path)
 
@@ -140,8 +140,8 @@ def test_subfolders_are_the_classes_in_the_order_of_their_names(tmp_path):
 
 
 def test_a_class_reaches_below_its_own_subfolders(tmp_path):
-    picture_folder(tmp_path / "cats" / "young" / "grey", range(5))
-    picture_folder(tmp_path / "dogs", range(100, 105))
+    image_folder(tmp_path / "cats" / "young" / "grey", range(5))
+    image_folder(tmp_path / "dogs", range(100, 105))
 
     splits = splits_of(tmp_path)
 
@@ -149,8 +149,8 @@ def test_a_class_reaches_below_its_own_subfolders(tmp_path):
 
 
 def test_both_splits_hold_their_share_of_every_class(tmp_path):
-    picture_folder(tmp_path / "cats", range(80))
-    picture_folder(tmp_path / "dogs", range(100, 120))
+    image_folder(tmp_path / "cats", range(80))
+    image_folder(tmp_path / "dogs", range(100, 120))
 
     splits = splits_of(tmp_path, val_fraction=0.25)
 
@@ -164,10 +164,10 @@ def test_both_splits_hold_their_share_of_every_class(tmp_path):
 
 
 def test_classes_of_train_and_test_subfolders_are_numbered_together(tmp_path):
-    picture_folder(tmp_path / "train" / "bees", range(5))
-    picture_folder(tmp_path / "train" / "dogs", range(100, 105))
-    picture_folder(tmp_path / "test" / "ants", range(200, 203))
-    picture_folder(tmp_path / "test" / "dogs", range(110, 113))
+    image_folder(tmp_path / "train" / "bees", range(5))
+    image_folder(tmp_path / "train" / "dogs", range(100, 105))
+    image_folder(tmp_path / "test" / "ants", range(200, 203))
+    image_folder(tmp_path / "test" / "dogs", range(110, 113))
 
     splits = splits_of(tmp_path)
 
@@ -182,9 +182,9 @@ def test_classes_of_train_and_test_subfolders_are_numbered_together(tmp_path):
     [["."], ["cats"], [".", "cats", "dogs"], ["train/cats", "train/dogs", "test"], ["train/cats", "test/cats"]],
     ids=["no subfolder", "one subfolder", "some beside them", "some in a split", "one class in both splits"],
 )
-def test_pictures_without_a_class_each_or_with_one_for_all_are_unlabelled(tmp_path, folders):
+def test_images_without_a_class_each_or_with_one_for_all_are_unlabelled(tmp_path, folders):
     for index, folder in enumerate(folders):
-        picture_folder(tmp_path / folder, range(20 * index, 20 * index + 5))
+        image_folder(tmp_path / folder, range(20 * index, 20 * index + 5))
 
     splits = splits_of(tmp_path)
 
@@ -196,17 +196,17 @@ def test_pictures_without_a_class_each_or_with_one_for_all_are_unlabelled(tmp_pa
 
 def test_a_hidden_folder_is_no_class(tmp_path):
     for name in ("cats", "dogs", ".thumbnails"):
-        picture_folder(tmp_path / name, range(5))
+        image_folder(tmp_path / name, range(5))
 
     assert splits_of(tmp_path).spec.class_names == ("cats", "dogs")
 
 
 def test_files_that_do_not_open_are_skipped_with_their_labels(tmp_path, capsys):
-    picture_folder(tmp_path / "cats", range(10))
-    picture_folder(tmp_path / "dogs", range(100, 110))
+    image_folder(tmp_path / "cats", range(10))
+    image_folder(tmp_path / "dogs", range(100, 110))
     (tmp_path / "ants").mkdir()
     for name in ("ants/a.png", "cats/0.png", "dogs/z.png", "0.png"):
-        (tmp_path / name).write_bytes(b"no picture")
+        (tmp_path / name).write_bytes(b"no image")
 
     splits = splits_of(tmp_path)
 
@@ -231,10 +231,10 @@ def names_in(folder):
     return [str(path) for path in sorted(Path(folder).iterdir())]
 
 
-def test_a_list_names_pictures_by_absolute_path_or_from_its_own_folder(tmp_path, monkeypatch):
+def test_a_list_names_images_by_absolute_path_or_from_its_own_folder(tmp_path, monkeypatch):
     there, elsewhere = (
-        picture_folder(tmp_path / "there", range(10)),
-        picture_folder(tmp_path / "other", range(100, 110)),
+        image_folder(tmp_path / "there", range(10)),
+        image_folder(tmp_path / "other", range(100, 110)),
     )
     relative = [os.path.relpath(name, tmp_path) for name in names_in(there)]
     list_of(tmp_path / "list.txt", *relative, *names_in(elsewhere)[:5])
@@ -249,7 +249,7 @@ def test_a_list_names_pictures_by_absolute_path_or_from_its_own_folder(tmp_path,
 
 @pytest.mark.parametrize(("encoding", "end"), [("utf-8", ""), ("utf-8-sig", ""), ("utf-8", "\r")])
 def test_blank_lines_and_remarks_in_a_list_are_left_out(tmp_path, capsys, encoding, end):
-    names = names_in(picture_folder(tmp_path / "Bären", range(10)))
+    names = names_in(image_folder(tmp_path / "Bären", range(10)))
     path = list_of(
         tmp_path / "list.TXT", *(f"{line}{end}" for line in [*names, "", "  ", "# a.png"]), encoding=encoding
     )
@@ -261,7 +261,7 @@ def test_blank_lines_and_remarks_in_a_list_are_left_out(tmp_path, capsys, encodi
 
 
 def test_order_and_repetition_in_a_list_change_nothing(tmp_path):
-    names = names_in(picture_folder(tmp_path / "cats", range(20)))
+    names = names_in(image_folder(tmp_path / "cats", range(20)))
     first = splits_of(list_of(tmp_path / "a.txt", *names))
     other = splits_of(list_of(tmp_path / "b.txt", *reversed(names), *names[:7]))
 
@@ -270,8 +270,8 @@ def test_order_and_repetition_in_a_list_change_nothing(tmp_path):
 
 
 def test_missing_and_unreadable_files_of_a_list_are_counted_and_named(tmp_path, capsys):
-    names = names_in(picture_folder(tmp_path / "cats", range(10)))
-    (tmp_path / "notes.md").write_text("no picture")
+    names = names_in(image_folder(tmp_path / "cats", range(10)))
+    (tmp_path / "notes.md").write_text("no image")
 
     splits = splits_of(list_of(tmp_path / "list.txt", *names, "gone.png", "notes.md", "cats"))
 
@@ -281,10 +281,10 @@ def test_missing_and_unreadable_files_of_a_list_are_counted_and_named(tmp_path, 
     assert all(str(tmp_path / name) in error for name in ("gone.png", "notes.md", "cats"))
 
 
-def test_a_class_in_a_list_is_the_name_of_the_folder_that_holds_the_picture(tmp_path):
-    cats = picture_folder(tmp_path / "monday" / "cats", range(5))
-    more_cats = picture_folder(tmp_path / "tuesday" / "cats", range(10, 15))
-    dogs = picture_folder(tmp_path / "tuesday" / "dogs", range(100, 110))
+def test_a_class_in_a_list_is_the_name_of_the_folder_that_holds_the_image(tmp_path):
+    cats = image_folder(tmp_path / "monday" / "cats", range(5))
+    more_cats = image_folder(tmp_path / "tuesday" / "cats", range(10, 15))
+    dogs = image_folder(tmp_path / "tuesday" / "dogs", range(100, 110))
 
     splits = splits_of(list_of(tmp_path / "list.txt", *names_in(cats), *names_in(more_cats), *names_in(dogs)))
 
@@ -299,10 +299,10 @@ def test_a_class_in_a_list_is_the_name_of_the_folder_that_holds_the_picture(tmp_
     [["."], ["cats"], [".", "cats", "dogs"], ["cats", "dogs", ".thumbnails"]],
     ids=["its own folder", "one folder", "some beside the list", "some in a hidden folder"],
 )
-def test_a_list_whose_pictures_have_no_class_each_or_one_for_all_is_unlabelled(tmp_path, monkeypatch, folders):
+def test_a_list_whose_images_have_no_class_each_or_one_for_all_is_unlabelled(tmp_path, monkeypatch, folders):
     names = []
     for index, folder in enumerate(folders):
-        picture_folder(tmp_path / folder, range(20 * index, 20 * index + 5))
+        image_folder(tmp_path / folder, range(20 * index, 20 * index + 5))
         names += [str(path) for path in (tmp_path / folder).glob("*.png")]
     list_of(tmp_path / "list.txt", *names)
     monkeypatch.chdir(tmp_path)
@@ -317,12 +317,12 @@ def test_a_list_whose_pictures_have_no_class_each_or_one_for_all_is_unlabelled(t
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        (b"", "at least one picture"),
-        (b"\n# cats/a.png\n", "at least one picture"),
+        (b"", "at least one image"),
+        (b"\n# cats/a.png\n", "at least one image"),
         (b"cats/\xe4.png", "UTF-8"),
         ("cats/a.png".encode("utf-16"), "UTF-8"),
-        (b"\0\0\1\2 a.png", "zero bytes"),
-        (b"gone.png\ngone_too.png", "none of 2 files opens"),
+        (b"\0\0\1\2 a.png", "null bytes"),
+        (b"gone.png\ngone_too.png", "none of 2 files could be opened"),
     ],
     ids=["empty", "remarks alone", "Latin-1", "UTF-16", "binary", "nothing there"],
 )
@@ -339,11 +339,11 @@ def test_a_list_that_can_not_be_used_is_named(tmp_path, content, fault):
 def test_a_missing_list_is_named(tmp_path):
     path = tmp_path / "list.txt"
 
-    assert error_of(path) == f"data_dir must be a list that can be read. Received: {path} (No such file or directory)"
+    assert error_of(path) == f"data_dir must be a readable list file. Received: {path} (No such file or directory)"
 
 
 def test_a_folder_may_be_called_like_a_list(tmp_path):
-    picture_folder(tmp_path / "cats.txt", range(10))
+    image_folder(tmp_path / "cats.txt", range(10))
 
     assert splits_of(tmp_path / "cats.txt").spec.num_train == 8
 
@@ -353,7 +353,7 @@ def test_a_folder_may_be_called_like_a_list(tmp_path):
 
 def test_names_of_any_bytes_are_read_and_shown_in_one_line(tmp_path, capsys):
     for folder in (b"a\nb\xff", b"cats"):
-        picture_folder(tmp_path / os.fsdecode(folder), range(0, 240, 24))
+        image_folder(tmp_path / os.fsdecode(folder), range(0, 240, 24))
         (tmp_path / os.fsdecode(folder) / os.fsdecode(b"c\n\xfe.png")).touch()
 
     for cache in (None, str(tmp_path / "cache")):
@@ -367,10 +367,11 @@ def test_names_of_any_bytes_are_read_and_shown_in_one_line(tmp_path, capsys):
 
 
 def test_a_linked_file_that_leads_to_itself_is_skipped(tmp_path, capsys):
-    picture_folder(tmp_path, range(0, 240, 24))
+    image_folder(tmp_path, range(0, 240, 24))
     (tmp_path / "loop.png").symlink_to("loop.png")
 
     assert len(levels(splits_of(tmp_path).train)) == 8
-    assert f"skipped 1 of 11 files that do not open or have more than 67,108,864 pixels: {tmp_path / 'loop.png'}" in (
-        capsys.readouterr().err
+    assert (
+        f"skipped 1 of 11 files that can't be opened or have more than 67,108,864 pixels: {tmp_path / 'loop.png'}"
+        in (capsys.readouterr().err)
     )

@@ -1,10 +1,10 @@
-"""What noise does to pictures, and what decides it."""
+"""What noise does to images, and what decides it."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from vae_tf.data.noise import Draws, binarized, corrupted
+from vae_tf.data.noise import RandomStream, binarize, corrupt
 
 GREY = 0.4
 
@@ -14,11 +14,11 @@ def grey(n=40, shape=(16, 16, 1)):
 
 
 def draws(positions=range(40), epoch=0, seed=0, split="train", consecutive=True):
-    return Draws(tf.constant(list(positions), tf.int64), tf.constant(epoch, tf.int64), seed, split, consecutive)
+    return RandomStream(tf.constant(list(positions), tf.int64), tf.constant(epoch, tf.int64), seed, split, consecutive)
 
 
-def noisy(corruption, pictures=None, **which):
-    return np.asarray(corrupted(grey() if pictures is None else pictures, corruption, draws(**which)))
+def noisy(corruption, images=None, **which):
+    return np.asarray(corrupt(grey() if images is None else images, corruption, draws(**which)))
 
 
 def test_gaussian_noise_has_its_deviation_and_no_mean():
@@ -81,6 +81,6 @@ def test_epoch_seed_and_split_decide_the_noise_but_seeds_share_the_test_split(fi
 
 def test_binarization_and_corruption_draw_on_their_own():
     """With one key for both, the pixels that binarization makes white would be those that the mask keeps."""
-    drawn = np.asarray(binarized(tf.fill((40, 16, 16, 1), 0.5), draws()))
+    drawn = np.asarray(binarize(tf.fill((40, 16, 16, 1), 0.5), draws()))
     kept = noisy("mask:0.5") > 0
     assert abs(np.corrcoef(drawn.ravel(), kept.ravel())[0, 1]) < 0.05

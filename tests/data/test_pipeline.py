@@ -5,8 +5,8 @@ from PIL import Image
 
 from vae_tf.config import DataConfig
 from vae_tf.data.pipeline import (
-    WHOLE,
-    Share,
+    NO_SHARDING,
+    Shard,
     epoch_order,
     evaluation_batches,
     first_batch,
@@ -25,7 +25,7 @@ def config(**values):
 
 
 def numbered(count):
-    """Pictures of one grey level each: their number, of 255."""
+    """Images of one grey level each: their number, of 255."""
     return ArrayExamples(
         np.arange(count, dtype=np.uint8)[:, np.newaxis, np.newaxis].repeat(8, 1).repeat(8, 2), None, 255.0
     )
@@ -40,14 +40,14 @@ def grey(level, count=40, side=8):
 
 
 def epochs(examples, settings, count, shape=SHAPE):
-    """The pictures of the first epochs, each as one array (N, H, W, C)."""
+    """The images of the first epochs, each as one array (N, H, W, C)."""
     steps = num_batches(examples, settings.batch_size)
     batches = list(training_batches(examples, settings, shape).take(count * steps).as_numpy_iterator())
     return [np.concatenate(batches[epoch * steps : (epoch + 1) * steps]) for epoch in range(count)]
 
 
-def numbers(pictures):
-    return np.rint(pictures[:, 0, 0, 0] * 255).astype(int).tolist()
+def numbers(images):
+    return np.rint(images[:, 0, 0, 0] * 255).astype(int).tolist()
 
 
 def evaluated(examples, settings, shape=SHAPE, split="test"):
@@ -58,10 +58,10 @@ def order(num_examples, seed, epoch):
     return epoch_order(num_examples, seed, tf.constant(epoch, tf.int64)).numpy().tolist()
 
 
-def in_own_order(pictures, seed, epoch):
-    """The pictures of an epoch put back into the order of the examples."""
-    restored = np.empty_like(pictures)
-    restored[order(len(pictures), seed, epoch)] = pictures
+def in_own_order(images, seed, epoch):
+    """The images of an epoch put back into the order of the examples."""
+    restored = np.empty_like(images)
+    restored[order(len(images), seed, epoch)] = images
     return restored
 
 
@@ -75,15 +75,15 @@ def in_own_order(pictures, seed, epoch):
 )
 @pytest.mark.parametrize("size", ["12x10", "8x8", "30x30", "9x40"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_pictures_are_float32_in_0_to_1_of_the_shape_asked_for(pixels, scale, size, channels):
+def test_images_are_float32_in_0_to_1_of_the_shape_asked_for(pixels, scale, size, channels):
     height, width = map(int, size.split("x"))
 
-    pictures = evaluated(ArrayExamples(pixels, None, scale), config(), (height, width, channels))
+    images = evaluated(ArrayExamples(pixels, None, scale), config(), (height, width, channels))
 
-    assert pictures.dtype == np.float32
-    assert pictures.shape == (9, height, width, channels)
-    assert pictures.min() >= 0
-    assert pictures.max() <= 1
+    assert images.dtype == np.float32
+    assert images.shape == (9, height, width, channels)
+    assert images.min() >= 0
+    assert images.max() <= 1
 
 
 def test_batches_state_their_shape_before_they_are_read():
@@ -101,33 +101,33 @@ def test_values_are_the_levels_over_255_where_nothing_is_resized():
 def test_grey_is_repeated_over_three_channels():
     pixels = noise(2, 8, 8)
 
-    pictures = evaluated(ArrayExamples(pixels, None, 255.0), config(), (8, 8, 3))
+    images = evaluated(ArrayExamples(pixels, None, 255.0), config(), (8, 8, 3))
 
-    np.testing.assert_allclose(pictures, np.repeat(pixels[..., np.newaxis] / 255, 3, axis=3), rtol=1e-6)
+    np.testing.assert_allclose(images, np.repeat(pixels[..., np.newaxis] / 255, 3, axis=3), rtol=1e-6)
 
 
 def test_colour_becomes_grey_by_luminance():
     pixels = noise(2, 8, 8, 3)
 
-    pictures = evaluated(ArrayExamples(pixels, None, 255.0), config())
+    images = evaluated(ArrayExamples(pixels, None, 255.0), config())
 
     # ITU-R 601 to three digits; TensorFlow's weights have four and differ by 1e-4 each.
-    np.testing.assert_allclose(pictures[..., 0], pixels @ [0.299, 0.587, 0.114] / 255, atol=2e-4)
+    np.testing.assert_allclose(images[..., 0], pixels @ [0.299, 0.587, 0.114] / 255, atol=2e-4)
 
 
 @pytest.mark.parametrize("size", [(11, 9), (40, 52), (12, 60), (50, 9)], ids=["down", "up", "wide", "high"])
 def test_resizing_is_pillows_bilinear(size):
     pixels = noise(1, 23, 31)
 
-    picture = evaluated(ArrayExamples(pixels, None, 255.0), config(), (*size, 1))[0, ..., 0]
+    image = evaluated(ArrayExamples(pixels, None, 255.0), config(), (*size, 1))[0, ..., 0]
 
     as_float = Image.fromarray(pixels[0].astype(np.float32)).resize(size[::-1], Image.Resampling.BILINEAR)
     # Both compute in float32 here, from the same definition of the filter.
-    np.testing.assert_allclose(picture, np.asarray(as_float) / 255, atol=1e-5)
+    np.testing.assert_allclose(image, np.asarray(as_float) / 255, atol=1e-5)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_picture_file_and_an_array_of_it_are_resized_alike(tmp_path, channels):
+def test_a_image_file_and_an_array_of_it_are_resized_alike(tmp_path, channels):
     pixels = noise(1, 23, 31, 3)
     Image.fromarray(pixels[0]).save(tmp_path / "a.png")
     shape = (16, 12, channels)
@@ -143,8 +143,8 @@ def test_a_picture_file_and_an_array_of_it_are_resized_alike(tmp_path, channels)
 
 
 def test_an_epoch_holds_every_example_once():
-    for pictures in epochs(numbered(50), config(batch_size=8), 3):
-        assert sorted(numbers(pictures)) == list(range(50))
+    for images in epochs(numbered(50), config(batch_size=8), 3):
+        assert sorted(numbers(images)) == list(range(50))
 
 
 def test_each_epoch_has_another_order():
@@ -158,7 +158,7 @@ def test_each_epoch_has_another_order():
 def test_epochs_follow_epoch_order():
     delivered = epochs(numbered(50), config(batch_size=8, seed=5), 2)
 
-    assert [numbers(pictures) for pictures in delivered] == [order(50, seed=5, epoch=epoch) for epoch in (0, 1)]
+    assert [numbers(images) for images in delivered] == [order(50, seed=5, epoch=epoch) for epoch in (0, 1)]
 
 
 def test_the_order_does_not_depend_on_the_batch_size():
@@ -197,18 +197,18 @@ def test_num_batches_counts_the_short_one(count, batch_size, expected):
     assert len(list(evaluation_batches(numbered(count), config(batch_size=batch_size), SHAPE, "val"))) == expected
 
 
-def read_by(share, batches, examples, *args):
-    """The numbers of the pictures in the first elements that a worker reads."""
-    dataset = batches(examples, config(batch_size=8), SHAPE, *args, share).take(6)
+def read_by(shard, batches, examples, *args):
+    """The numbers of the images in the first elements that a worker reads."""
+    dataset = batches(examples, config(batch_size=8), SHAPE, *args, shard).take(6)
     return [numbers(batch) for batch in dataset.as_numpy_iterator()]
 
 
 @pytest.mark.parametrize(("batches", "args"), [(training_batches, ()), (evaluation_batches, ("test",))])
 def test_replicas_read_their_rows_of_each_batch(batches, args):
     examples = numbered(18)  # batches of 8, 8 and 2, for three replicas of two workers
-    whole = read_by(WHOLE, batches, examples, *args)[:3]
-    first = read_by(Share(0, 2, 3), batches, examples, *args)
-    second = read_by(Share(2, 1, 3), batches, examples, *args)[:3]
+    whole = read_by(NO_SHARDING, batches, examples, *args)[:3]
+    first = read_by(Shard(0, 2, 3), batches, examples, *args)
+    second = read_by(Shard(2, 1, 3), batches, examples, *args)[:3]
 
     assert [len(rows) for rows in first] == [2, 3, 2, 3, 0, 1]
     assert [len(rows) for rows in second] == [3, 3, 1]
@@ -220,7 +220,7 @@ def test_replicas_read_their_rows_of_each_batch(batches, args):
 def test_draws_of_a_replica_are_those_of_its_rows_of_the_batch():
     settings = config(batch_size=8, binarize="dynamic", corrupt="gaussian:0.3")
     (whole, _), *_ = training_batches(grey(128, 18), settings, SHAPE).take(1).as_numpy_iterator()
-    shared = training_batches(grey(128, 18), settings, SHAPE, Share(0, 2, 2)).take(6).as_numpy_iterator()
+    shared = training_batches(grey(128, 18), settings, SHAPE, Shard(0, 2, 2)).take(6).as_numpy_iterator()
     (first, _), (second, _), *_ = shared
 
     np.testing.assert_array_equal(np.concatenate([first, second]), whole)
@@ -235,27 +235,27 @@ def test_evaluation_keeps_the_order_of_the_split():
 
 @pytest.mark.parametrize("binarize", ["static", "dynamic"])
 def test_binarized_pixels_are_0_or_1(binarize):
-    pictures = epochs(ArrayExamples(noise(20, 8, 8), None, 255.0), config(binarize=binarize), 1)[0]
+    images = epochs(ArrayExamples(noise(20, 8, 8), None, 255.0), config(binarize=binarize), 1)[0]
 
-    assert set(np.unique(pictures)) == {0.0, 1.0}
+    assert set(np.unique(images)) == {0.0, 1.0}
 
 
 def test_black_stays_0_and_white_1():
     pixels = np.zeros((4, 8, 8), np.uint8)
     pixels[:, :, 4:] = 255
 
-    pictures = epochs(ArrayExamples(pixels, None, 255.0), config(binarize="dynamic"), 1)[0]
+    images = epochs(ArrayExamples(pixels, None, 255.0), config(binarize="dynamic"), 1)[0]
 
-    np.testing.assert_array_equal(pictures[..., 0], pixels / 255)
+    np.testing.assert_array_equal(images[..., 0], pixels / 255)
 
 
 @pytest.mark.parametrize("binarize", ["static", "dynamic"])
 @pytest.mark.parametrize("level", [0.1, 0.5, 0.8])
 def test_the_share_of_ones_is_the_grey_level(binarize, level):
-    pictures = epochs(grey(level, count=100, side=16), config(binarize=binarize), 1, (16, 16, 1))[0]
+    images = epochs(grey(level, count=100, side=16), config(binarize=binarize), 1, (16, 16, 1))[0]
 
     # 25,600 draws: standard deviation at most 0.5 / 160 = 0.003; five of them.
-    assert abs(pictures.mean() - level) < 0.016
+    assert abs(images.mean() - level) < 0.016
 
 
 def test_static_draws_are_the_same_in_every_epoch():
@@ -276,9 +276,9 @@ def test_dynamic_draws_are_independent_from_epoch_to_epoch():
 
 @pytest.mark.parametrize("binarize", ["static", "dynamic"])
 def test_draws_differ_from_example_to_example(binarize):
-    pictures = epochs(grey(0.5), config(binarize=binarize), 1)[0]
+    images = epochs(grey(0.5), config(binarize=binarize), 1)[0]
 
-    assert len({picture.tobytes() for picture in pictures}) == 40
+    assert len({image.tobytes() for image in images}) == 40
 
 
 @pytest.mark.parametrize("binarize", ["static", "dynamic"])
@@ -339,17 +339,17 @@ def test_splits_have_draws_of_their_own():
 
 
 def test_channels_are_drawn_independently():
-    pictures = evaluated(grey(0.5), config(binarize="static"), (8, 8, 3))
+    images = evaluated(grey(0.5), config(binarize="static"), (8, 8, 3))
 
-    assert abs(np.mean(pictures[..., 0] == pictures[..., 1]) - 0.5) < 0.05
+    assert abs(np.mean(images[..., 0] == images[..., 1]) - 0.5) < 0.05
 
 
-# First pictures
+# First images
 
 
 @pytest.mark.parametrize("binarize", ["none", "dynamic"])
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_first_pictures_are_the_first_of_evaluation(binarize, split):
+def test_first_images_are_the_first_of_evaluation(binarize, split):
     examples = ArrayExamples(noise(20, 10, 9), None, 255.0)
     settings = config(binarize=binarize, batch_size=3)
 
@@ -359,7 +359,7 @@ def test_first_pictures_are_the_first_of_evaluation(binarize, split):
     np.testing.assert_array_equal(first, evaluated(examples, settings, SHAPE, split)[:7])
 
 
-def test_first_pictures_of_a_small_split_are_all_of_it():
+def test_first_images_of_a_small_split_are_all_of_it():
     assert numbers(first_images(numbered(5), config(), SHAPE, "test", 10)) == [0, 1, 2, 3, 4]
 
 
@@ -369,7 +369,7 @@ def test_white_stays_white_in_grey():
     np.testing.assert_allclose(evaluated(white, config()), 1, atol=1e-6)
 
 
-def test_binarized_test_pictures_are_the_same_for_every_seed():
+def test_binarized_test_images_are_the_same_for_every_seed():
     examples = ArrayExamples(noise(5, 8, 8), None, 255.0)
     first, other = (config(binarize="static", seed=seed) for seed in (0, 1))
 
@@ -384,12 +384,12 @@ LABELLED = {"conditional": True, "batch_size": 7}
 
 
 def labelled(count=40):
-    """Numbered pictures whose class is their number modulo 5."""
+    """Numbered images whose class is their number modulo 5."""
     examples = numbered(count)
     return ArrayExamples(examples.read(np.arange(count)), np.arange(count) % 5, 255.0)
 
 
-def test_classes_go_with_their_pictures_through_shuffling():
+def test_classes_go_with_their_images_through_shuffling():
     batches = list(training_batches(labelled(), config(**LABELLED), SHAPE).take(6).as_numpy_iterator())
     seen = [(number, label) for ((x, labels),) in batches for number, label in zip(numbers(x), labels, strict=True)]
     assert sorted(number for number, _ in seen) == list(range(40))
@@ -410,7 +410,7 @@ def test_a_corrupted_batch_has_its_classes_beside_what_is_given():
     assert inputs.shape == target.shape == (7, *SHAPE)
 
 
-def test_noise_on_training_pictures_is_another_every_epoch_and_elsewhere_the_same():
+def test_noise_on_training_images_is_another_every_epoch_and_elsewhere_the_same():
     settings = config(corrupt="gaussian:0.3")
     first, second = list(training_batches(grey(0.5), settings, SHAPE).take(2).as_numpy_iterator())
     assert not np.array_equal(np.sort(first[0], axis=0), np.sort(second[0], axis=0))
@@ -418,7 +418,7 @@ def test_noise_on_training_pictures_is_another_every_epoch_and_elsewhere_the_sam
     np.testing.assert_array_equal(once[0], again[0])
 
 
-def test_first_batch_is_as_evaluation_delivers_it_and_first_pictures_are_clean():
+def test_first_batch_is_as_evaluation_delivers_it_and_first_images_are_clean():
     settings = config(corrupt="mask:0.5", **LABELLED)
     (inputs, labels), target = first_batch(labelled(), settings, SHAPE, "test", 7)
     expected = next(evaluation_batches(labelled(), settings, SHAPE, "test").as_numpy_iterator())
@@ -432,25 +432,25 @@ def test_rows_pass_as_they_are():
     np.testing.assert_array_equal(evaluated(ArrayExamples(rows, None, 1.0), config(), (2,)), rows)
 
 
-# Where training goes on
+# Where training resumes
 
 
-def first_batches(start, share=WHOLE, skip=0, **settings):
+def first_batches(start, shard=NO_SHARDING, skip=0, **settings):
     """The first seven batches of the dataset from `start` on, after some that are skipped."""
     examples = grey(0.5, count=18)  # batches of 8, 8 and 2
-    dataset = training_batches(examples, config(batch_size=8, **settings), SHAPE, share, start)
-    return list(dataset.skip(skip * share.num_local).take(7).as_numpy_iterator())
+    dataset = training_batches(examples, config(batch_size=8, **settings), SHAPE, shard, start)
+    return list(dataset.skip(skip * shard.num_local).take(7).as_numpy_iterator())
 
 
 @pytest.mark.parametrize(
-    "share", [WHOLE, Share(0, 2, 3), Share(2, 1, 3)], ids=["whole", "two-of-three", "one-of-three"]
+    "shard", [NO_SHARDING, Shard(0, 2, 3), Shard(2, 1, 3)], ids=["whole", "two-of-three", "one-of-three"]
 )
 @pytest.mark.parametrize("start", [1, 2, 3, 4, 8, 30])
-def test_batches_from_a_step_on_are_those_of_a_run_that_came_there(start, share):
+def test_batches_from_a_step_on_are_those_of_a_run_that_came_there(start, shard):
     settings = {"binarize": "dynamic", "seed": 3}
-    expected = first_batches(0, share, skip=start, **settings)
+    expected = first_batches(0, shard, skip=start, **settings)
 
-    for batch, wanted in zip(first_batches(start, share, **settings), expected, strict=True):
+    for batch, wanted in zip(first_batches(start, shard, **settings), expected, strict=True):
         np.testing.assert_array_equal(batch, wanted)
 
 

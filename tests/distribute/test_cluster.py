@@ -58,7 +58,7 @@ def test_chief_comes_before_the_workers(set_config):
 def test_one_worker_is_no_cluster(set_config, config):
     set_config(config)
     assert cluster_for("auto") is None
-    with pytest.raises(InputError, match="distribute=multi_worker needs TF_CONFIG to name at least two workers"):
+    with pytest.raises(InputError, match="distribute=multi_worker needs TF_CONFIG to list at least two workers"):
         cluster_for("multi_worker")
 
 
@@ -72,25 +72,25 @@ def test_one_worker_is_asked_for(set_config, distribute):
     ("config", "reason"),
     [
         ("{", "Expecting"),
-        ("[]", "of another form"),
-        ({"cluster": {"worker": WORKERS}}, "no 'task'"),
-        ({"cluster": {"worker": WORKERS}, "task": {"index": 0}}, "no 'type'"),
-        ({"cluster": {"worker": WORKERS}, "task": {"type": "chief", "index": 0}}, "no 'chief'"),
-        ({"task": {"type": "worker", "index": 0}}, "no 'cluster'"),
-        ({"cluster": WORKERS, "task": {"type": "worker", "index": 0}}, "of another form"),
-        (of_azure(index=2), "index 2 of 2"),
-        (of_azure(index=-1), "index -1 of 2"),
+        ("[]", "unexpected structure"),
+        ({"cluster": {"worker": WORKERS}}, "'task' is missing"),
+        ({"cluster": {"worker": WORKERS}, "task": {"index": 0}}, "'type' is missing"),
+        ({"cluster": {"worker": WORKERS}, "task": {"type": "chief", "index": 0}}, "'chief' is missing"),
+        ({"task": {"type": "worker", "index": 0}}, "'cluster' is missing"),
+        ({"cluster": WORKERS, "task": {"type": "worker", "index": 0}}, "unexpected structure"),
+        (of_azure(index=2), "index 2 is not in 0..1"),
+        (of_azure(index=-1), "index -1 is not in 0..1"),
         (of_azure(index="x"), "'x'"),
-        (of_azure(ps=["10.0.0.6:2222"]), "ps is no job"),
-        (of_azure(["10.0.0.4", "10.0.0.5"]), "10.0.0.4 is no host:port"),
-        (of_azure(["a:2222", "b:0"]), "b:0 is no host:port"),
-        (of_azure(["a:2222", 7]), "7 is no host:port"),
-        (of_azure(["a:2222", "a:2222"]), "an address is named twice"),
+        (of_azure(ps=["10.0.0.6:2222"]), "unsupported task type ps"),
+        (of_azure(["10.0.0.4", "10.0.0.5"]), "10.0.0.4 is not of the form host:port"),
+        (of_azure(["a:2222", "b:0"]), "b:0 is not of the form host:port"),
+        (of_azure(["a:2222", 7]), "7 is not of the form host:port"),
+        (of_azure(["a:2222", "a:2222"]), "an address is listed twice"),
     ],
 )
 def test_bad_config_is_told_in_one_line(set_config, config, reason):
     set_config(config)
-    with pytest.raises(InputError, match=r"^TF_CONFIG must be as ") as raised:
+    with pytest.raises(InputError, match=r"^TF_CONFIG must have the form ") as raised:
         cluster_for("auto")
     assert reason in str(raised.value)
     assert len(str(raised.value).splitlines()) == 1

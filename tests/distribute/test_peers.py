@@ -1,4 +1,4 @@
-"""Workers meet, agree, part and miss each other, on 127.0.0.1 and without TensorFlow."""
+"""Workers that connect, compare values, disconnect and time out, on 127.0.0.1 and without TensorFlow."""
 
 import contextlib
 import re
@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from vae_tf.distribute.cluster import Cluster
-from vae_tf.distribute.peers import INTERRUPTED, connected_peers, fault
+from vae_tf.distribute.peers import INTERRUPTED, connected_peers, failure_message
 from vae_tf.support.errors import InputError
 
 SECONDS = 60.0
@@ -72,7 +72,7 @@ def test_worker_that_never_comes_is_told_by_the_chief(addresses):
 
     with ThreadPoolExecutor() as pool:
         told = list(pool.map(run, (0, 1)))
-    assert told[0].startswith("Every worker that TF_CONFIG names must come up within 1 s. Received: no answer from ")
+    assert told[0].startswith("Every worker listed in TF_CONFIG must start within 1 s. Received: no response from ")
     assert f"Worker 2 ({addresses[2]})" in told[0]
     assert "--worker-timeout" in told[0]
     assert re.search(r"Worker [02] ", told[1])  # the chief's word, or, a moment earlier, its own
@@ -80,7 +80,7 @@ def test_worker_that_never_comes_is_told_by_the_chief(addresses):
 
 def test_chief_that_never_comes_is_told_by_a_worker(addresses):
     with (
-        pytest.raises(InputError, match=rf"no answer from Worker 0 \({addresses[0]}\)"),
+        pytest.raises(InputError, match=rf"no response from Worker 0 \({addresses[0]}\)"),
         connected_peers(Cluster(addresses, 1), 0.5),
     ):
         raise AssertionError("met")
@@ -98,7 +98,7 @@ def test_port_that_is_taken_is_told(addresses):
 
 def test_workers_that_agree_go_on(addresses):
     def work(peers):
-        peers.agree("data", "same")
+        peers.check_equal("data", "same")
         return "went on"
 
     assert run_workers(addresses, work) == ["went on"] * 3
@@ -106,9 +106,9 @@ def test_workers_that_agree_go_on(addresses):
 
 def test_workers_that_differ_stop_all(addresses):
     def work(peers):
-        peers.agree("data", "other" if peers.cluster.index == 2 else "same")
+        peers.check_equal("data", "other" if peers.cluster.index == 2 else "same")
 
-    message = f"All workers must have the same data. Received: others on Worker 2 ({addresses[2]})"
+    message = f"All workers must have the same data. Received: different data from Worker 2 ({addresses[2]})"
     assert run_workers(addresses, work) == [message] * 3
 
 
@@ -116,7 +116,7 @@ def test_fault_of_one_worker_is_told_by_all(addresses):
     def work(peers):
         if peers.cluster.index == 1:
             raise InputError("data_dir must be readable")
-        peers.agree("data", "same")
+        peers.check_equal("data", "same")
 
     told = run_workers(addresses, work)
 
@@ -127,7 +127,7 @@ def test_what_a_worker_tells_the_others_holds_no_secret(addresses):
     def work(peers):
         if peers.cluster.index == 1:
             raise OSError("no such place: /c?sv=1&sig=abc")
-        peers.agree("data", "same")
+        peers.check_equal("data", "same")
 
     assert run_workers(addresses, work)[0] == f"Worker 1 ({addresses[1]}): no such place: /c?[redacted]"
 
@@ -140,9 +140,9 @@ from vae_tf.support.errors import InputError
 
 addresses, index, ends = tuple(sys.argv[1].split(",")), int(sys.argv[2]), sys.argv[3]
 with connected_peers(Cluster(addresses, index), 20) as peers:
-    peers.watch(0.5 if ends == "never starts" else 20)
+    peers.start_watchdog(0.5 if ends == "never starts" else 20)
     if ends != "never starts":
-        peers.started()
+        peers.report_started()
     if ends == "dies":
         os.kill(os.getpid(), 9)
     if ends == "fails":
@@ -172,7 +172,7 @@ def test_watched_workers_end_well_together(addresses):
 
 @pytest.mark.parametrize(("gone", "ends"), [(1, ("sleeps", "dies", "sleeps")), (0, ("dies", "sleeps", "sleeps"))])
 def test_worker_that_dies_ends_the_others(addresses, gone, ends):
-    line = f"error: All workers must run to the end. Received: Worker {gone} ({addresses[gone]}) is gone"
+    line = f"error: Lost connection to Worker {gone} ({addresses[gone]})"
 
     for index, (status, text) in enumerate(run_processes(addresses, *ends)):
         assert status == -9
@@ -191,9 +191,9 @@ def test_tensorflow_that_does_not_start_is_ended(addresses):
     (status, text), _ = run_processes(addresses, "never starts", "sleeps")
 
     assert status == -9
-    assert text.startswith("error: TensorFlow must start on all workers within 0.5 s.")
+    assert text.startswith("error: TensorFlow did not start on all workers within 0.5 s;")
 
 
 def test_an_interruption_names_who_was_interrupted():
-    assert fault(f"error: {INTERRUPTED}", "Worker 0 (a:1)") == f"Worker 0 (a:1): {INTERRUPTED}"
-    assert fault(f"error: {INTERRUPTED}", "Worker 1 (b:1)") == f"Worker 1 (b:1): {INTERRUPTED}"
+    assert failure_message(f"error: {INTERRUPTED}", "Worker 0 (a:1)") == f"Worker 0 (a:1): {INTERRUPTED}"
+    assert failure_message(f"error: {INTERRUPTED}", "Worker 1 (b:1)") == f"Worker 1 (b:1): {INTERRUPTED}"

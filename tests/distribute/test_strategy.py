@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from vae_tf.config import RunConfig
-from vae_tf.distribute.strategy import check_shares, strategy_for
+from vae_tf.distribute.strategy import check_divisible, strategy_for
 from vae_tf.support.errors import InputError
 
 
@@ -34,7 +34,7 @@ def test_several_gpus_are_mirrored(monkeypatch, mirrored, distribute, num_gpus, 
 
 
 def check(replicas, num_train=100, **options):
-    check_shares(SimpleNamespace(num_replicas_in_sync=replicas), RunConfig(**options), num_train)
+    check_divisible(SimpleNamespace(num_replicas_in_sync=replicas), RunConfig(**options), num_train)
 
 
 @pytest.mark.parametrize(
@@ -52,11 +52,11 @@ def test_replicas_that_can_share_the_work_may(replicas, options):
 @pytest.mark.parametrize(
     ("replicas", "options", "line"),
     [
-        (3, {"batch_size": 128}, "a multiple of their number, 3. Received: batch_size=128; take 126"),
-        (4, {"batch_size": 2}, "a multiple of their number, 4. Received: batch_size=2; take 4"),
-        (2, {"jit": True}, "jit needs one replica. Received: 2"),
-        (2, {"micro_batch_size": 16}, "micro_batch_size needs variant=plain where 2 replicas"),
-        (4, {"num_train": 3}, "a training example for each of 4 replicas. Received: 3"),
+        (3, {"batch_size": 128}, "a multiple of the number of replicas, 3. Received: batch_size=128; use 126"),
+        (4, {"batch_size": 2}, "a multiple of the number of replicas, 4. Received: batch_size=2; use 4"),
+        (2, {"jit": True}, "jit needs a single replica. Received: 2"),
+        (2, {"micro_batch_size": 16}, "micro_batch_size with 2 replicas needs variant=plain"),
+        (4, {"num_train": 3}, "at least as many training examples as replicas, 4. Received: 3"),
     ],
 )
 def test_what_replicas_cannot_share_is_told_in_one_line(replicas, options, line):

@@ -9,7 +9,7 @@ from vae_tf.backend.guarded_step import GuardedStep
 from vae_tf.config import DataConfig
 from vae_tf.data import pipeline
 from vae_tf.data.sources.arrays import ArrayExamples
-from vae_tf.distribute.strategy import distributed, from_chief
+from vae_tf.distribute.strategy import broadcast_from_chief, distribute_dataset
 from vae_tf.model import build_vae
 from vae_tf.training import loop
 from vae_tf.training.checkpoint.state import TrainingState
@@ -18,7 +18,7 @@ from vae_tf.training.stage import Stage
 SHAPE = (8, 8, 1)
 EPOCHS = 4  # of five steps each
 CONFIG = DataConfig(batch_size=12, binarize="dynamic")
-# Batches that replicas share unevenly: the last of an epoch has 8 pictures, the last to be judged 2.
+# Batches that replicas share unevenly: the last of an epoch has 8 images, the last to be judged 2.
 TRAIN, TEST = 56, 26
 
 
@@ -39,18 +39,18 @@ def model(strategy, variant, arch="dense", optimizer=Adam):
 
 
 def train(vae, num_train=TRAIN, epochs=EPOCHS, callbacks=()):
-    """Returns the weights and the metrics of the last epoch and of the test pictures."""
+    """Returns the weights and the metrics of the last epoch and of the test images."""
     strategy, logs = vae.distribute_strategy, {}
     record = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, measured: logs.update(measured))
     seen, judged = examples(num_train), examples(TEST)
     evaluate = loop.evaluator(
         vae,
-        distributed(strategy, lambda share: pipeline.evaluation_batches(judged, CONFIG, SHAPE, "test", share)),
+        distribute_dataset(strategy, lambda shard: pipeline.evaluation_batches(judged, CONFIG, SHAPE, "test", shard)),
         pipeline.num_batches(judged, CONFIG.batch_size),
     )
     loop.train(
         vae,
-        distributed(strategy, lambda share: pipeline.training_batches(seen, CONFIG, SHAPE, share)),
+        distribute_dataset(strategy, lambda shard: pipeline.training_batches(seen, CONFIG, SHAPE, shard)),
         epochs=epochs,
         steps_per_epoch=pipeline.num_batches(seen, CONFIG.batch_size),
         guard=GuardedStep(vae),
@@ -69,16 +69,19 @@ def differing(strategy, *, is_chief=True):
     """
     vae = model(strategy, "bn")
     guard = GuardedStep(vae)
-    state, steps, seen = TrainingState([Stage("vae", vae, guard, 1, 10, None)]), loop.Steps(vae, guard), examples(TRAIN)
+    state = TrainingState([Stage("vae", vae, guard, 1, 10, None)])
+    steps, seen = loop.StepRunner(vae, guard), examples(TRAIN)
 
     def captured_from(first):
-        batches = distributed(strategy, lambda share: pipeline.training_batches(seen, CONFIG, SHAPE, share, first))
-        return {done: state.capture() for done, _ in steps.run(iter(batches), first, 10, every=2) if done % 2 == 0}
+        batches = distribute_dataset(
+            strategy, lambda shard: pipeline.training_batches(seen, CONFIG, SHAPE, shard, first)
+        )
+        return {done: state.capture() for done, _ in steps.run(iter(batches), first, 10, stop_every=2) if done % 2 == 0}
 
     captured, names = captured_from(0), []
     end = captured[10]
     for first in (2, 4, 6, 8):
-        state.restore(from_chief(strategy, captured[first] if is_chief else None, end))
+        state.restore(broadcast_from_chief(strategy, captured[first] if is_chief else None, end))
         again = captured_from(first)[10]
         names += [f"{name} from step {first}" for name in end if not np.array_equal(again[name], end[name])]
     return names

@@ -1,4 +1,4 @@
-"""What a process of `test_workers` runs: python worker.py ADDRESSES INDEX FOLDER [dies]"""
+"""What a process of `test_workers` runs: python worker.py ADDRESSES INDEX FOLDER VARIANTS [dies]"""
 
 import os
 import signal
@@ -24,10 +24,10 @@ class Dies(keras.callbacks.Callback):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main(addresses, index, folder, *more):
+def main(addresses, index, folder, variants, *more):
     with connected_peers(Cluster(tuple(addresses.split(",")), int(index)), SECONDS) as peers, as_input_errors():
         strategy = strategy_for("multi_worker", peers, SECONDS)
-        for variant in ("plain", "bn"):
+        for variant in variants.split(","):
             model = training.model(strategy, variant)
             np.savez(Path(folder) / f"{variant}-{index}.npz", **training.train(model))
         np.savez(Path(folder) / f"restored-{index}.npz", differing=training.differing(strategy, is_chief=index == "0"))

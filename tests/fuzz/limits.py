@@ -26,7 +26,7 @@ def kept() -> Iterator[None]:
     """Raises where the block raises anything but an `InputError` of one line, hangs, or takes too much memory."""
     message = "success"
     before = _held("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     previous = signal.signal(signal.SIGALRM, _hang)
     signal.alarm(SECONDS)
     try:

@@ -27,7 +27,7 @@ from PIL import Image
 
 import vae_tf
 from vae_tf.config import DataConfig, RunConfig
-from vae_tf.data.catalog import load_splits
+from vae_tf.data.loading import load_splits
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.support import cli
 from vae_tf.train import COMMAND, TrainOptions
@@ -48,7 +48,7 @@ def share(of_hundred: int) -> settings:
 
 
 def read_all(**options) -> None:
-    """Reads every picture of every split, as training does."""
+    """Reads every image of every split, as training does."""
     splits = load_splits(DataConfig(batch_size=2, **options))
     for examples in (splits.train, splits.val, splits.test):
         if examples is not None:
@@ -127,7 +127,7 @@ def test_config_files(text):
 def test_mappings(mapping):
     with kept():
         config = TrainOptions(**mapping)
-        assert config.part(RunConfig).to_yaml()
+        assert config.subset(RunConfig).to_yaml()
 
 
 @share(15)
@@ -140,11 +140,11 @@ def test_command_lines(words, text):
             cli.parse(TrainOptions, COMMAND, [*words, f"--config={path}"])
 
 
-# Pictures
+# Images
 
 
-def picture_files() -> list[bytes]:
-    """Small pictures of every format and of unusual modes."""
+def image_files() -> list[bytes]:
+    """Small images of every format and of unusual modes."""
     grey = np.random.default_rng(0).integers(0, 256, (12, 16), np.uint8)
     rgb = Image.fromarray(np.stack([grey, grey.T.reshape(12, 16), 255 - grey], -1))
     turned = Image.Exif()
@@ -167,24 +167,24 @@ def picture_files() -> list[bytes]:
     return [_saved(*save) for save in saves]
 
 
-def _saved(picture: Image.Image, kind: str, options: dict) -> bytes:
+def _saved(image: Image.Image, kind: str, options: dict) -> bytes:
     file = io.BytesIO()
-    picture.save(file, kind, **options)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
-PICTURES = picture_files()
+IMAGES = image_files()
 EXTENSIONS = st.sampled_from(("jpg", "png", "webp", "gif", "bmp"))
-DAMAGED_PICTURES = damaged(PICTURES) | damaged(PICTURES).map(with_checksums) | st.binary(max_size=200)
+DAMAGED_IMAGES = damaged(IMAGES) | damaged(IMAGES).map(with_checksums) | st.binary(max_size=200)
 
 
 @share(30)
-@given(st.lists(st.tuples(DAMAGED_PICTURES, EXTENSIONS), min_size=1, max_size=3), st.booleans(), st.booleans())
-def test_pictures(files, among_good_ones, is_cached):
+@given(st.lists(st.tuples(DAMAGED_IMAGES, EXTENSIONS), min_size=1, max_size=3), st.booleans(), st.booleans())
+def test_images(files, among_good_ones, is_cached):
     with tempfile.TemporaryDirectory() as folder, kept():
-        place = Path(folder, "pictures")
+        place = Path(folder, "images")
         place.mkdir()
-        for number, (content, extension) in enumerate([*files, *[(PICTURES[2], "png")] * (3 * among_good_ones)]):
+        for number, (content, extension) in enumerate([*files, *[(IMAGES[2], "png")] * (3 * among_good_ones)]):
             (place / f"{number}.{extension}").write_bytes(content)
         cache = str(Path(folder, "cache")) if is_cached else None
         read_all(dataset="folder", data_dir=str(place), image_size=8, cache_dir=cache)

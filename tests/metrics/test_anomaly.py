@@ -61,13 +61,13 @@ def test_regret_is_higher_where_the_encoder_is_wrong():
 
 
 def grey_model():
-    """A Bernoulli model with a decoder that ignores the latents, and what numpy makes of its pictures `(N, Z + 3)`."""
+    """A Bernoulli model with a decoder that ignores the latents, and what numpy makes of its images `(N, Z + 3)`."""
     rng = np.random.default_rng(0)
     kernel, bias, log_var = rng.normal(size=(64, LATENT_DIM)), rng.normal(size=64), np.array([0.2, -0.4])
     vae = affine(kernel, np.zeros(LATENT_DIM), log_var, np.zeros((LATENT_DIM, 64)), bias, Bernoulli())
 
-    def features(pictures):
-        flat = pictures.reshape(-1, 64).astype(np.float64)
+    def features(images):
+        flat = images.reshape(-1, 64).astype(np.float64)
         means = flat @ kernel
         kl = 0.5 * (means**2 + np.exp(log_var) - 1 - log_var).sum(axis=1)
         log_likelihood = flat @ special.log_expit(bias) + (1 - flat) @ special.log_expit(-bias)

@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 from scipy.stats import multivariate_normal
 
-from vae_tf.metrics.elbo import SAMPLES_PER_BLOCK, elbo_per_image, images_per_step, nll_batches
+from vae_tf.metrics.elbo import MAX_SAMPLES_PER_BLOCK, elbo_per_image, images_per_step, nll_batches
 from vae_tf.model import ELBO, VAE, DiagonalNormal, FlatLatents, Gaussian, StandardNormal, build_vae
 
 SHAPE = (8, 8, 1)
@@ -68,7 +68,7 @@ def test_one_sample_is_the_elbo(linear):
     assert abs(difference.mean()) < 4 * difference.std() / math.sqrt(len(many))
 
 
-@pytest.mark.parametrize("num_samples", [1, SAMPLES_PER_BLOCK, SAMPLES_PER_BLOCK + 7])
+@pytest.mark.parametrize("num_samples", [1, MAX_SAMPLES_PER_BLOCK, MAX_SAMPLES_PER_BLOCK + 7])
 def test_results_do_not_depend_on_the_batch_size(linear, num_samples):
     vae, images, _ = linear
     whole = nll(vae, images, num_samples, batch=60)
@@ -100,8 +100,8 @@ def test_a_seed_repeats_its_numbers_and_another_gives_others(linear):
 
 def test_blocks_have_noise_of_their_own(linear):
     vae, images, _ = linear
-    one_block = nll(vae, images, SAMPLES_PER_BLOCK)
-    two_blocks = nll(vae, images, 2 * SAMPLES_PER_BLOCK)
+    one_block = nll(vae, images, MAX_SAMPLES_PER_BLOCK)
+    two_blocks = nll(vae, images, 2 * MAX_SAMPLES_PER_BLOCK)
     assert np.abs(one_block - two_blocks).max() > 1e-4
 
 
@@ -119,5 +119,5 @@ def test_evaluation_changes_no_weight_and_no_batch_norm_statistic():
 
 def test_memory_bound_does_not_grow_with_the_samples():
     vae = build_vae((50, 50, 1), 4)
-    assert images_per_step(vae, 5000) == images_per_step(vae, SAMPLES_PER_BLOCK) >= 1
-    assert images_per_step(vae, 1) > images_per_step(vae, SAMPLES_PER_BLOCK)
+    assert images_per_step(vae, 5000) == images_per_step(vae, MAX_SAMPLES_PER_BLOCK) >= 1
+    assert images_per_step(vae, 1) > images_per_step(vae, MAX_SAMPLES_PER_BLOCK)

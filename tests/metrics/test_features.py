@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from vae_tf.metrics import features
-from vae_tf.metrics.features import CLASSIFIER_FEATURES, classifier_features, inception_features
+from vae_tf.metrics.features import NUM_FEATURES, classifier_features, inception_features
 from vae_tf.support.errors import InputError
 
 
@@ -22,7 +22,7 @@ def test_classifier_features_tell_the_classes_apart(cache):
     images, labels = bright_or_dark()
     space = classifier_features(images, labels, "toy")
     rows = space.extract(images)
-    assert (space.name, rows.shape) == ("classifier_toy", (40, CLASSIFIER_FEATURES))
+    assert (space.name, rows.shape) == ("classifier_toy", (40, NUM_FEATURES["classifier"]))
     between = np.linalg.norm(rows[labels == 0].mean(axis=0) - rows[labels == 1].mean(axis=0))
     within = np.linalg.norm(rows[labels == 0] - rows[labels == 0].mean(axis=0), axis=1).mean()
     assert between > 2 * within
@@ -31,7 +31,7 @@ def test_classifier_features_tell_the_classes_apart(cache):
 def test_classifier_is_trained_once_and_kept(cache, monkeypatch):
     images, labels = bright_or_dark()
     first = classifier_features(images, labels, "toy").extract(images)
-    monkeypatch.setattr(features, "_trained_classifier", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(features, "_train_classifier", lambda *_: pytest.fail("trained again"))
     np.testing.assert_array_equal(classifier_features(images, labels, "toy").extract(images), first)
     assert len(list(cache.iterdir())) == 1
 
@@ -48,14 +48,13 @@ def test_classifier_is_the_same_wherever_it_is_trained(tmp_path, monkeypatch):
 def test_images_of_another_shape_are_fitted_to_the_classifier(cache):
     images, labels = bright_or_dark()
     space = classifier_features(images, labels, "toy")
-    assert space.extract(np.zeros((3, 50, 40, 3), np.float32)).shape == (3, CLASSIFIER_FEATURES)
+    assert space.extract(np.zeros((3, 50, 40, 3), np.float32)).shape == (3, NUM_FEATURES["classifier"])
 
 
 def test_inception_features_take_small_grey_images():
     space = inception_features(weights=None)
     rows = space.extract(bright_or_dark(2)[0])
-    assert (space.name, rows.shape) == ("keras_inception", (2, space.size))
-    assert space.size == 2048
+    assert (space.name, rows.shape) == ("keras_inception", (2, NUM_FEATURES["inception"]))
 
 
 def test_inception_without_its_weights_is_an_input_error(monkeypatch):

@@ -5,7 +5,7 @@ import prdc
 import pytest
 from scipy.stats import wasserstein_distance
 
-from vae_tf.metrics.generation import NEIGHBOURS, frechet_distance, manifold_scores, sliced_wasserstein
+from vae_tf.metrics.generation import NUM_NEIGHBOURS, frechet_distance, manifold_metrics, sliced_wasserstein
 
 
 def with_moments(n, mean, covariance, seed):
@@ -40,8 +40,8 @@ def test_frechet_distance_to_itself_is_zero():
 def test_manifold_scores_match_the_published_implementation(shift):
     rng = np.random.default_rng(0)
     real, generated = rng.standard_normal((300, 4)), rng.standard_normal((1300, 4)) + shift
-    expected = prdc.compute_prdc(real, generated, nearest_k=NEIGHBOURS)
-    scores = manifold_scores(real, generated)
+    expected = prdc.compute_prdc(real, generated, nearest_k=NUM_NEIGHBOURS)
+    scores = manifold_metrics(real, generated)
     for name, value in scores._asdict().items():
         assert value.mean() == pytest.approx(expected[name]), name
 

@@ -42,7 +42,7 @@ def test_the_plane_of_few_latents_are_the_latents_themselves(latent_dim):
     plane = principal_plane(means)
     np.testing.assert_array_equal(plane.points[:, :latent_dim], means)
     assert not plane.points[:, latent_dim:].any()
-    assert (plane.points.shape, plane.share, plane.is_projected) == ((20, 2), 1.0, False)
+    assert (plane.points.shape, plane.explained_variance_ratio, plane.is_projected) == ((20, 2), 1.0, False)
 
 
 def test_the_plane_of_many_latents_holds_the_largest_eigenvalues_of_their_covariance():
@@ -50,5 +50,5 @@ def test_the_plane_of_many_latents_holds_the_largest_eigenvalues_of_their_covari
     plane = principal_plane(means)
     eigenvalues = np.linalg.eigvalsh(np.cov(means, rowvar=False))[::-1]
     np.testing.assert_allclose(np.cov(plane.points, rowvar=False), np.diag(eigenvalues[:2]), rtol=1e-4, atol=1e-4)
-    assert plane.share == pytest.approx(eigenvalues[:2].sum() / eigenvalues.sum())
+    assert plane.explained_variance_ratio == pytest.approx(eigenvalues[:2].sum() / eigenvalues.sum())
     assert plane.is_projected

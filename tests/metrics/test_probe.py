@@ -5,10 +5,10 @@ import pytest
 
 import vae_tf
 from vae_tf.config import RunConfig
-from vae_tf.data.catalog import load_splits
+from vae_tf.data.loading import load_splits
 from vae_tf.data.pipeline import first_images
-from vae_tf.metrics.probe import linear_probe, probe_scores
-from vae_tf.metrics.suite import Subject
+from vae_tf.metrics.probe import linear_probe, probe_metrics
+from vae_tf.metrics.suite import EvaluationContext
 
 RNG = np.random.default_rng(0)
 
@@ -45,59 +45,59 @@ def test_probe_ends_without_a_warning_and_twice_the_same(distance):
 
 
 @pytest.fixture
-def subject(tmp_path):
-    """Makes a subject of an untrained model on pictures whose class is their brightness."""
+def context(tmp_path):
+    """Makes a context of an untrained model on images whose class is their brightness."""
 
     def make(split="test", seed=0, num_classes=3, labelled=True, **changes):
         labels = np.arange(240) % num_classes
-        pictures = (RNG.random((240, 40, 8)) * 30 + labels[:, None, None] * 200 // num_classes).astype(np.uint8)
+        images = (RNG.random((240, 40, 8)) * 30 + labels[:, None, None] * 200 // num_classes).astype(np.uint8)
         classes = {"y_train": labels[:160], "y_test": labels[160:]} if labelled else {}
-        np.savez(tmp_path / "data.npz", x_train=pictures[:160], x_test=pictures[160:], **classes)
+        np.savez(tmp_path / "data.npz", x_train=images[:160], x_test=images[160:], **classes)
         config = RunConfig(dataset="npz", data_dir=str(tmp_path / "data.npz"), seed=seed, **changes)
         splits = load_splits(config)
         model = vae_tf.build_vae(
             example_shape=(40, 8, 1), latent_dim=4, arch="dense", hidden_sizes=(8,), variant="plain",
             num_classes=num_classes if config.conditional else None,
         )  # fmt: skip
-        return Subject(config, splits, split, splits.test if split == "test" else splits.val, model, 0)
+        return EvaluationContext(config, splits, split, splits.test if split == "test" else splits.val, model, 0)
 
     return make
 
 
-def scores_of(subject):
-    return probe_scores(subject, subject.splits.whole_train)
+def scores_of(context):
+    return probe_metrics(context, context.splits.train_and_val)
 
 
 @pytest.mark.parametrize(("split", "trained_on", "judged"), [("test", 160, 80), ("val", 144, 16)])
-def test_what_is_judged_is_not_trained_on(subject, split, trained_on, judged):
-    scores, references = scores_of(subject(split))
+def test_what_is_judged_is_not_trained_on(context, split, trained_on, judged):
+    scores, references = scores_of(context(split))
     for score in (scores, *references.values()):
         (estimate,) = score.values()
         assert estimate.num_examples == judged
-        assert estimate.note == f"of logistic regression on {trained_on} training examples"
+        assert estimate.note == f"logistic regression on {trained_on} training examples"
 
 
-def test_accuracy_is_the_mean_of_the_correct_ones(subject):
-    _, references = scores_of(subject())
+def test_accuracy_is_the_mean_of_the_correct_ones(context):
+    _, references = scores_of(context())
     (estimate,) = references["pixels"].values()
     assert set(np.unique(estimate.per_example)) <= {0, 1}
     assert estimate.value == estimate.per_example.mean() == 1
 
 
-def test_references_are_the_same_for_every_seed_of_a_run(subject, tmp_path):
-    first = subject()
+def test_references_are_the_same_for_every_seed_of_a_run(context, tmp_path):
+    first = context()
     config = first.config.model_copy(update={"seed": 7})
     second = first._replace(config=config, splits=load_splits(config))
     assert scores_of(first)[1] == scores_of(second)[1]
 
 
 @pytest.mark.parametrize("changes", [{"labelled": False}, {"num_classes": 1}, {"num_classes": 120}])
-def test_there_is_no_probe_without_classes_to_tell_apart(subject, changes):
-    assert scores_of(subject(**changes)) == ({}, {})
+def test_there_is_no_probe_without_classes_to_tell_apart(context, changes):
+    assert scores_of(context(**changes)) == ({}, {})
 
 
-def test_what_a_conditional_encoder_was_given_is_another_score(subject):
-    scores, references = scores_of(subject(conditional=True))
+def test_what_a_conditional_encoder_was_given_is_another_score(context):
+    scores, references = scores_of(context(conditional=True))
     assert set(scores) == set(references["pca"]) == {"class_left_in_latents"}
     assert "the encoder is given the class" in scores["class_left_in_latents"].note
 
@@ -108,8 +108,8 @@ def test_a_dataset_with_official_folds_is_probed_by_its_protocol(stl10):
     )
     splits = load_splits(config)
     model = vae_tf.build_vae(splits.spec.example_shape, 3, "dense", hidden_sizes=(8,))
-    train = load_splits(config).whole_train
-    scores, _ = probe_scores(Subject(config, splits, "test", splits.test, model, 0), train)
+    train = load_splits(config).train_and_val
+    scores, _ = probe_metrics(EvaluationContext(config, splits, "test", splits.test, model, 0), train)
     means, labels, judged = (
         model.encode(first_images(part, config, (8, 8, 3), "test", 100)) if part is not None else train.labels
         for part in (train, None, splits.test)

@@ -3,15 +3,15 @@ import pytest
 
 import vae_tf
 from vae_tf.config import RunConfig
-from vae_tf.data.catalog import load_splits
-from vae_tf.metrics.encoded import Encoded
+from vae_tf.data.loading import load_splits
+from vae_tf.metrics.encoding import EncodedExamples
 from vae_tf.metrics.latents import normal_kl
-from vae_tf.metrics.traversal import encoded_sample, traverse
+from vae_tf.metrics.traversal import encode_test_examples, traverse
 
 SHAPE = (8, 8, 1)
 # KL of a posterior with variance 1 is half its squared mean: 0.5, 8, 0 and 2 nats.
 MEANS, LOG_VARS = np.tile([1.0, -4.0, 0.0, 2.0], (5, 1)), np.zeros((5, 4))
-ENCODED = Encoded(MEANS, LOG_VARS, normal_kl(MEANS, LOG_VARS), None)
+ENCODED = EncodedExamples(MEANS, LOG_VARS, normal_kl(MEANS, LOG_VARS), None)
 
 
 @pytest.fixture
@@ -19,9 +19,9 @@ def made(tmp_path):
     """A model, and the config and splits it fits."""
 
     def make(num_test=6, **changes):
-        pictures = np.random.default_rng(0).integers(0, 256, (20 + num_test, *SHAPE), np.uint8)
-        labels = np.arange(len(pictures)) % 3
-        arrays = {"x_train": pictures[:20], "x_test": pictures[20:], "y_train": labels[:20], "y_test": labels[20:]}
+        images = np.random.default_rng(0).integers(0, 256, (20 + num_test, *SHAPE), np.uint8)
+        labels = np.arange(len(images)) % 3
+        arrays = {"x_train": images[:20], "x_test": images[20:], "y_train": labels[:20], "y_test": labels[20:]}
         np.savez(tmp_path / "data.npz", **arrays)
         config = RunConfig(dataset="npz", data_dir=str(tmp_path / "data.npz"), **changes)
         model = vae_tf.build_vae(
@@ -52,16 +52,16 @@ def test_one_dimension_changes_and_the_others_stay_at_the_first_test_image(made,
     label = splits.test.labels[:1] if conditional else None
     mean = model.encode(splits.test.read(np.arange(1)).astype(np.float32) / 255, label)
     for dimension, row in zip((1, 3), traversal.traversals, strict=True):
-        for value, picture in zip(traversal.values, row, strict=True):
+        for value, image in zip(traversal.values, row, strict=True):
             z = mean.copy()
             z[0, dimension] = value
-            np.testing.assert_allclose(picture, model.decode(z, label)[0], atol=1e-5)
+            np.testing.assert_allclose(image, model.decode(z, label)[0], atol=1e-5)
 
 
 def test_the_sample_is_bounded(made, monkeypatch):
-    monkeypatch.setattr("vae_tf.metrics.traversal.LARGEST_SAMPLE", 3)
+    monkeypatch.setattr("vae_tf.metrics.traversal.MAX_EXAMPLES", 3)
     model, config, splits = made()
-    encoded = encoded_sample(model, config, splits)
-    pictures = splits.test.read(np.array([0, 2, 4])).astype(np.float32) / 255
-    np.testing.assert_allclose(encoded.means, model.encode(pictures), atol=1e-6)
+    encoded = encode_test_examples(model, config, splits)
+    images = splits.test.read(np.array([0, 2, 4])).astype(np.float32) / 255
+    np.testing.assert_allclose(encoded.means, model.encode(images), atol=1e-6)
     np.testing.assert_array_equal(encoded.labels, splits.test.labels[[0, 2, 4]])

@@ -13,7 +13,7 @@ NUM_CLASSES = 3
 LABELS = np.array([0, 1, 2, 1, 0])
 
 
-def pictures(n=5, seed=0, shape=SHAPE):
+def images(n=5, seed=0, shape=SHAPE):
     return np.random.default_rng(seed).random((n, *shape)).astype("float32")
 
 
@@ -32,7 +32,7 @@ def vae():
 def test_encoder_and_decoder_use_the_class(arch, variant):
     keras.utils.set_random_seed(0)
     vae = vae_tf.build_vae(SHAPE, 2, arch, variant, num_classes=NUM_CLASSES)
-    x, z = pictures(1).repeat(NUM_CLASSES, axis=0), np.zeros((NUM_CLASSES, 2), "float32")
+    x, z = images(1).repeat(NUM_CLASSES, axis=0), np.zeros((NUM_CLASSES, 2), "float32")
     for made in (vae.encode(x, np.arange(NUM_CLASSES)), vae.decode(z, np.arange(NUM_CLASSES))):
         assert len(np.unique(made.round(6), axis=0)) == NUM_CLASSES
 
@@ -45,9 +45,9 @@ def test_classes_cost_a_weight_for_each_unit_they_reach():
 
 
 def test_every_draw_of_an_example_has_its_class(vae):
-    x = pictures()
+    x = images()
     inferred = vae.latents.infer(x, LABELS, vae.latents.noise(len(x), 4, seed=1))
-    decoded = vae.decode_draws(inferred, LABELS)
+    decoded = vae.decode_samples(inferred, LABELS)
     for k in range(4):
         np.testing.assert_allclose(decoded[k], vae.latents.decode(inferred.z[k], LABELS), rtol=1e-5)
 
@@ -64,15 +64,15 @@ def test_fit_learns_what_sets_the_classes_apart():
 
 
 def test_a_restoring_conditional_model_takes_data_labels_and_target():
-    vae, x = tiny(), pictures()
-    seen = vae.observed((([x, LABELS]), x + 1))
+    vae, x = tiny(), images()
+    seen = vae.unpack_batch((([x, LABELS]), x + 1))
     np.testing.assert_array_equal(seen.inputs, x)
     np.testing.assert_array_equal(seen.labels, LABELS)
     np.testing.assert_array_equal(seen.target, x + 1)
 
 
 def test_calling_the_model_reconstructs(vae):
-    x = pictures()
+    x = images()
     np.testing.assert_allclose(vae([x, LABELS]), vae.reconstruct(x, LABELS), rtol=1e-4, atol=1e-6)
 
 
@@ -89,51 +89,51 @@ def test_saves_and_loads(vae, tmp_path):
     again = keras.saving.load_model(tmp_path / "vae.keras", safe_mode=True)
     assert again.num_classes == NUM_CLASSES
     np.testing.assert_array_equal(again.sample(5, seed=0), vae.sample(5, seed=0))
-    np.testing.assert_array_equal(again.encode(pictures(), LABELS), vae.encode(pictures(), LABELS))
+    np.testing.assert_array_equal(again.encode(images(), LABELS), vae.encode(images(), LABELS))
 
 
 @pytest.mark.parametrize("method", ["encode", "reconstruct"])
 def test_labels_are_needed(vae, method):
     with pytest.raises(ValueError, match="needs labels"):
-        getattr(vae, method)(pictures())
+        getattr(vae, method)(images())
 
 
 def test_labels_are_needed_to_fit(vae):
     vae.compile(keras.optimizers.Adam(), jit_compile=False)
     with pytest.raises(TypeError, match=r"call fit\(\[x, labels\]\)"):
-        vae.fit(pictures(), verbose=0)
+        vae.fit(images(), verbose=0)
 
 
 def test_a_model_without_classes_takes_no_labels():
-    with pytest.raises(ValueError, match="takes no labels: it is not conditional"):
-        tiny(None).encode(pictures(), LABELS)
+    with pytest.raises(ValueError, match="An unconditional VAE does not accept labels"):
+        tiny(None).encode(images(), LABELS)
 
 
 @pytest.mark.parametrize(
     ("labels", "reason"),
     [
-        ([0, 1, 2, 3, 0], r"labels must lie in 0\.\.2\. Received: 0 to 3"),
-        ([0, 1, -1, 1, 0], r"labels must lie in 0\.\.2\. Received: -1 to 2|Received: -1 to 1"),
-        ([0, 1], r"one whole number for each of 5\. Received: int64 of shape \(2,\)"),
-        ([0.0, 1.0, 2.0, 1.0, 0.0], "one whole number for each of 5. Received: float64"),
+        ([0, 1, 2, 3, 0], r"labels must be from 0 to 2\. Received: 0 to 3"),
+        ([0, 1, -1, 1, 0], r"labels must be from 0 to 2\. Received: -1 to 2|Received: -1 to 1"),
+        ([0, 1], r"integers of shape \(5,\)\. Received: int64 of shape \(2,\)"),
+        ([0.0, 1.0, 2.0, 1.0, 0.0], r"integers of shape \(5,\)\. Received: float64"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(vae, labels, reason):
     with pytest.raises(ValueError, match=reason):
-        vae.encode(pictures(), np.array(labels))
+        vae.encode(images(), np.array(labels))
 
 
 @pytest.mark.parametrize("label", [-1, 3])
 def test_fit_stops_at_a_label_out_of_range(label):
     vae = tiny()
     vae.compile(keras.optimizers.Adam(), jit_compile=False)
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"labels must lie in 0\.\.2"):
-        vae.fit([pictures(), np.array([0, 1, 2, 0, label])], verbose=0)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"labels must be from 0 to 2"):
+        vae.fit([images(), np.array([0, 1, 2, 0, label])], verbose=0)
 
 
 @pytest.mark.parametrize("num_classes", [0, 2.5])
 def test_a_model_has_a_whole_number_of_classes(num_classes):
-    reason = f"num_classes must be a whole number of at least 1. Received: num_classes={num_classes}"
+    reason = f"num_classes must be an integer of at least 1. Received: num_classes={num_classes}"
     with pytest.raises(InputError, match=reason):
         tiny(num_classes)
 
@@ -141,5 +141,5 @@ def test_a_model_has_a_whole_number_of_classes(num_classes):
 def test_classes_for_a_model_without_any_are_refused():
     vae = tiny(None)
     vae.compile(keras.optimizers.Adam(), jit_compile=False)
-    with pytest.raises(TypeError, match="takes data alone: it is not conditional"):
-        vae.fit([pictures(), LABELS], verbose=0)
+    with pytest.raises(TypeError, match="An unconditional VAE needs x without labels"):
+        vae.fit([images(), LABELS], verbose=0)

@@ -1,5 +1,7 @@
 """What a user's own `fit` adds to Keras's: updates that would not be finite are skipped, and schedules are reported."""
 
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -51,7 +53,7 @@ def test_nine_poisoned_batches_in_a_row_are_skipped():
     vae = compiled()
     fit(vae, batches(11, poisoned=range(1, 10)))
 
-    assert (vae.guard.skipped.total, vae.guard.skipped.in_a_row) == (9, 0)
+    assert (vae.guard.skipped.total, vae.guard.skipped.consecutive) == (9, 0)
     assert int(vae.optimizer.iterations) == 2
     assert all(np.isfinite(weight).all() for weight in vae.get_weights())
 
@@ -59,7 +61,7 @@ def test_nine_poisoned_batches_in_a_row_are_skipped():
 def test_ten_poisoned_batches_in_a_row_stop_training_in_one_line():
     vae = compiled()
     reason = (
-        r"^Training must have finite losses and gradients\. Received: 10 steps in a row without, the latest with "
+        r"^Training diverged: losses or gradients were non-finite for 10 consecutive steps, the last with "
         r"reconstruction_loss nan, kl_loss \S+, gradient norm nan; lower the learning rate$"
     )
     with pytest.raises(InputError, match=reason):
@@ -95,6 +97,23 @@ def test_a_users_callbacks_are_called():
     assert seen == [0, 1, 2, 0, 1]
 
 
+def test_arguments_by_position_are_those_of_keras():
+    seen, x = [], batches(4)
+    one = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))
+    history = compiled().fit(x, x, BATCH_SIZE, 3, 0, [one], 0.5).history
+
+    assert seen == [0, 1] * 3  # the last half of the batches is the validation split
+    assert len(history["val_loss"]) == 3
+
+
+def test_arguments_by_position_have_the_names_and_defaults_of_keras():
+    ours, theirs = (list(inspect.signature(kind.fit).parameters.values()) for kind in (VAE, keras.Model))
+    named = [argument for argument in ours if argument.kind is argument.POSITIONAL_OR_KEYWORD]
+
+    assert [argument.name for argument in named][-1] == "callbacks"
+    assert [(a.name, a.default) for a in named] == [(a.name, a.default) for a in theirs[: len(named)]]
+
+
 def test_the_guard_is_made_by_the_first_step():
     vae = compiled()
     assert vae.guard is None
@@ -116,7 +135,7 @@ def test_a_batch_alone_is_skipped_too():
         np.testing.assert_array_equal(weight, expected)
 
 
-def test_a_model_compiled_anew_scales_the_loss_by_the_new_optimizer():
+def test_a_model_compiled_again_scales_the_loss_by_the_new_optimizer():
     vae = compiled(dtype_policy="mixed_float16")
     fit(vae, batches(1))
     inner = keras.optimizers.SGD(1e-3)
@@ -241,5 +260,7 @@ def test_an_objective_of_the_whole_batch_takes_no_parts_of_it():
     vae = VAE(parts.latents, parts.likelihood, Mixing(), micro_batch_size=1)
     vae.build((None, *SHAPE))
     vae.compile(Adam(1e-3), jit_compile=False)
-    with pytest.raises(ValueError, match=r"needs the whole batch\. Received: micro_batch_size=1; leave it out"):
+    with pytest.raises(
+        ValueError, match=r"needs the whole batch\. Received: micro_batch_size=1; leave micro_batch_size out"
+    ):
         vae.train_on_batch(batches(2))

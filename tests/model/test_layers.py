@@ -9,7 +9,7 @@ from vae_tf.backend import kernels
 from vae_tf.model import layers
 
 RNG = np.random.default_rng(0)
-SHAPES = {"rows": (5,), "pictures": (6, 4, 5)}
+SHAPES = {"rows": (5,), "images": (6, 4, 5)}
 
 
 def normal(*shape):

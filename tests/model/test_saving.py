@@ -40,7 +40,7 @@ for path in sorted(pathlib.Path("models").glob("*.keras")):
 """
 
 
-def pictures(n):
+def images(n):
     return np.random.default_rng(0).random((n, *SHAPE)).astype("float32")
 
 
@@ -64,7 +64,7 @@ def saved(tmp_path_factory):
     """The outputs of every model here and, loaded from its file, in a new process elsewhere."""
     folder = tmp_path_factory.mktemp("saved")
     (folder / "models").mkdir()
-    x, here = pictures(3), {}
+    x, here = images(3), {}
     for name, options in MODELS.items():
         sizes = {"hidden_sizes": (6,)} if options["arch"] == "dense" else {}
         vae = build_vae(SHAPE, 3, **options, **sizes)
@@ -166,7 +166,7 @@ def test_making_a_vae_from_a_config_leaves_the_config_as_it_was():
 def test_training_continues_from_a_file_with_the_optimizers_state(tmp_path):
     vae = small_dense(variant="bn")
     vae.compile(keras.optimizers.Adam(0.02), jit_compile=False)
-    vae.fit(pictures(6), batch_size=2, verbose=0)
+    vae.fit(images(6), batch_size=2, verbose=0)
     vae.save(tmp_path / "model.keras")
     restored = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     assert int(restored.optimizer.iterations) == 3
@@ -180,11 +180,11 @@ def test_training_continues_from_a_file_with_the_optimizers_state(tmp_path):
 def test_the_next_step_after_loading_is_the_one_that_would_have_come(tmp_path):
     vae = small_dense(variant="bn")
     vae.compile(keras.optimizers.Adam(0.02), jit_compile=False)
-    vae.fit(pictures(6), batch_size=2, verbose=0)
+    vae.fit(images(6), batch_size=2, verbose=0)
     vae.save(tmp_path / "model.keras")
     restored = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
-    for model in (vae, restored):  # the noise goes on too
-        model.train_on_batch(pictures(4))
+    for model in (vae, restored):  # the noise continues too
+        model.train_on_batch(images(4))
     for ours, theirs in zip(arrays(vae.trainable_weights), arrays(restored.trainable_weights), strict=True):
         np.testing.assert_allclose(theirs, ours, rtol=1e-6, atol=1e-7)
 
@@ -199,7 +199,7 @@ def test_the_objective_is_saved_with_the_model(tmp_path):
 def test_the_count_of_steps_is_saved_with_the_model(tmp_path):
     vae = small_dense()
     vae.compile(keras.optimizers.SGD(0.01), jit_compile=False)
-    vae.fit(pictures(6), batch_size=2, verbose=0)
+    vae.fit(images(6), batch_size=2, verbose=0)
     vae.save(tmp_path / "model.keras")
     assert int(keras.saving.load_model(tmp_path / "model.keras").step_counter.value) == 3
 
@@ -207,14 +207,14 @@ def test_the_count_of_steps_is_saved_with_the_model(tmp_path):
 def test_a_schedule_continues_after_loading(tmp_path):
     vae = small_dense(beta=4.0, kl_schedule="linear", kl_warmup_steps=8)
     vae.compile(keras.optimizers.SGD(0.01), jit_compile=False)
-    vae.fit(pictures(6), batch_size=2, verbose=0)
+    vae.fit(images(6), batch_size=2, verbose=0)
     vae.save(tmp_path / "model.keras")
-    logs = keras.saving.load_model(tmp_path / "model.keras").train_on_batch(pictures(2), return_dict=True)
+    logs = keras.saving.load_model(tmp_path / "model.keras").train_on_batch(images(2), return_dict=True)
     assert logs["kl_weight"] == pytest.approx(4.0 * 3 / 8)
 
 
 def test_posterior_noise_continues_after_loading(tmp_path):
-    vae, x = small_dense(), pictures(2)
+    vae, x = small_dense(), images(2)
     first = np.asarray(vae.elbo_terms(x).inferred.z)
     vae.save(tmp_path / "model.keras")
     restored = keras.saving.load_model(tmp_path / "model.keras")

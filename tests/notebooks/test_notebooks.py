@@ -16,7 +16,7 @@ SMALL = {
     ),
     "azure.ipynb": f"submit = False\nrepository = {str(NOTEBOOKS.parent)!r}\nvariant = 'plain'",
 }
-PICTURES = {"quickstart.ipynb": 5, "compare_v1_v2.ipynb": 3}
+IMAGES = {"quickstart.ipynb": 5, "compare_v1_v2.ipynb": 3}
 
 
 def test_every_notebook_has_a_small_budget_here():
@@ -27,9 +27,9 @@ def executed(name, folder, monkeypatch):
     """The notebook after a run in a folder, on its small budget."""
     monkeypatch.setenv("PYTHONPATH", str(NOTEBOOKS.parent))
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
-    pictures = np.random.default_rng(0).integers(0, 256, (160, 8, 8), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (160, 8, 8), np.uint8)
     labels = np.arange(160) % 2
-    np.savez(folder / "tiny.npz", x_train=pictures[:80], x_test=pictures[80:], y_train=labels[:80], y_test=labels[80:])
+    np.savez(folder / "tiny.npz", x_train=images[:80], x_test=images[80:], y_train=labels[:80], y_test=labels[80:])
     notebook = nbformat.read(NOTEBOOKS / name, as_version=4)
     (parameters,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     parameters.source = SMALL[name]
@@ -37,12 +37,12 @@ def executed(name, folder, monkeypatch):
     return notebook
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", IMAGES)
 @pytest.mark.slow
-def test_notebook_runs_and_shows_its_pictures(name, tmp_path, monkeypatch):
+def test_notebook_runs_and_shows_its_images(name, tmp_path, monkeypatch):
     notebook = executed(name, tmp_path, monkeypatch)
-    pictures = [o for c in notebook.cells for o in c.get("outputs", []) if "image/png" in o.get("data", {})]
-    assert len(pictures) == PICTURES[name]
+    images = [o for c in notebook.cells for o in c.get("outputs", []) if "image/png" in o.get("data", {})]
+    assert len(images) == IMAGES[name]
 
 
 @pytest.mark.slow

@@ -31,8 +31,8 @@ class Elements(HTMLParser):
 
 @pytest.fixture
 def page():
-    picture = html.picture(Figure((1, 1)), 'shows "all"', "below")
-    return Elements(html.page("a & b", "lead", [Section("Part", "words", [picture], TABLE)]))
+    image = html.image(Figure((1, 1)), 'shows "all"', "below")
+    return Elements(html.page("a & b", "lead", [Section("Part", "words", [image], TABLE)]))
 
 
 def test_page_asks_for_nothing_from_elsewhere(page):
@@ -40,7 +40,7 @@ def test_page_asks_for_nothing_from_elsewhere(page):
     assert [image["src"][:22] for image in page.all("img")] == ["data:image/png;base64,"]
 
 
-def test_every_picture_says_what_it_shows(page):
+def test_every_image_says_what_it_shows(page):
     assert [image["alt"] for image in page.all("img")] == ['shows "all"']
 
 
@@ -90,4 +90,4 @@ def test_text_table_is_aligned():
     ],
 )
 def test_number_has_the_digits_that_its_error_allows(value, error, text):
-    assert html.number(value, error) == text
+    assert html.format_number(value, error) == text

@@ -3,18 +3,18 @@ import pytest
 from scipy.stats import norm, sem, ttest_ind
 
 from vae_tf.config import RunConfig
-from vae_tf.report.ranking import Evaluation, pool, rows
+from vae_tf.report.ranking import Evaluation, compare_metrics, group_runs
 from vae_tf.support.errors import InputError
 
-NUM_PICTURES = 400
-HARDNESS = np.random.default_rng(0).normal(-250, 30, NUM_PICTURES)
+NUM_IMAGES = 400
+HARDNESS = np.random.default_rng(0).normal(-250, 30, NUM_IMAGES)
 
 
 def evaluation(score="elbo", shift=0.0, noise=0.0, seed=0, paired=True, value=None, settings=None, **changes):
-    """An evaluation with one score: the pictures' common hardness, a shift, and noise of the run's own."""
+    """An evaluation with one score: the images' common hardness, a shift, and noise of the run's own."""
     config = RunConfig(seed=seed, **{k: v for k, v in changes.items() if k in RunConfig.model_fields})
-    values = HARDNESS + shift + noise * np.random.default_rng(seed + 1).standard_normal(NUM_PICTURES)
-    entry = {"value": float(values.mean()), "unit": "nats", "standard_error": sem(values), "num_examples": NUM_PICTURES}
+    values = HARDNESS + shift + noise * np.random.default_rng(seed + 1).standard_normal(NUM_IMAGES)
+    entry = {"value": float(values.mean()), "unit": "nats", "standard_error": sem(values), "num_examples": NUM_IMAGES}
     metrics = {
         "dataset": config.dataset,
         "example_shape": changes.get("example_shape", [28, 28, 1]),
@@ -27,7 +27,7 @@ def evaluation(score="elbo", shift=0.0, noise=0.0, seed=0, paired=True, value=No
 
 def compared(*evaluations):
     by_name = {f"run{number}": each for number, each in enumerate(evaluations)}
-    (row,) = rows(pool([(name, each.config) for name, each in by_name.items()]), by_name)
+    (row,) = compare_metrics(group_runs([(name, each.config) for name, each in by_name.items()]), by_name)
     return row
 
 
@@ -40,22 +40,22 @@ def bn(**changes):
 
 
 def labels(*configs):
-    return [group.label for group in pool([(str(n), RunConfig(**config)) for n, config in enumerate(configs)])]
+    return [group.label for group in group_runs([(str(n), RunConfig(**config)) for n, config in enumerate(configs)])]
 
 
 def test_runs_that_differ_by_their_seed_are_one_group_in_the_order_of_the_seeds():
     runs = [("b", RunConfig(seed=2)), ("a", RunConfig(seed=1)), ("c", RunConfig(variant="plain", seed=1))]
-    assert [group.runs for group in pool(runs)] == [("a", "b"), ("c",)]
+    assert [group.runs for group in group_runs(runs)] == [("a", "b"), ("c",)]
 
 
 @pytest.mark.parametrize("changes", [{"device": "cpu"}, {"sample_every": 5}])
 def test_what_does_not_change_the_numbers_makes_no_group(changes):
-    assert len(pool([("a", RunConfig(seed=1)), ("b", RunConfig(seed=2, **changes))])) == 1
+    assert len(group_runs([("a", RunConfig(seed=1)), ("b", RunConfig(seed=2, **changes))])) == 1
 
 
 def test_the_same_experiment_twice_is_refused():
-    with pytest.raises(InputError, match=r"a and b, equal in both; leave one out"):
-        pool([("a", RunConfig(seed=1)), ("b", RunConfig(seed=1))])
+    with pytest.raises(InputError, match=r"a and b, which have the same configuration and seed; leave one out"):
+        group_runs([("a", RunConfig(seed=1)), ("b", RunConfig(seed=1))])
 
 
 def test_labels_name_what_sets_the_groups_apart():
@@ -79,10 +79,10 @@ def test_group_has_mean_and_standard_deviation_over_seeds():
     assert pooled.num_runs == 3
 
 
-def test_difference_pairs_the_pictures():
+def test_difference_pairs_the_images():
     row = compared(plain(shift=1, noise=0.5, seed=0), bn(noise=0.5, seed=1))
     size, error, _ = row.differences[("plain", "bn")]
-    noises = [0.5 * np.random.default_rng(seed + 1).standard_normal(NUM_PICTURES) for seed in (0, 1)]
+    noises = [0.5 * np.random.default_rng(seed + 1).standard_normal(NUM_IMAGES) for seed in (0, 1)]
     assert size == pytest.approx(1 + noises[0].mean() - noises[1].mean())
     assert error == pytest.approx(sem(noises[0] - noises[1]))
     assert error < sem(HARDNESS) / 10
@@ -149,25 +149,28 @@ def test_winner_is_ahead_of_every_other_group():
         ({"example_shape": [50, 50, 1]}, "different image shapes: 28x28x1 and 50x50x1"),
         ({"split": "val"}, "different splits: test and val"),
         ({"binarize": "static"}, "different binarization: none and static"),
-        ({"sha256": "f" * 64}, "different pictures, by their SHA-256: 00000000 and ffffffff"),
+        ({"sha256": "f" * 64}, "different images, by their SHA-256: 00000000 and ffffffff"),
         ({"likelihood": "gaussian"}, "different likelihoods: bernoulli and gaussian"),
-        ({"settings": {"num_examples": 7}}, "different numbers of pictures: 400 and 7"),
+        ({"settings": {"num_examples": 7}}, "different numbers of images: 400 and 7"),
         ({"settings": {"num_samples": 7}}, "different numbers of samples: None and 7"),
     ],
 )
 def test_numbers_of_different_things_are_refused_with_the_reason(changes, reason):
     row = compared(plain(), bn(**changes))
-    assert row.refused == reason
+    assert row.incomparable_reason == reason
     assert (row.groups, row.winner) == ({}, None)
 
 
 def test_another_likelihood_leaves_what_does_not_depend_on_it():
     row = compared(plain(score="reconstruction_mse"), bn(score="reconstruction_mse", likelihood="gaussian"))
-    assert row.refused == ""
+    assert row.incomparable_reason == ""
 
 
 def test_a_score_that_one_run_lacks_is_refused():
     by_name = {"a": plain(score="elbo"), "b": bn(score="elbo")}
     by_name["b"].metrics["metrics"]["nll"] = by_name["b"].metrics["metrics"]["elbo"]
-    refused = {row.name: row.refused for row in rows(pool([(n, e.config) for n, e in by_name.items()]), by_name)}
-    assert refused == {"elbo": "", "nll": "not every run has it"}
+    refused = {
+        row.name: row.incomparable_reason
+        for row in compare_metrics(group_runs([(n, e.config) for n, e in by_name.items()]), by_name)
+    }
+    assert refused == {"elbo": "", "nll": "missing from some runs"}

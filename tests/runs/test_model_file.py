@@ -57,12 +57,15 @@ def test_a_model_of_every_kind_passes(tmp_path, arch, likelihood):
 @pytest.mark.parametrize(
     ("description", "received"),
     [
-        ({"class_name": "Lambda", "module": "keras.layers"}, "Lambda of keras"),
-        ({"class_name": "__lambda__"}, "__lambda__ of keras"),
-        ({"class_name": "function", "module": "builtins", "config": "system"}, "function of builtins"),
-        ({"class_name": "system", "module": "os"}, "system of os"),
-        ({"class_name": "Foreign", "module": "vae_tf.layers", "registered_name": "other>Foreign"}, "Foreign of other"),
-        ({"class_name": "Dense", "module": "kerasx.layers"}, "Dense of kerasx"),
+        ({"class_name": "Lambda", "module": "keras.layers"}, "Lambda from keras"),
+        ({"class_name": "__lambda__"}, "__lambda__ from keras"),
+        ({"class_name": "function", "module": "builtins", "config": "system"}, "function from builtins"),
+        ({"class_name": "system", "module": "os"}, "system from os"),
+        (
+            {"class_name": "Foreign", "module": "vae_tf.layers", "registered_name": "other>Foreign"},
+            "Foreign from other",
+        ),
+        ({"class_name": "Dense", "module": "kerasx.layers"}, "Dense from kerasx"),
     ],
 )
 def test_another_class_is_refused_by_name(with_first_layer, description, received):
@@ -72,7 +75,7 @@ def test_another_class_is_refused_by_name(with_first_layer, description, receive
         check_classes(path)
 
     assert str(caught.value) == (
-        f"{path} must hold no class but those of keras and vae_tf, and no code. Received: {received}"
+        f"{path} must contain only classes from keras and vae_tf, and no code. Received: {received}"
     )
 
 
@@ -85,14 +88,14 @@ def test_a_class_that_only_its_name_registers_is_refused(with_first_layer, saved
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("config.json", json.dumps(config))
 
-    with pytest.raises(InputError, match="Received: other>Foreign of other"):
+    with pytest.raises(InputError, match="Received: other>Foreign from other"):
         check_classes(path)
 
 
 def test_another_model_of_keras_is_refused(tmp_path):
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(tmp_path / "model.keras")
 
-    with pytest.raises(InputError, match=r"must be a model of this package\. Received: Sequential"):
+    with pytest.raises(InputError, match=r"must contain a vae_tf model\. Received: Sequential"):
         check_classes(tmp_path / "model.keras")
 
 
@@ -105,7 +108,7 @@ def test_a_class_of_a_trusted_package_passes(with_first_layer):
 def test_a_class_that_runs_code_is_refused_even_of_a_trusted_package(with_first_layer):
     path = with_first_layer(class_name="function", module="builtins", config="system")
 
-    with pytest.raises(InputError, match="Received: function of builtins"):
+    with pytest.raises(InputError, match="Received: function from builtins"):
         check_classes(path, trusted=["builtins"])
 
 
@@ -119,6 +122,6 @@ def test_a_model_of_the_first_version_is_refused_in_one_line(saved, tmp_path):
         archive.writestr("config.json", json.dumps(config))
 
     with pytest.raises(
-        InputError, match=r"must be a model of this version of vae_tf\. Received: one of version 0\.1\.0"
+        InputError, match=r"must be saved by this version of vae_tf\. Received: a model saved by version 0\.1\.0"
     ):
         check_classes(path)

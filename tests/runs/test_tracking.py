@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 
 import vae_tf
 from vae_tf.config import RunConfig
-from vae_tf.data.catalog import load_arrays
+from vae_tf.data.loading import load_arrays
 from vae_tf.runs import tracking
 from vae_tf.runs.tracking import Tracker
 from vae_tf.support import cli
@@ -35,8 +35,8 @@ SMALL = {"dataset": "npz", "arch": "dense", "hidden_sizes": (6,), "latent_dim": 
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tracking")
     rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 256, (60, 8, 8), dtype=np.uint8)
-    np.savez(folder / "tiny.npz", x_train=pictures[:40], x_test=pictures[40:])
+    images = rng.integers(0, 256, (60, 8, 8), dtype=np.uint8)
+    np.savez(folder / "tiny.npz", x_train=images[:40], x_test=images[40:])
     return folder
 
 
@@ -56,7 +56,12 @@ def config(folder, **changes) -> RunConfig:
 def local(folder):
     """A run with track=True, and what MLflow has of it in the store of the folder."""
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
-        for name in (tracking.PLACE, tracking.RUN_ID, tracking.EXPERIMENT_ID, tracking.EXPERIMENT_NAME):
+        for name in (
+            tracking.TRACKING_URI_VAR,
+            tracking.RUN_ID_VAR,
+            tracking.EXPERIMENT_ID_VAR,
+            tracking.EXPERIMENT_NAME_VAR,
+        ):
             patch.delenv(name, raising=False)
         run_dir = run_training(config(folder), Path("runs/first"), track=True).path.resolve()
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
@@ -111,7 +116,7 @@ def test_a_run_that_was_stopped_continues_as_the_same_run(local, folder, monkeyp
         if epoch == 1:
             raise Interrupted(signal.SIGTERM)
 
-    monkeypatch.setenv(tracking.PLACE, f"sqlite:///{folder}/mlflow.db")
+    monkeypatch.setenv(tracking.TRACKING_URI_VAR, f"sqlite:///{folder}/mlflow.db")
     found = [local.run.info.experiment_id], "attributes.run_name = 'stopped'"
     with monkeypatch.context() as patch:
         patch.setattr("vae_tf.training.callbacks.EpochFigures.on_epoch_begin", stop_after_the_second)
@@ -127,7 +132,7 @@ def test_a_run_that_was_stopped_continues_as_the_same_run(local, folder, monkeyp
 
 
 def test_a_run_that_diverges_has_failed(local, folder, monkeypatch):
-    monkeypatch.setenv(tracking.PLACE, f"sqlite:///{folder}/mlflow.db")
+    monkeypatch.setenv(tracking.TRACKING_URI_VAR, f"sqlite:///{folder}/mlflow.db")
     with pytest.raises(InputError, match="diverged"):
         run_training(config(folder, learning_rate=1e30, variant="plain"), folder / "runs" / "wild", track=True)
     [run] = local.client.search_runs([local.run.info.experiment_id], "attributes.run_name = 'wild'")
@@ -138,8 +143,8 @@ def test_a_run_that_diverges_has_failed(local, folder, monkeypatch):
 def job(local, folder, monkeypatch):
     """A run that is there already, named by the environment as an Azure ML job has it."""
     created = local.client.create_run(local.run.info.experiment_id, run_name="job")
-    monkeypatch.setenv(tracking.PLACE, f"sqlite:///{folder}/mlflow.db")
-    monkeypatch.setenv(tracking.RUN_ID, created.info.run_id)
+    monkeypatch.setenv(tracking.TRACKING_URI_VAR, f"sqlite:///{folder}/mlflow.db")
+    monkeypatch.setenv(tracking.RUN_ID_VAR, created.info.run_id)
     return SimpleNamespace(read=lambda: local.client.get_run(created.info.run_id))
 
 
@@ -183,12 +188,12 @@ def test_without_tracking_mlflow_is_not_imported(folder, tmp_path, monkeypatch, 
 
 
 def test_a_job_without_mlflow_warns_and_trains(folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv(tracking.RUN_ID, "0" * 32)
+    monkeypatch.setenv(tracking.RUN_ID_VAR, "0" * 32)
     monkeypatch.setitem(sys.modules, "mlflow", None)
     run = run_training(config(folder), tmp_path / "run")
     assert len(run.read_history()) == EPOCHS
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("warning: tracking fails, training goes on (")
+    assert line.startswith("warning: tracking failed, training continues (")
 
 
 @pytest.mark.parametrize("missing", ["mlflow", "sqlalchemy"])
@@ -201,14 +206,14 @@ def test_asking_without_mlflow_is_one_line_with_status_2(folder, tmp_path, monke
         cli.run(main, TrainOptions, COMMAND)
     assert ended.value.code == 2
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: --track needs MLflow.")
+    assert line.startswith("error: --track needs MLflow, which is not installed;")
     assert "pip install 'vae_tf[track]'" in line
 
 
 def test_mlflow_skinny_does_where_the_place_is_elsewhere(monkeypatch):
     monkeypatch.setitem(sys.modules, "sqlalchemy", None)
-    monkeypatch.setenv(tracking.PLACE, "http://127.0.0.1:5000")
-    assert tracking.is_on(asked=True)
+    monkeypatch.setenv(tracking.TRACKING_URI_VAR, "http://127.0.0.1:5000")
+    assert tracking.should_track(requested=True)
 
 
 @pytest.mark.slow
@@ -222,12 +227,12 @@ def test_nobody_answering_costs_one_warning(folder, tmp_path):
             capture_output=True,
             text=True,
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT), tracking.PLACE: place},
+            env={**os.environ, "PYTHONPATH": str(ROOT), tracking.TRACKING_URI_VAR: place},
         )
     assert ended.returncode == 0
     [line] = [line for line in ended.stderr.splitlines() if "latent dimensions are active" not in line]
-    assert line.startswith("warning: tracking fails, training goes on (")
-    assert "Tracked" not in ended.stdout
+    assert line.startswith("warning: tracking failed, training continues (")
+    assert "Logging to MLflow" not in ended.stdout
     assert {path.name for path in tmp_path.iterdir()} == {"run"}
 
 
@@ -237,7 +242,7 @@ def test_what_libraries_log_meanwhile_is_not_shown(folder, tmp_path, monkeypatch
         raise ConnectionError
 
     monkeypatch.setattr(mlflow, "MlflowClient", refuse)
-    with Tracker(config(folder), tmp_path, on=True):
+    with Tracker(config(folder), tmp_path, is_enabled=True):
         logging.getLogger("another").warning("still heard")
     assert caplog.messages == ["still heard"]
 
@@ -269,7 +274,7 @@ def test_failures_cost_at_most_two_percent_of_the_time(folder, tmp_path, monkeyp
 
     monkeypatch.setattr(mlflow, "MlflowClient", Silent)
     monkeypatch.setattr(tracking, "time", clock)
-    with Tracker(config(folder), tmp_path, on=True) as tracker:
+    with Tracker(config(folder), tmp_path, is_enabled=True) as tracker:
         for epoch in range(1000):
             clock.now += 5
             tracker.log_epoch({"epoch": epoch + 1, "loss": 1.0})
@@ -277,12 +282,12 @@ def test_failures_cost_at_most_two_percent_of_the_time(folder, tmp_path, monkeyp
 
 
 def test_a_run_found_late_still_gets_its_parameters(local, folder, tmp_path, monkeypatch):
-    monkeypatch.setenv(tracking.PLACE, f"sqlite:///{folder}/mlflow.db")
-    monkeypatch.setattr(tracking, "REST", 0)
+    monkeypatch.setenv(tracking.TRACKING_URI_VAR, f"sqlite:///{folder}/mlflow.db")
+    monkeypatch.setattr(tracking, "PAUSE_FACTOR", 0)
     (tmp_path / "late").mkdir()
     with monkeypatch.context() as at_first:
         at_first.setitem(sys.modules, "mlflow", None)
-        tracker = Tracker(config(folder), tmp_path / "late", on=True).__enter__()
+        tracker = Tracker(config(folder), tmp_path / "late", is_enabled=True).__enter__()
     tracker.log_epoch({"epoch": 1, "loss": 2.0})
     [run] = local.client.search_runs([local.run.info.experiment_id], "attributes.run_name = 'late'")
     assert run.data.params["latent_dim"] == "2"
@@ -292,7 +297,7 @@ def test_a_run_found_late_still_gets_its_parameters(local, folder, tmp_path, mon
 def test_settings_of_the_user_stay_and_the_others_are_made(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "9")
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    with Tracker(config(folder), tmp_path, on=True):
+    with Tracker(config(folder), tmp_path, is_enabled=True):
         assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "9"
         assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
 

@@ -1,6 +1,6 @@
 """Which lines faults are drawn from, what becomes of them, and where they are found again.
 
-All on sources that are made here: a test that looked for the faults in vae_tf would fail where one is planted, and
+All on sources that are made here: a test that looked for the faults in vae_tf would fail where one is plant, and
 catch every fault.
 """
 
@@ -14,10 +14,17 @@ from pathlib import Path
 import pytest
 
 from scripts.plant_faults.copies import Copy
-from scripts.plant_faults.faults import Fault, LostError, draw, excluded_keys, locate, planted, read, write
-from scripts.plant_faults.report import change, table
-from scripts.plant_faults.sites import scopes, sites, statement_lines
-from scripts.plant_faults.trials import Result, attempt_all, covering, own_tests, read_results, write_results
+from scripts.plant_faults.faults import Fault, LostError, draw, excluded_keys, locate, plant, read_faults, write_faults
+from scripts.plant_faults.report import build_table, describe_change
+from scripts.plant_faults.sites import find_scopes, find_sites, statement_lines
+from scripts.plant_faults.trials import (
+    Result,
+    attempt_all,
+    find_covering_tests,
+    find_own_tests,
+    read_results,
+    write_results,
+)
 
 MODULE = '''
 LIMIT = 3
@@ -40,7 +47,7 @@ class Scale:
 def made(body):
     """What the lines of a function may become, by kind."""
     source = "def f(a, b, c):\n" + textwrap.indent(textwrap.dedent(body).strip("\n"), "    ") + "\n"
-    found = sites(source)
+    found = find_sites(source)
     for site in found:
         lines = source.split("\n")
         lines[site.number - 1] = site.becomes
@@ -118,7 +125,7 @@ def test_messages_and_what_types_alone_see_are_passed_over():
 
 
 def test_only_bodies_of_functions_have_sites_and_tell_their_name():
-    assert [(site.name, site.kind, site.becomes.strip()) for site in sites(MODULE)] == [
+    assert [(site.name, site.kind, site.becomes.strip()) for site in find_sites(MODULE)] == [
         ("Scale.times", "branch", "if False:"),
         ("Scale.times", "comparison", "if x <= 0:"),
         ("Scale.times", "constant", "if x < 1:"),
@@ -131,7 +138,7 @@ def test_only_bodies_of_functions_have_sites_and_tell_their_name():
 
 def test_scopes_of_one_name_have_their_lines_together():
     source = "class A:\n    @property\n    def b(self):\n        a()\n    @b.setter\n    def b(self, c):\n        c()\n"
-    assert scopes(source) == {"A": {*range(1, 8)}, "A.b": {3, 4, 6, 7}}
+    assert find_scopes(source) == {"A": {*range(1, 8)}, "A.b": {3, 4, 6, 7}}
 
 
 def test_lines_of_a_statement():
@@ -141,7 +148,7 @@ def test_lines_of_a_statement():
 
 @pytest.fixture
 def tree(tmp_path):
-    """A package with three rooms."""
+    """A package with modules at the top level and in two subpackages."""
     for path, numbers in {"one.py": 6, "data/two.py": 2, "data/deep/three.py": 1, "model/four.py": 2}.items():
         file = tmp_path / "vae_tf" / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -160,7 +167,7 @@ def test_draw_takes_two_in_every_room_and_the_same_from_the_same_seed(tree):
 
 
 def test_too_many_faults_can_not_be_drawn(tree):
-    with pytest.raises(ValueError, match="12 faults can't be drawn: there are 11 lines in 3 rooms"):
+    with pytest.raises(ValueError, match="can't draw 12 faults from 11 lines in 3 subpackages"):
         draw(tree, 1, 12)
 
 
@@ -168,8 +175,8 @@ def test_excluded_fault_is_replaced_and_the_others_stay(tree, tmp_path):
     file = tmp_path / "faults.json"
     drawn = draw(tree, 1, 8)
     left_out = next(fault for fault in drawn if fault.room == "root")
-    write(file, {"seed": 1}, [{**vars(left_out), "reason": "it is the same"}], drawn)
-    read_again, excluded = read(file)
+    write_faults(file, {"seed": 1}, [{**vars(left_out), "reason": "it is the same"}], drawn)
+    read_again, excluded = read_faults(file)
     assert read_again == drawn
     anew = draw(tree, 1, 8, excluded_keys(excluded))
     keys = {fault.key for fault in drawn}
@@ -194,16 +201,16 @@ SOURCE = """class Sums:
 
 
 def test_fault_is_planted_on_its_line_alone():
-    assert planted(SOURCE, SUM) == "a = a - b".join(SOURCE.rsplit("a = a + b", 1))
+    assert plant(SOURCE, SUM) == "a = a - b".join(SOURCE.rsplit("a = a + b", 1))
 
 
 def test_fault_that_is_not_there_or_changes_nothing_or_is_no_python_is_refused():
     with pytest.raises(LostError):
-        planted(SOURCE.replace("total", "sum"), SUM)
+        plant(SOURCE.replace("total", "sum"), SUM)
     with pytest.raises(ValueError, match="changes nothing"):
-        planted(SOURCE, Fault(**{**vars(SUM), "becomes": "a = (a + b)"}))
+        plant(SOURCE, Fault(**{**vars(SUM), "becomes": "a = (a + b)"}))
     with pytest.raises(SyntaxError):
-        planted(SOURCE, Fault(**{**vars(SUM), "becomes": "a = a +"}))
+        plant(SOURCE, Fault(**{**vars(SUM), "becomes": "a = a +"}))
 
 
 @pytest.mark.parametrize(
@@ -231,10 +238,12 @@ def test_own_tests_are_the_mirror_then_the_room(tmp_path):
     room = ["tests/data/test_a.py", "tests/data/deep/test_b.py", "tests/test_data.py", "tests/data/replicas.py"]
     _write(tmp_path, [*room, "tests/test_root.py", "tests/data/test_main.py"])
     everything = ["tests/data/deep/test_b.py", "tests/data/test_a.py", "tests/data/test_main.py", "tests/test_data.py"]
-    assert own_tests(tmp_path, "vae_tf/data/deep/b.py") == everything
-    assert own_tests(tmp_path, "vae_tf/data/__main__.py") == sorted(everything, key=lambda name: "main" not in name)
-    assert own_tests(tmp_path, "vae_tf/root.py") == ["tests/test_root.py"]
-    assert own_tests(tmp_path, "vae_tf/other.py") == []
+    assert find_own_tests(tmp_path, "vae_tf/data/deep/b.py") == everything
+    assert find_own_tests(tmp_path, "vae_tf/data/__main__.py") == sorted(
+        everything, key=lambda name: "main" not in name
+    )
+    assert find_own_tests(tmp_path, "vae_tf/root.py") == ["tests/test_root.py"]
+    assert find_own_tests(tmp_path, "vae_tf/other.py") == []
 
 
 def test_tests_that_run_a_line_are_read_from_what_coverage_recorded(tmp_path):
@@ -248,9 +257,9 @@ def test_tests_that_run_a_line_are_read_from_what_coverage_recorded(tmp_path):
         "tests/x.py::four|run": ("/tree/vae_tf/data/a.py", [9]),
     }
     _record(data, recorded)
-    assert covering(data, "vae_tf/a.py", range(9, 10)) == ["tests/x.py::one[a|b]", "tests/x.py::two"]
-    assert covering(data, "vae_tf/a.py", range(10, 12)) == ["tests/x.py::two"]
-    assert covering(data, "vae_tf/a.py", range(40, 41)) == []
+    assert find_covering_tests(data, "vae_tf/a.py", range(9, 10)) == ["tests/x.py::one[a|b]", "tests/x.py::two"]
+    assert find_covering_tests(data, "vae_tf/a.py", range(10, 12)) == ["tests/x.py::two"]
+    assert find_covering_tests(data, "vae_tf/a.py", range(40, 41)) == []
 
 
 def _record(data, recorded):
@@ -368,7 +377,7 @@ def test_fault_is_caught_by_tests_that_crash_or_can_not_be_imported(results):
     crashing = _of_levels("f01", "level", "return a < b", "import os; os._exit(3)")
     raising = _of_levels("f02", "level", "return a < b", "return a.b")
     found = results(crashing, raising)
-    assert (found["f01"].how, found["f01"].test, found["f01"].why[:19]) == ("crashing", "", "pytest ended with 3")
+    assert (found["f01"].how, found["f01"].test, found["f01"].why[:20]) == ("crashing", "", "pytest exited with 3")
     assert (found["f02"].how, found["f02"].test) == ("failing", "tests/test_levels.py")
     assert found["f02"].why == "AttributeError: 'int' object has no attribute 'b'"
 
@@ -376,8 +385,8 @@ def test_fault_is_caught_by_tests_that_crash_or_can_not_be_imported(results):
 def test_change_of_a_long_line_shows_what_is_around():
     line = "x" * 50 + "(a < b)" + "y" * 50
     fault = Fault(**{**vars(SUM), "line": line, "becomes": line.replace("<", "<=")})
-    assert change(fault) == f"`...{'x' * 20}(a < b){'y' * 21}...` -> `...{'x' * 20}(a <= b){'y' * 21}...`"
-    assert change(SUM) == "`a = a + b` -> `a = a - b`"
+    assert describe_change(fault) == f"`...{'x' * 20}(a < b){'y' * 21}...` -> `...{'x' * 20}(a <= b){'y' * 21}...`"
+    assert describe_change(SUM) == "`a = a + b` -> `a = a - b`"
 
 
 def test_table_has_a_row_for_each_fault_and_counts(tmp_path):
@@ -388,15 +397,15 @@ def test_table_has_a_row_for_each_fault_and_counts(tmp_path):
     write_results(tmp_path / "before.json", before[::-1])
     assert read_results(tmp_path / "before.json") == [Result(**{**vars(each), "not_counted": []}) for each in before]
     faults = [SUM, Fault(**{**vars(SUM), "id": "f02"}), Fault(**{**vars(SUM), "id": "f03"})]
-    lines = table(faults, {"by": {result.id: result for result in before}}).split("\n")
-    assert lines[0] == "| id | room | function | kind | change | by |"
+    lines = build_table(faults, {"by": {result.id: result for result in before}}).split("\n")
+    assert lines[0] == "| id | subpackage | function | kind | change | by |"
     start = "data | vae_tf/data/sums.py:Sums.total | operator | `a = a + b` -> `a = a - b` |"
     assert lines[2:5] == [
         rf"| f01 | {start} tests/x.py::a[b\|c] (room) |",
         f"| f02 | {start} **survived** |",
-        f"| f03 | {start} not tried |",
+        f"| f03 | {start} not tested |",
     ]
-    assert lines[-1].startswith("- by: 1 of 2, 1 by tests of its room, ")
+    assert lines[-1].startswith("- by: 1 of 2, 1 by tests of its subpackage, ")
     assert lines[-1].endswith("1 survived, 0 lost")
 
 

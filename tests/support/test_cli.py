@@ -25,7 +25,7 @@ LOADS = "from vae_tf.support.quiet_tensorflow import load_tensorflow; load_tenso
 # One value for each option that is not its default, as typed and as read.
 NON_DEFAULTS = {
     "dataset": ("folder", "folder"),
-    "data_dir": ("some/pictures", "some/pictures"),
+    "data_dir": ("some/images", "some/images"),
     "image_size": ("64x48", "64x48"),
     "channels": ("3", 3),
     "binarize": ("static", "static"),
@@ -175,7 +175,7 @@ def test_command_line_wins_over_file_even_with_the_default_value(tmp_path):
 
 
 def test_empty_file_changes_nothing(tmp_path):
-    assert parse("--config", yaml_file(tmp_path, "# nothing\n")).part(RunConfig) == parse().part(RunConfig)
+    assert parse("--config", yaml_file(tmp_path, "# nothing\n")).subset(RunConfig) == parse().subset(RunConfig)
 
 
 def test_exponent_without_a_point_is_a_number_in_a_file(tmp_path):
@@ -258,13 +258,13 @@ def test_help_exits_with_0_and_lists_every_option(capsys):
         parse("--help")
     assert ended.value.code == 0
     shown = capsys.readouterr().out
-    names = [*TrainOptions.model_fields, *TrainOptions.further_fields()]
+    names = [*TrainOptions.model_fields, *TrainOptions.extra_fields()]
     assert [name for name in names if f"  --{name.replace('_', '-')}" not in shown] == []
 
 
 def test_every_option_has_a_help_text():
     for options in (TrainOptions, SampleOptions):
-        fields = {**options.model_fields, **options.further_fields()}
+        fields = {**options.model_fields, **options.extra_fields()}
         assert [name for name, field in fields.items() if not field.description] == []
 
 
@@ -300,12 +300,12 @@ def test_success_ends_without_an_exit_status(monkeypatch):
 
 def test_input_error_ends_with_status_2_and_one_line(monkeypatch, capsys):
     def main(options):
-        raise InputError("this can be mended")
+        raise InputError("this can be fixed")
 
     with pytest.raises(SystemExit) as ended:
         run(main, monkeypatch)
     assert ended.value.code == 2
-    assert capsys.readouterr() == ("", "error: this can be mended\n")
+    assert capsys.readouterr() == ("", "error: this can be fixed\n")
 
 
 def test_wrong_argument_ends_with_status_2_before_main_is_called(monkeypatch, capsys):

@@ -1,6 +1,6 @@
 import pytest
 
-from vae_tf.support.errors import InputError, printable
+from vae_tf.support.errors import InputError, escape_unprintable
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from vae_tf.support.errors import InputError, printable
     ],
 )
 def test_a_printable_name_is_one_line_that_can_be_encoded(text, shown):
-    assert printable(text) == shown
+    assert escape_unprintable(text) == shown
     assert len(shown.encode().splitlines()) == 1
 
 

@@ -8,14 +8,14 @@ import pytest
 
 from vae_tf.support import files
 from vae_tf.support.errors import InputError
-from vae_tf.support.files import is_left_over, locked, remove_partial, replacing
+from vae_tf.support.files import atomic_write, is_leftover, lock_folder, remove_partial
 
 ROOT = Path(__file__).parents[2]
 DIES = """
 import os, signal, sys
 from pathlib import Path
-from vae_tf.support.files import locked, replacing
-with locked(Path(sys.argv[1])), replacing(Path(sys.argv[1], "file")) as partial:
+from vae_tf.support.files import atomic_write, lock_folder
+with lock_folder(Path(sys.argv[1])), atomic_write(Path(sys.argv[1], "file")) as partial:
     partial.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -27,7 +27,7 @@ def names(folder):
 
 def test_a_file_takes_the_place_of_the_old_one(tmp_path):
     (tmp_path / "file").write_text("old")
-    with replacing(tmp_path / "file") as partial:
+    with atomic_write(tmp_path / "file") as partial:
         partial.write_text("new")
         assert (tmp_path / "file").read_text() == "old"
 
@@ -36,7 +36,7 @@ def test_a_file_takes_the_place_of_the_old_one(tmp_path):
 
 
 def test_a_folder_takes_its_place_with_all_its_files(tmp_path):
-    with replacing(tmp_path / "folder") as partial:
+    with atomic_write(tmp_path / "folder") as partial:
         partial.mkdir()
         (partial / "file").write_text("new")
         assert not (tmp_path / "folder").exists()
@@ -47,7 +47,7 @@ def test_a_folder_takes_its_place_with_all_its_files(tmp_path):
 def test_all_that_was_written_is_flushed_before_it_takes_its_place_and_the_place_after(tmp_path, monkeypatch):
     flushed = []
     monkeypatch.setattr(files, "_flush", lambda path: flushed.append((path.name, (tmp_path / "folder").exists())))
-    with replacing(tmp_path / "folder") as partial:
+    with atomic_write(tmp_path / "folder") as partial:
         partial.mkdir()
         (partial / "file").touch()
 
@@ -55,7 +55,7 @@ def test_all_that_was_written_is_flushed_before_it_takes_its_place_and_the_place
 
 
 def write(path, failure=None):
-    with replacing(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text("new")
         if failure:
             raise failure
@@ -104,21 +104,21 @@ def killed(tmp_path_factory):
 
 def test_what_a_killed_process_left_is_known_and_removed(killed):
     assert names(killed) != [".lock"]
-    assert all(is_left_over(entry) for entry in killed.iterdir())
+    assert all(is_leftover(entry) for entry in killed.iterdir())
     remove_partial(killed)
     assert names(killed) == [".lock"]
 
 
 def test_the_end_of_a_process_ends_its_lock(killed):
-    with locked(killed):
+    with lock_folder(killed):
         pass
 
 
 def test_a_folder_is_made_and_held_by_one_at_a_time(tmp_path):
-    place, refused = tmp_path / "a" / "b", pytest.raises(InputError, match=r"Received: .*b, which another one holds")
-    with locked(place), refused, locked(place):
+    place, refused = tmp_path / "a" / "b", pytest.raises(InputError, match=r"b is locked by another process")
+    with lock_folder(place), refused, lock_folder(place):
         pass
-    with locked(place):
+    with lock_folder(place):
         pass
 
 
@@ -128,12 +128,12 @@ def test_a_drive_without_locks_is_used_without(tmp_path, monkeypatch, error):
         raise error
 
     monkeypatch.setattr(files.FileLock, "acquire", refuse)
-    with locked(tmp_path):
+    with lock_folder(tmp_path):
         pass
 
 
 def test_a_folder_that_can_not_be_written_is_an_input_error(tmp_path, ordinary_user):
     tmp_path.chmod(0o555)
-    with ordinary_user, pytest.raises(InputError, match="must be a folder that can be written"), locked(tmp_path / "x"):
+    with ordinary_user, pytest.raises(InputError, match="must be a writable folder"), lock_folder(tmp_path / "x"):
         pass
     tmp_path.chmod(0o755)

@@ -10,7 +10,7 @@ from vae_tf.config import Config, RunConfig
 from vae_tf.report import html
 from vae_tf.support import cli
 from vae_tf.support.errors import InputError
-from vae_tf.support.redaction import redacted
+from vae_tf.support.redaction import redact
 
 VALUE = "Zq7/x+Yw==9pLm"  # as base64: with what URLs must quote
 
@@ -25,29 +25,29 @@ VALUE = "Zq7/x+Yw==9pLm"  # as base64: with what URLs must quote
 )
 def test_the_value_of_a_credential_like_variable_is_left_out(name, monkeypatch):
     monkeypatch.setenv(name, VALUE)
-    assert redacted(f"before {VALUE}, after") == "before [redacted], after"
+    assert redact(f"before {VALUE}, after") == "before [redacted], after"
 
 
 @pytest.mark.parametrize("name", ["HOME_OF_DATA", "PWD", "SASSAFRAS", "DISK"])
 def test_the_value_of_another_variable_stays(name, monkeypatch):
     monkeypatch.setenv(name, "ordinary")
-    assert redacted("an ordinary word") == "an ordinary word"
+    assert redact("an ordinary word") == "an ordinary word"
 
 
 def test_a_short_value_stays(monkeypatch):
     monkeypatch.setenv("THE_TOKEN", "epoch12")
-    assert redacted("epoch12") == "epoch12"
+    assert redact("epoch12") == "epoch12"
 
 
 def test_a_value_is_found_as_a_url_quotes_it(monkeypatch):
     monkeypatch.setenv("THE_TOKEN", VALUE)
-    assert redacted("/c?t=Zq7%2Fx%2BYw%3D%3D9pLm&n=1") == "/c?t=[redacted]&n=1"
+    assert redact("/c?t=Zq7%2Fx%2BYw%3D%3D9pLm&n=1") == "/c?t=[redacted]&n=1"
 
 
 def test_of_two_values_that_begin_alike_no_end_is_left_over(monkeypatch):
     monkeypatch.setenv("A_TOKEN", "beginning")
     monkeypatch.setenv("B_TOKEN", "beginning-and-end")
-    assert redacted("<beginning-and-end>") == "<[redacted]>"
+    assert redact("<beginning-and-end>") == "<[redacted]>"
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_of_two_values_that_begin_alike_no_end_is_left_over(monkeypatch):
     ],
 )
 def test_what_shows_its_nature_is_left_out(text, left):
-    assert redacted(text) == left
-    assert redacted(left) == left
+    assert redact(text) == left
+    assert redact(left) == left
 
 
 @pytest.mark.parametrize(
@@ -77,18 +77,18 @@ def test_what_shows_its_nature_is_left_out(text, left):
         "data_dir must be a folder. Received: /data/cats (no such folder)",
         "https://host:5000/c?page=2, someone@example.org",
         "dataset=npz, design=4, learning_rate=1e-3",
-        "c2lnaW5nsig==",  # the end of a picture in a page
+        "c2lnaW5nsig==",  # the end of an image in a page
         "s3://bucket/x",
     ],
 )
 def test_other_texts_stay(text):
-    assert redacted(text) == text
+    assert redact(text) == text
 
 
 @pytest.mark.parametrize("piece", ["a=&", ":/", "?", "sig", "key=", "@", "://a", "a-", "?a&", "x"])
 def test_time_is_linear_in_the_length(piece):
     began = time.perf_counter()
-    redacted(piece * 200_000)
+    redact(piece * 200_000)
     assert time.perf_counter() - began < 5  # a quadratic search takes hours
 
 
@@ -99,7 +99,7 @@ def test_a_message_holds_no_secret(monkeypatch):
 
 def test_a_resolved_config_holds_no_secret_and_can_be_read(monkeypatch, tmp_path):
     monkeypatch.setenv("THE_TOKEN", VALUE)
-    config = RunConfig(dataset="npz", data_dir=str(tmp_path / f"c?sv=1&sig={VALUE}.npz")).resolved((8, 8, 1))
+    config = RunConfig(dataset="npz", data_dir=str(tmp_path / f"c?sv=1&sig={VALUE}.npz")).fill_in_defaults((8, 8, 1))
     (tmp_path / "config.yml").write_text(config.to_yaml())
     assert config.data_dir == str(tmp_path / "c?[redacted]")
     assert RunConfig.from_yaml(tmp_path / "config.yml") == config
@@ -115,8 +115,8 @@ def test_the_start_of_a_file_that_is_no_config_is_cut_after_its_secrets_are_left
 def test_a_page_holds_no_secret(monkeypatch):
     monkeypatch.setenv("THE_TOKEN", "a_b<c>&d_e")
     table = html.Table(["score a_b<c>&d_e"], [[html.Cell("a_b<c>&d_e"), html.Cell("of a_b<c>&d_e")]])
-    picture = html.Picture(b"png", "alt a_b<c>&d_e", "caption a_b<c>&d_e")
-    page = html.page("a_b<c>&d_e", "lead a_b<c>&d_e", [html.Section("a_b<c>&d_e", "a_b<c>&d_e", [picture], table)])
+    image = html.Image(b"png", "alt a_b<c>&d_e", "caption a_b<c>&d_e")
+    page = html.page("a_b<c>&d_e", "lead a_b<c>&d_e", [html.Section("a_b<c>&d_e", "a_b<c>&d_e", [image], table)])
     assert page.count("[redacted]") == 11
     assert "&amp;d" not in page
 

@@ -21,8 +21,8 @@ import vae_tf
 from vae_tf.config import RunConfig
 from vae_tf.data.modality import IMAGE, ROW
 from vae_tf.plots.figures import ImageFigures
-from vae_tf.runs.run_dir import RunDir
-from vae_tf.training.callbacks import EpochFigures, History, Progress
+from vae_tf.runs.new_run import create_run_dir
+from vae_tf.training.callbacks import EpochFigures, HistoryWriter, ProgressBar
 
 SHAPE = (8, 8, 1)
 IMAGES = np.random.default_rng(0).random((24, *SHAPE), np.float32)
@@ -39,7 +39,7 @@ def new_model():
 
 @pytest.fixture
 def run(tmp_path):
-    return RunDir.create(tmp_path / "run", overwrite=False)
+    return create_run_dir(tmp_path / "run", overwrite=False)
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +48,8 @@ def fitted(tmp_path_factory):
 
     `on_disk` has the number of rows in the file after each epoch.
     """
-    run, on_disk = RunDir.create(tmp_path_factory.mktemp("fitted"), overwrite=False), []
-    history = History(run, len(IMAGES))
+    run, on_disk = create_run_dir(tmp_path_factory.mktemp("fitted"), overwrite=False), []
+    history = HistoryWriter(run, len(IMAGES))
     look = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: on_disk.append(len(run.read_history())))
     returned = new_model().fit(
         IMAGES, batch_size=10, epochs=3, validation_data=(IMAGES[:8],), callbacks=[history, look], verbose=0
@@ -80,11 +80,11 @@ def test_history_columns_are_in_order_though_keras_sorts_the_logs_by_name(run):
     losses = ["loss", "reconstruction_loss", "kl_loss"]
     names = [*losses, "kl_weight", *(f"val_{name}" for name in losses)]
     logs = dict.fromkeys(sorted(names), 1.0)
-    assert columns(History(run, 10), run, logs) == ["epoch", *names, "seconds", "images_per_second"]
+    assert columns(HistoryWriter(run, 10), run, logs) == ["epoch", *names, "seconds", "images_per_second"]
 
 
 def test_history_of_several_stages_has_their_names(run):
-    history = History(run, 10)
+    history = HistoryWriter(run, 10)
     history.stage = "vae"
     assert columns(history, run, {"loss": 1.0}) == ["stage", "epoch", "loss", "seconds", "images_per_second"]
     assert run.read_history()[0]["stage"] == "vae"
@@ -106,11 +106,11 @@ def test_history_is_on_disk_after_each_epoch(fitted):
 
 
 def draw(run, model, config, epochs):
-    pictures = EpochFigures(run, config, IMAGES[:4])
-    pictures.set_model(model)
+    images = EpochFigures(run, config, IMAGES[:4])
+    images.set_model(model)
     for epoch in epochs:
-        pictures.on_epoch_end(epoch)
-    return pictures
+        images.on_epoch_end(epoch)
+    return images
 
 
 @pytest.mark.parametrize(
@@ -151,12 +151,12 @@ def below_title(path) -> np.ndarray:
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
     """A run of seed 0 whose model was drawn after two epochs alike and after a third with other weights."""
-    run, model = RunDir.create(tmp_path_factory.mktemp("drawn"), overwrite=False), new_model()
+    run, model = create_run_dir(tmp_path_factory.mktemp("drawn"), overwrite=False), new_model()
     config = RunConfig(epochs=2)
-    pictures = draw(run, model, config, range(2))
+    images = draw(run, model, config, range(2))
     model.set_weights([weight + 0.1 for weight in model.get_weights()])
     draw(run, model, config, [2])
-    return SimpleNamespace(path=run.path, last=pictures.paths)
+    return SimpleNamespace(path=run.path, last=images.paths)
 
 
 def test_the_last_files_are_named(drawn):
@@ -192,7 +192,7 @@ LOSSES = {"epoch": 1, "loss": 3.25, "reconstruction_loss": 2.5, "kl_loss": 0.75,
 
 def progress_of_one_epoch(config: RunConfig, row: dict[str, float], num_examples: int = 10, modality=IMAGE) -> None:
     """Three batches, after each of which the bar is drawn."""
-    progress = Progress(SimpleNamespace(rows=[row]), config, num_examples, modality)
+    progress = ProgressBar(SimpleNamespace(rows=[row]), config, num_examples, modality)
     progress.on_epoch_begin(0)
     for batch in range(3):
         progress.on_train_batch_end(batch, row)

@@ -13,30 +13,32 @@ from vae_tf.model import build_vae
 from vae_tf.support.errors import InputError
 from vae_tf.training import loop
 from vae_tf.training.checkpoint.state import TrainingState
-from vae_tf.training.divergence import MAX_ROLLBACKS, DivergenceCallback, check_end
+from vae_tf.training.divergence import MAX_ROLLBACKS, DivergenceCallback, check_final_model
 from vae_tf.training.stage import VAE_STAGE, Stage
 
-PICTURES = np.random.default_rng(0).random((8, 8, 8, 1), np.float32)
+IMAGES = np.random.default_rng(0).random((8, 8, 8, 1), np.float32)
 DENSE = {"arch": "dense", "hidden_sizes": (4,)}
 STEPS_PER_EPOCH = 6
 
 
 def with_pixel(value):
-    """The pictures but for one pixel of one of them."""
-    pictures = PICTURES.copy()
-    pictures[3, 4, 5] = value
-    return pictures
+    """The images but for one pixel of one of them."""
+    images = IMAGES.copy()
+    images[3, 4, 5] = value
+    return images
 
 
-def built(*, jit=False, micro_batch_size=None, optimizer=Adam, max_in_a_row=10, averaging=False, clip=None, **options):
+def built(
+    *, jit=False, micro_batch_size=None, optimizer=Adam, max_consecutive=10, averaging=False, clip=None, **options
+):
     keras.utils.set_random_seed(0)
     vae = build_vae((8, 8, 1), 2, **{**DENSE, **options})
     vae.micro_batch_size = micro_batch_size
     vae.compile(optimizer(1e-2, use_ema=averaging, global_clipnorm=clip), jit_compile=jit)
-    guard = GuardedStep(vae, max_in_a_row)
-    steps = loop.Steps(vae, guard, guard.may_continue)
+    guard = GuardedStep(vae, max_consecutive)
+    steps = loop.StepRunner(vae, guard, guard.may_continue)
 
-    def step(batch=PICTURES):
+    def step(batch=IMAGES):
         list(steps.run(iter(tf.data.Dataset.from_tensors(batch)), 0, 1))
 
     state = TrainingState([Stage(VAE_STAGE, vae, guard, 1, STEPS_PER_EPOCH, None)])
@@ -112,20 +114,20 @@ def test_an_infinite_loss_is_skipped(training, value):
 
 
 def test_a_step_that_updates_ends_the_row_of_those_that_did_not(training):
-    for pictures in (with_pixel(np.nan), with_pixel(np.nan), PICTURES, with_pixel(np.nan)):
-        training.step(pictures)
+    for images in (with_pixel(np.nan), with_pixel(np.nan), IMAGES, with_pixel(np.nan)):
+        training.step(images)
 
-    assert (training.guard.skipped.total, training.guard.skipped.in_a_row) == (3, 1)
+    assert (training.guard.skipped.total, training.guard.skipped.consecutive) == (3, 1)
 
 
 def test_the_parts_of_the_loss_and_the_norm_of_the_gradient_are_kept(training):
     training.step()
-    training.step(with_pixel(np.nan))
+    training.step((IMAGES, with_pixel(np.nan)))  # the encoder sees the whole image, so only the reconstruction is NaN
     skipped = training.guard.skipped
 
     assert list(skipped.losses) == ["reconstruction_loss", "kl_loss"]
     assert np.isnan([skipped.losses["reconstruction_loss"], skipped.gradient_norm]).all()
-    assert np.isfinite(skipped.losses["kl_loss"])  # ReLU makes 0 of what is not a number
+    assert np.isfinite(skipped.losses["kl_loss"])
 
 
 def root_of_zero(kernel):
@@ -144,7 +146,7 @@ def test_an_infinite_gradient_of_a_finite_loss_is_skipped():
     training = with_infinite_gradient(variant="plain")
     training.step()
     skipped = training.guard.skipped
-    expected = training.vae.elbo_terms(PICTURES, seed=keras.random.SeedGenerator(0), training=True)
+    expected = training.vae.elbo_terms(IMAGES, seed=keras.random.SeedGenerator(0), training=True)
 
     assert (skipped.total, skipped.gradient_norm) == (1, np.inf)
     assert skipped.losses["kl_loss"] == pytest.approx(float(np.mean(expected.kl_loss())), rel=1e-5)
@@ -177,7 +179,7 @@ def test_an_infinite_average_with_finite_loss_and_gradient_is_skipped():
     """Inputs whose square is too large are all normalized to zero."""
     training = built()
     before = training.state.capture()
-    training.step((PICTURES * np.float32(1e30), PICTURES))
+    training.step((IMAGES * np.float32(1e30), IMAGES))
 
     skipped = training.guard.skipped
     assert np.isfinite([skipped.losses["reconstruction_loss"], skipped.gradient_norm]).all()
@@ -186,12 +188,12 @@ def test_an_infinite_average_with_finite_loss_and_gradient_is_skipped():
 
 
 def test_no_more_steps_are_made_in_a_call_after_the_most_in_a_row(monkeypatch):
-    training = built(max_in_a_row=3)
-    steps = loop.Steps(training.vae, training.guard, training.guard.may_continue)
+    training = built(max_consecutive=3)
+    steps = loop.StepRunner(training.vae, training.guard, training.guard.may_continue)
     steps._steps_per_call = 20
     done, _ = next(steps.run(iter(poisoned_batches(range(5, 21))), 0, 20))
 
-    assert (done, training.guard.skipped.in_a_row) == (7, 3)
+    assert (done, training.guard.skipped.consecutive) == (7, 3)
 
 
 # A run
@@ -202,7 +204,7 @@ def poisoned_batches(poisoned):
     bad = tf.constant(list(poisoned), tf.int64)
 
     def batch(number):
-        return tf.where(tf.reduce_any(number == bad), with_pixel(np.nan), PICTURES)
+        return tf.where(tf.reduce_any(number == bad), with_pixel(np.nan), IMAGES)
 
     return tf.data.Dataset.counter(1).map(batch)
 
@@ -233,8 +235,8 @@ def test_the_end_of_an_epoch_warns_of_the_updates_that_were_skipped(training, ca
     run(training, [2, 3, 5, 8], epochs=3)
 
     assert capsys.readouterr().err.splitlines() == [
-        "warning: epoch 1: 3 updates skipped: loss or gradient not finite",
-        "warning: epoch 2: 1 updates skipped: loss or gradient not finite",
+        "warning: epoch 1: updates skipped because of a non-finite loss or gradient: 3",
+        "warning: epoch 2: updates skipped because of a non-finite loss or gradient: 1",
     ]
     assert num_updates(training) == 3 * STEPS_PER_EPOCH - 4
     assert all(np.isfinite(weight).all() for weight in training.vae.get_weights())
@@ -251,24 +253,24 @@ def test_the_losses_of_an_epoch_are_those_of_its_finite_batches(training):
 
 @pytest.mark.usefixtures("seconds_per_call")
 def test_stop_stops_at_the_first(capsys):
-    training = built(max_in_a_row=1)
+    training = built(max_consecutive=1)
     with pytest.raises(InputError) as error:
         run(training, range(5, 100), on_nan="stop")
 
     kl_loss = training.guard.skipped.losses["kl_loss"]
     assert str(error.value).replace(f"kl_loss {kl_loss:g}", "kl_loss K") == (
-        "Training diverged in epoch 1: loss or gradient was not finite in one step (on_nan=stop), to step 5. Received: "
-        "reconstruction_loss nan, kl_loss K, gradient norm nan, learning_rate=0.25; lower it, or set clip_norm, "
-        "in another run_dir or with --overwrite"
+        "Training diverged in epoch 1: the loss or gradient was not finite at step 5 (on_nan=stop). Received: "
+        "reconstruction_loss nan, kl_loss K, gradient norm nan, learning_rate=0.25; lower it or set clip_norm, "
+        "and start over in a new run_dir or with --overwrite"
     )
     assert (num_updates(training), training.guard.skipped.total) == (4, 1)
 
 
 @pytest.mark.usefixtures("seconds_per_call")
 def test_skip_stops_after_so_many_in_a_row():
-    training = built(max_in_a_row=4)
+    training = built(max_consecutive=4)
     with pytest.raises(
-        InputError, match=r"^Training diverged in epoch 2: .* not finite in 4 steps in a row, to step 9\."
+        InputError, match=r"^Training diverged in epoch 2: .* not finite for 4 consecutive steps, up to step 9\."
     ):
         run(training, [1, 2, 3, *range(6, 100)])
 
@@ -277,19 +279,16 @@ def test_skip_stops_after_so_many_in_a_row():
 
 @pytest.mark.usefixtures("seconds_per_call")
 def test_rollback_continues_with_the_weights_that_were_saved(capsys):
-    training = built(max_in_a_row=2)
+    training = built(max_consecutive=2)
     saved = training.state.capture()
 
     def roll_back():
-        training.state.restore_updated(saved)
+        training.state.restore_weights_and_optimizer(saved)
         return 0
 
     run(training, [3, 4, 11], on_nan="rollback", roll_back=roll_back)
 
-    assert (
-        "warning: training diverged at step 4; it goes on from there with the weights of step 0\n"
-        in capsys.readouterr().err
-    )
+    assert "warning: training diverged at step 4; continuing with the weights of step 0\n" in capsys.readouterr().err
     assert training.guard.skipped[:3] == (3, 0, 1)
     assert int(training.vae.step_counter.value) == 12  # all of them
     assert num_updates(training) == 7  # of steps 5 to 12 but for one
@@ -297,14 +296,14 @@ def test_rollback_continues_with_the_weights_that_were_saved(capsys):
 
 @pytest.mark.usefixtures("seconds_per_call")
 def test_rollbacks_come_to_an_end():
-    training = built(max_in_a_row=2)
+    training = built(max_consecutive=2)
     calls = []
 
     def roll_back():
         calls.append(num_updates(training))
         return 7
 
-    with pytest.raises(InputError, match=r"^Training diverged in epoch 2: .* 2 steps in a row, to step 9\."):
+    with pytest.raises(InputError, match=r"^Training diverged in epoch 2: .* 2 consecutive steps, up to step 9\."):
         run(training, range(2, 100), on_nan="rollback", roll_back=roll_back)
 
     assert len(calls) == MAX_ROLLBACKS
@@ -312,9 +311,9 @@ def test_rollbacks_come_to_an_end():
 
 
 def test_rollback_needs_a_checkpoint():
-    training = built(max_in_a_row=2)
+    training = built(max_consecutive=2)
     with pytest.raises(
-        InputError, match=r"in another run_dir or with --overwrite \(there is no checkpoint yet to go back to\)$"
+        InputError, match=r"in a new run_dir or with --overwrite \(there is no checkpoint to roll back to yet\)$"
     ):
         run(training, range(2, 100), on_nan="rollback")
 
@@ -323,13 +322,13 @@ def test_rollback_needs_a_checkpoint():
 
 
 def test_a_finite_model_may_be_saved(training):
-    check_end(training.vae, {"loss": 3.0}, RunConfig())
+    check_final_model(training.vae, {"loss": 3.0}, RunConfig())
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf])
 def test_a_test_loss_that_is_not_finite_is_divergence(training, number):
     with pytest.raises(InputError, match=r"^Training diverged in epoch 7: .*learning_rate=0\.001"):
-        check_end(training.vae, {"loss": number}, RunConfig(epochs=7))
+        check_final_model(training.vae, {"loss": number}, RunConfig(epochs=7))
 
 
 @pytest.mark.parametrize("place", [0, -1])
@@ -337,4 +336,4 @@ def test_a_weight_that_is_not_finite_is_divergence(training, place):
     weight = training.vae.weights[place]
     weight.assign(weight * np.nan)
     with pytest.raises(InputError, match=r"^Training diverged"):
-        check_end(training.vae, {"loss": 3.0}, RunConfig())
+        check_final_model(training.vae, {"loss": 3.0}, RunConfig())

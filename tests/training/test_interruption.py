@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vae_tf.support.errors import Interrupted
-from vae_tf.training.interruption import SIGNALS, Interruption
+from vae_tf.training.interruption import SIGNALS, SignalHandler
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,11 +22,11 @@ def wait_until(is_so, seconds=20):
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_is_a_request_to_stop(number, capsys):
-    with Interruption() as interruption:
-        assert not interruption.is_requested
+    with SignalHandler() as interruption:
+        assert not interruption.is_stop_requested
         interruption.check()
         os.kill(os.getpid(), number)
-        wait_until(lambda: interruption.is_requested)
+        wait_until(lambda: interruption.is_stop_requested)
         with pytest.raises(Interrupted, match=f"^stopped by {number.name}$") as stop:
             interruption.check()
 
@@ -34,14 +34,14 @@ def test_a_signal_is_a_request_to_stop(number, capsys):
 
 
 def test_the_user_is_told(capfd):
-    with Interruption() as interruption:
+    with SignalHandler() as interruption:
         os.kill(os.getpid(), signal.SIGTERM)
-        wait_until(lambda: interruption.is_requested and "once more to stop at once" in capfd.readouterr().err)
+        wait_until(lambda: interruption.is_stop_requested and "again to stop immediately" in capfd.readouterr().err)
 
 
 def test_handlers_are_put_back_in_the_end():
     handlers = [signal.getsignal(number) for number in SIGNALS]
-    with Interruption():
+    with SignalHandler():
         assert [signal.getsignal(number) for number in SIGNALS] != handlers
 
     assert [signal.getsignal(number) for number in SIGNALS] == handlers
@@ -50,7 +50,7 @@ def test_handlers_are_put_back_in_the_end():
 
 def test_handlers_are_put_back_after_an_error():
     handlers = [signal.getsignal(number) for number in SIGNALS]
-    with pytest.raises(KeyError), Interruption():
+    with pytest.raises(KeyError), SignalHandler():
         raise KeyError
 
     assert [signal.getsignal(number) for number in SIGNALS] == handlers
@@ -63,7 +63,7 @@ def test_nothing_is_left_open():
     # The thread of a test before may be about to end.
     before, threads = descriptors(), threading.active_count()
     for _ in range(10):
-        with Interruption():
+        with SignalHandler():
             pass
 
     wait_until(lambda: descriptors() <= before and threading.active_count() <= threads)
@@ -72,10 +72,10 @@ def test_nothing_is_left_open():
 def test_other_signals_are_left_to_their_handlers():
     heard = []
     before = signal.signal(signal.SIGUSR1, lambda number, frame: heard.append(number))
-    with Interruption() as interruption:
+    with SignalHandler() as interruption:
         os.kill(os.getpid(), signal.SIGUSR1)
         wait_until(lambda: heard)
-        assert not interruption.is_requested
+        assert not interruption.is_stop_requested
     signal.signal(signal.SIGUSR1, before)
 
 
@@ -84,10 +84,10 @@ def test_in_another_thread_signals_are_left_to_others():
 
     def use():
         handlers = [signal.getsignal(number) for number in SIGNALS]
-        with Interruption() as interruption:
+        with SignalHandler() as interruption:
             seen.append([signal.getsignal(number) for number in SIGNALS] == handlers)
             interruption.check()
-        seen.append(interruption.is_requested)
+        seen.append(interruption.is_stop_requested)
 
     thread = threading.Thread(target=use)
     thread.start()
@@ -99,8 +99,8 @@ def test_in_another_thread_signals_are_left_to_others():
 # Waits for the two signals in a call that runs no Python, as one of TensorFlow does; the first ends a sleep early.
 STUCK = """
 import ctypes, sys, time
-from vae_tf.training.interruption import Interruption
-with Interruption() as interruption:
+from vae_tf.training.interruption import SignalHandler
+with SignalHandler() as interruption:
     print("ready", flush=True)
     if sys.argv[1] == "in-a-call":
         ctypes.CDLL(None).sleep(60) and ctypes.CDLL(None).sleep(60) and ctypes.CDLL(None).sleep(60)
@@ -127,7 +127,7 @@ def test_the_second_signal_stops_at_once(place, first, second, status):
         assert process.stdout.readline() == "ready\n"
         process.send_signal(first)
         assert process.stderr.readline() == "\n"
-        assert process.stderr.readline() == "stopping after this step; once more to stop at once\n"
+        assert process.stderr.readline() == "stopping after this step; press Ctrl-C again to stop immediately\n"
         assert process.poll() is None
         process.send_signal(second)
         assert process.wait(20) == status

@@ -9,7 +9,7 @@ from vae_tf.training import loop
 from vae_tf.training.checkpoint.state import TrainingState
 from vae_tf.training.stage import VAE_STAGE, Stage
 
-PICTURES = np.random.default_rng(0).random((20, 8, 8, 1), np.float32)
+IMAGES = np.random.default_rng(0).random((20, 8, 8, 1), np.float32)
 
 
 def compiled_vae(**options):
@@ -20,7 +20,7 @@ def compiled_vae(**options):
 
 
 def batches():
-    return tf.data.Dataset.from_tensor_slices(PICTURES).batch(8)
+    return tf.data.Dataset.from_tensor_slices(IMAGES).batch(8)
 
 
 class Recorded(keras.callbacks.Callback):
@@ -61,11 +61,11 @@ def test_the_last_call_of_an_epoch_ends_with_the_epoch(monkeypatch):
 
 def test_the_number_of_steps_in_a_call_changes_nothing():
     several, one = compiled_vae(), compiled_vae()
-    runner = loop.Steps(one, one.train_step)
+    runner = loop.StepRunner(one, one.train_step)
     data = iter(batches().repeat())
     for _ in range(9):
         list(runner.run(data, 0, 1))
-    *_, last = loop.Steps(several, several.train_step).run(iter(batches().repeat()), 0, 9)
+    *_, last = loop.StepRunner(several, several.train_step).run(iter(batches().repeat()), 0, 9)
 
     assert last[0] == 9
     for weight, expected in zip(several.get_weights(), one.get_weights(), strict=True):
@@ -216,7 +216,7 @@ def one_step_in_a_call(monkeypatch):
 
 
 def state_after(step, epochs=3):
-    """What there is to go on from after a step of a run, and what the run came to."""
+    """The checkpoint after a step of a run, and the result of the run."""
     vae, calls, kept = compiled_vae(), Calls(), {}
     guard = GuardedStep(vae)
     state = TrainingState([Stage(VAE_STAGE, vae, guard, 3, 3, None)])
@@ -253,7 +253,7 @@ def test_training_resumes_after_a_step_as_if_it_had_not_ended(start, made):
 
 
 @pytest.mark.usefixtures("one_step_in_a_call")
-def test_what_follows_the_last_step_of_all_is_done_anew():
+def test_what_follows_the_last_step_of_all_is_done_again():
     kept, expected, _ = state_after(6, epochs=2)
     vae, calls = compiled_vae(), Calls()
     guard = GuardedStep(vae)
@@ -283,7 +283,7 @@ def test_a_step_belongs_to_the_epoch_in_which_it_was_the_latest(step, epoch):
 def test_a_call_ends_wherever_a_multiple_of_steps_is_done(monkeypatch, first, every, ends):
     monkeypatch.setattr(loop, "SECONDS_PER_CALL", float("inf"))
     vae = compiled_vae()
-    steps = loop.Steps(vae, GuardedStep(vae))
+    steps = loop.StepRunner(vae, GuardedStep(vae))
 
     assert [done for done, _ in steps.run(iter(batches().repeat()), first, 10, every)] == ends
     assert int(vae.optimizer.iterations) == 10 - first
@@ -291,7 +291,7 @@ def test_a_call_ends_wherever_a_multiple_of_steps_is_done(monkeypatch, first, ev
 
 def test_an_epoch_without_an_update_has_no_loss(monkeypatch):
     vae, recorded = compiled_vae(), Recorded()
-    nothing = tf.data.Dataset.from_tensor_slices(np.full_like(PICTURES, np.inf)).batch(8).repeat()
+    nothing = tf.data.Dataset.from_tensor_slices(np.full_like(IMAGES, np.inf)).batch(8).repeat()
     loop.train(vae, nothing, epochs=1, steps_per_epoch=3, guard=GuardedStep(vae), callbacks=[recorded])
 
     assert np.isnan([recorded.epochs[0][name] for name in ("loss", "reconstruction_loss", "kl_loss")]).all()

@@ -7,10 +7,10 @@ import pytest
 from vae_tf.config import RunConfig
 from vae_tf.model import build_vae
 from vae_tf.support.errors import InputError
-from vae_tf.training.optimizer import averaged_weights, build_optimizer, finish, num_updates
+from vae_tf.training.optimizer import averaged_weights, build_optimizer, num_updates, swap_in_averaged_weights
 
 STEPS = np.arange(0, 101, 10)
-PICTURES = np.random.default_rng(0).random((8, 8, 8, 1), np.float32)
+IMAGES = np.random.default_rng(0).random((8, 8, 8, 1), np.float32)
 NAMES = ("constant", "linear", "cosine", "exponential")
 
 
@@ -58,14 +58,14 @@ def test_warm_up_rises_from_zero_and_the_cosine_follows():
 
 
 def test_a_warm_up_as_long_as_the_run_is_told():
-    with pytest.raises(InputError, match=r"^warmup_steps must be less than the updates of the run\..*100 updates"):
+    with pytest.raises(InputError, match=r"^warmup_steps must be less than the total number of updates\..*100 updates"):
         learning_rates("cosine", warmup_steps=100)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_schedule_survives_saving(tmp_path, name):
     vae = compiled_vae(learning_rate_schedule=name, clip_norm=0.5, ema=0.9)
-    vae.fit(PICTURES, batch_size=2, epochs=2, verbose=0)
+    vae.fit(IMAGES, batch_size=2, epochs=2, verbose=0)
     vae.save(tmp_path / "vae.keras")
     optimizer = keras.saving.load_model(tmp_path / "vae.keras").optimizer
 
@@ -80,7 +80,7 @@ def test_gradients_are_clipped_by_their_norm_together():
     norms = []
     for clip_norm in (None, 0.5):
         vae = compiled_vae(clip_norm=clip_norm)
-        vae.train_on_batch(PICTURES)
+        vae.train_on_batch(IMAGES)
         norms.append(np.sqrt(sum(np.sum(np.square(m.numpy())) for m in vae.optimizer._momentums)))
 
     assert norms[0] > 0.1
@@ -92,7 +92,7 @@ def test_averages_are_those_of_the_weights_after_every_update(dtype_policy):
     vae = compiled_vae(dtype_policy, ema=0.75)
     expected = None
     for _ in range(4):
-        vae.train_on_batch(PICTURES / 100)  # gradients that float16 takes with the first loss scale
+        vae.train_on_batch(IMAGES / 100)  # gradients that float16 takes with the first loss scale
         now = weights(vae)
         expected = now if expected is None else [0.75 * a + 0.25 * b for a, b in zip(expected, now, strict=True)]
     with averaged_weights(vae):
@@ -108,7 +108,7 @@ def test_averages_are_those_of_the_weights_after_every_update(dtype_policy):
 def test_weights_come_back_after_an_error_too():
     vae = compiled_vae(ema=0.75)
     for _ in range(2):
-        vae.train_on_batch(PICTURES)
+        vae.train_on_batch(IMAGES)
     before = weights(vae)
     with pytest.raises(KeyboardInterrupt), averaged_weights(vae):
         raise KeyboardInterrupt
@@ -132,7 +132,7 @@ def test_weights_without_an_update_are_not_replaced_by_averages_that_have_none_y
 
     with averaged_weights(vae):
         during = vae.get_weights()
-    finish(vae)
+    swap_in_averaged_weights(vae)
 
     for values in (during, vae.get_weights()):
         for value, expected in zip(values, before, strict=True):

@@ -1,4 +1,4 @@
-"""Whether a run goes on, and that in the end nothing tells it from one that never stopped."""
+"""A resumed run equals one that was never interrupted."""
 
 import contextlib
 import os
@@ -13,11 +13,11 @@ import pytest
 import tensorflow as tf
 
 from vae_tf.config import CheckpointConfig, RunConfig
-from vae_tf.data.catalog import Splits
+from vae_tf.data.loading import Splits
 from vae_tf.data.spec import DatasetSpec
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.support.errors import InputError, Interrupted
-from vae_tf.support.files import locked
+from vae_tf.support.files import lock_folder
 from vae_tf.training import loop, trainer
 from vae_tf.training.checkpoint.store import CheckpointStore
 from vae_tf.training.checkpoint.writer import CheckpointWriter
@@ -41,7 +41,7 @@ CLOCK = ("seconds", "images_per_second")
 
 
 class Drawn:
-    """A split of as many pictures as it has names."""
+    """A split of as many images as it has names."""
 
     is_in_memory = True
 
@@ -64,7 +64,7 @@ def splits_of(count=36, prefix="/data", shape=(8, 8, 1)):
 
 
 def config_of(**changes):
-    return RunConfig(**{**SMALL, "data_dir": "/data", **changes}).resolved((8, 8, 1))
+    return RunConfig(**{**SMALL, "data_dir": "/data", **changes}).fill_in_defaults((8, 8, 1))
 
 
 STEPS = 5  # of an epoch of 36
@@ -79,7 +79,7 @@ def place_of(run_dir, *, splits=None, checkpoint_dir=None, resume="auto", **chan
 def begun(run_dir, *, steps=7, finished=False, checkpoint_dir=None, **changes):
     """Makes the folders of a run that was saved after so many steps, or never."""
     with place_of(run_dir, checkpoint_dir=checkpoint_dir, **changes) as place:
-        run = place.take(place.find(overwrite=False))
+        run = place.prepare(place.find(overwrite=False))
         if steps:
             place.store.write(steps, {"model-0000": np.zeros(3, np.float32)}, place.description)
         if finished:
@@ -107,7 +107,7 @@ def test_an_unfinished_run_goes_on(tmp_path):
 def test_a_run_goes_on_with_more_epochs(tmp_path, finished):
     begun(tmp_path / "run", steps=2 * STEPS, finished=finished)
     with place_of(tmp_path / "run", epochs=3) as place:
-        run = place.take(place.find(overwrite=False))
+        run = place.prepare(place.find(overwrite=False))
 
     assert run.read_config().epochs == 3
     assert not run.is_finished
@@ -116,7 +116,7 @@ def test_a_run_goes_on_with_more_epochs(tmp_path, finished):
 def test_a_run_that_was_to_have_more_epochs_goes_on_before_the_first_is_saved(tmp_path):
     begun(tmp_path / "run", steps=2 * STEPS, finished=True)
     with place_of(tmp_path / "run", epochs=3) as place:
-        place.take(place.find(overwrite=False))
+        place.prepare(place.find(overwrite=False))
 
     assert found(tmp_path / "run", epochs=3).step == 2 * STEPS
 
@@ -124,13 +124,13 @@ def test_a_run_that_was_to_have_more_epochs_goes_on_before_the_first_is_saved(tm
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "exponential"])
 def test_a_schedule_that_ends_with_the_epochs_allows_no_more_of_them(tmp_path, schedule):
     begun(tmp_path / "run", learning_rate_schedule=schedule)
-    with pytest.raises(InputError, match=r"with epochs=2 \(now 3\); take those"):
+    with pytest.raises(InputError, match=r"with epochs=2 \(now 3\); use those"):
         found(tmp_path / "run", learning_rate_schedule=schedule, epochs=3)
 
 
 def test_fewer_epochs_are_refused(tmp_path):
     begun(tmp_path / "run")
-    with pytest.raises(InputError, match=r"^A run goes on with the options .* with epochs=2 \(now 1\); take those"):
+    with pytest.raises(InputError, match=r"^A run must resume with the options .* with epochs=2 \(now 1\); use those"):
         found(tmp_path / "run", epochs=1)
 
 
@@ -140,8 +140,8 @@ def test_changed_options_are_refused_by_name(tmp_path):
         found(tmp_path / "run", learning_rate=0.5, seed=3, epochs=3)
 
     assert str(error.value) == (
-        f"A run goes on with the options that it began with. Received: {tmp_path / 'run'} with seed=0 (now 3), "
-        "learning_rate=0.001 (now 0.5); take those, choose another run_dir, or add --overwrite"
+        f"A run must resume with the options it started with. Received: {tmp_path / 'run'} with seed=0 (now 3), "
+        "learning_rate=0.001 (now 0.5); use those options, choose another run_dir, or add --overwrite"
     )
 
 
@@ -157,10 +157,10 @@ def test_data_at_another_place_and_another_device_are_no_change(tmp_path):
     assert found(tmp_path / "run", data_dir="/mnt", device="cpu", splits=splits_of(prefix="/mnt")).step == 7
 
 
-def test_one_picture_more_is_refused(tmp_path):
+def test_one_image_more_is_refused(tmp_path):
     begun(tmp_path / "run")
     with pytest.raises(
-        InputError, match=r"^A run goes on with the data .* with num_train=36 \(now 37\); bring it back"
+        InputError, match=r"^A run must resume with the data .* with num_train=36 \(now 37\); restore it"
     ):
         found(tmp_path / "run", splits=splits_of(37))
 
@@ -178,11 +178,11 @@ def sort_otherwise(splits):
 
 
 @pytest.mark.parametrize(("change", "split"), [(rename, "train"), (flip_a_bit, "test"), (sort_otherwise, "train")])
-def test_other_pictures_are_refused(tmp_path, change, split):
+def test_other_images_are_refused(tmp_path, change, split):
     begun(tmp_path / "run")
     others = splits_of()
     change(others)
-    with pytest.raises(InputError, match=rf"^A run goes on with the data .* with {split}_crc32=\d+ \(now \d+\)"):
+    with pytest.raises(InputError, match=rf"^A run must resume with the data .* with {split}_crc32=\d+ \(now \d+\)"):
         found(tmp_path / "run", splits=others)
 
 
@@ -227,12 +227,12 @@ def test_a_run_that_trained_to_the_end_but_was_not_written_goes_on(tmp_path):
     assert found(tmp_path / "run").step == 2 * STEPS
 
 
-def test_a_run_that_was_never_saved_begins_anew(tmp_path):
+def test_a_run_that_was_never_saved_starts_again(tmp_path):
     run = begun(tmp_path / "run", steps=0)
     (run.path / "history.csv").touch()
     with place_of(tmp_path / "run") as place:
         checkpoint = place.find(overwrite=False)
-        place.take(checkpoint)
+        place.prepare(checkpoint)
 
     assert checkpoint is None
     assert not (run.path / "history.csv").exists()
@@ -243,7 +243,7 @@ def test_a_run_goes_on_from_elsewhere_where_its_folder_is_gone(tmp_path):
     shutil.rmtree(tmp_path / "run")
     with place_of(tmp_path / "run", checkpoint_dir=tmp_path / "drive") as place:
         checkpoint = place.find(overwrite=False)
-        run = place.take(checkpoint)
+        run = place.prepare(checkpoint)
 
     assert (checkpoint.step, checkpoint.path.parent) == (7, tmp_path / "drive")
     assert run.read_config() == config_of()
@@ -269,7 +269,7 @@ def test_never_refuses_a_run_that_was_not_saved(tmp_path):
     with place_of(tmp_path / "run", resume="never") as place:
         checkpoint = place.find(overwrite=False)
         with pytest.raises(InputError, match=r"^run_dir must be new or empty"):
-            place.take(checkpoint)
+            place.prepare(checkpoint)
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
@@ -280,7 +280,7 @@ def test_overwrite_begins_whatever_is_there_and_clears_the_checkpoints(tmp_path,
     with place_of(tmp_path / "run", checkpoint_dir=drive, seed=3, resume=resume) as place:
         checkpoint = place.find(overwrite=True)
         assert place.store.newest() is not None  # until it is sure that the run begins
-        run = place.take(checkpoint)
+        run = place.prepare(checkpoint)
 
         assert checkpoint is None
         assert place.store.newest() is None
@@ -291,7 +291,7 @@ def test_overwrite_needs_no_undamaged_checkpoint(tmp_path):
     run = begun(tmp_path / "run")
     for path in (run.path / "checkpoints").glob("*/*"):
         path.write_bytes(b"")
-    with pytest.raises(InputError, match=r"^A run needs an undamaged checkpoint"):
+    with pytest.raises(InputError, match=r"^A run needs a valid checkpoint"):
         found(tmp_path / "run")
 
     assert found(tmp_path / "run", overwrite=True) is None
@@ -300,8 +300,8 @@ def test_overwrite_needs_no_undamaged_checkpoint(tmp_path):
 HOLD = """
 import sys
 from pathlib import Path
-from vae_tf.support.files import locked
-with locked(Path(sys.argv[1])):
+from vae_tf.support.files import lock_folder
+with lock_folder(Path(sys.argv[1])):
     print(1, flush=True)
     input()
 """
@@ -325,7 +325,7 @@ def held(folder):
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_folders_that_another_process_holds_are_refused_until_it_is_killed(tmp_path, name, overwrite):
     begun(tmp_path / "run", checkpoint_dir=tmp_path / "drive")
-    told = rf"^A run is for one process at a time\. Received: .*{name}, which another"
+    told = rf"^.*{name} is locked by another process"
     with held(tmp_path / name), pytest.raises(InputError, match=told):
         found(tmp_path / "run", checkpoint_dir=tmp_path / "drive", overwrite=overwrite)
 
@@ -334,10 +334,10 @@ def test_folders_that_another_process_holds_are_refused_until_it_is_killed(tmp_p
 
 def test_a_folder_is_held_until_the_run_ends(tmp_path):
     with place_of(tmp_path / "run") as place:
-        place.take(place.find(overwrite=False))
-        with pytest.raises(InputError, match=r"^A run is for one process at a time"), locked(tmp_path / "run"):
+        place.prepare(place.find(overwrite=False))
+        with pytest.raises(InputError, match=r"is locked by another process"), lock_folder(tmp_path / "run"):
             pass
-    with locked(tmp_path / "run"):
+    with lock_folder(tmp_path / "run"):
         pass
 
 
@@ -346,7 +346,7 @@ def test_a_folder_is_held_until_the_run_ends(tmp_path):
 
 @pytest.fixture(scope="module")
 def npz(tmp_path_factory):
-    """40 training pictures, 36 of them to train on, and 8 test pictures."""
+    """40 training images, 36 of them to train on, and 8 test images."""
     path = tmp_path_factory.mktemp("data") / "tiny.npz"
     generator = np.random.default_rng(0)
     pixels = generator.integers(0, 256, (48, 8, 8), dtype=np.uint8)
@@ -446,8 +446,8 @@ def unfinished(npz, tmp_path_factory):
     with stopped(8, by="signal") as ended:
         run(npz, folder / "run", ema=0.9, saving={"checkpoint_dir": str(folder / "drive")})
     assert str(ended.value) == (
-        f"stopped by SIGTERM; what was done up to step 8 of 10 is saved in {folder / 'drive'}, and the same command "
-        "with the same run_dir goes on from there"
+        f"stopped by SIGTERM; 8 of 10 steps are saved in {folder / 'drive'}; "
+        "rerun the command with the same run_dir to resume from there"
     )
     assert ended.value.status == 143
     return folder
@@ -479,7 +479,7 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(npz, whole, save
     os.truncate(tmp_path / "drive" / "step_0000000008" / "variables.index", 10)
     check_same(run(npz, tmp_path / "run", ema=0.9, saving=saved), whole)
 
-    assert "step_0000000008 is damaged (variables.index is cut off or changed)" in capsys.readouterr().err
+    assert "step_0000000008 is damaged (variables.index is truncated or changed)" in capsys.readouterr().err
 
 
 def test_more_epochs_give_what_they_would_have_given_at_once(npz, whole, tmp_path):
@@ -490,14 +490,14 @@ def test_more_epochs_give_what_they_would_have_given_at_once(npz, whole, tmp_pat
     assert longer.read_config().epochs == 3
 
 
-def test_overwrite_begins_anew(npz, whole, saved, tmp_path):
+def test_overwrite_starts_again(npz, whole, saved, tmp_path):
     again = run(npz, tmp_path / "run", ema=0.9, saving=saved, overwrite=True)
 
     check_same(again, whole)
     assert sorted(path.name for path in (tmp_path / "drive").glob("step_*")) == ["step_0000000005", "step_0000000010"]
 
 
-def test_a_run_that_was_killed_before_it_was_saved_begins_anew(npz, whole, tmp_path):
+def test_a_run_that_was_killed_before_it_was_saved_starts_again(npz, whole, tmp_path):
     with stopped(3, by="blow"):
         run(npz, tmp_path / "run", ema=0.9)
     assert CheckpointStore(tmp_path / "run" / "checkpoints").newest() is None
@@ -507,7 +507,7 @@ def test_a_run_that_was_killed_before_it_was_saved_begins_anew(npz, whole, tmp_p
 
 @pytest.fixture
 def poison(monkeypatch):
-    """Makes the batches of some steps, counted from where training goes on, all NaN."""
+    """Makes the batches of some steps, counted from where training resumes, all NaN."""
 
     def of_steps(*steps):
         def poisoned(number, batch):
@@ -526,14 +526,14 @@ def test_a_run_with_a_poisoned_batch_ends_with_a_finite_model(npz, poison, tmp_p
 
     assert all(np.isfinite(values).all() for values in weights)
     assert capsys.readouterr().err.splitlines() == [
-        "warning: epoch 1: 1 updates skipped: loss or gradient not finite",
-        "warning: epoch 2: 2 updates skipped: loss or gradient not finite",
+        "warning: epoch 1: updates skipped because of a non-finite loss or gradient: 1",
+        "warning: epoch 2: updates skipped because of a non-finite loss or gradient: 2",
     ]
 
 
 def test_a_run_that_diverges_keeps_its_last_good_checkpoint_and_writes_no_model(npz, poison, tmp_path):
     poison(*range(7, 20))
-    with pytest.raises(InputError, match=r"^Training diverged in epoch 3: .* in 5 steps in a row, to step 11\."):
+    with pytest.raises(InputError, match=r"^Training diverged in epoch 3: .* for 5 consecutive steps, up to step 11\."):
         run(npz, tmp_path / "run", epochs=3)
 
     assert CheckpointStore(tmp_path / "run" / "checkpoints").newest().step == 5
@@ -548,5 +548,5 @@ def test_a_run_that_goes_on_rolls_back_to_where_it_began(npz, tmp_path, poison, 
     ended = run(npz, tmp_path / "run", **options)
 
     warnings = capsys.readouterr().err
-    assert "warning: training diverged at step 12; it goes on from there with the weights of step 7\n" in warnings
+    assert "warning: training diverged at step 12; continuing with the weights of step 7\n" in warnings
     assert len(ended.read_history()) == 3

@@ -5,11 +5,11 @@ import pytest
 import tensorflow as tf
 
 from vae_tf.config import CheckpointConfig, RunConfig
-from vae_tf.data.catalog import load_splits
+from vae_tf.data.loading import load_splits
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.support.errors import Interrupted
 from vae_tf.training import stage, trainer
-from vae_tf.training.callbacks import History
+from vae_tf.training.callbacks import HistoryWriter
 from vae_tf.training.checkpoint.store import CheckpointStore
 
 EPOCHS = 2
@@ -21,7 +21,7 @@ def config(tmp_path_factory):
     x = np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8)
     np.savez(folder / "data.npz", x_train=x[:40], x_test=x[40:])
     options = {"arch": "dense", "hidden_sizes": (6,), "latent_dim": 2, "batch_size": 8, "epochs": EPOCHS}
-    return RunConfig(dataset="npz", data_dir=str(folder / "data.npz"), **options, ema=0.5).resolved((8, 8, 1))
+    return RunConfig(dataset="npz", data_dir=str(folder / "data.npz"), **options, ema=0.5).fill_in_defaults((8, 8, 1))
 
 
 class Stopped(trainer.CheckpointWriter):
@@ -51,14 +51,14 @@ def train(config, folder, resume_from=None):
         run.resume(resume_from.step, resume_from.arrays())
     run_dir = RunDir(folder)
     folder.mkdir(exist_ok=True)
-    history = History(run_dir, len(splits.train), progress)
+    history = HistoryWriter(run_dir, len(splits.train), progress)
 
     def listeners(of_stage):
         history.stage = of_stage.name
         return [history]
 
     run.train(
-        listeners, CheckpointStore(folder / "checkpoints", 9), history.progress, CheckpointConfig(checkpoint_steps=3)
+        listeners, CheckpointStore(folder / "checkpoints", 9), history.get_state, CheckpointConfig(checkpoint_steps=3)
     )
     return run, run_dir.read_history()
 

@@ -1,5 +1,5 @@
-"""Checks Azure ML YAML files before a submission, beyond what the SDK checks.
+"""Checks Azure ML YAML files before they are submitted, beyond what the SDK checks.
 
-The SDK checks the shape of each file. This checks how the files, the commands and the package fit together. Such faults
-would otherwise show up minutes later, on a node that is already paid for.
+The SDK validates each file against its schema. This package checks that the files, the commands and vae_tf fit
+together. Such errors would otherwise show up only minutes later, on a node that you are already paying for.
 """

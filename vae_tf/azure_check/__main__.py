@@ -1,4 +1,4 @@
-"""Check the Azure ML files before a submission: python -m vae_tf.azure_check azure/"""
+"""Check the Azure ML files before submitting them: python -m vae_tf.azure_check azure/"""
 
 import sys
 from pathlib import Path
@@ -10,11 +10,11 @@ from vae_tf.config import Config, UserPath
 from vae_tf.support import cli
 
 COMMAND = "python -m vae_tf.azure_check"
-FAULTS_FOUND = 1
+PROBLEMS_FOUND = 1
 
 
 class CheckOptions(Config):
-    """Check that the Azure ML files in a folder fit together and fit the package; exit with status 1 if not."""
+    """Check that the Azure ML files in a folder fit together and match vae_tf; exit with status 1 if they do not."""
 
     folder: CliPositionalArg[UserPath]
     """Folder with the YAML files, such as azure/."""
@@ -26,7 +26,7 @@ def main(options: CheckOptions) -> None:
     for finding in findings:
         print(finding)
     if findings:
-        sys.exit(FAULTS_FOUND)
+        sys.exit(PROBLEMS_FOUND)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A YAML file with the line numbers of its values, and the findings about it."""
+"""A YAML file that knows the line numbers of its values, and the findings about it."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,23 +8,23 @@ import yaml
 
 from vae_tf.support.plain_yaml import PlainLoader
 
-Keys = tuple[Any, ...]
+KeyPath = tuple[Any, ...]
 
 
 class Finding(NamedTuple):
-    """A fault: where it is, what it is, and how to fix it."""
+    """A problem: where it is, what it is, and how to fix it."""
 
     path: Path
     line: int
-    what: str
-    mend: str
+    problem: str
+    fix: str
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line}: {self.what}; {self.mend}"
+        return f"{self.path}:{self.line}: {self.problem}; {self.fix}"
 
 
 class Document:
-    """A YAML file in which each value is found by the keys that lead to it from the top.
+    """A YAML file whose values are looked up by key path.
 
     Args:
         path: The file.
@@ -37,42 +37,42 @@ class Document:
         self.path = path
         self._lines = path.read_text(encoding="utf-8").splitlines()
         text = "\n".join(self._lines)
-        self.data = mapping(yaml.load(text, PlainLoader))
-        self._marks = dict(_marks(yaml.compose(text, PlainLoader), (), first=0))
+        self.data = as_mapping(yaml.load(text, PlainLoader))
+        self._line_ranges = dict(_find_line_ranges(yaml.compose(text, PlainLoader), (), first=0))
 
     @property
     def folder(self) -> Path:
         """The folder that paths in the file are relative to."""
         return self.path.parent
 
-    def values(self) -> Iterator[tuple[Keys, Any]]:
-        """Yields every value below the top, including mappings and lists."""
-        yield from ((keys, lookup(self.data, keys)) for keys in self._marks if keys)
+    def values(self) -> Iterator[tuple[KeyPath, Any]]:
+        """Yields the key path and value of every value below the top level, including mappings and lists."""
+        yield from ((key_path, lookup(self.data, key_path)) for key_path in self._line_ranges if key_path)
 
-    def texts(self) -> Iterator[tuple[Keys, str]]:
-        """Yields every value that is a string."""
-        yield from ((keys, value) for keys, value in self.values() if isinstance(value, str))
+    def strings(self) -> Iterator[tuple[KeyPath, str]]:
+        """Yields the key path and value of every value that is a string."""
+        yield from ((key_path, value) for key_path, value in self.values() if isinstance(value, str))
 
-    def finding(self, keys: Keys, what: str, mend: str, at: str = "") -> Finding:
-        """Returns a finding about a value; if it has several lines, at the line that contains `at`."""
-        while keys not in self._marks:
-            keys = keys[:-1]
-        first, last = self._marks[keys]
+    def finding(self, key_path: KeyPath, problem: str, fix: str, at: str = "") -> Finding:
+        """Returns a finding about a value; if the value has several lines, at the first line that contains `at`."""
+        while key_path not in self._line_ranges:
+            key_path = key_path[:-1]
+        first, last = self._line_ranges[key_path]
         line = next((line for line in range(first, last + 1) if at in self._line(line)), first)
-        return Finding(self.path, line + 1, what, mend)
+        return Finding(self.path, line + 1, problem, fix)
 
     def _line(self, number: int) -> str:
         return self._lines[number] if number < len(self._lines) else ""
 
 
-def mapping(value: Any) -> Mapping[str, Any]:
+def as_mapping(value: Any) -> Mapping[str, Any]:
     """Returns the value if it is a mapping, otherwise an empty mapping."""
     return value if isinstance(value, Mapping) else {}
 
 
-def lookup(data: Any, keys: Keys) -> Any:
-    """Returns the value that a chain of keys leads to, or `None` if there is none."""
-    for key in keys:
+def lookup(data: Any, key_path: KeyPath) -> Any:
+    """Returns the value at a key path, or `None` if there is none."""
+    for key in key_path:
         try:
             data = data[key]
         except (KeyError, IndexError, TypeError):
@@ -80,12 +80,14 @@ def lookup(data: Any, keys: Keys) -> Any:
     return data
 
 
-def _marks(node: yaml.Node | None, keys: Keys, first: int) -> Iterator[tuple[Keys, tuple[int, int]]]:
-    """Yields the keys of each value, with its first and last line, counted from 0."""
-    yield keys, (first, node.end_mark.line if node else first)
+def _find_line_ranges(
+    node: yaml.Node | None, key_path: KeyPath, first: int
+) -> Iterator[tuple[KeyPath, tuple[int, int]]]:
+    """Yields the key path of each value, with its first and last line, counted from 0."""
+    yield key_path, (first, node.end_mark.line if node else first)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            yield from _marks(value, (*keys, key.value), key.start_mark.line)
+            yield from _find_line_ranges(value, (*key_path, key.value), key.start_mark.line)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            yield from _marks(value, (*keys, index), value.start_mark.line)
+            yield from _find_line_ranges(value, (*key_path, index), value.start_mark.line)

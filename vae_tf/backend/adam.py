@@ -8,7 +8,7 @@ from keras import ops
 from vae_tf.backend import kernels
 
 
-def updating(optimizer: keras.optimizers.Optimizer) -> Any:
+def inner_optimizer(optimizer: keras.optimizers.Optimizer) -> Any:
     """Returns the optimizer that applies the updates: the inner one of a loss-scaling optimizer, otherwise itself."""
     return getattr(optimizer, "inner_optimizer", optimizer)
 
@@ -28,7 +28,7 @@ class Adam(keras.optimizers.Adam):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.amsgrad:
-            raise ValueError("amsgrad must be left out. Received: amsgrad=True; take keras.optimizers.Adam")
+            raise ValueError("amsgrad is not supported. Received: amsgrad=True; use keras.optimizers.Adam")
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         """Updates the variables; see `keras.optimizers.Optimizer.apply`."""
@@ -38,6 +38,7 @@ class Adam(keras.optimizers.Adam):
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Updates one variable and its two moving averages."""
+        # Keras has no public names for the moving averages; its own optimizers use these in `update_step`.
         index = self._get_variable_index(variable)
         kernels.apply_adam(
             variable,

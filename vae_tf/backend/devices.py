@@ -1,4 +1,4 @@
-"""Chooses the devices to compute on, and turns runtime errors into one-line messages."""
+"""Chooses the devices to compute on, and converts runtime errors to one-line messages."""
 
 import math
 import re
@@ -12,7 +12,7 @@ import tensorflow as tf
 from vae_tf.config import DenseOptions, RunConfig
 from vae_tf.support.errors import InputError
 
-FLOPS_PER_PRODUCT = 6  # a multiplication and an addition, once forward and twice backward
+FLOPS_PER_WEIGHT = 6  # a multiplication and an addition, once in the forward pass and twice in the backward pass
 SMALL_STEP_FLOPS = 5e8
 
 
@@ -23,14 +23,15 @@ def use_device(device: Literal["auto", "cpu", "gpu"], *, deterministic: bool = T
 
     Args:
         device: `"auto"` uses a GPU if there is one.
-        deterministic: Whether to use GPU kernels that give the same results for the same seed. CPU kernels always do,
-            and the switch would cost them almost half their speed, so it is not applied there.
+        deterministic: Whether to use GPU kernels that give the same results for the same seed. CPU kernels always do;
+            enabling op determinism would make them almost twice as slow, so it is not enabled on the CPU.
 
     Returns:
         The devices that will be used, such as `"CPU"` or `"2 GPUs"`.
 
     Raises:
-        InputError: `device` is `"gpu"` and TensorFlow sees no GPU, or it is `"cpu"` and a GPU is already in use.
+        InputError: `device` is `"gpu"` and TensorFlow sees no GPU, or `device` is `"cpu"` and TensorFlow has
+            already initialized a GPU.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if device == "gpu" and not gpus:
@@ -39,11 +40,14 @@ def use_device(device: Literal["auto", "cpu", "gpu"], *, deterministic: bool = T
         try:
             tf.config.set_visible_devices([], "GPU")
         except RuntimeError:
-            raise InputError("device=cpu must be chosen before TensorFlow uses a GPU. Received: it does") from None
+            raise InputError(
+                "device=cpu must be set before TensorFlow initializes the GPU, which has already happened; "
+                "start a new process"
+            ) from None
     if device == "cpu" or not gpus:
         return "CPU"
     for gpu in gpus:
-        with suppress(RuntimeError):  # already in use: its memory setting can't change any more
+        with suppress(RuntimeError):  # already initialized: its memory setting can no longer change
             tf.config.experimental.set_memory_growth(gpu, True)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -53,8 +57,9 @@ def use_device(device: Literal["auto", "cpu", "gpu"], *, deterministic: bool = T
 def use_threads(config: RunConfig, example_shape: tuple[int, ...]) -> None:
     """Limits each operation of a small dense network to one thread; call it before any computation.
 
-    These operations are so short that splitting one across threads costs more than it saves. It is faster to run
-    several at once, each on its own core: by a fifth for 784-200-200-50 in batches of 100 on two cores.
+    These operations are so short that splitting one across threads costs more than it saves. Running several
+    operations in parallel, each on its own core, is faster: by a fifth for 784-200-200-50 in batches of 100 on two
+    cores.
 
     Args:
         config: The resolved config of the run.
@@ -63,9 +68,9 @@ def use_threads(config: RunConfig, example_shape: tuple[int, ...]) -> None:
     if config.arch != "dense":
         return
     sizes = (math.prod(example_shape), *config.options(DenseOptions).hidden_sizes, config.latent_dim)
-    products = 2 * sum(one * other for one, other in pairwise(sizes))  # once for the encoder, once for the decoder
-    if FLOPS_PER_PRODUCT * products * config.batch_size < SMALL_STEP_FLOPS:
-        with suppress(RuntimeError):  # TensorFlow has already started: its threads can't change any more
+    num_weights = 2 * sum(inputs * outputs for inputs, outputs in pairwise(sizes))  # encoder and decoder
+    if FLOPS_PER_WEIGHT * num_weights * config.batch_size < SMALL_STEP_FLOPS:
+        with suppress(RuntimeError):  # TensorFlow has already started: the number of threads can no longer change
             tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
@@ -74,7 +79,7 @@ def has_gpu() -> bool:
     return bool(tf.config.list_logical_devices("GPU"))
 
 
-def required_gpus() -> list[str]:
+def require_gpus() -> list[str]:
     """Returns the names of the GPUs that TensorFlow sees, such as `"NVIDIA T4"`.
 
     Raises:
@@ -92,12 +97,12 @@ def required_gpus() -> list[str]:
 
 @contextmanager
 def as_input_errors() -> Iterator[None]:
-    """Turns errors about full memory, full disks and unreadable data into an `InputError`."""
+    """Converts out-of-memory, disk-full and unreadable-data errors to `InputError`."""
     try:
         yield
     except (tf.errors.ResourceExhaustedError, MemoryError):
         raise InputError(
-            "The model and a batch must fit in memory. Received: more than there is; "
+            "Out of memory: the model and one batch must fit in memory; "
             "lower batch_size, image_size, latent_dim or hidden_sizes"
         ) from None
     except tf.errors.OpError as error:
@@ -106,11 +111,10 @@ def as_input_errors() -> Iterator[None]:
             raise
         raise InputError(match.group(1)) from None
     except BrokenPipeError:
-        raise  # whoever read the command's output has gone; this is not a disk error
+        raise  # the reader of the command's output has exited; this is not a disk error
     except OSError as error:
-        place = error.filename2 or error.filename
+        path = error.filename2 or error.filename
         raise InputError(
-            f"A run must be able to write its folders to the end. Received: {error.strerror or error}"
-            f"{f' ({place})' if place else ''}; mend that, and the same command with the same run_dir goes on from the "
-            "last checkpoint that is there"
+            f"Reading or writing failed: {error.strerror or error}{f' ({path})' if path else ''}; fix that, then rerun "
+            "the command with the same run_dir to resume from the last checkpoint"
         ) from None

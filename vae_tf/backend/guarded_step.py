@@ -1,4 +1,4 @@
-"""A training step that skips updates that would not be finite."""
+"""A training step that skips non-finite updates."""
 
 from typing import Any, NamedTuple
 
@@ -9,22 +9,22 @@ from keras import ops
 
 from vae_tf.backend import replicas
 
-MAX_IN_A_ROW = 10
+MAX_CONSECUTIVE_SKIPS = 10
 
 
-class Skipped(NamedTuple):
-    """Counts of skipped updates, and what was measured at the latest one.
+class SkippedUpdates(NamedTuple):
+    """Counts of skipped updates, and the measurements at the latest one.
 
     Attributes:
         total: Number of skipped updates since the beginning of the run.
-        in_a_row: Number of skipped updates in a row up to now; 0 if the latest step made an update.
-        rollbacks: Number of times training was rolled back because of them.
+        consecutive: Number of consecutive skipped updates up to now; 0 if the latest step made an update.
+        rollbacks: Number of times training was rolled back because of skipped updates.
         losses: Batch means of the losses at the latest skipped step, by metric name.
-        gradient_norm: Norm of all gradients together at the latest skipped step.
+        gradient_norm: Global gradient norm at the latest skipped step.
     """
 
     total: int
-    in_a_row: int
+    consecutive: int
     rollbacks: int
     losses: dict[str, float]
     gradient_norm: float
@@ -34,16 +34,16 @@ class GuardedStep:
     """A training step that skips the update if a loss, a gradient or a batch normalization average is not finite.
 
     A skipped step leaves the weights, batch normalization averages, optimizer state, averaged weights and metrics as
-    they were; it only uses up its noise. An overflow of a scaled loss does not count: the loss-scaling optimizer
-    handles that itself.
+    they were; it only advances the random number generators. An overflow of a scaled loss does not count: the
+    loss-scaling optimizer handles it.
 
     Args:
         model: A compiled model with a method `gradients(data)`, whose metrics are means over examples.
-        max_in_a_row: After this many skipped steps in a row, `may_continue` returns false.
+        max_consecutive: After this many consecutive skipped steps, `may_continue` returns false.
     """
 
-    def __init__(self, model: keras.Model, max_in_a_row: int = MAX_IN_A_ROW) -> None:
-        self.max_in_a_row = max_in_a_row
+    def __init__(self, model: keras.Model, max_consecutive: int = MAX_CONSECUTIVE_SKIPS) -> None:
+        self.max_consecutive = max_consecutive
         self._model = model
         self._names = [metric.name for metric in model.metrics[1:]]  # without the total loss, which comes first
         with tf.init_scope(), model.distribute_strategy.scope():
@@ -58,42 +58,42 @@ class GuardedStep:
         return [self._counts, self._measured]
 
     @property
-    def skipped(self) -> Skipped:
+    def skipped(self) -> SkippedUpdates:
         """The updates skipped so far."""
         *losses, gradient_norm = ops.convert_to_numpy(self._measured).tolist()
         by_name = dict(zip(self._names, losses, strict=True))
-        total, in_a_row, rollbacks = ops.convert_to_numpy(self._counts).tolist()
-        return Skipped(total, in_a_row, rollbacks, by_name, gradient_norm)
+        total, consecutive, rollbacks = ops.convert_to_numpy(self._counts).tolist()
+        return SkippedUpdates(total, consecutive, rollbacks, by_name, gradient_norm)
 
     def may_continue(self) -> tf.Tensor:
         """Returns whether training may take another step, as a bool scalar."""
-        return self._counts.value[1] < self.max_in_a_row
+        return self._counts.value[1] < self.max_consecutive
 
     def count_rollback(self) -> None:
-        """Counts a rollback, and resets the number of skipped steps in a row."""
+        """Counts a rollback, and resets the number of consecutive skipped steps."""
         self._counts.assign([self.skipped.total, 0, self.skipped.rollbacks + 1])
 
     def __call__(self, data: Any) -> None:
         """Updates the weights on a batch, or skips the update if it would not be finite."""
         model = self._model
-        before = [tf.identity(variable.value) for variable in self._changed_forward()]
+        before = [tf.identity(variable.value) for variable in self._forward_updated_variables()]
         sums = self._sums()
         gradients = model.gradients(data)
         gradient_norm = tf.linalg.global_norm(gradients) / ops.cast(self._loss_scale(), "float32")
         pairs = zip(self._sums(), sums, strict=True)
         added = replicas.sum_over_replicas([after - sum_before for after, sum_before in pairs])
-        if replicas.has_several():
-            self._keep_on_first(sums, added)
+        if replicas.has_multiple_replicas():
+            self._move_to_first_replica(sums, added)
         *losses, count = added
         measured = tf.stack([*(loss / count for loss in losses[1:]), gradient_norm])
         # Check the averages too: normalizing by an infinite variance gives 0, so the loss would still be finite.
         averages = [tf.reduce_sum(weight.value) for weight in model.non_trainable_weights]
         is_finite = tf.reduce_all(tf.math.is_finite([*losses, *averages]))
-        is_sound = is_finite & (tf.math.is_finite(gradient_norm) | (self._loss_scale() > 1.0))
-        replicas.cond(is_sound, self._update, self._skip, gradients, before, measured)
+        should_update = is_finite & (tf.math.is_finite(gradient_norm) | (self._loss_scale() > 1.0))
+        replicas.cond(should_update, self._update, self._skip, gradients, before, measured)
 
-    def _changed_forward(self) -> list[keras.Variable]:
-        """Returns the variables that the forward pass changes: batch normalization averages, and metrics."""
+    def _forward_updated_variables(self) -> list[keras.Variable]:
+        """Returns the variables that the forward pass updates: batch normalization averages, and metrics."""
         return [*self._model.non_trainable_weights, *self._model.metrics_variables]
 
     def _sums(self) -> list[tf.Tensor]:
@@ -101,13 +101,14 @@ class GuardedStep:
         trackers = self._model.metrics
         return [*(tf.identity(tracker.total.value) for tracker in trackers), tf.identity(trackers[0].count.value)]
 
-    def _keep_on_first(self, sums: list[tf.Tensor], added: list[tf.Tensor]) -> None:
-        """Gives the first replica everything that all replicas added to the metrics, and the others nothing.
+    def _move_to_first_replica(self, sums: list[tf.Tensor], added: list[tf.Tensor]) -> None:
+        """Adds to the first replica's metrics what all replicas added, and nothing to those of the other replicas.
 
-        By itself, each replica keeps the part that it added. A checkpoint holds only the sum of these parts, and
-        splitting that sum again would round differently, so that a resumed run would not end with the same bits.
+        By default, each replica keeps its own share. A checkpoint contains only the sum of the shares, and splitting
+        the sum again would round differently, so a resumed run would not be bit-identical.
         """
-        *losses, count = (before + replicas.on_first(more) for before, more in zip(sums, added, strict=True))
+        pairs = zip(sums, added, strict=True)
+        *losses, count = (before + replicas.mask_to_first_replica(change) for before, change in pairs)
         for tracker, loss in zip(self._model.metrics, losses, strict=True):
             tracker.total.assign(loss)
             tracker.count.assign(count)
@@ -121,7 +122,7 @@ class GuardedStep:
         self._counts.assign(self._counts * np.array([1, 0, 1], np.int32))
 
     def _skip(self, gradients: list[tf.Tensor], before: list[tf.Tensor], measured: tf.Tensor) -> None:
-        for variable, value in zip(self._changed_forward(), before, strict=True):
+        for variable, value in zip(self._forward_updated_variables(), before, strict=True):
             variable.assign(value)
         self._counts.assign(self._counts + np.array([1, 1, 0], np.int32))
         self._measured.assign(measured)

@@ -1,4 +1,4 @@
-"""Operations that need TensorFlow itself because Keras has no equivalent."""
+"""Operations that use TensorFlow directly because Keras has no equivalent."""
 
 import math
 from collections.abc import Callable
@@ -39,14 +39,14 @@ def one_hot(labels: tf.Tensor, num_classes: int) -> tf.Tensor:
         tf.errors.InvalidArgumentError: A label lies outside [0, `num_classes`).
     """
     labels = tf.cast(labels, tf.int32)
-    message = f"labels must lie in 0..{num_classes - 1}"
+    message = f"labels must be from 0 to {num_classes - 1}"
     checks = [tf.debugging.assert_non_negative(labels, message), tf.debugging.assert_less(labels, num_classes, message)]
     with tf.control_dependencies([check for check in checks if check is not None]):  # None if it ran eagerly
         return tf.one_hot(labels, num_classes)
 
 
-def is_one_cpu() -> bool:
-    """Returns whether a single replica computes on a CPU, where the fused paths below are known to be faster."""
+def is_single_cpu_replica() -> bool:
+    """Returns whether a single replica computes on a CPU, where the fused kernels below are known to be faster."""
     return tf.distribute.get_strategy().num_replicas_in_sync == 1 and not tf.config.get_visible_devices("GPU")
 
 
@@ -65,12 +65,12 @@ def batch_norm(
         The normalized batch in the shape and dtype of `x`, and its mean and (biased) variance, float32 `(C,)` each.
     """
     num_channels = x.shape[-1]
-    pictures = x if x.shape.rank == 4 else tf.reshape(x, (-1, 1, 1, num_channels))
+    images = x if x.shape.rank == 4 else tf.reshape(x, (-1, 1, 1, num_channels))
     none = tf.zeros((0,))
     outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-        x=pictures, scale=gamma, offset=beta, mean=none, variance=none, epsilon=epsilon, is_training=True
+        x=images, scale=gamma, offset=beta, mean=none, variance=none, epsilon=epsilon, is_training=True
     )
-    count = tf.cast(tf.size(pictures) // num_channels, tf.float32)
+    count = tf.cast(tf.size(images) // num_channels, tf.float32)
     return tf.reshape(outputs, tf.shape(x)), mean, variance * ((count - 1) / count)  # undo Bessel's correction
 
 
@@ -78,9 +78,9 @@ def batch_norm(
 def bias_add(x: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
     """Returns `x + bias`, `(..., C)`, and computes the gradient of the bias as a matrix product.
 
-    On a CPU this takes half as long as TensorFlow's own reduction. It also keeps TensorFlow from fusing the reduction
-    with the gradient of a convolution's kernel, which slows the latter down by a quarter. In bfloat16 it is exact up to
-    rounding, while TensorFlow's reduction accumulates in bfloat16 and loses whole terms.
+    On a CPU this takes half as long as TensorFlow's own reduction. It also prevents TensorFlow from fusing the
+    reduction with the gradient of a convolution's kernel, which would slow the latter down by a quarter. In bfloat16
+    it is exact up to rounding, while TensorFlow's reduction accumulates in bfloat16 and drops small terms entirely.
     """
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

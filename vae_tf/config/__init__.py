@@ -1,20 +1,20 @@
-"""Typed options: everything a user can set, validated, and read from and written to YAML.
+"""Typed options: everything a user can set, with validation, and reading from and writing to YAML.
 
-A `RunConfig` is flat, so a key in a YAML file has the same name as the option on the command line. It is composed of
-base classes, so a function can ask for only the options it needs: `def load(config: DataConfig)`.
+`RunConfig` is flat, so that a key in a YAML file has the same name as the option on the command line. It is composed of
+base classes, so that a function can ask for just the options it needs: `def load(config: DataConfig)`.
 """
 
-from vae_tf.config.base import LARGEST_COUNT, LARGEST_SEED, Config, Seed, UserPath
-from vae_tf.config.data import SMALLEST_SIDE, DataConfig
+from vae_tf.config.base import MAX_COUNT, MAX_SEED, Config, Seed, UserPath
+from vae_tf.config.data import MIN_SIDE, DataConfig
 from vae_tf.config.model import ModelConfig, Variant
 from vae_tf.config.parts import DEFAULT_HIDDEN_SIZES, DenseOptions, PartOptions
 from vae_tf.config.training import TOY_DEFAULTS, CheckpointConfig, RunConfig
 
 __all__ = [
     "DEFAULT_HIDDEN_SIZES",
-    "LARGEST_COUNT",
-    "LARGEST_SEED",
-    "SMALLEST_SIDE",
+    "MAX_COUNT",
+    "MAX_SEED",
+    "MIN_SIDE",
     "TOY_DEFAULTS",
     "CheckpointConfig",
     "Config",

@@ -1,4 +1,4 @@
-"""The base class of all options: frozen, no unknown keys, one-line errors."""
+"""The base class of all options: it is frozen, rejects unknown keys, and reports errors in one line."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -20,21 +20,21 @@ from pydantic_core.core_schema import CoreSchema, no_info_before_validator_funct
 from vae_tf.support.cli import Options
 from vae_tf.support.errors import UNPRINTABLE, InputError
 from vae_tf.support.names import check_name, did_you_mean
-from vae_tf.support.redaction import redacted
+from vae_tf.support.redaction import redact
 
-LARGEST_COUNT = 2**20
-LARGEST_WIDTH = 2**16
-LARGEST_SEED = 2**31 - 1
-LONGEST_RECEIVED = 200
+MAX_COUNT = 2**20
+MAX_WIDTH = 2**16
+MAX_SEED = 2**31 - 1
+MAX_RECEIVED_LENGTH = 200
 
 
-@dataclass(frozen=True, eq=False)  # hashed by identity, as typing needs it
+@dataclass(frozen=True, eq=False)  # hashed by identity, because typing requires hashable annotations
 class OneOf:
-    """Marks an option whose value is one of some names; the help lists them.
+    """Marks an option whose value must be one of several names; the help lists them.
 
     Attributes:
-        kind: What the name chooses, for the error message.
-        known: The names, read whenever the option is used: names can be registered later.
+        kind: What the name selects, for the error message.
+        known: The names; they are looked up at every use, because more names can be registered later.
     """
 
     kind: str
@@ -47,19 +47,19 @@ class OneOf:
         return check_name(self.kind, str(name), self.known)
 
 
-def _expanded(value: str) -> str:
+def _expand_path(value: str) -> str:
     if UNPRINTABLE.search(value):
-        raise InputError(f"A path must be one line without control characters. Received: {value!r}")
+        raise InputError(f"A path must not contain control characters or line breaks. Received: {value!r}")
     try:
         path = Path(value).expanduser()
         path.resolve()
     except RuntimeError as error:  # the ~user does not exist, or a symlink points to itself
-        raise InputError(f"A path must name a place that can be found. Received: {value} ({error})") from None
+        raise InputError(f"A path must be resolvable. Received: {value} ({error})") from None
     return str(path)
 
 
-Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
-UserPath = Annotated[str, Field(min_length=1), AfterValidator(_expanded)]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+UserPath = Annotated[str, Field(min_length=1), AfterValidator(_expand_path)]
 
 
 ConfigT = TypeVar("ConfigT", bound="Config")
@@ -69,28 +69,28 @@ class Config(Options):
     """Base class of everything a user can set: frozen, rejects unknown keys, and reports errors in one line.
 
     Raises:
-        InputError: A key is unknown or a value is not allowed; the message names it and says what is allowed.
+        InputError: A key is unknown or a value is not allowed; the message says which one, and what is allowed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    def __init__(self, /, **values: Any) -> None:  # positional-only, so that a key "self" is reported as unknown
+    def __init__(self, /, **values: Any) -> None:  # positional-only, so that a key named "self" is reported as unknown
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise InputError(_one_line(error.errors()[0], type(self))) from None
+            raise InputError(_format_error(error.errors()[0], type(self))) from None
 
-    def part(self, config: type[ConfigT]) -> ConfigT:
-        """Returns the options that belong to a base class, including those of parts, as an instance of that class."""
-        further = config.further_fields().keys() & (self.model_extra or {}).keys()
-        return config(**{name: getattr(self, name) for name in (*config.model_fields, *further)})
+    def subset(self, config_class: type[ConfigT]) -> ConfigT:
+        """Returns the options that a base class has, including those of its parts, as an instance of that class."""
+        extra = config_class.extra_fields().keys() & (self.model_extra or {}).keys()
+        return config_class(**{name: getattr(self, name) for name in (*config_class.model_fields, *extra)})
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_truth_value_for_a_number(cls, value: object, info: ValidationInfo) -> object:
+    def _reject_bool_for_number(cls, value: object, info: ValidationInfo) -> object:
         name = str(info.field_name)
         if isinstance(value, bool) and cls.model_fields[name].annotation is not bool:
-            raise InputError(f"{name} must be a value, not true or false. Received: {name}={value}")
+            raise InputError(f"{name} must not be a boolean. Received: {name}={value}")
         return value
 
 
@@ -106,16 +106,16 @@ _REQUIREMENTS = {
     "float_parsing": "a number",
     "float_type": "a number",
     "bool_parsing": "true or false",
-    "string_type": "a text",
-    "string_too_short": "a text of at least one character",
-    "tuple_type": "a list, as 512,256",
-    "too_short": "a list of at least {min_length} item",
+    "string_type": "a string",
+    "string_too_short": "a non-empty string",
+    "tuple_type": "a list, such as 512,256",
+    "too_short": "a non-empty list",
     "literal_error": "one of {expected}",
 }
 
 
-def _one_line(error: Mapping[str, Any], model: type[BaseModel]) -> str:
-    """Returns a pydantic error as one line in the package's own wording."""
+def _format_error(error: Mapping[str, Any], model: type[BaseModel]) -> str:
+    """Returns the one-line message for a pydantic error."""
     name = str(error["loc"][0]) if error["loc"] else ""
     context = error.get("ctx", {})
     if error["type"] == "extra_forbidden":
@@ -126,11 +126,11 @@ def _one_line(error: Mapping[str, Any], model: type[BaseModel]) -> str:
         return str(context["error"])
     requirement = _REQUIREMENTS.get(error["type"])
     requirement = requirement.format(**context) if requirement else f"valid ({error['msg']})"
-    return f"{name} must be {requirement}. Received: {name}={_shown(error['input'])}"
+    return f"{name} must be {requirement}. Received: {name}={_format_value(error['input'])}"
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     try:
-        return f"{redacted(str(value)):.{LONGEST_RECEIVED}}"
-    except ValueError:  # Python refuses to print an integer with this many digits
-        return "a number of thousands of digits"
+        return f"{redact(str(value)):.{MAX_RECEIVED_LENGTH}}"
+    except ValueError:  # Python limits the conversion of integers to strings
+        return "an integer with thousands of digits"

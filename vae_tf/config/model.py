@@ -1,36 +1,36 @@
-"""Model options: which parts the model is built from."""
+"""Model options: which parts the model consists of."""
 
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from vae_tf import registry
-from vae_tf.config.base import LARGEST_WIDTH, OneOf
+from vae_tf.config.base import MAX_WIDTH, OneOf
 from vae_tf.config.parts import PartsConfig
 from vae_tf.support.errors import InputError
 from vae_tf.support.names import check_name
 
 
-def _variant(name: object) -> str:
+def _resolve_variant(name: object) -> str:
     known = (*registry.VARIANTS, *registry.VARIANT_ALIASES)
     name = check_name("variant", str(name), known)
     return registry.VARIANT_ALIASES.get(name, name)
 
 
-Variant = Annotated[str, BeforeValidator(_variant)]
+Variant = Annotated[str, BeforeValidator(_resolve_variant)]
 
 
 class ModelConfig(PartsConfig):
-    """The parts of the model, and their options."""
+    """The parts of a model, and their options."""
 
     arch: Annotated[str, OneOf("arch", registry.NETWORKS)] = "conv"
     """Network architecture: conv or dense."""
     variant: Variant = "bn"
-    """Network variant: plain (alias v1), or bn (alias v2) with batch normalization."""
-    latent_dim: int = Field(128, ge=1, le=LARGEST_WIDTH)
+    """Network variant: plain (alias v1), or bn (alias v2), which adds batch normalization."""
+    latent_dim: int = Field(128, ge=1, le=MAX_WIDTH)
     """Number of latent dimensions."""
     latents: Annotated[str, OneOf("latents", registry.LATENTS)] = "flat"
-    """Structure of the latents; flat is a single layer between encoder and decoder."""
+    """Structure of the latent variables; flat is a single layer of them between encoder and decoder."""
     posterior: Annotated[str, OneOf("posterior", registry.POSTERIORS)] = "diagonal_normal"
     """Family of the approximate posterior."""
     prior: Annotated[str, OneOf("prior", registry.PRIORS)] = "standard_normal"
@@ -43,16 +43,16 @@ class ModelConfig(PartsConfig):
     beta: float = Field(1.0, ge=0, le=1e6, allow_inf_nan=False)
     """Weight of the KL term in the training loss."""
     kl_schedule: Literal["constant", "linear", "cyclical"] = "constant"
-    """Schedule of the KL weight: constant at beta; linear, which raises it from 0 to beta over the warm-up; or
-    cyclical, which repeats the warm-up followed by an equally long phase at beta."""
+    """Schedule of the KL weight: constant at beta; linear, which raises it from 0 to beta during the warm-up; or
+    cyclical, which repeats the warm-up, each time followed by an equally long phase at beta."""
     kl_warmup_epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """Length of the KL warm-up in epochs; required with kl_schedule=linear or cyclical, and only allowed there."""
+    """Length of the KL warm-up in epochs; required with, and only valid with, kl_schedule=linear or cyclical."""
 
     @model_validator(mode="after")
-    def _a_warmup_for_a_schedule(self) -> Self:
+    def _check_kl_warmup(self) -> Self:
         if (self.kl_warmup_epochs is None) != (self.kl_schedule == "constant"):
             raise InputError(
-                "kl_warmup_epochs goes with kl_schedule=linear or cyclical, and those need it. "
+                "kl_warmup_epochs is required with kl_schedule=linear or cyclical, and not allowed otherwise. "
                 f"Received: kl_schedule={self.kl_schedule}, kl_warmup_epochs={self.kl_warmup_epochs}"
             )
         return self

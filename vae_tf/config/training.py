@@ -1,4 +1,4 @@
-"""Options of a training run and its checkpoints."""
+"""Options of a training run and of its checkpoints."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,15 +8,15 @@ import yaml
 from pydantic import Field, model_validator
 
 from vae_tf import registry
-from vae_tf.config.base import LARGEST_COUNT, Config, OneOf, UserPath
+from vae_tf.config.base import MAX_COUNT, Config, OneOf, UserPath
 from vae_tf.config.data import DataConfig
 from vae_tf.config.model import ModelConfig
 from vae_tf.support.errors import InputError
 from vae_tf.support.plain_yaml import read_yaml
-from vae_tf.support.redaction import redacted
+from vae_tf.support.redaction import redact
 
 FORMAT_KEY, FORMAT = "format_version", 2
-# The toy datasets hold 2D points instead of images, so they need other defaults.
+# The toy datasets consist of 2D points instead of images, so they need different defaults.
 TOY_DEFAULTS: dict[str, Any] = {
     "arch": "dense",
     "variant": "plain",
@@ -24,7 +24,7 @@ TOY_DEFAULTS: dict[str, Any] = {
     "hidden_sizes": (64, 64, 64),
     "activation": "leaky_relu",
     "likelihood": "learned_gaussian",
-    "sigma": 0.3,  # from 1, the model explains both circles as noise, and stays there
+    "sigma": 0.3,  # starting from 1, training gets stuck in a solution that models both circles as noise
     "batch_size": 512,
     "learning_rate": 5e-3,  # fits the data better than 100 epochs with batches of 128 at 1e-3, in about the same time
     "epochs": 300,
@@ -33,48 +33,48 @@ TOY_DEFAULTS: dict[str, Any] = {
 
 
 class RunConfig(DataConfig, ModelConfig):
-    """Everything that determines the result of a training run. The toy datasets have their own defaults."""
+    """All options that affect the result of a training run. The toy datasets have their own defaults."""
 
     sampler: Annotated[str, OneOf("sampler", registry.SAMPLERS)] | None = None
-    """Sampler to fit to the latents after training, and to draw samples from instead of the prior. Default: none."""
-    epochs: int = Field(10, ge=1, le=LARGEST_COUNT)
-    """Passes over the training set."""
+    """Sampler to fit to the latents after training; samples then come from it instead of the prior. Default: none."""
+    epochs: int = Field(10, ge=1, le=MAX_COUNT)
+    """Number of passes over the training set."""
     learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False)
-    """Learning rate of Adam; with a schedule, its value at the start or after the warm-up."""
+    """Learning rate of Adam; with a schedule, the peak learning rate."""
     learning_rate_schedule: Annotated[str, OneOf("learning_rate_schedule", registry.LEARNING_RATE_SCHEDULES)] = (
         "constant"
     )
-    """Learning rate schedule: constant; linear or cosine, which end at 0; or exponential, which ends at a hundredth of
-    the learning rate."""
-    warmup_steps: Annotated[int, Field(ge=1, le=LARGEST_COUNT)] | None = None
-    """Updates over which the learning rate rises from 0; only with learning_rate_schedule=cosine. Default: no
-    warm-up."""
+    """Learning rate schedule: constant; linear or cosine, which decay to 0; or exponential, which decays to a hundredth
+    of the learning rate."""
+    warmup_steps: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = None
+    """Number of updates during which the learning rate rises from 0; only with learning_rate_schedule=cosine. Default:
+    no warm-up."""
     clip_norm: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """Clip the norm of all gradients together to this value. Default: no clipping."""
+    """Clip the gradients to this global norm. Default: no clipping."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Keep a moving average of the weights with this momentum, such as 0.999, and use it for figures, val_*, the test
-    line and the saved model. Default: no averaging."""
-    micro_batch_size: Annotated[int, Field(ge=1, le=LARGEST_COUNT)] | None = None
-    """Accumulate the gradients of a batch over parts of N examples, to save memory; bn normalizes each part separately.
-    Default: whole batches."""
+    """Keep an exponential moving average of the weights with this momentum, such as 0.999, and use it for the figures,
+    the val_* metrics, the test ELBO and the saved model. Default: no averaging."""
+    micro_batch_size: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = None
+    """Accumulate gradients over micro-batches of N examples, to save memory; bn normalizes each micro-batch separately.
+    Default: the whole batch in one step."""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    """Precision of the hidden layers: float32, mixed_bfloat16, or mixed_float16 with loss scaling. Weights, last layers
-    and losses are always float32."""
+    """Precision of the hidden layers: float32, mixed_bfloat16, or mixed_float16 with loss scaling. Weights, output
+    layers and losses are always float32."""
     jit: bool = False
     """Compile the training step with XLA."""
     on_nan: Literal["stop", "skip", "rollback"] = "skip"
-    """What to do if a loss or gradient is not finite: stop; skip the update, and stop after 10 in a row; or rollback,
-    which after 10 in a row continues with the weights of the last checkpoint."""
+    """What to do if the loss or a gradient is not finite: stop; skip, which skips the update and stops after 10 in a
+    row; or rollback, which also skips, but after 10 in a row restores the weights of the last checkpoint."""
     deterministic: bool = True
-    """Get bit-identical results from the same seed; slower on a GPU, whose fastest kernels are not deterministic."""
-    sample_every: int = Field(1, ge=1, le=LARGEST_COUNT)
-    """Draw the sample and reconstruction figures every N epochs, and at the end."""
+    """Make runs with the same seed bit-identical; slower on a GPU, whose fastest kernels are not deterministic."""
+    sample_every: int = Field(1, ge=1, le=MAX_COUNT)
+    """Save sample and reconstruction figures every N epochs, and at the end."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    """Device to compute on: cpu, gpu, or auto, which uses a GPU if there is one."""
+    """Device to use: cpu, gpu, or auto, which uses a GPU if one is available."""
 
     @model_validator(mode="before")
     @classmethod
-    def _toy_defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def _add_toy_defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
         if values.get("dataset") not in registry.TOY_DATASETS:
             return values
         if values.get("arch", "dense") != "dense":
@@ -82,21 +82,22 @@ class RunConfig(DataConfig, ModelConfig):
         likelihood = values.get("likelihood", "gaussian")
         if likelihood in registry.LIKELIHOODS and likelihood not in ("gaussian", "learned_gaussian"):
             raise InputError(
-                f"dataset={values['dataset']} has values of any size: likelihood must be gaussian or learned_gaussian. "
+                f"dataset={values['dataset']} has unbounded values: likelihood must be gaussian or learned_gaussian. "
                 f"Received: likelihood={likelihood}"
             )
         return {**TOY_DEFAULTS, **values}
 
     @model_validator(mode="after")
-    def _binary_pixels_for_what_has_them(self) -> Self:
+    def _check_binarize(self) -> Self:
         if self.binarize != "none" and self.likelihood in ("continuous_bernoulli", "logistic_mixture"):
             raise InputError(
-                f"likelihood={self.likelihood} is of grey values. Received: binarize={self.binarize}; leave one out"
+                f"likelihood={self.likelihood} models grey values, not binary ones. "
+                f"Received: binarize={self.binarize}; leave one of them out"
             )
         return self
 
     @model_validator(mode="after")
-    def _no_training_option_without_effect(self) -> Self:
+    def _check_training_options(self) -> Self:
         if self.warmup_steps is not None and self.learning_rate_schedule != "cosine":
             raise InputError(
                 f"warmup_steps needs learning_rate_schedule=cosine. Received: "
@@ -111,23 +112,23 @@ class RunConfig(DataConfig, ModelConfig):
 
     @classmethod
     def from_yaml(cls, path: Path) -> Self:
-        """Returns the config that a YAML file describes, with defaults for missing keys.
+        """Returns the config in a YAML file, with defaults for missing keys.
 
         Raises:
             InputError: The file can't be read, is not a YAML mapping, or has an unknown key or an invalid value.
         """
-        return cls(**cls.merged(read_yaml(path), {}))
+        return cls(**cls.merge(read_yaml(path), {}))
 
     def to_yaml(self) -> str:
         """Returns YAML text that `from_yaml` reads back as an equal config."""
         return yaml.safe_dump({FORMAT_KEY: FORMAT, **self.model_dump(mode="json")}, sort_keys=False)
 
     @classmethod
-    def merged(cls, from_file: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-        """Merges options from a file and from the command line; the command line wins.
+    def merge(cls, from_file: Mapping[str, Any], from_command_line: Mapping[str, Any]) -> dict[str, Any]:
+        """Merges options from a file and from the command line, which takes precedence.
 
         Raises:
-            InputError: The file has the format of a later version of the package.
+            InputError: The file was written by a later version of the package.
         """
         values = dict(from_file)
         version = values.pop(FORMAT_KEY, 1)  # files without the key have format 1, whose keys mean the same
@@ -136,23 +137,23 @@ class RunConfig(DataConfig, ModelConfig):
                 f"{FORMAT_KEY} of a config must be at most {FORMAT}. Received: {version}; use the version of "
                 "vae_tf that wrote it, or a later one"
             )
-        return super().merged(values, given)
+        return super().merge(values, from_command_line)
 
-    def resolved(self, example_shape: tuple[int, ...]) -> Self:
-        """Returns the config with every default that depends on the data filled in.
+    def fill_in_defaults(self, example_shape: tuple[int, ...]) -> Self:
+        """Returns a copy of the config in which every default that depends on the data is filled in.
 
-        This is the config to save: a secret in `data_dir`, the only free text, is redacted, and the user has to pass
-        `--data-dir` again.
+        This is the config to save. A secret in `data_dir`, the only free text, is redacted, so that the user has to
+        pass `--data-dir` again.
 
         Args:
-            example_shape: Shape that the pipeline delivers, `(height, width, channels)` or `(features,)`.
+            example_shape: Shape of an example from the input pipeline, `(height, width, channels)` or `(features,)`.
         """
-        update: dict[str, Any] = {"cache_dir": None}  # specific to this machine, and without effect on results
+        update: dict[str, Any] = {"cache_dir": None}  # specific to this machine, and does not affect the results
         if len(example_shape) > 1:
             height, width, channels = example_shape
             update |= {"image_size": f"{height}x{width}", "channels": channels}
         if self.data_dir is not None:
-            update["data_dir"] = redacted(str(Path(self.data_dir).resolve()))
+            update["data_dir"] = redact(str(Path(self.data_dir).resolve()))
         return self.model_copy(update=update)
 
 
@@ -160,13 +161,15 @@ class CheckpointConfig(Config):
     """When to save checkpoints of a run, and whether to resume from them."""
 
     resume: Literal["auto", "never"] = "auto"
-    """auto: resume an unfinished run with the same options in run_dir or checkpoint_dir, or a finished one with more
-    epochs. never: only start new runs."""
+    """auto: resume an unfinished run in run_dir or checkpoint_dir that has the same options, or extend a finished one
+    to more epochs. never: only start new runs."""
     checkpoint_dir: UserPath | None = None
-    """Folder for checkpoints, for example on a mounted drive that outlives the machine. Default: in the run folder."""
-    checkpoint_steps: Annotated[int, Field(ge=1, le=LARGEST_COUNT)] | None = None
-    """Save additional checkpoints every N updates, between those after every epoch. Default: none."""
+    """Folder for checkpoints, for example on a mounted drive that outlives the machine. Default: inside the run
+    folder."""
+    checkpoint_steps: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = None
+    """Also save a checkpoint every N updates, in addition to the one after each epoch. Default: off."""
     checkpoint_minutes: float = Field(10, gt=0, allow_inf_nan=False)
-    """Save additional checkpoints every N minutes, between those after every epoch; ignored with several workers."""
-    keep_checkpoints: int = Field(2, ge=1, le=LARGEST_COUNT)
-    """Number of checkpoints to keep."""
+    """Also save a checkpoint every N minutes, in addition to the one after each epoch; ignored with multiple
+    workers."""
+    keep_checkpoints: int = Field(2, ge=1, le=MAX_COUNT)
+    """Number of most recent checkpoints to keep."""

@@ -1,1 +1,1 @@
-"""Data: file formats (sources), datasets and their splits (catalog), and batches for the model (pipeline)."""
+"""Data: file formats (`sources`), datasets and their splits (`loading`), and batches for the model (`pipeline`)."""

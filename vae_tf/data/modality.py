@@ -1,7 +1,7 @@
 """The kinds of examples: images, and rows of features.
 
-A modality knows the words for its examples, and the registry entries of the code that prepares, plots and scores them.
-No other code asks whether something is an image.
+A modality defines what its examples are called, and looks up the code that preprocesses, plots and scores them. This is
+the only place that distinguishes images from other data.
 """
 
 from collections.abc import Sequence
@@ -16,49 +16,48 @@ class Modality:
     """A kind of example.
 
     Attributes:
-        noun: The word for one example; also the modality's key in the registry.
-        plural: The word for several examples.
-        value: The words for one number in an example.
-        features: The word that follows the number of features in a description; if empty, the description gives the
-            sides alone.
+        name: What one example is called; also the modality's key in the registry.
+        plural: What several examples are called.
+        value_name: What one value of an example is called.
+        shape_suffix: Suffix after the shape in `describe`, such as `"features"`; may be empty.
     """
 
-    noun: str
+    name: str
     plural: str
-    value: str
-    features: str = ""
+    value_name: str
+    shape_suffix: str = ""
 
     def describe(self, example_shape: Sequence[int]) -> str:
-        """Returns the shape of an example in words, such as `"28x28x1"` or `"2 features"`."""
-        sides = "x".join(map(str, example_shape))
-        return f"{sides} {self.features}" if self.features else sides
+        """Returns the shape of an example as text, such as `"28x28x1"` or `"2 features"`."""
+        shape = "x".join(map(str, example_shape))
+        return f"{shape} {self.shape_suffix}" if self.shape_suffix else shape
 
     @property
-    def preparation(self) -> Any:
-        """The function (batch, example_shape) that converts a batch to the model's shape, or `None` if not needed."""
-        target = registry.PREPARATIONS[self.noun]
+    def preprocessor(self) -> Any:
+        """The function (batch, example_shape) that converts a batch to that shape, or `None` if it is not needed."""
+        target = registry.PREPROCESSORS[self.name]
         return None if target is None else registry.resolve(target)
 
     @property
     def figures(self) -> Any:
         """The figures for this kind of example; see `vae_tf.plots.figures`."""
-        return registry.resolve(registry.FIGURES[self.noun])
+        return registry.resolve(registry.FIGURES[self.name])
 
     @property
     def sample_metrics(self) -> Any:
         """The class that scores generated examples; see `vae_tf.metrics`."""
-        return registry.resolve(registry.SAMPLE_METRICS[self.noun])
+        return registry.resolve(registry.SAMPLE_METRICS[self.name])
 
     @property
-    def reconstruction_measures(self) -> Any:
-        """The measures of reconstruction quality by name; see `vae_tf.metrics.reconstruction`."""
-        return registry.resolve(registry.RECONSTRUCTION_MEASURES[self.noun])
+    def reconstruction_metrics(self) -> Any:
+        """The functions of the reconstruction metrics, keyed by name; see `vae_tf.metrics.reconstruction`."""
+        return registry.resolve(registry.RECONSTRUCTION_METRICS[self.name])
 
 
 IMAGE = Modality("image", "images", "pixel value")
 ROW = Modality("row", "rows", "data unit", "features")
 
 
-def modality_of(example_shape: Sequence[int]) -> Modality:
+def get_modality(example_shape: Sequence[int]) -> Modality:
     """Returns the modality of examples `(height, width, channels)` or `(features,)`."""
     return ROW if len(example_shape) == 1 else IMAGE

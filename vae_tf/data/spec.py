@@ -1,8 +1,8 @@
-"""The facts about a dataset that the model and the reports need."""
+"""Dataset metadata used by the model and the reports."""
 
 from dataclasses import dataclass
 
-from vae_tf.data.modality import Modality, modality_of
+from vae_tf.data.modality import Modality, get_modality
 
 
 @dataclass(frozen=True)
@@ -10,8 +10,8 @@ class DatasetSpec:
     """The name, shape, size and classes of a dataset.
 
     Attributes:
-        name: The name in the registry.
-        example_shape: Shape that the pipeline delivers, `(height, width, channels)` or `(features,)`.
+        name: Name in the registry.
+        example_shape: Shape of an example in a batch, `(height, width, channels)` or `(features,)`.
         num_train, num_val, num_test: Number of examples in each split.
         num_classes: Number of classes, or `None` if no split is labelled.
         class_names: Names of the folders that define the classes, in the order of the labels; otherwise `None`.
@@ -28,4 +28,4 @@ class DatasetSpec:
     @property
     def modality(self) -> Modality:
         """The modality of the examples."""
-        return modality_of(self.example_shape)
+        return get_modality(self.example_shape)

@@ -1,1 +1,1 @@
-"""Where the computation runs: devices, TensorFlow's strategies, and the other workers."""
+"""Distributed training: the workers of a run, and TensorFlow's distribution strategies."""

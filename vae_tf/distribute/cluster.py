@@ -9,8 +9,8 @@ from vae_tf.support.errors import InputError
 
 Distribute = Literal["auto", "none", "mirrored", "multi_worker"]
 
-VARIABLE = "TF_CONFIG"
-JOBS = ("chief", "worker")
+ENV_VAR = "TF_CONFIG"
+TASK_TYPES = ("chief", "worker")
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Cluster:
     """The workers of a run.
 
     Attributes:
-        addresses: `host:port` of each worker; the first is the chief, the only one that writes.
+        addresses: `host:port` of each worker; the first is the chief, the only worker that writes files.
         index: Index of this process in `addresses`.
     """
 
@@ -31,7 +31,7 @@ class Cluster:
         return self.index == 0
 
     def name(self, index: int) -> str:
-        """Returns a name for a worker, such as `"Worker 1 (10.0.0.5:2222)"`."""
+        """Returns the name of a worker, such as `"Worker 1 (10.0.0.5:2222)"`."""
         return f"Worker {index} ({self.addresses[index]})"
 
 
@@ -39,24 +39,24 @@ def cluster_for(distribute: Distribute) -> Cluster | None:
     """Returns the workers of this run, or `None` if this process is the only one.
 
     Args:
-        distribute: The option; `"none"` and `"mirrored"` use one worker whatever `TF_CONFIG` says.
+        distribute: The `--distribute` option; `"none"` and `"mirrored"` use one worker and ignore `TF_CONFIG`.
 
     Raises:
-        InputError: `TF_CONFIG` can't be used, or `"multi_worker"` finds fewer than two workers in it.
+        InputError: `TF_CONFIG` is not valid, or `distribute` is `"multi_worker"` and it lists fewer than two workers.
     """
     if distribute not in ("auto", "multi_worker"):
         return None
     cluster = _from_environment()
     if cluster is None and distribute == "multi_worker":
         raise InputError(
-            f"distribute=multi_worker needs {VARIABLE} to name at least two workers. "
-            f"Received: {os.environ.get(VARIABLE) or 'none'}; set it, or leave out --distribute"
+            f"distribute=multi_worker needs {ENV_VAR} to list at least two workers. "
+            f"Received: {os.environ.get(ENV_VAR) or 'none'}; set it, or leave out --distribute"
         )
     return cluster
 
 
 def _from_environment() -> Cluster | None:
-    text = os.environ.get(VARIABLE)
+    text = os.environ.get(ENV_VAR)
     if not text:
         return None
     try:
@@ -64,13 +64,13 @@ def _from_environment() -> Cluster | None:
         # Empty lists, such as the parameter servers in Azure ML's TF_CONFIG, are dropped: TensorFlow crashes on them.
         jobs = {job: tuple(map(_checked_address, addresses)) for job, addresses in config["cluster"].items()}
         jobs = {job: addresses for job, addresses in jobs.items() if addresses}
-        addresses = tuple(address for job in JOBS for address in jobs.get(job, ()))
+        addresses = tuple(address for job in TASK_TYPES for address in jobs.get(job, ()))
         if len(set(addresses)) < len(addresses):
-            raise ValueError("an address is named twice")
+            raise ValueError("an address is listed twice")
         return Cluster(addresses, _index(config["task"], jobs)) if len(addresses) > 1 else None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f'{VARIABLE} must be as {{"cluster": {{"worker": ["host:port", ...]}}, "task": {{"type": "worker", '
+            f'{ENV_VAR} must have the form {{"cluster": {{"worker": ["host:port", ...]}}, "task": {{"type": "worker", '
             f'"index": 0}}}}. Received: {" ".join(text.split())} ({_reason(error)})'
         ) from None
 
@@ -78,21 +78,21 @@ def _from_environment() -> Cluster | None:
 def _checked_address(address: str) -> str:
     host, _, port = str(address).rpartition(":")
     if not host or not (port.isdecimal() and 0 < int(port) < 2**16):
-        raise ValueError(f"{address} is no host:port")
+        raise ValueError(f"{address} is not of the form host:port")
     return address
 
 
 def _index(task: dict[str, Any], jobs: dict[str, tuple[str, ...]]) -> int:
-    """Returns the position of this process among all workers."""
+    """Returns the index of this process among all workers."""
     job, index = task["type"], int(task["index"])
-    if unknown := jobs.keys() - set(JOBS):
-        raise ValueError(f"{min(unknown)} is no job of this package")
+    if unknown := jobs.keys() - set(TASK_TYPES):
+        raise ValueError(f"unsupported task type {min(unknown)}")
     if not 0 <= index < len(jobs[job]):
-        raise ValueError(f"index {index} of {len(jobs[job])}")
+        raise ValueError(f"index {index} is not in 0..{len(jobs[job]) - 1}")
     return index + (len(jobs.get("chief", ())) if job == "worker" else 0)
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, KeyError):
-        return f"no {error}"
-    return str(error) if isinstance(error, ValueError) else "of another form"
+        return f"{error} is missing"
+    return str(error) if isinstance(error, ValueError) else "unexpected structure"

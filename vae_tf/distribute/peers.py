@@ -1,10 +1,12 @@
-"""TCP connections between the workers of a run, to check that all of them are there, agree, and are done.
+"""TCP connections between the workers of a run.
 
-TensorFlow waits a long time for a worker that never comes, ignoring signals, and reports a dead worker in pages of
-output. So the workers connect first: the chief listens at its own address, which TensorFlow takes only afterwards, and
-every other worker connects to it. The connections stay open. If one closes early, the worker at the other end is gone;
-TCP keep-alive also detects a machine that is cut off. While TensorFlow runs, a separate process watches the
-connections.
+The workers use them to check that all of them have started, have the same configuration, and have finished.
+
+TensorFlow waits a long time for a worker that never starts, ignores signals meanwhile, and reports a worker that failed
+in pages of output. The workers therefore connect to each other first: the chief listens at its own address, which
+TensorFlow uses only later, and every other worker connects to it. The connections stay open. If one closes early, the
+worker at the other end has exited; TCP keep-alive also detects a machine that has lost its network connection. While
+TensorFlow runs, a separate process watches the connections.
 """
 
 import contextlib
@@ -19,20 +21,20 @@ from collections.abc import Iterable, Iterator
 
 from vae_tf.distribute.cluster import Cluster
 from vae_tf.support.errors import InputError, Interrupted
-from vae_tf.support.redaction import redacted
+from vae_tf.support.redaction import redact
 
 WELCOME = "welcome"
 GO = "go"
 STARTED = "started"
 DONE = "done"
 ERROR = "error: "
-INTERRUPTED = "interrupted; start them all again"
+INTERRUPTED = "interrupted; restart all workers"
 WATCHDOG = -1
-LONGEST_REASON = 400
-SECONDS_BETWEEN_TRIES = 0.2
-SECONDS_TO_ANSWER = 2.0
-SECONDS_FOR_A_VERDICT = 30.0
-# Shorter than the defaults: a machine that is cut off is noticed after idle + count * interval = 20 s.
+MAX_REASON_LENGTH = 400
+RETRY_INTERVAL = 0.2
+RESPONSE_TIMEOUT = 2.0
+WATCHDOG_TIMEOUT = 30.0
+# Shorter than the defaults: a lost machine is detected after idle + count * interval = 20 s.
 KEEP_ALIVE = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 2, socket.TCP_KEEPCNT: 5}
 
 
@@ -45,32 +47,32 @@ class Peers:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
-        self._connections: dict[int, socket.socket] = {}  # by the number of the worker at the other end
+        self._connections: dict[int, socket.socket] = {}  # by the index of the worker at the other end
         self._watchdog: subprocess.Popen[bytes] | None = None
 
-    def meet(self, timeout: float) -> None:
-        """Connects the workers, and returns once all of them are there.
+    def connect(self, timeout: float) -> None:
+        """Connects the workers, and returns once all of them have started.
 
         Args:
             timeout: Maximum seconds to wait.
 
         Raises:
-            InputError: A worker did not come up in time.
+            InputError: A worker did not start in time.
         """
         if self.cluster.is_chief:
-            self._welcome_all(timeout)
+            self._accept_all(timeout)
         else:
-            self._connections[0] = _connection_to_chief(self.cluster, timeout)
-        self.agree("addresses in TF_CONFIG", ",".join(self.cluster.addresses), timeout)
+            self._connections[0] = _connect_to_chief(self.cluster, timeout)
+        self.check_equal("addresses in TF_CONFIG", ",".join(self.cluster.addresses), timeout)
 
-    def _welcome_all(self, timeout: float) -> None:
+    def _accept_all(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
         _, _, port = self.cluster.addresses[0].rpartition(":")
         try:
             listener = socket.create_server(("", int(port)))
         except OSError as error:
             raise InputError(
-                f"The port that TF_CONFIG gives to this worker must be free. "
+                "The port that TF_CONFIG assigns to this worker must be free. "
                 f"Received: {self.cluster.addresses[0]} ({os.strerror(error.errno or 0)})"
             ) from None
         with listener:
@@ -79,78 +81,81 @@ class Peers:
                 try:
                     connection, _ = listener.accept()
                 except TimeoutError:
-                    raise _absence(self.cluster.name(min(missing)), timeout) from None
-                self._welcome(connection)
+                    raise _timeout_error(self.cluster.name(min(missing)), timeout) from None
+                self._accept(connection)
 
-    def _welcome(self, connection: socket.socket) -> None:
-        """Accepts a connection if it comes from a worker; anyone can connect to an open port."""
+    def _accept(self, connection: socket.socket) -> None:
+        """Keeps a connection if it comes from a worker; anyone can connect to an open port."""
         _configure(connection)
         try:
-            number = int(read_line(connection))
+            index = int(read_line(connection))
             send_line(connection, WELCOME)
         except (OSError, ValueError):
             connection.close()
         else:
-            self._connections[number] = connection
+            self._connections[index] = connection
 
-    def agree(self, what: str, value: str, timeout: float | None = None) -> None:
+    def check_equal(self, what: str, value: str, timeout: float | None = None) -> None:
         """Returns once every worker has called this with the same value.
 
         Args:
-            what: Name of the values for the error message.
+            what: Name of the value in the error message.
             value: One line of text.
-            timeout: Maximum seconds to wait for the slowest worker. Default: as long as it is alive.
+            timeout: Maximum seconds to wait for the slowest worker. Default: no limit while it is alive.
 
         Raises:
-            InputError: A worker has another value, failed, or is gone.
+            InputError: A worker reported a different value, failed or disconnected.
         """
         if self.cluster.is_chief:
-            for number in self._connections:
-                if self._line_from(number, timeout) != value:
-                    who = self.cluster.name(number)
-                    raise InputError(f"All workers must have the same {what}. Received: others on {who}")
-            tell(self._connections.values(), GO)
+            for index in self._connections:
+                if self._receive_line(index, timeout) != value:
+                    name = self.cluster.name(index)
+                    raise InputError(
+                        f"All workers must have the same {what}. Received: different {what} from {name}; restart all "
+                        f"workers with the same {what}"
+                    )
+            broadcast(self._connections.values(), GO)
         else:
-            tell(self._connections.values(), value)
-            self._line_from(0, timeout)
+            broadcast(self._connections.values(), value)
+            self._receive_line(0, timeout)
 
-    def from_chief(self, line: str | None) -> str:
-        """Returns a line of text from the chief, on every worker.
+    def broadcast_from_chief(self, line: str | None) -> str:
+        """Sends a line of text from the chief to all other workers, and returns it on every worker.
 
         Args:
             line: The line on the chief; `None` on the other workers.
 
         Raises:
-            InputError: The chief failed, or is gone.
+            InputError: The chief failed or disconnected.
         """
         if line is None:
-            return self._line_from(0, None)
-        tell(self._connections.values(), line)
+            return self._receive_line(0, None)
+        broadcast(self._connections.values(), line)
         return line
 
-    def _line_from(self, number: int, timeout: float | None) -> str:
-        connection = self._connections[number]
+    def _receive_line(self, index: int, timeout: float | None) -> str:
+        connection = self._connections[index]
         connection.settimeout(timeout)
         try:
             line = read_line(connection)
         except OSError:
             line = ""
         if not line or line.startswith(ERROR):
-            raise InputError(fault(line, self.cluster.name(number)))
+            raise InputError(failure_message(line, self.cluster.name(index)))
         return line
 
-    def watch(self, timeout: float) -> None:
-        """Starts a watchdog, which ends this process if a worker fails or TensorFlow does not start.
+    def start_watchdog(self, timeout: float) -> None:
+        """Starts a watchdog, which kills this process if a worker fails or TensorFlow does not start.
 
         The watchdog takes over the connections.
 
         Args:
-            timeout: Seconds within which `started` must be called.
+            timeout: Seconds within which `report_started` must be called.
         """
-        here, there = socket.socketpair()
-        workers = {connection.fileno(): self.cluster.name(number) for number, connection in self._connections.items()}
+        parent_socket, child_socket = socket.socketpair()
+        workers = {connection.fileno(): self.cluster.name(index) for index, connection in self._connections.items()}
         task = {
-            "watched": there.fileno(),
+            "watched": child_socket.fileno(),
             "pid": os.getpid(),
             "workers": workers,
             "is_chief": self.cluster.is_chief,
@@ -158,89 +163,89 @@ class Peers:
         }
         self._watchdog = subprocess.Popen(
             [sys.executable, "-m", "vae_tf.distribute.watchdog", json.dumps(task)],
-            pass_fds=[there.fileno(), *workers],
+            pass_fds=[child_socket.fileno(), *workers],
             process_group=0,  # so that Ctrl-C reaches only this process
         )
-        for connection in (there, *self._connections.values()):
+        for connection in (child_socket, *self._connections.values()):
             connection.close()
-        self._connections = {WATCHDOG: here}
+        self._connections = {WATCHDOG: parent_socket}
 
-    def started(self) -> None:
-        """Tells the watchdog that TensorFlow has started."""
-        tell(self._connections.values(), STARTED)
+    def report_started(self) -> None:
+        """Reports to the watchdog that TensorFlow has started."""
+        broadcast(self._connections.values(), STARTED)
 
-    def leave(self, error: str | None = None) -> None:
-        """Disconnects: at once if there is an error, otherwise when all workers are done."""
-        tell(self._connections.values(), DONE if error is None else ERROR + error)
+    def disconnect(self, error: str | None = None) -> None:
+        """Disconnects: immediately if there is an error, otherwise once all workers have finished."""
+        broadcast(self._connections.values(), DONE if error is None else ERROR + error)
         if self._watchdog is not None:
             self._watchdog.wait()
         for connection in self._connections.values():
             connection.close()
 
-    def _await_verdict(self) -> None:
-        """Gives the watchdog time to report that another worker is gone, and to end this process."""
+    def _wait_for_watchdog(self) -> None:
+        """Gives the watchdog time to report that another worker has exited, and to kill this process."""
         if self._watchdog is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._watchdog.wait(SECONDS_FOR_A_VERDICT)
+                self._watchdog.wait(WATCHDOG_TIMEOUT)
 
 
 @contextlib.contextmanager
 def connected_peers(cluster: Cluster | None, timeout: float) -> Iterator[Peers | None]:
-    """Connects to the other workers, reports to them how this one ends, and waits until all are done.
+    """Connects to the other workers, reports to them how this one ends, and waits until all have finished.
 
     Args:
         cluster: The workers; `None` if this process is the only one.
         timeout: Maximum seconds to wait for the others.
 
     Raises:
-        InputError: A worker did not come up in time.
+        InputError: A worker did not start in time.
     """
     if cluster is None:
         yield None
         return
     peers = Peers(cluster)
     try:
-        peers.meet(timeout)
+        peers.connect(timeout)
         yield peers
     except Interrupted:  # all workers stop at the same step
-        peers.leave()
+        peers.disconnect()
         raise
     except BaseException as error:
         if type(error).__module__.startswith("tensorflow"):
-            peers._await_verdict()  # if another worker is gone, the watchdog has the clearer message
-        reason = INTERRUPTED if isinstance(error, KeyboardInterrupt) else redacted(str(error))
-        peers.leave(textwrap.shorten(reason, LONGEST_REASON) or type(error).__name__)
+            peers._wait_for_watchdog()  # if another worker has exited, the watchdog's message is clearer
+        reason = INTERRUPTED if isinstance(error, KeyboardInterrupt) else redact(str(error))
+        peers.disconnect(textwrap.shorten(reason, MAX_REASON_LENGTH) or type(error).__name__)
         raise
-    peers.leave()
+    peers.disconnect()
 
 
-def _connection_to_chief(cluster: Cluster, timeout: float) -> socket.socket:
+def _connect_to_chief(cluster: Cluster, timeout: float) -> socket.socket:
     host, _, port = cluster.addresses[0].rpartition(":")
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         try:
-            connection = socket.create_connection((host, int(port)), SECONDS_TO_ANSWER)
+            connection = socket.create_connection((host, int(port)), RESPONSE_TIMEOUT)
             _configure(connection)
             send_line(connection, str(cluster.index))
             if read_line(connection) == WELCOME:
                 return connection
         except OSError:
             pass
-        time.sleep(SECONDS_BETWEEN_TRIES)
-    raise _absence(cluster.name(0), timeout)
+        time.sleep(RETRY_INTERVAL)
+    raise _timeout_error(cluster.name(0), timeout)
 
 
 def _configure(connection: socket.socket) -> None:
-    connection.settimeout(SECONDS_TO_ANSWER)
+    connection.settimeout(RESPONSE_TIMEOUT)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in KEEP_ALIVE.items():
         connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
-def _absence(name: str, timeout: float) -> InputError:
+def _timeout_error(name: str, timeout: float) -> InputError:
     return InputError(
-        f"Every worker that TF_CONFIG names must come up within {timeout:g} s. Received: no answer from {name}; "
-        "start it too, let the workers reach each other, or raise --worker-timeout"
+        f"Every worker listed in TF_CONFIG must start within {timeout:g} s. Received: no response from {name}; start "
+        "it, check that the workers can reach each other, or raise --worker-timeout"
     )
 
 
@@ -253,15 +258,15 @@ def send_line(connection: socket.socket, line: str) -> None:
     connection.sendall(" ".join(line.split()).encode() + b"\n")
 
 
-def tell(connections: Iterable[socket.socket], line: str) -> None:
-    """Sends a line to all connections that are still open."""
+def broadcast(connections: Iterable[socket.socket], line: str) -> None:
+    """Sends a line over all connections that are still open."""
     for connection in connections:
         with contextlib.suppress(OSError):
             send_line(connection, line)
 
 
 def read_line(connection: socket.socket) -> str:
-    """Returns the next line, or `""` if the connection has ended.
+    """Returns the next line, or `""` if the connection has closed.
 
     Raises:
         OSError: The connection is broken or timed out.
@@ -272,14 +277,14 @@ def read_line(connection: socket.socket) -> str:
     return line.decode(errors="replace") if byte else ""
 
 
-def fault(line: str, name: str) -> str:
-    """Returns the error message about a worker that sent an error or disconnected.
+def failure_message(line: str, name: str) -> str:
+    """Returns the error message for a worker that sent an error or disconnected.
 
     Args:
         line: The line it sent; `""` if its connection closed.
-        name: Name of the worker. An error from the chief is about all workers, so its name is left out.
+        name: Name of the worker. An error from the chief concerns all workers, so its name is left out.
     """
     if not line:
-        return f"All workers must run to the end. Received: {name} is gone; start them all again"
+        return f"Lost connection to {name}; restart all workers"
     text = line.removeprefix(ERROR)
     return text if name.startswith("Worker 0 ") and text != INTERRUPTED else f"{name}: {text}"

@@ -1,6 +1,6 @@
-"""A separate process that ends a worker, with a one-line reason, if another worker fails.
+"""A separate process that kills a worker, with a one-line error message, if another worker fails.
 
-TensorFlow can't be interrupted from within: it holds Python's lock while it starts, and handles SIGTERM itself.
+TensorFlow can't be interrupted from within the process: it holds the GIL while it starts, and handles SIGTERM itself.
 """
 
 import json
@@ -12,7 +12,7 @@ import sys
 import time
 from typing import NoReturn
 
-from vae_tf.distribute.peers import DONE, ERROR, STARTED, fault, read_line, tell
+from vae_tf.distribute.peers import DONE, ERROR, STARTED, broadcast, failure_message, read_line
 
 
 class Watchdog:
@@ -22,8 +22,8 @@ class Watchdog:
         watched: Connection to the watched process.
         pid: Process ID of the watched process.
         workers: Names of the workers by connection.
-        is_chief: Whether the watched process is the chief, which passes on what a worker reports.
-        timeout: Seconds that TensorFlow has to start.
+        is_chief: Whether the watched process is the chief; the chief's watchdog forwards what a worker reports.
+        timeout: Maximum seconds for TensorFlow to start.
     """
 
     def __init__(
@@ -35,59 +35,59 @@ class Watchdog:
         self._is_chief = is_chief
         self._timeout = timeout
         self._deadline: float | None = time.monotonic() + timeout
-        self._busy = {watched, *workers}
+        self._active = {watched, *workers}
 
     def run(self) -> None:
-        """Returns when all are done; if a worker fails, ends the watched process and this one."""
-        while self._busy:
+        """Returns once all have finished; if a worker fails, kills the watched process and exits."""
+        while self._active:
             wait = None if self._deadline is None else max(self._deadline - time.monotonic(), 0)
-            readable, _, _ = select.select(list(self._busy), [], [], wait)
+            readable, _, _ = select.select(list(self._active), [], [], wait)
             if not readable:
                 self._fail(
-                    f"TensorFlow must start on all workers within {self._timeout:g} s. Received: no start; let the "
-                    "workers reach each other at the addresses that TF_CONFIG names, or raise --worker-timeout"
+                    f"TensorFlow did not start on all workers within {self._timeout:g} s; make sure that the workers "
+                    "can reach each other at the addresses in TF_CONFIG, or raise --worker-timeout"
                 )
             for connection in readable:
                 if connection is self._watched:
-                    self._hear_watched()
+                    self._handle_watched()
                 else:
-                    self._hear_worker(connection)
+                    self._handle_worker(connection)
         if self._is_chief:
-            tell(self._workers, DONE)
+            broadcast(self._workers, DONE)
 
-    def _hear_watched(self) -> None:
+    def _handle_watched(self) -> None:
         line = read_line(self._watched)
         if line == STARTED:
             self._deadline = None
         elif line == DONE:
-            self._busy.remove(self._watched)
+            self._active.remove(self._watched)
             if not self._is_chief:
-                tell(self._workers, DONE)
-        else:  # the watched process prints its own error, or is gone
+                broadcast(self._workers, DONE)
+        else:  # the watched process prints its own error, or has exited
             if line:
-                tell(self._workers, line)
+                broadcast(self._workers, line)
             sys.exit()
 
-    def _hear_worker(self, connection: socket.socket) -> None:
+    def _handle_worker(self, connection: socket.socket) -> None:
         try:
             line = read_line(connection)
-        except OSError:  # a machine that was cut off
+        except OSError:  # the machine has lost its network connection
             line = ""
         if line == DONE:
-            self._busy.remove(connection)
+            self._active.remove(connection)
         else:
-            self._fail(fault(line, self._workers[connection]))
+            self._fail(failure_message(line, self._workers[connection]))
 
     def _fail(self, message: str) -> NoReturn:
         print(f"error: {message}", file=sys.stderr, flush=True)
-        tell(self._workers, ERROR + message)
+        broadcast(self._workers, ERROR + message)
         if os.getppid() == self._pid:
             os.kill(self._pid, signal.SIGKILL)
         sys.exit()
 
 
 def main() -> None:
-    """Runs the watchdog, as started by `Peers.watch`."""
+    """Runs the watchdog, as started by `Peers.start_watchdog`."""
     task = json.loads(sys.argv[1])
     workers = {socket.socket(fileno=int(number)): name for number, name in task.pop("workers").items()}
     for connection in workers:

@@ -15,11 +15,11 @@ class Estimate:
     Attributes:
         value: The estimate.
         unit: Unit of the value, such as `"nats per image"`.
-        standard_error: Standard error of the value over the examples (and over draws if `note` says so).
+        standard_error: Standard error of the value over the examples (and over samples if `note` says so).
         num_examples: Number of examples the value was computed from.
-        seed: Seed of all draws.
-        num_samples: Samples drawn, per example or in total; `None` if there are none.
-        note: What a reader must know before comparing this number with another; may be empty.
+        seed: Random seed.
+        num_samples: Number of samples, per example or in total; `None` if the metric needs no samples.
+        note: Caveat to show with the value; may be empty.
         per_example: The values that `value` is the mean of, float64 `(num_examples,)`; `None` if it is not such a mean.
     """
 
@@ -38,18 +38,18 @@ class Estimate:
         return {name: value for name, value in values.items() if value not in (None, "")}
 
 
-def mean_estimate(values: np.ndarray, unit: str, seed: int, **more: Any) -> Estimate:
+def mean_estimate(values: np.ndarray, unit: str, seed: int, **kwargs: Any) -> Estimate:
     """Returns the mean of one value per example `(N,)`, with its standard error std / sqrt(N).
 
     Args:
         values: One value per example.
         unit: Unit of the values.
-        seed: Seed of all draws behind the values.
-        **more: Other fields of `Estimate`.
+        seed: Random seed that the values were computed with.
+        **kwargs: Other fields of `Estimate`.
     """
     values = np.asarray(values, np.float64)
     error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else float("nan")
-    return Estimate(float(values.mean()), unit, float(error), len(values), seed, per_example=values, **more)
+    return Estimate(float(values.mean()), unit, float(error), len(values), seed, per_example=values, **kwargs)
 
 
 def bootstrap_error(
@@ -58,13 +58,13 @@ def bootstrap_error(
     """Returns the bootstrap standard error of a statistic (Efron 1979).
 
     Args:
-        statistic: Function from the groups to a number.
+        statistic: Function that maps the groups to a number.
         groups: Arrays whose rows are resampled with replacement, each array independently.
-        seed: Seed of the resampling.
+        seed: Random seed of the resampling.
         num_resamples: Number of resamples.
     """
     rng = np.random.default_rng(seed)
-    # For matrices of a few dozen rows, waking several threads costs ten times what they save.
+    # For matrices with a few dozen rows, waking up several threads takes ten times as long as they save.
     with threadpool_limits(1):
         values = [
             statistic(*(group[rng.integers(0, len(group), len(group))] for group in groups))

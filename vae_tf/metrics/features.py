@@ -1,4 +1,4 @@
-"""Named feature spaces in which generated images are compared with real ones."""
+"""Feature spaces in which generated images are compared with real ones."""
 
 import hashlib
 import os
@@ -10,33 +10,32 @@ import keras
 import numpy as np
 from keras import layers
 
-from vae_tf.data.pipeline import fit_images
+from vae_tf.data.pipeline import resize_and_convert
 from vae_tf.support.errors import InputError
 
 CLASSIFIER_VERSION = 1
 CLASSIFIER_EPOCHS = 5
-CLASSIFIER_FEATURES = 64
 CLASSIFIER_SEED = 0
-BATCH = 256
-INCEPTION_SIDE = 299
+BATCH_SIZE = 256
+INCEPTION_SIZE = 299
+NUM_FEATURES = {"classifier": 64, "inception": 2048}
 
 
 class FeatureSpace(NamedTuple):
     """A space in which distances between images are measured.
 
     Attributes:
-        name: Name of the space; it is part of the name of every metric in it, so that no two spaces are confused.
-        size: Number of features D.
+        name: Name of the space; part of the name of every metric in this space, so that metrics of
+            different spaces are not mixed up.
         extract: Function from images, float32 `(N, H, W, C)` in [0, 1], to features, float32 `(N, D)`.
     """
 
     name: str
-    size: int
     extract: Callable[[np.ndarray], np.ndarray]
 
 
 def classifier_features(images: np.ndarray, labels: np.ndarray, dataset: str) -> FeatureSpace:
-    """Returns the last hidden layer of a small classifier of a labelled dataset.
+    """Returns the last hidden layer of a small classifier trained on a labelled dataset.
 
     The classifier is trained once with a fixed seed, and cached in the user's cache folder under a hash of the data.
 
@@ -49,7 +48,7 @@ def classifier_features(images: np.ndarray, labels: np.ndarray, dataset: str) ->
     if path.is_file():
         model = keras.saving.load_model(path)
     else:
-        model = _trained_classifier(images, labels)
+        model = _train_classifier(images, labels)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}.keras")
         model.save(partial)
@@ -57,22 +56,22 @@ def classifier_features(images: np.ndarray, labels: np.ndarray, dataset: str) ->
     hidden = keras.Model(model.inputs, model.layers[-2].output)
     example_shape = images.shape[1:]
 
-    def extract(pictures: np.ndarray) -> np.ndarray:
-        return np.asarray(hidden.predict(fit_images(pictures, example_shape), batch_size=BATCH, verbose=0))
+    def extract(batch: np.ndarray) -> np.ndarray:
+        return np.asarray(hidden.predict(resize_and_convert(batch, example_shape), batch_size=BATCH_SIZE, verbose=0))
 
-    return FeatureSpace(f"classifier_{dataset}", CLASSIFIER_FEATURES, extract)
+    return FeatureSpace(f"classifier_{dataset}", extract)
 
 
 def inception_features(weights: str | None = "imagenet") -> FeatureSpace:
     """Returns the pooled features of Keras's InceptionV3.
 
-    The network and its weights are not those of the FID convention, so do not call a distance in this space FID.
+    The network and its weights are not the ones that standard FID uses, so do not call a distance in this space FID.
 
     Args:
         weights: `"imagenet"`, downloaded on first use, or `None` for random weights (for tests).
 
     Raises:
-        InputError: The weights can't be loaded.
+        InputError: The weights can't be downloaded.
     """
     try:
         network = keras.applications.InceptionV3(include_top=False, weights=weights, pooling="avg")
@@ -83,17 +82,17 @@ def inception_features(weights: str | None = "imagenet") -> FeatureSpace:
             "use --features classifier"
         ) from None
 
-    def extract(pictures: np.ndarray) -> np.ndarray:
-        parts = []
-        for start in range(0, len(pictures), BATCH):
-            fitted = fit_images(pictures[start : start + BATCH], (INCEPTION_SIDE, INCEPTION_SIDE, 3))
-            parts.append(network.predict(2 * fitted - 1, batch_size=32, verbose=0))
-        return np.concatenate(parts)
+    def extract(images: np.ndarray) -> np.ndarray:
+        features = []
+        for start in range(0, len(images), BATCH_SIZE):
+            resized = resize_and_convert(images[start : start + BATCH_SIZE], (INCEPTION_SIZE, INCEPTION_SIZE, 3))
+            features.append(network.predict(2 * resized - 1, batch_size=32, verbose=0))
+        return np.concatenate(features)
 
-    return FeatureSpace("keras_inception", int(network.output_shape[-1]), extract)
+    return FeatureSpace("keras_inception", extract)
 
 
-def _trained_classifier(images: np.ndarray, labels: np.ndarray) -> keras.Model:
+def _train_classifier(images: np.ndarray, labels: np.ndarray) -> keras.Model:
     def initializer(number: int) -> keras.initializers.Initializer:
         return keras.initializers.HeNormal(seed=CLASSIFIER_SEED + number)
 
@@ -103,7 +102,7 @@ def _trained_classifier(images: np.ndarray, labels: np.ndarray) -> keras.Model:
             layers.Conv2D(32, 3, strides=2, padding="same", activation="relu", kernel_initializer=initializer(0)),
             layers.Conv2D(64, 3, strides=2, padding="same", activation="relu", kernel_initializer=initializer(1)),
             layers.Flatten(),
-            layers.Dense(CLASSIFIER_FEATURES, activation="relu", kernel_initializer=initializer(2)),
+            layers.Dense(NUM_FEATURES["classifier"], activation="relu", kernel_initializer=initializer(2)),
             layers.Dense(int(labels.max()) + 1, kernel_initializer=initializer(3)),
         ]
     )

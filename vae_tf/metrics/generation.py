@@ -7,14 +7,14 @@ from scipy.linalg import eigh
 from scipy.stats import wasserstein_distance
 from sklearn.neighbors import NearestNeighbors
 
-NEIGHBOURS = 5
+NUM_NEIGHBOURS = 5
 
 
 def frechet_distance(real: np.ndarray, generated: np.ndarray) -> float:
     """Returns the Frechet distance between two normal distributions fitted to features (Dowson & Landau 1982).
 
-    This is |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), as used by Heusel et al. (2017). It is biased upwards for few
-    examples, so compare only distances that are computed from equal numbers of examples.
+    This is |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), as used by Heusel et al. (2017). It is biased upwards if
+    there are few examples, so compare only distances that are computed from equal numbers of examples.
 
     Args:
         real: Features of real examples `(N, D)`.
@@ -30,49 +30,49 @@ def frechet_distance(real: np.ndarray, generated: np.ndarray) -> float:
     return float(distance + np.trace(covariance) + np.trace(other) - 2 * cross)
 
 
-class Manifold(NamedTuple):
-    """One value per example; the means are precision, recall, density and coverage."""
+class ManifoldMetrics(NamedTuple):
+    """The values per example whose means are precision, recall, density and coverage."""
 
     precision: np.ndarray  # (M,) whether a generated example lies in the real manifold
     recall: np.ndarray  # (N,) whether a real example lies in the generated manifold
-    density: np.ndarray  # (M,) number of real neighbourhoods that hold a generated example, over NEIGHBOURS
-    coverage: np.ndarray  # (N,) whether the neighbourhood of a real example holds a generated example
+    density: np.ndarray  # (M,) number of real neighbourhoods that contain a generated example / NUM_NEIGHBOURS
+    coverage: np.ndarray  # (N,) whether the neighbourhood of a real example contains a generated one
 
 
-def manifold_scores(real: np.ndarray, generated: np.ndarray) -> Manifold:
-    """Returns the values behind precision, recall, density and coverage.
+def manifold_metrics(real: np.ndarray, generated: np.ndarray) -> ManifoldMetrics:
+    """Returns precision, recall, density and coverage as one value per example.
 
-    Precision and recall are those of Kynkaanniemi et al. (2019), density and coverage those of Naeem et al. (2020). The
-    neighbourhood of a point is the ball that reaches to its fifth nearest neighbour.
+    Precision and recall are defined by Kynkaanniemi et al. (2019), density and coverage by Naeem et al. (2020). The
+    neighbourhood of a point is the ball whose radius is the distance to its fifth nearest neighbour.
 
     Args:
-        real: Features of real examples `(N, D)`, N more than five.
-        generated: Features of generated examples `(M, D)`, M more than five.
+        real: Features of real examples `(N, D)`, with N > 5.
+        generated: Features of generated examples `(M, D)`, with M > 5.
     """
     real_radii, generated_radii = _radii(real), _radii(generated)
-    holds_generated = np.zeros(len(real), bool)
+    covered = np.zeros(len(real), bool)
     precision, density, recall = [], [], np.zeros(len(real), bool)
     for start in range(0, len(generated), 1000):
-        part = slice(start, start + 1000)
-        distances = _distances(real, generated[part])
+        block = slice(start, start + 1000)
+        distances = _distances(real, generated[block])
         inside_real = distances < real_radii[:, np.newaxis]
         precision.append(inside_real.any(axis=0))
-        density.append(inside_real.sum(axis=0) / NEIGHBOURS)
-        recall |= (distances < generated_radii[np.newaxis, part]).any(axis=1)
-        holds_generated |= inside_real.any(axis=1)
-    return Manifold(np.concatenate(precision), recall, np.concatenate(density), holds_generated)
+        density.append(inside_real.sum(axis=0) / NUM_NEIGHBOURS)
+        recall |= (distances < generated_radii[np.newaxis, block]).any(axis=1)
+        covered |= inside_real.any(axis=1)
+    return ManifoldMetrics(np.concatenate(precision), recall, np.concatenate(density), covered)
 
 
 def sliced_wasserstein(real: np.ndarray, generated: np.ndarray, seed: int, num_directions: int = 64) -> float:
-    """Returns the sliced Wasserstein distance (Bonneel et al. 2015, with the first power).
+    """Returns the sliced Wasserstein distance of order 1 (Bonneel et al. 2015).
 
     This is the earth mover's distance between projections of the points onto a line, averaged over random lines. It is
-    biased upwards for few examples, so compare it with the distance between two samples of the data.
+    biased upwards if there are few examples, so compare it with the distance between two subsets of the data.
 
     Args:
         real: Points `(N, D)`.
         generated: Points `(M, D)`.
-        seed: Seed of the directions of the lines.
+        seed: Random seed of the lines.
         num_directions: Number of lines.
     """
     directions = np.random.default_rng(seed).standard_normal((num_directions, real.shape[1]))
@@ -84,7 +84,7 @@ def sliced_wasserstein(real: np.ndarray, generated: np.ndarray, seed: int, num_d
 def _radii(points: np.ndarray) -> np.ndarray:
     """Returns the distance of each point to its fifth nearest neighbour."""
     # The nearest neighbour of a point is the point itself.
-    return NearestNeighbors(n_neighbors=NEIGHBOURS + 1).fit(points).kneighbors(points)[0][:, -1]
+    return NearestNeighbors(n_neighbors=NUM_NEIGHBOURS + 1).fit(points).kneighbors(points)[0][:, -1]
 
 
 def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:

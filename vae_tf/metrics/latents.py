@@ -17,12 +17,12 @@ class Plane(NamedTuple):
 
     Attributes:
         points: float32 `(N, 2)`.
-        share: Fraction of the variance of the means that the plane shows, in [0, 1].
+        explained_variance_ratio: Fraction of the variance of the means in this plane, in [0, 1].
         is_projected: Whether the axes are principal components rather than the latents themselves.
     """
 
     points: np.ndarray
-    share: float
+    explained_variance_ratio: float
     is_projected: bool
 
 
@@ -33,7 +33,7 @@ def active_units(means: np.ndarray, seed: int) -> Estimate:
 
     Args:
         means: Posterior means `(N, Z)`.
-        seed: Seed of the bootstrap.
+        seed: Random seed of the bootstrap.
     """
 
     def count(rows: np.ndarray) -> float:
@@ -49,7 +49,7 @@ def normal_kl(means: np.ndarray, log_vars: np.ndarray) -> np.ndarray:
 
     Args:
         means: Posterior means `(N, Z)`.
-        log_vars: Log variances of the posteriors `(N, Z)`.
+        log_vars: Log variance of each posterior `(N, Z)`.
     """
     means, log_vars = means.astype(np.float64), log_vars.astype(np.float64)
     return (0.5 * (means**2 + np.exp(log_vars) - 1 - log_vars)).mean(axis=0)
@@ -62,8 +62,8 @@ def mutual_information(means: np.ndarray, log_vars: np.ndarray, seed: int) -> Es
 
     Args:
         means: Posterior means `(N, Z)`.
-        log_vars: Log variances of the posteriors `(N, Z)`.
-        seed: Seed of the draws, one per example.
+        log_vars: Log variance of each posterior `(N, Z)`.
+        seed: Random seed of the samples, one per example.
     """
     means, log_vars = means.astype(np.float64), log_vars.astype(np.float64)
     z = means + np.exp(0.5 * log_vars) * np.random.default_rng(seed).standard_normal(means.shape)
@@ -72,16 +72,16 @@ def mutual_information(means: np.ndarray, log_vars: np.ndarray, seed: int) -> Es
     squares = (z**2) @ precisions.T - 2 * z @ (means * precisions).T + np.sum(means**2 * precisions, axis=1)
     log_q = -0.5 * (squares + np.sum(log_vars, axis=1) + means.shape[1] * np.log(2 * np.pi))
     values = np.diag(log_q) - (logsumexp(log_q, axis=1) - np.log(len(means)))
-    ceiling = np.log(len(means))
-    note = f"can't exceed log({len(means)}) = {ceiling:.2f}" if values.mean() > 0.9 * ceiling else ""
+    upper_bound = np.log(len(means))
+    note = f"can't exceed log({len(means)}) = {upper_bound:.2f}" if values.mean() > 0.9 * upper_bound else ""
     return METRICS["mutual_information"].mean(values, seed, num_samples=1, note=note)
 
 
 def principal_plane(means: np.ndarray) -> Plane:
-    """Returns the plane in which the posterior means vary most; with one or two latents, the latents themselves.
+    """Returns the plane in which the posterior means vary most; if Z is at most 2, the latents themselves.
 
     Args:
-        means: Posterior means `(N, Z)`, N at least 2. A single latent gets 0 as its second coordinate.
+        means: Posterior means `(N, Z)`, with N >= 2. If Z is 1, the second coordinate is 0.
     """
     if means.shape[1] <= 2:
         return Plane(np.pad(means, ((0, 0), (0, 2 - means.shape[1]))), 1.0, False)

@@ -8,55 +8,65 @@ import numpy as np
 from tqdm import tqdm
 
 from vae_tf.config.evaluation import EvaluationConfig
-from vae_tf.metrics.elbo import SAMPLES_PER_BLOCK, elbo_per_image, images_per_step, nll_batches
+from vae_tf.metrics.elbo import MAX_SAMPLES_PER_BLOCK, elbo_per_image, images_per_step, nll_batches
 from vae_tf.metrics.metric import METRICS
-from vae_tf.metrics.suite import Scores, Subject
+from vae_tf.metrics.suite import Estimates, EvaluationContext
 
 
-def likelihood_scores(subject: Subject, settings: EvaluationConfig) -> Scores:
+def likelihood_metrics(context: EvaluationContext, settings: EvaluationConfig) -> Estimates:
     """Returns the ELBO, its two terms, the importance-sampled NLL and bits per dimension.
 
-    A Bernoulli likelihood on grey values has no NLL; then `cross_entropy_bound` takes the place of the last two.
+    A Bernoulli likelihood on grey values has no NLL; `cross_entropy_bound` then replaces the last two.
     """
-    seed, model, modality = subject.seed, subject.model, subject.splits.spec.modality
-    terms = elbo_per_image(model, subject.batches(images_per_step(model, 1)), seed)
-    parts = {"elbo": -terms.negative_elbo, "reconstruction_loss": terms.reconstruction_loss, "kl_loss": terms.kl_loss}
-    scores = {name: METRICS[name].mean(values, seed, modality, num_samples=1) for name, values in parts.items()}
-    values, num_samples = _importance_sampled(subject, settings), settings.nll_samples
+    seed, model, modality = context.seed, context.model, context.splits.spec.modality
+    terms = elbo_per_image(model, context.batches(images_per_step(model, 1)), seed)
+    values_by_name = {
+        "elbo": -terms.negative_elbo,
+        "reconstruction_loss": terms.reconstruction_loss,
+        "kl_loss": terms.kl_loss,
+    }
+    estimates = {
+        name: METRICS[name].mean(values, seed, modality, num_samples=1) for name, values in values_by_name.items()
+    }
+    values, num_samples = _estimate_nll(context, settings), settings.nll_samples
     support = model.likelihood.support
-    is_likelihood = support != "binary" or all(np.isin(batch, (0, 1)).all() for batch in subject.pictures())
+    is_likelihood = support != "binary" or all(np.isin(batch, (0, 1)).all() for batch in context.images())
     if not is_likelihood:
-        note = "a Bernoulli likelihood on grey values: a bound to compare runs with, not an NLL"
+        note = "Bernoulli likelihood on grey values: usable for comparing runs, but not an NLL"
         bound = METRICS["cross_entropy_bound"].mean(values, seed, modality, num_samples=num_samples, note=note)
-        return {**scores, "cross_entropy_bound": bound}
+        return {**estimates, "cross_entropy_bound": bound}
     nll = METRICS["nll"].mean(values, seed, modality, num_samples=num_samples)
-    per_dim = 1 / (math.prod(subject.splits.spec.example_shape) * math.log(2))
-    note = "of a density, not of 8-bit values" if support == "continuous" else ""
+    per_dim = 1 / (math.prod(context.splits.spec.example_shape) * math.log(2))
+    note = (
+        "from a continuous density; not comparable with bits per dimension of 8-bit values"
+        if support == "continuous"
+        else ""
+    )
     bits = METRICS["bits_per_dim"].mean(values * per_dim, seed, modality, num_samples=num_samples, note=note)
-    return {**scores, "nll": nll, "bits_per_dim": bits}
+    return {**estimates, "nll": nll, "bits_per_dim": bits}
 
 
-def _importance_sampled(subject: Subject, settings: EvaluationConfig) -> np.ndarray:
+def _estimate_nll(context: EvaluationContext, settings: EvaluationConfig) -> np.ndarray:
 
-    count = min(settings.nll_images, len(subject.examples))
-    step = images_per_step(subject.model, settings.nll_samples)
-    _announce(subject, count, step, settings.nll_samples)
+    count = min(settings.nll_images, len(context.examples))
+    step = images_per_step(context.model, settings.nll_samples)
+    _print_time_estimate(context, count, step, settings.nll_samples)
     results = []
     with tqdm(total=count, desc="likelihood", unit=" images", leave=False, disable=not sys.stdout.isatty()) as bar:
-        for values in nll_batches(subject.model, subject.batches(step, count), settings.nll_samples, subject.seed):
+        for values in nll_batches(context.model, context.batches(step, count), settings.nll_samples, context.seed):
             results.append(values)
             bar.update(len(values))
     return np.concatenate(results)
 
 
-def _announce(subject: Subject, count: int, step: int, num_samples: int) -> None:
-    """Prints an estimate of how long the likelihood takes, from one block of draws for one step of images."""
-    pilot = min(num_samples, SAMPLES_PER_BLOCK)
-    batches = list(subject.batches(step, min(step, count)))
-    runs = nll_batches(subject.model, batches * 2, pilot, subject.seed)
-    next(runs)  # compiles
-    began = time.perf_counter()
-    next(runs)
-    seconds = (time.perf_counter() - began) * (num_samples / pilot) * (count / min(step, count))
-    what = f"{count:,} {subject.splits.spec.modality.plural} from {num_samples:,} samples each"
-    print(f"Likelihood of {what}: about {max(1, round(seconds)):,} s", flush=True)
+def _print_time_estimate(context: EvaluationContext, count: int, step: int, num_samples: int) -> None:
+    """Prints an estimate of the duration, after timing one block of samples for one batch of images."""
+    num_timed_samples = min(num_samples, MAX_SAMPLES_PER_BLOCK)
+    batches = list(context.batches(step, min(step, count)))
+    timed_batches = nll_batches(context.model, batches * 2, num_timed_samples, context.seed)
+    next(timed_batches)  # compiles
+    start = time.perf_counter()
+    next(timed_batches)
+    seconds = (time.perf_counter() - start) * (num_samples / num_timed_samples) * (count / min(step, count))
+    what = f"{count:,} {context.splits.spec.modality.plural} with {num_samples:,} samples each"
+    print(f"Estimating the likelihood of {what}: about {max(1, round(seconds)):,} s", flush=True)

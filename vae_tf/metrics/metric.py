@@ -1,4 +1,4 @@
-"""The metrics of a run: the unit of each, which way is better, and what must match for a comparison."""
+"""The metrics of a run: unit, direction of improvement, and what two runs must share for a comparison."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,37 +11,37 @@ from vae_tf.metrics.estimate import Estimate, mean_estimate
 
 LOWER, HIGHER = -1, 1
 
-# What two runs must have in common besides the data: what the likelihood is of, or what the encoder gets.
+# What two runs must share besides the data: the kind of likelihood, or the input of the encoder.
 Condition = Literal["likelihood", "input"]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A number about a model.
+    """A number about a model: its name, unit and direction of improvement.
 
     Attributes:
         name: Name in `metrics.json`, to which the name of a feature space may be appended.
-        unit: Unit; `{noun}` and `{value}` are replaced by the modality's words.
-        better: `HIGHER`, `LOWER`, or 0 if the metric only describes and does not rank.
-        conditions: What two runs must have in common to compare this metric, besides the data it is measured on.
+        unit: Unit, `1` if dimensionless; `{noun}` and `{value}` are replaced by the modality's words.
+        direction: `HIGHER` or `LOWER`, whichever is better, or 0 if the metric is only descriptive.
+        conditions: What two runs must share for this metric to be comparable, besides the data.
     """
 
     name: str
     unit: str
-    better: int = 0
+    direction: int = 0
     conditions: frozenset[Condition] = frozenset()
 
     def unit_for(self, modality: Modality) -> str:
         """Returns the unit for examples of a modality."""
-        return self.unit.format(noun=modality.noun, value=modality.value)
+        return self.unit.format(noun=modality.name, value=modality.value_name)
 
-    def mean(self, values: np.ndarray, seed: int, modality: Modality = IMAGE, **more: Any) -> Estimate:
+    def mean(self, values: np.ndarray, seed: int, modality: Modality = IMAGE, **kwargs: Any) -> Estimate:
         """Returns the mean of one value per example `(N,)` as an estimate; see `mean_estimate` for the arguments."""
-        return mean_estimate(values, self.unit_for(modality), seed, **more)
+        return mean_estimate(values, self.unit_for(modality), seed, **kwargs)
 
 
 def _metrics(conditions: Sequence[Condition], *metrics: tuple[str, str, int]) -> dict[str, Metric]:
-    return {name: Metric(name, unit, better, frozenset(conditions)) for name, unit, better in metrics}
+    return {name: Metric(name, unit, direction, frozenset(conditions)) for name, unit, direction in metrics}
 
 
 METRICS = {
@@ -77,13 +77,13 @@ METRICS = {
 }
 
 
-def metric_of(name: str) -> Metric:
+def get_metric(name: str) -> Metric:
     """Returns the metric for a name in `metrics.json`, which may end in the name of a feature space.
 
     Raises:
         LookupError: There is no such metric.
     """
-    starts = [start for start in METRICS if name == start or name.startswith(f"{start}_")]
-    if not starts:
-        raise LookupError(f"There is no metric of that name. Received: {name}")
-    return METRICS[max(starts, key=len)]
+    candidates = [key for key in METRICS if name == key or name.startswith(f"{key}_")]
+    if not candidates:
+        raise LookupError(f"Unknown metric. Received: {name}")
+    return METRICS[max(candidates, key=len)]

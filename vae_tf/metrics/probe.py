@@ -1,4 +1,4 @@
-"""A linear probe: how well a linear classifier predicts the class from the latents, or from reference features."""
+"""Linear probes: how well a linear classifier predicts the class from the latents, or from reference features."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -10,121 +10,124 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from vae_tf.data.modality import modality_of
-from vae_tf.data.named import official_folds
+from vae_tf.data.modality import get_modality
 from vae_tf.data.pipeline import evaluation_batches
-from vae_tf.metrics.encoded import BATCH, spread
+from vae_tf.data.standard import load_official_folds
+from vae_tf.metrics.encoding import BATCH_SIZE, evenly_spaced
 from vae_tf.metrics.metric import METRICS
-from vae_tf.metrics.suite import Scores, Subject
+from vae_tf.metrics.suite import Estimates, EvaluationContext
 
 if TYPE_CHECKING:
     from vae_tf.data.sources import Examples
     from vae_tf.model.vae import VAE
 
 ACCURACY = "probe_accuracy_latents"
-# It has its own name because it answers another question: the encoder was given the class, so no accuracy is better.
+# It has its own name because the encoder is given the class: the accuracy measures leakage, and neither direction is
+# better.
 CONDITIONAL_ACCURACY = "class_left_in_latents"
 REFERENCES = ("pixels", "pca")
-LARGEST_TRAINING = 10_000
-LARGEST_CLASSES = 100  # the time grows with the number of classes
-LARGEST_SIDE = 32
+MAX_TRAINING_EXAMPLES = 10_000
+MAX_CLASSES = 100  # the time grows with the number of classes
+MAX_SIDE = 32
 INVERSE_PENALTY = 0.1
-TOLERANCE = 1e-3  # on 784 pixels the default 1e-4 takes seven times as long for the same accuracy
+TOLERANCE = 1e-3  # with 784 pixels, the default 1e-4 takes seven times as long for the same accuracy
 MAX_ITERATIONS = 2000
 
 
-def linear_probe(features: np.ndarray, labels: np.ndarray, judged: np.ndarray, judged_labels: np.ndarray) -> np.ndarray:
-    """Returns whether logistic regression on standardized features classifies each judged example correctly.
+def linear_probe(features: np.ndarray, labels: np.ndarray, test: np.ndarray, test_labels: np.ndarray) -> np.ndarray:
+    """Returns whether logistic regression on standardized features classifies each test example correctly.
 
     Source: Alain & Bengio 2016.
 
     Args:
         features: Features to train on, `(N, D)`.
-        labels: Their classes `(N,)`, at least two different ones.
-        judged: Features to classify, `(M, D)`.
-        judged_labels: Their classes `(M,)`.
+        labels: Their classes `(N,)`, with at least two different classes.
+        test: Features to classify, `(M, D)`.
+        test_labels: Their classes `(M,)`.
 
     Returns:
         bool `(M,)`.
     """
     classifier = LogisticRegression(C=INVERSE_PENALTY, tol=TOLERANCE, max_iter=MAX_ITERATIONS)
-    # The matrix products are too small to gain from threads, and the last digits would depend on their number.
+    # The matrix products are too small to gain from threads, and the result would depend on the number of threads.
     with threadpool_limits(1):
-        predicted = make_pipeline(StandardScaler(), classifier).fit(features, labels).predict(judged)
-    return np.asarray(predicted == judged_labels)
+        predicted = make_pipeline(StandardScaler(), classifier).fit(features, labels).predict(test)
+    return np.asarray(predicted == test_labels)
 
 
-def probe_scores(subject: Subject, train: "Examples") -> tuple[Scores, dict[str, Scores]]:
+def probe_metrics(context: EvaluationContext, train: "Examples") -> tuple[Estimates, dict[str, Estimates]]:
     """Returns the accuracy of a probe on the posterior means, and of a probe on each of `REFERENCES`.
 
-    The references are the pixels, and as many principal components of the pixels as there are latents. Both results are
-    empty if an example has no class, or if there is only one class or more than a hundred.
+    The references are the pixels, and as many principal components of the pixels as there are latent dimensions. Both
+    results are empty if the examples have no classes, only one class, or more than a hundred.
 
     Args:
-        subject: The run, its model and its data.
-        train: The training set, including its validation part. To judge the validation part, the probe is trained only
-            on the rest.
+        context: The run, its model and its data.
+        train: The training and validation splits together. If the validation split is evaluated, the probe is trained
+            on the training split only.
     """
-    trainings, note = _trainings(subject, train)
-    judged_labels = subject.examples.labels
-    if judged_labels is None or not all(_is_of_classes(examples.labels) for examples in trainings):
+    training_sets, note = _probe_training_sets(context, train)
+    test_labels = context.examples.labels
+    if test_labels is None or not all(_has_usable_classes(examples.labels) for examples in training_sets):
         return {}, {}
     name = ACCURACY
-    if subject.config.conditional:
+    if context.config.conditional:
         name, note = CONDITIONAL_ACCURACY, f"{note}; the encoder is given the class"
-    judged = _means_and_pixels(subject.model, subject.batches(BATCH))
+    test = _encode_and_flatten(context.model, context.batches(BATCH_SIZE))
     # One row per training set; one column for the latents and one per reference.
-    correct = np.array([_correct(subject, examples, judged, judged_labels) for examples in trainings])
+    correct = np.array([_evaluate_probes(context, examples, test, test_labels) for examples in training_sets])
     latents, *references = (
-        {name: METRICS[name].mean(column, subject.seed, note=note)} for column in correct.mean(axis=0)
+        {name: METRICS[name].mean(column, context.seed, note=note)} for column in correct.mean(axis=0)
     )
     return latents, dict(zip(REFERENCES, references, strict=True))
 
 
-def _trainings(subject: Subject, train: "Examples") -> tuple[list["Examples"], str]:
-    """Returns the training sets of the probe and a note about them, by the dataset's protocol if it has one."""
-    if subject.split == "test" and (folds := official_folds(subject.config)):
-        note = f"of logistic regression, mean over {len(folds)} official folds of {len(folds[0]):,} training examples"
+def _probe_training_sets(context: EvaluationContext, train: "Examples") -> tuple[list["Examples"], str]:
+    """Returns the training sets of the probe, by the dataset's official protocol if any, and a note about them."""
+    if context.split == "test" and (folds := load_official_folds(context.config)):
+        note = f"logistic regression, mean over {len(folds)} official folds of {len(folds[0]):,} training examples"
         return [train.subset(fold) for fold in folds], note
-    examples = spread(train if subject.split == "test" else subject.splits.train, LARGEST_TRAINING)
-    return [examples], f"of logistic regression on {len(examples):,} training examples"
+    examples = evenly_spaced(train if context.split == "test" else context.splits.train, MAX_TRAINING_EXAMPLES)
+    return [examples], f"logistic regression on {len(examples):,} training examples"
 
 
-def _is_of_classes(labels: np.ndarray | None) -> bool:
-    return labels is not None and 2 <= len(np.unique(labels)) <= LARGEST_CLASSES
+def _has_usable_classes(labels: np.ndarray | None) -> bool:
+    return labels is not None and 2 <= len(np.unique(labels)) <= MAX_CLASSES
 
 
-def _correct(
-    subject: Subject, examples: "Examples", judged: tuple[np.ndarray, np.ndarray], judged_labels: np.ndarray
+def _evaluate_probes(
+    context: EvaluationContext, examples: "Examples", test: tuple[np.ndarray, np.ndarray], test_labels: np.ndarray
 ) -> list[np.ndarray]:
-    """Returns whether each judged example is classified correctly, `(M,)`: by latents, by pixels, by components."""
-    config = subject.config.model_copy(update={"seed": 0, "batch_size": BATCH})
-    batches = evaluation_batches(examples, config, subject.splits.spec.example_shape, "train").as_numpy_iterator()
-    means, pixels = _means_and_pixels(subject.model, batches)
-    judged_means, judged_pixels = judged
-    pca = PCA(min(means.shape[1], *pixels.shape), random_state=subject.seed).fit(pixels)
+    """Returns whether each test example is classified correctly `(M,)`, by latents, pixels and components."""
+    config = context.config.model_copy(update={"seed": 0, "batch_size": BATCH_SIZE})
+    batches = evaluation_batches(examples, config, context.splits.spec.example_shape, "train").as_numpy_iterator()
+    means, pixels = _encode_and_flatten(context.model, batches)
+    test_means, test_pixels = test
+    pca = PCA(min(means.shape[1], *pixels.shape), random_state=context.seed).fit(pixels)
     labels = examples.labels
-    assert labels is not None  # probe_scores has checked it
+    assert labels is not None  # checked by probe_metrics
     return [
-        linear_probe(features, labels, wanted, judged_labels)
-        for features, wanted in (
-            (means, judged_means),
-            (pixels, judged_pixels),
-            (pca.transform(pixels), pca.transform(judged_pixels)),
+        linear_probe(features, labels, test_features, test_labels)
+        for features, test_features in (
+            (means, test_means),
+            (pixels, test_pixels),
+            (pca.transform(pixels), pca.transform(test_pixels)),
         )
     ]
 
 
-def _means_and_pixels(model: "VAE", batches: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns posterior means `(N, Z)`, and the encoder's inputs `(N, D)`, flat, at most 32 pixels a side."""
-    rows = [(model.encode(seen.inputs, seen.labels), _flat(seen.inputs)) for seen in map(model.observed, batches)]
+def _encode_and_flatten(model: "VAE", batches: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns posterior means `(N, Z)`, and the flattened inputs `(N, D)` of images of at most 32x32 pixels."""
+    rows = [
+        (model.encode(batch.inputs, batch.labels), _flatten(batch.inputs)) for batch in map(model.unpack_batch, batches)
+    ]
     means, pixels = zip(*rows, strict=True)
     return np.concatenate(means), np.concatenate(pixels)
 
 
-def _flat(inputs: np.ndarray) -> np.ndarray:
-    fit = modality_of(inputs.shape[1:]).preparation
+def _flatten(inputs: np.ndarray) -> np.ndarray:
+    fit = get_modality(inputs.shape[1:]).preprocessor
     if fit is not None:
         height, width, channels = inputs.shape[1:]
-        inputs = np.asarray(fit(inputs, (min(height, LARGEST_SIDE), min(width, LARGEST_SIDE), channels)))
+        inputs = np.asarray(fit(inputs, (min(height, MAX_SIDE), min(width, MAX_SIDE), channels)))
     return inputs.reshape(len(inputs), -1)

@@ -1,15 +1,15 @@
-"""How close generated rows are to real ones: the sample metric for data that is not images."""
+"""The sample metric for rows: the distance between generated and real rows."""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vae_tf.data.pipeline import clean, first_images
+from vae_tf.data.pipeline import first_images, without_corruption_and_labels
+from vae_tf.metrics.baselines import pca_generators
 from vae_tf.metrics.estimate import Estimate, bootstrap_error
 from vae_tf.metrics.generation import sliced_wasserstein
-from vae_tf.metrics.generators import pca_generators
 from vae_tf.metrics.metric import METRICS
-from vae_tf.metrics.suite import Scores, Subject, drawn_classes
+from vae_tf.metrics.suite import Estimates, EvaluationContext, sample_labels
 from vae_tf.support.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,45 +17,47 @@ if TYPE_CHECKING:
 
 
 class RowSampleMetrics:
-    """Compares generated rows with the rows of the split, as many of each.
+    """Compares generated rows with an equal number of rows of the split.
 
     Args:
-        subject: The run, its model and its data.
-        train: The training set, including its validation part.
+        context: The run, its model and its data.
+        train: The training and validation splits together.
         features: Must be `"classifier"`, the default; rows need no feature space.
 
     Raises:
-        InputError: `features` names a feature space of images.
+        InputError: `features` is a feature space for images.
     """
 
-    def __init__(self, subject: Subject, train: "Examples", features: str) -> None:
+    def __init__(self, context: EvaluationContext, train: "Examples", features: str) -> None:
         if features != "classifier":
-            raise InputError(f"features={features} needs pictures. Received: dataset={subject.config.dataset}")
-        config = clean(subject.config)
-        self._subject = subject
-        self._real = np.concatenate(list(subject.pictures()))
+            raise InputError(
+                f"features={features} needs images. Received: dataset={context.config.dataset}; leave out --features"
+            )
+        config = without_corruption_and_labels(context.config)
+        self._context = context
+        self._real = np.concatenate(list(context.images()))
         self._train_rows = first_images(train, config, train.example_shape, "train", len(train))
 
-    def model_scores(self) -> Scores:
-        """Returns the metrics of samples from the model; the rows are drawn from the likelihood."""
-        model, seed, count = self._subject.model, self._subject.seed, len(self._real)
-        return self._scores(
+    def model_metrics(self) -> Estimates:
+        """Returns the metrics of samples from the model, including the observation noise of the likelihood."""
+        model, seed, count = self._context.model, self._context.seed, len(self._real)
+        return self._metrics(
             model.sample(
-                count, seed, drawn_classes(self._subject, count, seed), mean=False, sampler=self._subject.sampler
+                count, seed, sample_labels(self._context, count, seed), mean=False, sampler=self._context.sampler
             )
         )
 
-    def reference_scores(self) -> dict[str, Scores]:
-        """Returns the metrics of training rows, the best a model can be expected to reach, and of simple generators."""
-        count, seed = len(self._real), self._subject.seed
-        generators = pca_generators(self._train_rows, self._real.shape[1], seed, lowest=None, highest=None)
+    def reference_metrics(self) -> dict[str, Estimates]:
+        """Returns the metrics of training rows, the best a model can be expected to reach, and of the baselines."""
+        count, seed = len(self._real), self._context.seed
+        baselines = pca_generators(self._train_rows, self._real.shape[1], seed, clip_min=None, clip_max=None)
         return {
-            "train_rows": self._scores(self._train_rows[:count]),
-            **{name.removeprefix("pca_"): self._scores(draw(count, seed)) for name, draw in generators.items()},
+            "train_rows": self._metrics(self._train_rows[:count]),
+            **{name.removeprefix("pca_"): self._metrics(generate(count, seed)) for name, generate in baselines.items()},
         }
 
-    def _scores(self, rows: np.ndarray) -> Scores:
-        seed = self._subject.seed
+    def _metrics(self, rows: np.ndarray) -> Estimates:
+        seed = self._context.seed
 
         def distance(real: np.ndarray, generated: np.ndarray) -> float:
             return sliced_wasserstein(real, generated, seed)

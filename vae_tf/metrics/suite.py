@@ -1,4 +1,4 @@
-"""All metrics of a run except the likelihood: latents, reconstructions and samples, with reference values."""
+"""All metrics of a run except its likelihood: latents, reconstructions and samples, with reference values."""
 
 import hashlib
 import math
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from vae_tf.config import RunConfig
-from vae_tf.data.catalog import Splits, load_arrays
-from vae_tf.data.pipeline import clean, evaluation_batches, first_images
+from vae_tf.data.loading import Splits, load_arrays
+from vae_tf.data.pipeline import evaluation_batches, first_images, without_corruption_and_labels
 from vae_tf.metrics import latents, reconstruction
-from vae_tf.metrics.encoded import encode, spread
+from vae_tf.metrics.baselines import Generator, noise_generator, pca_generators
+from vae_tf.metrics.encoding import encode, evenly_spaced
 from vae_tf.metrics.estimate import Estimate, bootstrap_error
-from vae_tf.metrics.features import FeatureSpace, classifier_features, inception_features
-from vae_tf.metrics.generation import frechet_distance, manifold_scores
-from vae_tf.metrics.generators import Generator, noise_generator, pca_generators
+from vae_tf.metrics.features import NUM_FEATURES, FeatureSpace, classifier_features, inception_features
+from vae_tf.metrics.generation import frechet_distance, manifold_metrics
 from vae_tf.metrics.metric import METRICS
 from vae_tf.support.errors import InputError
 
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     from vae_tf.model.sampler import Sampler
     from vae_tf.model.vae import VAE
 
-LARGEST_SAMPLE = 10_000
-FLOAT_BYTES, CLASSIFIER_BYTES = 4, 2**30  # 340,000 images of 28x28x1, 22,000 of 64x64x3
+MAX_SAMPLES = 10_000
+FLOAT_BYTES, MAX_CLASSIFIER_BYTES = 4, 2**30  # 340,000 images of 28x28x1, 22,000 of 64x64x3
 PSNR_GAIN = "psnr_gain"
-BATCH = 256
+BATCH_SIZE = 256
 
-Scores = dict[str, Estimate]
+Estimates = dict[str, Estimate]
 
 
 class TooFewImagesError(InputError):
-    """There are too few images for the metrics of samples; the other metrics are available."""
+    """There are too few images for the sample metrics; the other metrics are available."""
 
 
-class Subject(NamedTuple):
-    """A model to measure, and the data to measure it on."""
+class EvaluationContext(NamedTuple):
+    """The model under evaluation and its data."""
 
     config: RunConfig
     splits: Splits
@@ -47,14 +47,16 @@ class Subject(NamedTuple):
     seed: int
     sampler: "Sampler | None" = None
 
-    def batches(self, size: int = BATCH, count: int | None = None) -> Iterator[np.ndarray]:
-        """Yields the split in batches of `size` as the model takes them; only the first `count` examples, if set."""
-        some = self.examples if count is None else self.examples.subset(np.arange(count))
-        yield from self._batches(some, self.config.model_copy(update={"batch_size": size}))
+    def batches(self, size: int = BATCH_SIZE, count: int | None = None) -> Iterator[np.ndarray]:
+        """Yields batches of `size` examples of the split as model inputs; only the first `count` examples, if set."""
+        examples = self.examples if count is None else self.examples.subset(np.arange(count))
+        yield from self._batches(examples, self.config.model_copy(update={"batch_size": size}))
 
-    def pictures(self) -> Iterator[np.ndarray]:
+    def images(self) -> Iterator[np.ndarray]:
         """Yields the clean examples of the split, float32 `(B, H, W, C)`."""
-        yield from self._batches(self.examples, clean(self.config).model_copy(update={"batch_size": BATCH}))
+        yield from self._batches(
+            self.examples, without_corruption_and_labels(self.config).model_copy(update={"batch_size": BATCH_SIZE})
+        )
 
     def _batches(self, examples: "Examples", config: RunConfig) -> Iterator[Any]:
         shape = self.splits.spec.example_shape
@@ -62,90 +64,97 @@ class Subject(NamedTuple):
 
 
 def fingerprint(batches: Iterable[np.ndarray]) -> str:
-    """Returns the SHA-256 of batches of examples; it is equal if two runs are measured on the same examples."""
+    """Returns the SHA-256 of batches of examples; two runs with the same SHA-256 are evaluated on the same examples."""
     digest = hashlib.sha256()
     for batch in batches:
         digest.update(batch.tobytes())
     return digest.hexdigest()
 
 
-def latent_scores(subject: Subject) -> tuple[Scores, np.ndarray]:
+def latent_metrics(context: EvaluationContext) -> tuple[Estimates, np.ndarray]:
     """Returns the metrics of the latents, and the KL of each latent dimension `(Z,)`.
 
-    The metrics are active units and, if the posterior is normal, mutual information.
+    The metrics are active units and, if the posterior is diagonal normal, mutual information.
     """
-    shape = subject.splits.spec.example_shape
-    encoded = encode(subject.model, subject.examples, subject.config, shape, subject.split)
-    scores = {"active_units": latents.active_units(encoded.means, subject.seed)}
+    shape = context.splits.spec.example_shape
+    encoded = encode(context.model, context.examples, context.config, shape, context.split)
+    estimates = {"active_units": latents.active_units(encoded.means, context.seed)}
     if encoded.log_vars is not None:
-        information = latents.mutual_information(encoded.means, encoded.log_vars, subject.seed)
-        scores["mutual_information"] = information
-    return scores, encoded.kl_per_dimension
+        information = latents.mutual_information(encoded.means, encoded.log_vars, context.seed)
+        estimates["mutual_information"] = information
+    return estimates, encoded.kl_per_dimension
 
 
-def reconstruction_scores(subject: Subject) -> Scores:
-    """Returns MSE, PSNR and SSIM of the mean reconstructions; for rows, only the MSE.
+def reconstruction_metrics(context: EvaluationContext) -> Estimates:
+    """Returns the MSE, PSNR and SSIM of the mean reconstructions; for rows, only the MSE.
 
-    A denoising run also gets the PSNR gain over its corrupted inputs.
+    A denoising run also has a PSNR gain over its corrupted inputs.
     """
-    measures = subject.splits.spec.modality.reconstruction_measures
-    restores = subject.config.corrupt != "none"
-    values: dict[str, list[np.ndarray]] = {name: [] for name in (*measures, *([PSNR_GAIN] if restores else []))}
-    for seen in map(subject.model.observed, subject.batches()):
-        reconstructed = subject.model.reconstruct(seen.inputs, seen.labels)
-        for name, measure in measures.items():
-            values[name].append(measure(seen.target, reconstructed))
-        if restores:
-            before, after = reconstruction.psnr(seen.target, seen.inputs), values["reconstruction_psnr"][-1]
-            values[PSNR_GAIN].append(after - before)
-    modality = subject.splits.spec.modality
-    return {name: METRICS[name].mean(np.concatenate(parts), subject.seed, modality) for name, parts in values.items()}
+    metric_functions = context.splits.spec.modality.reconstruction_metrics
+    is_denoising = context.config.corrupt != "none"
+    values: dict[str, list[np.ndarray]] = {
+        name: [] for name in (*metric_functions, *([PSNR_GAIN] if is_denoising else []))
+    }
+    for batch in map(context.model.unpack_batch, context.batches()):
+        reconstructed = context.model.reconstruct(batch.inputs, batch.labels)
+        for name, function in metric_functions.items():
+            values[name].append(function(batch.target, reconstructed))
+        if is_denoising:
+            input_psnr = reconstruction.psnr(batch.target, batch.inputs)
+            values[PSNR_GAIN].append(values["reconstruction_psnr"][-1] - input_psnr)
+    modality = context.splits.spec.modality
+    return {
+        name: METRICS[name].mean(np.concatenate(batches), context.seed, modality) for name, batches in values.items()
+    }
 
 
 class ImageSampleMetrics:
     """Compares generated images with the images of the split, in a feature space.
 
     Args:
-        subject: The run, its model and its data.
-        train: The training set, including its validation part.
+        context: The run, its model and its data.
+        train: The training and validation splits together.
         features: `"classifier"` or `"inception"`.
 
     Raises:
-        TooFewImagesError: A split is too small.
-        InputError: The features are not available.
+        TooFewImagesError: A split has too few images.
+        InputError: The feature space is not available.
     """
 
-    def __init__(self, subject: Subject, train: "Examples", features: str) -> None:
-        config, shape = clean(subject.config).model_copy(update={"seed": 0}), subject.splits.spec.example_shape
-        self._subject = subject
-        self._num_samples = min(LARGEST_SAMPLE, len(train))
-        self._train_pictures = first_images(train, config, shape, "train", self._num_samples)
+    def __init__(self, context: EvaluationContext, train: "Examples", features: str) -> None:
+        config, shape = (
+            without_corruption_and_labels(context.config).model_copy(update={"seed": 0}),
+            context.splits.spec.example_shape,
+        )
+        self._context = context
+        self._num_samples = min(MAX_SAMPLES, len(train))
+        self._train_images = first_images(train, config, shape, "train", self._num_samples)
+        _check_enough_images(min(self._num_samples, len(context.examples)), features)
         self._space = _feature_space(train, config, shape, features)
-        _check_enough(min(self._num_samples, len(subject.examples)), self._space)
-        self._real = np.concatenate([self._space.extract(batch) for batch in subject.pictures()])
+        self._real = np.concatenate([self._space.extract(batch) for batch in context.images()])
 
-    def model_scores(self) -> Scores:
+    def model_metrics(self) -> Estimates:
         """Returns the metrics of samples from the model."""
-        return self._generator_scores(_model_generator(self._subject))
+        return self._generator_metrics(_model_generator(self._context))
 
-    def reference_scores(self) -> dict[str, Scores]:
-        """Returns the same metrics for training images, noise and simple generators."""
-        pictures = self._train_pictures
-        generators = {
-            **pca_generators(pictures, self._subject.config.latent_dim, self._subject.seed),
-            "noise": noise_generator(pictures.shape[1:]),
+    def reference_metrics(self) -> dict[str, Estimates]:
+        """Returns the same metrics for training images, noise and the other baselines."""
+        images = self._train_images
+        baselines = {
+            **pca_generators(images, self._context.config.latent_dim, self._context.seed),
+            "noise": noise_generator(images.shape[1:]),
         }
         return {
-            "train_pictures": self._scores(pictures),
-            **{name: self._generator_scores(generate) for name, generate in generators.items()},
+            "train_pictures": self._metrics(images),
+            **{name: self._generator_metrics(generate) for name, generate in baselines.items()},
         }
 
-    def _generator_scores(self, generate: Generator) -> Scores:
-        return self._scores(generate(self._num_samples, self._subject.seed))
+    def _generator_metrics(self, generate: Generator) -> Estimates:
+        return self._metrics(generate(self._num_samples, self._context.seed))
 
-    def _scores(self, pictures: np.ndarray) -> Scores:
+    def _metrics(self, images: np.ndarray) -> Estimates:
         """Returns the Frechet distance, precision, recall, density and coverage of images `(N, H, W, C)`."""
-        generated, seed, name = self._space.extract(pictures), self._subject.seed, self._space.name
+        generated, seed, name = self._space.extract(images), self._context.seed, self._space.name
         distance = Estimate(
             frechet_distance(self._real, generated),
             METRICS["frechet_distance"].unit,
@@ -154,7 +163,7 @@ class ImageSampleMetrics:
             seed,
             len(generated),
         )
-        manifold = manifold_scores(self._real, generated)._asdict()
+        manifold = manifold_metrics(self._real, generated)._asdict()
         return {
             f"frechet_distance_{name}": distance,
             **{f"{key}_{name}": METRICS[key].mean(values, seed) for key, values in manifold.items()},
@@ -168,38 +177,36 @@ def _feature_space(train: "Examples", config: RunConfig, shape: tuple[int, ...],
         (images, labels), _ = load_arrays()
         assert labels is not None
         return classifier_features(images, labels, "fashion_mnist_sample")
-    some = spread(train, CLASSIFIER_BYTES // (FLOAT_BYTES * math.prod(shape)))
-    images = first_images(some, config, shape, "train", len(some))
-    assert some.labels is not None  # because the whole split has labels
-    return classifier_features(images, some.labels, config.dataset)
+    subset = evenly_spaced(train, MAX_CLASSIFIER_BYTES // (FLOAT_BYTES * math.prod(shape)))
+    images = first_images(subset, config, shape, "train", len(subset))
+    assert subset.labels is not None  # because the whole split has labels
+    return classifier_features(images, subset.labels, config.dataset)
 
 
-def drawn_classes(subject: Subject, count: int, seed: int) -> np.ndarray | None:
-    """Returns random classes `(count,)` with the frequencies of the training set, for a conditional model.
-
-    For a model without classes, returns `None`.
-    """
-    if subject.model.num_classes is None:
+def sample_labels(context: EvaluationContext, count: int, seed: int) -> np.ndarray | None:
+    """Returns random classes `(count,)` with the frequencies of the training set; `None` for an unconditional model."""
+    if context.model.num_classes is None:
         return None
-    labels = subject.splits.train.labels
-    assert labels is not None  # data without labels has been refused
+    labels = context.splits.train.labels
+    assert labels is not None  # unlabelled data was rejected earlier
     return np.random.default_rng(seed).choice(labels, count)
 
 
-def _model_generator(subject: Subject) -> Generator:
-    """Returns a function (n, seed) -> images like the data: drawn 0/1 if the run binarizes, otherwise means."""
+def _model_generator(context: EvaluationContext) -> Generator:
+    """Returns a function (n, seed) -> images: Bernoulli samples if the run binarizes its data, otherwise means."""
 
     def generate(n: int, seed: int) -> np.ndarray:
-        means = np.clip(subject.model.sample(n, seed, drawn_classes(subject, n, seed), sampler=subject.sampler), 0, 1)
-        if subject.config.binarize == "none":
+        means = np.clip(context.model.sample(n, seed, sample_labels(context, n, seed), sampler=context.sampler), 0, 1)
+        if context.config.binarize == "none":
             return means
         return (np.random.default_rng(seed).random(means.shape) < means).astype(np.float32)
 
     return generate
 
 
-def _check_enough(count: int, space: FeatureSpace) -> None:
-    if count <= space.size:
+def _check_enough_images(count: int, features: str) -> None:
+    if count <= NUM_FEATURES[features]:
         raise TooFewImagesError(
-            f"Sample scores need more pictures than the {space.size} features of {space.name}. Received: {count}"
+            f"Sample metrics need more images than the {features} feature space has dimensions "
+            f"({NUM_FEATURES[features]}). Received: {count}"
         )

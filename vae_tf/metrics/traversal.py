@@ -1,27 +1,27 @@
-"""Latent traversals: what changes if one latent dimension changes and the others stay fixed."""
+"""Latent traversals: images decoded while one latent dimension varies and the others stay fixed."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from vae_tf.config import RunConfig
-from vae_tf.data.catalog import Splits
+from vae_tf.data.loading import Splits
 from vae_tf.data.pipeline import first_batch
-from vae_tf.metrics.encoded import Encoded, encode, spread
+from vae_tf.metrics.encoding import EncodedExamples, encode, evenly_spaced
 
 if TYPE_CHECKING:
     from vae_tf.model.vae import VAE
 
 VALUES = np.linspace(-3, 3, 7, dtype=np.float32)
-LARGEST_NUM_DIMENSIONS = 10
-LARGEST_SAMPLE = 2_500
+MAX_DIMENSIONS = 10
+MAX_EXAMPLES = 2_500
 
 
 class Traversal(NamedTuple):
-    """Decoded images: a row for each of R latent dimensions, a column for each of S values.
+    """Decoded images, with a row for each of R latent dimensions and a column for each of S values.
 
     Attributes:
-        dimensions: Indices of the latent dimensions, the most informative first, int64 `(R,)`.
+        dimensions: Indices of the latent dimensions in order of decreasing KL, int64 `(R,)`.
         kl: KL(q(z_j | x) || p(z_j)) of each dimension, averaged over the data, in nats, float64 `(R,)`.
         values: Values the dimension is set to, in standard deviations of the prior, float32 `(S,)`.
         traversals: Decoded means, float32 `(R, S, H, W, C)`.
@@ -34,29 +34,29 @@ class Traversal(NamedTuple):
 
     @property
     def rows(self) -> dict[str, np.ndarray]:
-        """The images `(S, H, W, C)` of each row, by a label with the dimension and its KL."""
+        """The images `(S, H, W, C)` of each row, keyed by a label with the dimension and its KL."""
         labels = [f"z{dimension}: {kl:.2f} nats" for dimension, kl in zip(self.dimensions, self.kl, strict=True)]
         return dict(zip(labels, self.traversals, strict=True))
 
     @property
     def columns(self) -> list[str]:
-        """The values as text."""
+        """The values as strings."""
         return [f"{value:g}" for value in self.values]
 
 
-def encoded_sample(model: "VAE", config: RunConfig, splits: Splits) -> Encoded:
-    """Returns the posteriors of up to 2,500 test examples, at equal steps through the split.
+def encode_test_examples(model: "VAE", config: RunConfig, splits: Splits) -> EncodedExamples:
+    """Returns the latents of up to 2,500 evenly spaced test examples.
 
     Args:
         model: The run's model.
         config: The run's config.
         splits: The run's data.
     """
-    return encode(model, spread(splits.test, LARGEST_SAMPLE), config, splits.spec.example_shape, "test")
+    return encode(model, evenly_spaced(splits.test, MAX_EXAMPLES), config, splits.spec.example_shape, "test")
 
 
 def traverse(
-    model: "VAE", config: RunConfig, splits: Splits, encoded: Encoded, num: int = LARGEST_NUM_DIMENSIONS
+    model: "VAE", config: RunConfig, splits: Splits, encoded: EncodedExamples, num: int = MAX_DIMENSIONS
 ) -> Traversal:
     """Returns traversals of the dimensions with the highest KL, from the posterior mean of the first test image.
 
@@ -66,10 +66,10 @@ def traverse(
         model: The run's model.
         config: The run's config.
         splits: The run's data.
-        encoded: The posteriors the KL is averaged over.
-        num: Number of dimensions to traverse; all if there are fewer.
+        encoded: The encoded examples that the KL is averaged over.
+        num: Number of dimensions to traverse, or all if the model has fewer.
     """
-    first = model.observed(first_batch(splits.test, config, splits.spec.example_shape, "test", 1))
+    first = model.unpack_batch(first_batch(splits.test, config, splits.spec.example_shape, "test", 1))
     kl = encoded.kl_per_dimension
     dimensions = np.argsort(-kl, kind="stable")[:num]
     base = model.to_base(model.encode(first.inputs, first.labels))

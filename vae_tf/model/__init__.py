@@ -17,8 +17,8 @@ from vae_tf.model.likelihood import (
     Likelihood,
     LogisticMixture,
 )
-from vae_tf.model.network.conv import ConvBackbone
-from vae_tf.model.network.dense import DenseBackbone
+from vae_tf.model.network.conv import ConvNetwork
+from vae_tf.model.network.dense import DenseNetwork
 from vae_tf.model.objective import ELBO, Objective
 from vae_tf.model.posterior import DiagonalNormal, Posterior
 from vae_tf.model.prior import Prior, StandardNormal
@@ -31,8 +31,8 @@ __all__ = [
     "Adam",
     "Bernoulli",
     "ContinuousBernoulli",
-    "ConvBackbone",
-    "DenseBackbone",
+    "ConvNetwork",
+    "DenseNetwork",
     "DiagonalNormal",
     "FlatLatents",
     "Gaussian",
@@ -51,11 +51,11 @@ __all__ = [
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
-        f"vae_tf needs Keras on TensorFlow. Received: the {keras.backend.backend()} backend; "
+        f"vae_tf needs the TensorFlow backend of Keras. Received: the {keras.backend.backend()} backend; "
         "set KERAS_BACKEND=tensorflow before keras is imported"
     )
 
 for _names in registry.PARTS.values():
     for _target in _names.values():
-        if _target.startswith("vae_tf."):  # others are imported at their first use
+        if _target.startswith("vae_tf."):  # parts from other packages are imported on first use
             registry.resolve(_target)

@@ -8,8 +8,8 @@ from typing import Any
 import keras
 
 from vae_tf import registry
-from vae_tf.config import SMALLEST_SIDE, ModelConfig
-from vae_tf.model.chosen import chosen_part
+from vae_tf.config import MIN_SIDE, ModelConfig
+from vae_tf.model.factory import create_part
 from vae_tf.model.vae import VAE
 from vae_tf.support.errors import InputError
 
@@ -32,7 +32,7 @@ def build_vae(
     dtype_policy: str | None = None,
     **options: Any,
 ) -> VAE:
-    """Returns a built VAE with fresh weights.
+    """Returns a built VAE with newly initialized weights.
 
     Call `keras.utils.set_random_seed` first to make the weights reproducible.
 
@@ -48,16 +48,17 @@ def build_vae(
         prior: The prior distribution of the latents, a name in `vae_tf.registry.PRIORS`.
         objective: The training objective, a name in `vae_tf.registry.OBJECTIVES`.
         beta: Weight of the KL term in the training loss.
-        kl_schedule: `"constant"`, or `"linear"` or `"cyclical"`, which raise the KL weight from 0 to beta.
-        kl_warmup_steps: Training steps over which the KL weight rises; required with the last two schedules.
+        kl_schedule: Schedule of the KL weight: `"constant"`, or `"linear"` or `"cyclical"`, which raise it from 0 to
+            beta.
+        kl_warmup_steps: Training steps over which the KL weight rises; required with `"linear"` and `"cyclical"`.
         num_classes: Number of classes of a conditional model.
         seed: Seed of the posterior noise.
-        dtype_policy: A Keras dtype policy, such as `"mixed_bfloat16"`; by default the global one. The last layers and
-            all losses are always float32.
+        dtype_policy: A Keras dtype policy, such as `"mixed_bfloat16"`; by default the global policy. The output layers
+            and all losses are always float32.
         **options: Options of the chosen parts (`vae_tf.config.parts`), such as `hidden_sizes`, `activation`, `sigma`.
 
     Raises:
-        InputError: An argument is unknown, out of range, or has no effect together with the others.
+        InputError: An argument is unknown, out of range, or has no effect in combination with the others.
 
     Example:
         >>> vae = vae_tf.build_vae((28, 28, 1), latent_dim=16, arch="dense", hidden_sizes=(256, 128))
@@ -74,7 +75,7 @@ def build_vae(
         objective=objective,
         beta=beta,
         kl_schedule=kl_schedule,
-        kl_warmup_epochs=kl_warmup_steps,  # in steps, as there are no epochs here
+        kl_warmup_epochs=kl_warmup_steps,  # in steps here, because there are no epochs
         **options,
     )
     return build_from_config(config, example_shape, seed, num_classes, dtype_policy, kl_warmup_steps)
@@ -88,23 +89,23 @@ def build_from_config(
     dtype_policy: str | None = None,
     kl_warmup_steps: int | None = None,
 ) -> VAE:
-    """Returns a built VAE with fresh weights for examples of `example_shape`; see `build_vae`.
+    """Returns a built VAE with newly initialized weights for examples of `example_shape`; see `build_vae`.
 
     Raises:
         InputError: `example_shape` or `num_classes` is invalid.
     """
-    example_shape = _checked_example_shape(example_shape, config.arch)
+    example_shape = _check_example_shape(example_shape, config.arch)
     if num_classes is not None and not (isinstance(num_classes, int) and num_classes >= 1):
-        raise InputError(f"num_classes must be a whole number of at least 1. Received: num_classes={num_classes}")
+        raise InputError(f"num_classes must be an integer of at least 1. Received: num_classes={num_classes}")
     with _global_dtype_policy(dtype_policy):
-        vae = _composed(config, example_shape, seed, num_classes, kl_warmup_steps)
+        vae = _compose_vae(config, example_shape, seed, num_classes, kl_warmup_steps)
         vae.build((None, *example_shape))
     return vae
 
 
 @contextmanager
 def _global_dtype_policy(name: str | None) -> Iterator[None]:
-    """Temporarily sets the global dtype policy, which layers without a policy of their own use."""
+    """Temporarily sets the global dtype policy, which applies to layers without their own policy."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name or before)
     try:
@@ -113,31 +114,31 @@ def _global_dtype_policy(name: str | None) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _composed(
+def _compose_vae(
     config: ModelConfig, example_shape: tuple[int, ...], seed: int, num_classes: int | None, kl_warmup_steps: int | None
 ) -> VAE:
-    likelihood = chosen_part("likelihood", config)
+    likelihood = create_part("likelihood", config)
     latents = registry.resolve(registry.LATENTS[config.latents])(
         config, example_shape, num_classes, likelihood.params_size(example_shape[-1]), **config.arguments("latents")
     )
-    objective = chosen_part(
+    objective = create_part(
         "objective", config, beta=config.beta, kl_schedule=config.kl_schedule, kl_warmup_steps=kl_warmup_steps
     )
     return VAE(latents, likelihood, objective, seed=seed, name="vae")
 
 
-def _checked_example_shape(example_shape: Sequence[int], arch: str) -> tuple[int, ...]:
+def _check_example_shape(example_shape: Sequence[int], arch: str) -> tuple[int, ...]:
     try:
         shape = tuple(map(operator.index, example_shape))
     except TypeError:
         shape = ()
-    is_picture = len(shape) == 3 and min(shape[:2]) >= SMALLEST_SIDE and shape[2] in (1, 3)
+    is_image = len(shape) == 3 and min(shape[:2]) >= MIN_SIDE and shape[2] in (1, 3)
     is_row = len(shape) == 1 and shape[0] >= 1
-    if not (is_picture or is_row):
+    if not (is_image or is_row):
         raise InputError(
-            f"example_shape must be (height, width, channels), at least {SMALLEST_SIDE} pixels a side "
-            f"and 1 or 3 channels, or (features,). Received: example_shape={example_shape}"
+            f"example_shape must be (height, width, channels), with at least {MIN_SIDE}x{MIN_SIDE} pixels and 1 or 3 "
+            f"channels, or (features,). Received: example_shape={example_shape}"
         )
     if is_row and arch == "conv":
-        raise InputError(f"arch=conv needs pictures. Received: example_shape={shape}; use dense")
+        raise InputError(f"arch=conv needs images. Received: example_shape={shape}; use arch=dense")
     return shape

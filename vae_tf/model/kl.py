@@ -1,4 +1,4 @@
-"""The KL divergence from a posterior to a prior: in closed form if there is one, otherwise estimated from samples."""
+"""KL(posterior || prior), in closed form if available, otherwise estimated from samples."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -35,7 +35,7 @@ def kl_divergence(
     """Returns KL(q(z | x) || p(z)) in nats.
 
     Args:
-        posterior: The family of q.
+        posterior: The family of distributions of q.
         params: Raw parameters of q `(B, P)`.
         prior: The prior p.
         log_posterior: log q(z | x) of samples from q `(K, B)`.
@@ -53,6 +53,6 @@ def kl_divergence(
 
 @register_kl(DiagonalNormal, StandardNormal)
 def _normal_to_standard_normal(posterior: DiagonalNormal, params: keras.KerasTensor, prior: Prior) -> keras.KerasTensor:
-    """Returns the closed form of Kingma & Welling 2014, appendix B."""
+    """Returns the closed form from Kingma & Welling (2014), appendix B."""
     mean, log_var = posterior.mean_and_log_var(params)
     return 0.5 * (ops.square(mean) + ops.exp(log_var) - 1.0 - log_var)

@@ -1,4 +1,4 @@
-"""Keras layers that use a faster path in `kernels` if there is one; the results match Keras up to rounding."""
+"""Keras layers that use faster kernels from `vae_tf.backend.kernels` if available; results match up to rounding."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ FUSED_DTYPES = ("float32", "bfloat16")
 class BatchNormalization(keras.layers.BatchNormalization):
     """Batch normalization of `(B, C)` or `(B, H, W, C)`, over all replicas.
 
-    Keras composes it from about a dozen operations. This layer uses TensorFlow's fused kernel on a single CPU, and
-    several replicas communicate once per batch instead of three times.
+    Keras composes batch normalization from about a dozen operations. On a single CPU, this layer uses TensorFlow's
+    fused kernel instead; with several replicas, it communicates once per batch instead of three times.
 
     Args:
         **kwargs: Passed to `keras.layers.BatchNormalization`.
@@ -26,9 +26,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
         """Returns the normalized batch; in training, also updates the moving averages."""
-        if training and self.trainable and replicas.has_several():
+        if training and self.trainable and replicas.has_multiple_replicas():
             normalize = replicas.batch_norm
-        elif training and self.trainable and kernels.is_one_cpu() and self.compute_dtype in FUSED_DTYPES:
+        elif training and self.trainable and kernels.is_single_cpu_replica() and self.compute_dtype in FUSED_DTYPES:
             normalize = kernels.batch_norm
         else:
             return super().call(inputs, training=training)
@@ -40,38 +40,35 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 @keras.saving.register_keras_serializable(package="vae_tf")
 class Conv2D(keras.layers.Conv2D):
-    """A convolution.
-
-    It takes the arguments of `keras.layers.Conv2D`.
-    """
+    """`keras.layers.Conv2D` with a faster bias gradient on a single CPU."""
 
     def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
         """Returns `(B, H', W', filters)` for `(B, H, W, C)`."""
-        if not kernels.is_one_cpu():
+        if not kernels.is_single_cpu_replica():
             return super().call(inputs)
         outputs = self.convolution_op(inputs, ops.cast(self.kernel, inputs.dtype))
-        return _activated(self, outputs)
+        return _apply_bias_and_activation(self, outputs)
 
 
 @keras.saving.register_keras_serializable(package="vae_tf")
 class Conv2DTranspose(keras.layers.Conv2DTranspose):
-    """A transposed convolution with "same" padding and odd kernel sides.
+    """`keras.layers.Conv2DTranspose` with faster gradients on a single CPU.
 
-    It takes the arguments of `keras.layers.Conv2DTranspose`.
+    It supports only "same" padding and odd kernel sizes.
     """
 
     def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
         """Returns `(B, H * stride, W * stride, filters)` for `(B, H, W, C)`."""
-        if not kernels.is_one_cpu():
+        if not kernels.is_single_cpu_replica():
             return super().call(inputs)
         kernel = ops.cast(self.kernel, inputs.dtype)
         if self.strides == (1, 1):
             outputs = kernels.conv_transpose_as_conv(inputs, kernel)
         else:
             outputs = ops.conv_transpose(inputs, kernel, self.strides, self.padding)
-        return _activated(self, outputs)
+        return _apply_bias_and_activation(self, outputs)
 
 
-def _activated(layer: keras.layers.Layer, outputs: keras.KerasTensor) -> keras.KerasTensor:
+def _apply_bias_and_activation(layer: keras.layers.Layer, outputs: keras.KerasTensor) -> keras.KerasTensor:
     """Returns a convolution's outputs with the bias added and the activation applied."""
     return layer.activation(kernels.bias_add(outputs, ops.cast(layer.bias, outputs.dtype)))

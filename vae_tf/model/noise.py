@@ -1,4 +1,4 @@
-"""The noise that posterior samples are computed from."""
+"""The noise from which posterior samples are computed."""
 
 from typing import Any, TypeAlias
 
@@ -16,8 +16,8 @@ def standard_normal(shape: Any, seed: Seed) -> keras.KerasTensor:
 
     Args:
         shape: `(K, B, Z)`; with a single seed, any shape.
-        seed: One seed per example, int32 `(B, 2)`, makes an example's noise independent of its batch; otherwise as in
-            `keras.random.normal`.
+        seed: An integer or a generator, as in `keras.random.normal`; or one seed per example, int32 `(B, 2)`, which
+            makes the noise of an example independent of its batch.
     """
     if isinstance(seed, int | keras.random.SeedGenerator):
         return replicas.standard_normal(shape, seed)

@@ -1,4 +1,4 @@
-"""The results of a pass through the model, from which an objective computes the loss.
+"""The results of a forward pass, from which an objective computes the loss.
 
 For one example x and posterior samples z_k ~ q(z | x), k = 1..K (Kingma & Welling 2014, eq. 3):
 
@@ -17,6 +17,8 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
+from vae_tf.registry import LOSSES
+
 
 class Inferred(NamedTuple):
     """The latents inferred for B examples with K posterior samples each; float32, in nats.
@@ -25,11 +27,11 @@ class Inferred(NamedTuple):
         z: The samples `(K, B, Z)`.
         log_posterior: log q(z | x) `(K, B)`.
         log_prior: log p(z) `(K, B)`; `None` for a model without a prior.
-        kl: KL(q(z | x) || p(z)) `(B, d)` by group of latents; d is the group's number of latent dimensions if there is
-            a closed form, otherwise 1.
+        kl: KL(q(z | x) || p(z)) `(B, d)` by group of latents; d is the group's number of latent dimensions if the KL
+            has a closed form, otherwise 1.
         params: Raw posterior parameters `(B, P)`; `None` for a model without a posterior.
         losses: Additional losses of the latent model by name, `(B,)` each.
-        decoded: Raw likelihood parameters `(K, B, H, W, P)` if inference already decodes; otherwise `None`.
+        decoded: Raw likelihood parameters `(K, B, H, W, P)` if `infer` has already run the decoder; otherwise `None`.
     """
 
     z: keras.KerasTensor
@@ -66,3 +68,12 @@ class Terms(NamedTuple):
     def negative_elbo(self) -> keras.KerasTensor:
         """Returns the negative evidence lower bound `(B,)`."""
         return self.reconstruction_loss() + self.kl_loss()
+
+    def with_latent_losses(self, loss: keras.KerasTensor) -> keras.KerasTensor:
+        """Returns a loss `(B,)` plus the additional losses of the latent model."""
+        return functools.reduce(operator.add, self.inferred.losses.values(), loss)
+
+    def losses_by_name(self, loss: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
+        """Returns the losses of each example by name, `(B,)` each; `loss` is the total."""
+        values = (loss, self.reconstruction_loss(), self.kl_loss())
+        return {**dict(zip(LOSSES, values, strict=True)), **self.inferred.losses}

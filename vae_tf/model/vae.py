@@ -1,46 +1,31 @@
 """The variational autoencoder: a latent model, a likelihood and an objective."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import keras
 from keras import ops
 
 from vae_tf.backend import compiled, replicas
-from vae_tf.backend.guarded_step import GuardedStep
-from vae_tf.backend.micro_batches import summed_over_parts
+from vae_tf.backend.micro_batches import sum_over_micro_batches
 from vae_tf.backend.step_counter import StepCounter
-from vae_tf.model.arrays import ArrayMethods
+from vae_tf.model.batch import Batch, unpack_batch, unpack_inputs
+from vae_tf.model.guarded_model import GuardedModel
 from vae_tf.model.latents import LatentModel
 from vae_tf.model.likelihood import Likelihood
 from vae_tf.model.noise import Seed
+from vae_tf.model.numpy_methods import NumpyMethodsMixin
 from vae_tf.model.objective import Objective
 from vae_tf.model.posterior import Posterior
 from vae_tf.model.prior import Prior
 from vae_tf.model.terms import Inferred, Terms
 from vae_tf.registry import LOSSES
-from vae_tf.support.errors import InputError
 
 NOISE_STATE, STEP = "seed_generator_state", "step"
 PARTS = ("latents", "likelihood", "objective")
 
 
-class Observed(NamedTuple):
-    """The parts of a batch.
-
-    Attributes:
-        inputs: Inputs of the encoder `(B, H, W, C)`.
-        target: The data that the likelihood scores: the inputs, or the data before it was corrupted.
-        labels: Classes `(B,)` for a conditional model, otherwise `None`.
-    """
-
-    inputs: Any
-    target: Any
-    labels: Any
-
-
 @keras.saving.register_keras_serializable(package="vae_tf")
-class VAE(ArrayMethods, keras.Model):
+class VAE(NumpyMethodsMixin, GuardedModel):
     """A variational autoencoder (Kingma & Welling 2014) composed of interchangeable parts.
 
     Call `compile(optimizer)` without a loss, then `fit(x)` with only the data, `fit(corrupted, x)` to learn to restore
@@ -48,18 +33,19 @@ class VAE(ArrayMethods, keras.Model):
     objective plus any regularization losses of the layers), `reconstruction_loss` and `kl_loss`; `evaluate` and `val_*`
     report the negative ELBO as `loss`, and its two terms. All values are in nats per example.
 
-    Shapes are given for images, `(B, H, W, C)`; rows of features are `(B, F)` instead. A conditional model p(x | class)
-    (Sohn et al. 2015) needs `labels` everywhere, integers `(B,)` in [0, num_classes); any other model takes none.
+    Shapes are those of images, `(B, H, W, C)`; rows of features have shape `(B, F)` instead. A conditional model
+    p(x | class) (Sohn et al. 2015) needs `labels` in every method, integers `(B,)` in [0, num_classes); other models do
+    not accept labels.
 
     Args:
         latents: The latent model, which infers, decodes and generates latents.
         likelihood: The likelihood, which interprets the decoder's outputs.
         objective: The training objective.
-        seed: Seed of the posterior noise. Training draws the noise from one generator; every `evaluate` restarts a
-            second one, so that evaluation is repeatable and does not affect training.
-        micro_batch_size: If set, a training step accumulates the gradients of its batch over parts of this many
-            examples; the last part holds the remainder. The update is the same with less memory, except that batch
-            normalization normalizes each part separately. The attribute can be changed until training starts.
+        seed: Seed of the posterior noise. Training draws its noise from one generator; every call of `evaluate` resets
+            a second generator, so that evaluation is repeatable and does not affect training.
+        micro_batch_size: If set, a training step accumulates the gradients of its batch over micro-batches of this many
+            examples; the last micro-batch has the remainder. The update is the same and needs less memory, except that
+            batch normalization normalizes each micro-batch separately. Can be changed until training starts.
         **kwargs: Passed to `keras.Model`.
 
     Raises:
@@ -94,7 +80,6 @@ class VAE(ArrayMethods, keras.Model):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.evaluation_seed_generator = keras.random.SeedGenerator(seed + 1)
         self.step_counter = StepCounter()
-        self.guard: GuardedStep | None = None
         names = (*LOSSES, *latents.loss_names, *objective.extra_names)
         self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
 
@@ -119,13 +104,13 @@ class VAE(ArrayMethods, keras.Model):
         return self.latents.prior
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        """Does what `keras.Model.evaluate` does, with the same posterior noise in every call."""
+        """Like `keras.Model.evaluate`, but uses the same posterior noise in every call."""
         self.reset_evaluation_noise()
         return super().evaluate(*args, **kwargs)
 
     def reset_evaluation_noise(self) -> None:
         """Resets the noise generator of `test_step` to its initial state."""
-        self.evaluation_seed_generator.state.assign([self.seed + 1, 0])  # how `SeedGenerator` starts
+        self.evaluation_seed_generator.state.assign([self.seed + 1, 0])  # the initial state of a `SeedGenerator`
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         """Builds every part.
@@ -136,17 +121,12 @@ class VAE(ArrayMethods, keras.Model):
         Raises:
             ValueError: The output of a network has the wrong shape for the posterior or the likelihood.
         """
-        self.latents.build_for(tuple(input_shape[1:]), self.likelihood.params_size(input_shape[-1]))
+        self.latents.build_from_example_shape(tuple(input_shape[1:]), self.likelihood.params_size(input_shape[-1]))
         for part, shape in ((self.likelihood, input_shape), (self.objective, None)):
             if not part.built:
                 part.build(shape)
         self.example_shape = tuple(input_shape[1:])
         self.built = True
-
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """The running means of the epoch; Keras resets them at its start."""
-        return list(self.trackers.values())
 
     @property
     def training_only_metrics(self) -> tuple[str, ...]:
@@ -171,9 +151,9 @@ class VAE(ArrayMethods, keras.Model):
             target: The data that the likelihood scores, in the same shape; by default the inputs.
             labels: Classes `(B,)`, for a conditional model.
             num_samples: Number of posterior samples K per example.
-            training: Whether batch normalization uses batch statistics and updates its averages.
-            seed: Source of the noise; by default the model's own generator, whose state advances.
-            noise: The noise itself, from `latents.noise`, instead of `num_samples` and `seed`.
+            training: Whether batch normalization uses batch statistics and updates its moving statistics.
+            seed: Seed of the noise; by default the model's own generator, whose state advances.
+            noise: Noise from `latents.noise`, to use instead of `num_samples` and `seed`.
 
         Returns:
             `Terms` for K samples of B examples, in nats.
@@ -184,9 +164,11 @@ class VAE(ArrayMethods, keras.Model):
             noise = self.latents.noise(ops.shape(inputs)[0], num_samples, source)
         target = inputs if target is None else target
         inferred = self.latents.infer(inputs, labels, noise, training)
-        return Terms(inferred, self.likelihood.log_prob(self.decode_draws(inferred, labels, target, training), target))
+        return Terms(
+            inferred, self.likelihood.log_prob(self.decode_samples(inferred, labels, target, training), target)
+        )
 
-    def decode_draws(
+    def decode_samples(
         self,
         inferred: Inferred,
         labels: keras.KerasTensor | None,
@@ -200,42 +182,16 @@ class VAE(ArrayMethods, keras.Model):
         z = ops.reshape(inferred.z, (num_samples * batch_size, latent_dim))
         tiled = None if labels is None else ops.tile(labels, [num_samples])
         targets = None
-        if self.latents.takes_target and target is not None and training:
+        if self.latents.needs_target and target is not None and training:
             targets = ops.tile(target, [num_samples, *[1] * (len(target.shape) - 1)])
         decoded = self.latents.decode(z, tiled, targets, training)
         return ops.reshape(decoded, (num_samples, batch_size, *decoded.shape[1:]))
 
     def call(self, inputs: Any, training: bool = False) -> keras.KerasTensor:
         """Returns the reconstruction `(B, H, W, C)` of `x`, or of `[x, labels]`, from the posterior mean."""
-        x, labels = self._data_and_labels(inputs)
+        x, labels = unpack_inputs(inputs, conditional=self.num_classes is not None)
         z = self.latents.representation(x, labels)
         return self.likelihood.mean(self.latents.decode(z, labels, training=training))
-
-    def train_step(self, data: Any) -> dict[str, keras.KerasTensor]:
-        """Updates the weights on a batch, unless the update would not be finite; returns the running means."""
-        self.guarded_step(data)
-        return self._means()
-
-    def guarded_step(self, data: Any) -> None:
-        """Updates the weights on a batch, unless the update would not be finite."""
-        if self.guard is None:
-            self.guard = GuardedStep(self)
-        self.guard(data)
-
-    def make_train_function(self, force: bool = False) -> Any:
-        """Creates the function that `fit` calls, after the guard, whose variables must exist first."""
-        if self.guard is None or force:
-            self.guard = GuardedStep(self)
-        return super().make_train_function(force)
-
-    def fit(self, *args: Any, callbacks: Any = None, **kwargs: Any) -> Any:
-        """Does what `keras.Model.fit` does, and stops after ten non-finite updates in a row.
-
-        Raises:
-            InputError: Training diverged.
-        """
-        given = [callbacks] if isinstance(callbacks, keras.callbacks.Callback) else list(callbacks or [])
-        return super().fit(*args, callbacks=[*given, StopOnDivergence()], **kwargs)
 
     def gradients(self, data: Any) -> list[keras.KerasTensor]:
         """Returns the gradients of a batch's mean loss, summed over all replicas, and tracks the losses.
@@ -249,18 +205,18 @@ class VAE(ArrayMethods, keras.Model):
         if self.micro_batch_size is not None and self.objective.mixes_examples:
             raise ValueError(
                 "An objective that mixes the examples of a batch needs the whole batch. "
-                f"Received: micro_batch_size={self.micro_batch_size}; leave it out"
+                f"Received: micro_batch_size={self.micro_batch_size}; leave micro_batch_size out"
             )
-        seen = self.observed(data)
-        count = ops.shape(seen.inputs)[0]
+        batch = self.unpack_batch(data)
+        count = ops.shape(batch.inputs)[0]
         batch_size = replicas.sum_over_replicas(count)
         noise = self.latents.noise(count, self.objective.num_samples, self.seed_generator)
         if self.micro_batch_size is None:
-            gradients = self._gradients(seen, noise, batch_size)
-        else:  # with the same noise as for the whole batch
-            gradients = summed_over_parts(
-                lambda *part: self._gradients(Observed(*part[:-1]), ops.swapaxes(part[-1], 0, 1), batch_size),
-                (*seen, ops.swapaxes(noise, 0, 1)),
+            gradients = self._gradients(batch, noise, batch_size)
+        else:  # the noise is the same as for the whole batch
+            gradients = sum_over_micro_batches(
+                lambda *part: self._gradients(Batch(*part[:-1]), ops.swapaxes(part[-1], 0, 1), batch_size),
+                (*batch, ops.swapaxes(noise, 0, 1)),
                 self.micro_batch_size,
                 self.trainable_weights,
             )
@@ -268,70 +224,45 @@ class VAE(ArrayMethods, keras.Model):
         return replicas.sum_over_replicas(gradients)
 
     def _gradients(
-        self, seen: Observed, noise: keras.KerasTensor, batch_size: keras.KerasTensor
+        self, batch: Batch, noise: keras.KerasTensor, batch_size: keras.KerasTensor
     ) -> list[keras.KerasTensor]:
-        """Returns the contribution of some examples to the gradients of a batch's mean loss; tracks their losses."""
+        """Returns the contribution of these examples to the gradients of the batch's mean loss; tracks their losses."""
 
         def scaled_loss() -> tuple[keras.KerasTensor, dict[str, keras.KerasTensor]]:
-            terms = self.elbo_terms(seen.inputs, target=seen.target, labels=seen.labels, training=True, noise=noise)
+            terms = self.elbo_terms(batch.inputs, target=batch.target, labels=batch.labels, training=True, noise=noise)
             loss, extras = self.objective.call(terms, self.step_counter.value)
-            per_example = _plus(loss, terms.inferred.losses) + ops.sum(self.losses)  # plus the layers' own regularizers
+            per_example = terms.with_latent_losses(loss) + ops.sum(
+                self.losses
+            )  # the regularization losses of the layers
             mean = ops.sum(per_example) / ops.cast(batch_size, per_example.dtype)
-            reported = {**_reported(per_example, terms), **extras}
-            return self.optimizer.scale_loss(mean), reported
+            values = {**terms.losses_by_name(per_example), **extras}
+            return self.optimizer.scale_loss(mean), values
 
-        gradients, reported = compiled.gradients(scaled_loss, self.trainable_weights)
-        self._track(reported)
+        gradients, values = compiled.gradients(scaled_loss, self.trainable_weights)
+        self._track(values)
         return gradients
 
     def test_step(self, data: Any) -> dict[str, keras.KerasTensor]:
-        """Evaluates a batch with beta 1, and with batch normalization using its moving averages."""
-        seen, noise = self.observed(data), self.evaluation_seed_generator
-        terms = self.elbo_terms(seen.inputs, target=seen.target, labels=seen.labels, seed=noise)
+        """Evaluates a batch with beta 1 and with the moving statistics of batch normalization."""
+        batch, seed = self.unpack_batch(data), self.evaluation_seed_generator
+        terms = self.elbo_terms(batch.inputs, target=batch.target, labels=batch.labels, seed=seed)
         loss = terms.negative_elbo()
         if terms.inferred.log_prior is None:  # without a prior there is no ELBO
-            loss = _plus(loss, terms.inferred.losses)
-        self._track(_reported(loss, terms))
+            loss = terms.with_latent_losses(loss)
+        self._track(terms.losses_by_name(loss))
         return {name: mean for name, mean in self._means().items() if name not in self.objective.extra_names}
 
-    def _track(self, values: dict[str, keras.KerasTensor]) -> None:
-        """Adds one value per example `(B,)` to each mean, so that a short last batch gets the right weight."""
-        for name, value in values.items():
-            self.trackers[name].update_state(value)
-
-    def _means(self) -> dict[str, keras.KerasTensor]:
-        return {metric.name: metric.result() for metric in self.metrics}
-
-    def observed(self, data: Any) -> Observed:
-        """Returns the parts of a batch that `fit` passes.
+    def unpack_batch(self, data: Any) -> Batch:
+        """Returns the elements of a batch that `fit` passes.
 
         Args:
             data: `x`, `(x,)` or `(x, target)`, where x is `[x, labels]` for a conditional model.
 
         Raises:
-            ValueError: There are sample weights, or the target's shape does not match the data.
-            TypeError: The labels of a conditional model are missing, or an unconditional model was given a list.
+            ValueError: The batch has sample weights, or the shape of the target does not match the data.
+            TypeError: The labels of a conditional model are missing, or an unconditional model received a list.
         """
-        inputs, target, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        if sample_weight is not None:
-            raise ValueError("A VAE takes no sample weights. Received: some; call fit(x)")
-        x, labels = self._data_and_labels(inputs)
-        if target is not None and tuple(target.shape[1:]) != tuple(x.shape[1:]):
-            raise ValueError(
-                "The target of a VAE is data of the same shape; classes go with the data, in fit([x, labels]). "
-                f"Received: {tuple(target.shape)} for {tuple(x.shape)}"
-            )
-        return Observed(x, x if target is None else target, labels)
-
-    def _data_and_labels(self, inputs: Any) -> tuple[keras.KerasTensor, keras.KerasTensor | None]:
-        if self.num_classes is None:
-            if isinstance(inputs, (list, tuple)):
-                raise TypeError("This VAE takes data alone: it is not conditional. Received: a list; call fit(x)")
-            return inputs, None
-        if not isinstance(inputs, (list, tuple)):
-            raise TypeError("A conditional VAE needs [x, labels]. Received: x alone; call fit([x, labels])")
-        x, labels = inputs
-        return x, labels
+        return unpack_batch(data, conditional=self.num_classes is not None)
 
     def save_own_variables(self, store: Any) -> None:
         """Also stores the noise state and the step count, which Keras leaves out, so that training can continue."""
@@ -353,36 +284,6 @@ class VAE(ArrayMethods, keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Self:
-        """Returns the model that `get_config` describes, with fresh weights."""
+        """Returns the model that `get_config` describes, with newly initialized weights."""
         parts = {name: keras.saving.deserialize_keras_object(config[name], custom_objects) for name in PARTS}
         return cls(**{**config, **parts})
-
-
-class StopOnDivergence(keras.callbacks.Callback):
-    """Stops `fit` after too many non-finite updates in a row."""
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Checks how many updates the guard has skipped in a row.
-
-        Raises:
-            InputError: Too many updates in a row were skipped.
-        """
-        skipped = self.model.guard.skipped
-        if skipped.in_a_row >= self.model.guard.max_in_a_row:
-            losses = ", ".join(f"{name} {value:g}" for name, value in skipped.losses.items())
-            raise InputError(
-                f"Training must have finite losses and gradients. Received: {skipped.in_a_row} steps in a row without, "
-                f"the latest with {losses}, gradient norm {skipped.gradient_norm:g}; lower the learning rate"
-            )
-
-
-def _plus(loss: keras.KerasTensor, losses: Mapping[str, keras.KerasTensor]) -> keras.KerasTensor:
-    for value in losses.values():
-        loss = loss + value
-    return loss
-
-
-def _reported(loss: keras.KerasTensor, terms: Terms) -> dict[str, keras.KerasTensor]:
-    """Returns the losses of each example by name, `(B,)` each."""
-    values = (loss, terms.reconstruction_loss(), terms.kl_loss())
-    return {**dict(zip(LOSSES, values, strict=True)), **terms.inferred.losses}

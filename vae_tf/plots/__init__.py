@@ -1,33 +1,33 @@
-"""All figures. The functions take arrays and return matplotlib figures; nothing is shown on a screen."""
+"""All figures. The functions take arrays and return matplotlib figures, without displaying them."""
 
 from pathlib import Path
 from typing import BinaryIO
 
 from matplotlib.figure import Figure
 
-from vae_tf.plots.curves import COMPARED, compared_curves, curves
+from vae_tf.plots.curves import COMPARISON_PANELS, comparison_curves, curves
 from vae_tf.plots.images import (
     image_grid,
     image_rows,
-    labelled_rows,
-    named_rows,
     reconstruction_grid,
+    rows_with_headings,
+    rows_with_side_labels,
     side_by_side,
 )
 from vae_tf.plots.points import Points, latent_map, point_panels
 
 __all__ = [
-    "COMPARED",
+    "COMPARISON_PANELS",
     "Points",
-    "compared_curves",
+    "comparison_curves",
     "curves",
     "image_grid",
     "image_rows",
-    "labelled_rows",
     "latent_map",
-    "named_rows",
     "point_panels",
     "reconstruction_grid",
+    "rows_with_headings",
+    "rows_with_side_labels",
     "save",
     "side_by_side",
 ]

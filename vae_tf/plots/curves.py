@@ -1,4 +1,4 @@
-"""Learning curves of one run or of several."""
+"""Learning curves of one or more runs."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,15 +10,15 @@ from matplotlib.ticker import MaxNLocator
 DPI = 100
 LOSSES = (("loss", "loss"), ("reconstruction_loss", "reconstruction loss"), ("kl_loss", "KL loss"))
 TRAINING_STYLE = "--"
-COMPARED = {
-    "minus the ELBO": ("reconstruction_loss", "kl_loss"),
+COMPARISON_PANELS = {
+    "negative ELBO": ("reconstruction_loss", "kl_loss"),
     "reconstruction loss": ("reconstruction_loss",),
     "KL loss": ("kl_loss",),
 }
 
 
 def curves(history: Sequence[dict[str, float]]) -> Figure:
-    """Returns the learning curves of a run: total, reconstruction and KL loss, in training and, if any, validation.
+    """Returns the learning curves of a run: total, reconstruction and KL loss, for training and validation (if any).
 
     Args:
         history: One row per epoch, as in `history.csv`.
@@ -30,42 +30,43 @@ def curves(history: Sequence[dict[str, float]]) -> Figure:
             if key in history[0]:
                 axes.plot(epochs, [row[key] for row in history], label=label, marker="." if len(epochs) < 30 else None)
         axes.set_title(name)
-        _epochs_and_nats(axes)
+        _label_axes(axes)
         axes.legend()
     return figure
 
 
-def compared_curves(
-    histories: Mapping[str, Sequence[Sequence[dict[str, float]]]], names: Sequence[str] = tuple(COMPARED)
+def comparison_curves(
+    histories: Mapping[str, Sequence[Sequence[dict[str, float]]]], names: Sequence[str] = tuple(COMPARISON_PANELS)
 ) -> Figure:
-    """Returns the learning curves of several groups of runs: minus the ELBO and its terms, one line per run.
+    """Returns the learning curves of several groups of runs: the negative ELBO and its terms, one line per run.
 
-    Everything above the training lines after their first tenth is cut off, so that the rest stays readable.
+    The y-axis is clipped to the range of the training curves after the first 10% of epochs, so that the initial
+    drop does not dominate.
 
     Args:
-        histories: The histories of a group's runs, by the group's label; a history has one row per epoch.
-        names: Names of the curves to draw, out of `COMPARED`.
+        histories: The histories of each group's runs, keyed by the group's label; a history has one row per epoch.
+        names: Names of the panels to plot, from `COMPARISON_PANELS`.
     """
     figure = Figure((4 * len(names), 4), dpi=DPI, layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        parts = COMPARED[name]
+        columns = COMPARISON_PANELS[name]
         for number, (label, runs) in enumerate(histories.items()):
             for position, history in enumerate(runs):
-                _compared_lines(axes, history, parts, None if position else label, f"C{number}")
-        _leave_out_the_fall(axes)
+                _plot_run(axes, history, columns, None if position else label, f"C{number}")
+        _clip_initial_drop(axes)
         axes.set_title(name)
-        _epochs_and_nats(axes)
+        _label_axes(axes)
         axes.legend(fontsize=8)
     return figure
 
 
-def _compared_lines(
-    axes: Axes, history: Sequence[dict[str, float]], parts: Sequence[str], label: str | None, color: str
+def _plot_run(
+    axes: Axes, history: Sequence[dict[str, float]], columns: Sequence[str], label: str | None, color: str
 ) -> None:
-    """Draws a run's training line, dashed, and its validation line if it has one."""
-    for prefix, style, what in (("", TRAINING_STYLE, "training"), ("val_", "-", "validation")):
-        if prefix + parts[0] in history[0]:
-            values = [_total(row, parts, prefix) for row in history]
+    """Plots a dashed training line and, if the run has a validation split, a solid validation line."""
+    for prefix, style, split in (("", TRAINING_STYLE, "training"), ("val_", "-", "validation")):
+        if prefix + columns[0] in history[0]:
+            values = [_sum_columns(row, columns, prefix) for row in history]
             axes.plot(
                 [row["epoch"] for row in history],
                 values,
@@ -73,12 +74,12 @@ def _compared_lines(
                 marker="." if len(values) == 1 else None,
                 color=color,
                 linewidth=1.2,
-                label=label and f"{label}, {what}",
+                label=label and f"{label}, {split}",
             )
 
 
-def _leave_out_the_fall(axes: Axes) -> None:
-    """Sets the vertical limits so that the steep fall at the beginning is left out."""
+def _clip_initial_drop(axes: Axes) -> None:
+    """Sets the limits of the y-axis so that the steep initial drop is cut off."""
     values = [np.asarray(line.get_ydata(), float) for line in axes.lines]
     training = [y for y, line in zip(values, axes.lines, strict=True) if line.get_linestyle() == TRAINING_STYLE]
     top = max([*(y[len(y) // 10 :].max() for y in training), *(y[-1] for y in values)])
@@ -87,11 +88,11 @@ def _leave_out_the_fall(axes: Axes) -> None:
     axes.set_ylim(bottom - margin, top + margin)
 
 
-def _total(row: dict[str, float], parts: Sequence[str], prefix: str = "") -> float:
-    return sum(row[prefix + part] for part in parts)
+def _sum_columns(row: dict[str, float], columns: Sequence[str], prefix: str = "") -> float:
+    return sum(row[prefix + column] for column in columns)
 
 
-def _epochs_and_nats(axes: Axes) -> None:
+def _label_axes(axes: Axes) -> None:
     axes.set_xlabel("epoch")
     axes.set_ylabel("nats per example")
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))

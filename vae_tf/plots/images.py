@@ -1,4 +1,4 @@
-"""Grids and rows of images, with each image pixel drawn as a whole number of screen pixels."""
+"""Grids and rows of images, upscaled by an integer factor."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ CAPTION_PIXELS = 18
 
 
 def image_grid(images: np.ndarray, columns: int, title: str) -> Figure:
-    """Returns a figure of images in a grid, with each image pixel drawn as a whole number of screen pixels.
+    """Returns a figure of a grid of images, upscaled by an integer factor.
 
     Args:
         images: `(N, H, W, C)`, with C 1 or 3; values outside [0, 1] are clipped.
@@ -28,27 +28,27 @@ def image_grid(images: np.ndarray, columns: int, title: str) -> Figure:
 
 
 def side_by_side(panels: Mapping[str, np.ndarray], columns: int) -> Figure:
-    """Returns a figure of several image grids in a row, with pixels drawn as in `image_grid`.
+    """Returns a figure of several image grids next to each other, upscaled by an integer factor.
 
     Args:
-        panels: Images `(N, H, W, C)` of each grid, by its title; values outside [0, 1] are clipped.
+        panels: Images `(N, H, W, C)` of each grid, keyed by its title; values outside [0, 1] are clipped.
         columns: Images per row of a grid.
     """
-    canvases = {title: _zoomed(_tiled(images, columns), images.shape[1:3]) for title, images in panels.items()}
+    canvases = {title: _upscale(_tile(images, columns), images.shape[1:3]) for title, images in panels.items()}
     widths = [max(canvas.shape[1], len(title) * TITLE_CHARACTER_PIXELS) for title, canvas in canvases.items()]
     height = max(canvas.shape[0] for canvas in canvases.values()) + TITLE_PIXELS
     width = sum(widths) + PANEL_GAP * (len(widths) - 1)
     figure = Figure((width / DPI, height / DPI), dpi=DPI)
     left = 0
-    for (title, canvas), panel in zip(canvases.items(), widths, strict=True):
-        _draw(figure, canvas, left + (panel - canvas.shape[1]) // 2, TITLE_PIXELS)
-        figure.text((left + panel / 2) / width, 1 - TITLE_PIXELS / 2 / height, title, ha="center", va="center")
-        left += panel + PANEL_GAP
+    for (title, canvas), panel_width in zip(canvases.items(), widths, strict=True):
+        _add_canvas(figure, canvas, left + (panel_width - canvas.shape[1]) // 2, TITLE_PIXELS)
+        figure.text((left + panel_width / 2) / width, 1 - TITLE_PIXELS / 2 / height, title, ha="center", va="center")
+        left += panel_width + PANEL_GAP
     return figure
 
 
 def reconstruction_grid(originals: np.ndarray, reconstructions: np.ndarray, title: str) -> Figure:
-    """Returns a figure with the originals in the upper row and their reconstructions below.
+    """Returns a figure with the originals in the upper row and their reconstructions in the lower row.
 
     Args:
         originals: `(N, H, W, C)` in [0, 1].
@@ -59,47 +59,47 @@ def reconstruction_grid(originals: np.ndarray, reconstructions: np.ndarray, titl
 
 
 def image_rows(rows: Sequence[np.ndarray], title: str) -> Figure:
-    """Returns a figure with rows of images `(N, H, W, C)`, the same number in each, under one title."""
+    """Returns a figure with rows of images, each `(N, H, W, C)`, below one title."""
     return image_grid(np.concatenate(rows), len(rows[0]), title)
 
 
-def labelled_rows(rows: Mapping[str, np.ndarray], captions: Mapping[str, Sequence[str]] | None = None) -> Figure:
-    """Returns a figure with a row of images under each label, with pixels drawn as in `image_grid`.
+def rows_with_headings(rows: Mapping[str, np.ndarray], captions: Mapping[str, Sequence[str]] | None = None) -> Figure:
+    """Returns a figure with a row of images below each heading, upscaled by an integer factor.
 
     Args:
-        rows: Images `(N, H, W, C)` of each row, by its label; values outside [0, 1] are clipped.
-        captions: Captions under the images of a row, one per image, by the row's label.
+        rows: Images `(N, H, W, C)` of each row, keyed by its heading; values outside [0, 1] are clipped.
+        captions: Captions below the images of a row, one per image, keyed by the row's heading.
     """
-    canvases = {label: _zoomed(_tiled(images, len(images)), images.shape[1:3]) for label, images in rows.items()}
+    canvases = {heading: _upscale(_tile(images, len(images)), images.shape[1:3]) for heading, images in rows.items()}
     captions = captions or {}
-    width = max(max(canvas.shape[1], len(label) * TITLE_CHARACTER_PIXELS) for label, canvas in canvases.items())
+    width = max(max(canvas.shape[1], len(heading) * TITLE_CHARACTER_PIXELS) for heading, canvas in canvases.items())
     height = sum(canvas.shape[0] + TITLE_PIXELS for canvas in canvases.values()) + CAPTION_PIXELS * len(captions)
     figure = Figure((width / DPI, height / DPI), dpi=DPI)
     top = 0
-    for label, canvas in canvases.items():
-        figure.text(0, 1 - (top + TITLE_PIXELS / 2) / height, f" {label}", ha="left", va="center")
-        _draw(figure, canvas, 0, top + TITLE_PIXELS)
+    for heading, canvas in canvases.items():
+        figure.text(0, 1 - (top + TITLE_PIXELS / 2) / height, f" {heading}", ha="left", va="center")
+        _add_canvas(figure, canvas, 0, top + TITLE_PIXELS)
         top += TITLE_PIXELS + canvas.shape[0]
-        if label in captions:
-            for number, caption in enumerate(captions[label]):
-                left = (number + 0.5) * canvas.shape[1] / len(captions[label])
-                place = (left / width, 1 - (top + CAPTION_PIXELS / 2) / height)
-                figure.text(*place, caption, ha="center", va="center", fontsize="small")
+        if heading in captions:
+            for number, caption in enumerate(captions[heading]):
+                left = (number + 0.5) * canvas.shape[1] / len(captions[heading])
+                position = (left / width, 1 - (top + CAPTION_PIXELS / 2) / height)
+                figure.text(*position, caption, ha="center", va="center", fontsize="small")
             top += CAPTION_PIXELS
     return figure
 
 
-def named_rows(rows: Mapping[str, np.ndarray], title: str, columns: Sequence[str] = ()) -> Figure:
-    """Returns a figure with a row of images next to each name, under the names of the columns.
+def rows_with_side_labels(rows: Mapping[str, np.ndarray], title: str, columns: Sequence[str] = ()) -> Figure:
+    """Returns a figure with a row of images to the right of each label, below the labels of the columns.
 
     Args:
-        rows: Images `(S, H, W, C)` of each row, by its name; values outside [0, 1] are clipped.
+        rows: Images `(S, H, W, C)` of each row, keyed by its label; values outside [0, 1] are clipped.
         title: Title above the images.
-        columns: Names of the S columns; empty for none.
+        columns: Labels of the S columns; empty for none.
     """
     images = np.stack(list(rows.values()))
-    sides = images.shape[2:4]
-    canvas = _zoomed(_tiled(images.reshape(-1, *images.shape[2:]), images.shape[1]), sides)
+    image_size = images.shape[2:4]
+    canvas = _upscale(_tile(images.reshape(-1, *images.shape[2:]), images.shape[1]), image_size)
     left = LABEL_CHARACTER_PIXELS * (1 + max(map(len, rows)))
     top = TITLE_PIXELS + COLUMN_LABEL_PIXELS * bool(columns)
     width = max(left + canvas.shape[1], LABEL_CHARACTER_PIXELS * len(title))
@@ -107,31 +107,31 @@ def named_rows(rows: Mapping[str, np.ndarray], title: str, columns: Sequence[str
     figure = Figure((width / DPI, height / DPI), dpi=DPI)
     figure.text(0.5, 1 - TITLE_PIXELS / 2 / height, title, ha="center", va="center", size=LABEL_POINTS)
     row_height, column_width = canvas.shape[0] / len(rows), canvas.shape[1] / images.shape[1]
-    for row, name in enumerate(rows):
-        place = (0, 1 - (top + (row + 0.5) * row_height) / height)
-        figure.text(*place, f" {name}", ha="left", va="center", size=LABEL_POINTS)
-    for column, name in enumerate(columns):
-        place = ((left + (column + 0.5) * column_width) / width, 1 - (top - COLUMN_LABEL_PIXELS / 2) / height)
-        figure.text(*place, name, ha="center", va="center", size=LABEL_POINTS)
-    _draw(figure, canvas, left, top)
+    for row, label in enumerate(rows):
+        position = (0, 1 - (top + (row + 0.5) * row_height) / height)
+        figure.text(*position, f" {label}", ha="left", va="center", size=LABEL_POINTS)
+    for column, label in enumerate(columns):
+        position = ((left + (column + 0.5) * column_width) / width, 1 - (top - COLUMN_LABEL_PIXELS / 2) / height)
+        figure.text(*position, label, ha="center", va="center", size=LABEL_POINTS)
+    _add_canvas(figure, canvas, left, top)
     return figure
 
 
-def _draw(figure: Figure, canvas: np.ndarray, left: int, top: int) -> None:
-    """Places a canvas on a figure at its own size, with its upper left corner at the given pixels."""
+def _add_canvas(figure: Figure, canvas: np.ndarray, left: int, top: int) -> None:
+    """Adds a canvas to a figure at its own size, with its upper left corner at the given pixel position."""
     width, height = (round(side * DPI) for side in figure.get_size_inches())
-    place = (left / width, 1 - (top + canvas.shape[0]) / height)
-    axes = figure.add_axes((*place, canvas.shape[1] / width, canvas.shape[0] / height))
+    position = (left / width, 1 - (top + canvas.shape[0]) / height)
+    axes = figure.add_axes((*position, canvas.shape[1] / width, canvas.shape[0] / height))
     axes.imshow(canvas, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
     axes.set_axis_off()
 
 
-def _zoomed(canvas: np.ndarray, image_sides: tuple[int, ...]) -> np.ndarray:
-    zoom = math.ceil(TILE_SIDE / max(image_sides))
+def _upscale(canvas: np.ndarray, image_size: tuple[int, ...]) -> np.ndarray:
+    zoom = math.ceil(TILE_SIDE / max(image_size))
     return canvas.repeat(zoom, axis=0).repeat(zoom, axis=1)
 
 
-def _tiled(images: np.ndarray, columns: int) -> np.ndarray:
+def _tile(images: np.ndarray, columns: int) -> np.ndarray:
     """Returns images `(N, H, W, C)` on one white canvas, `(rows * H + gaps, columns * W + gaps, C)`."""
     count, height, width, channels = images.shape
     rows = math.ceil(count / columns)

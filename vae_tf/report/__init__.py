@@ -1,1 +1,1 @@
-"""Reports on runs, and comparisons between them."""
+"""Reports on single runs, and comparisons of runs."""

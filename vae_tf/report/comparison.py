@@ -1,14 +1,14 @@
-"""A comparison of runs: samples from the same latent draws, the same test examples, curves and metrics."""
+"""A comparison of runs: samples from the same latents, reconstructions of the same examples, curves and metrics."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from vae_tf.data.modality import Modality, modality_of
+from vae_tf.data.modality import Modality, get_modality
 from vae_tf.data.pipeline import first_batch
 from vae_tf.report.latent_page import LatentView, latent_view
-from vae_tf.report.ranking import Evaluation, Group, Row, pool, rows
+from vae_tf.report.ranking import Evaluation, Group, Row, compare_metrics, group_runs
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.runs.run_dir import RunDir
 
@@ -23,8 +23,8 @@ class RunView(NamedTuple):
 
     Attributes:
         samples: Prior samples `(N, H, W, C)`.
-        inputs: The first test examples, as the encoder sees them `(N, H, W, C)`.
-        targets: The same examples before they were corrupted; `inputs` itself if the run corrupts nothing.
+        inputs: The first test examples, as inputs of the encoder `(N, H, W, C)`.
+        targets: The same examples before they were corrupted; `inputs` itself if the run has no corruption.
         reconstructions: Reconstructions of `inputs` `(N, H, W, C)`.
         latents: The run's latents.
     """
@@ -37,16 +37,16 @@ class RunView(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """A comparison of groups of runs; its dictionaries are keyed by the group's label.
+    """A comparison of groups of runs; dictionaries are keyed by the group's label unless stated otherwise.
 
     Attributes:
-        groups: Groups of runs that differ only in their seed.
+        groups: The groups; the runs of a group differ only in their seed.
         rows: The metrics.
-        samples: Prior samples `(N, H, W, C)` of each group's first run, from the same latent draws.
-        reconstructions: The test examples, and below them each group's reconstructions of them `(N, H, W, C)`.
+        samples: Prior samples `(N, H, W, C)` of each group's first run, from the same latent samples.
+        reconstructions: The rows of a figure: test examples, then each group's reconstructions `(N, H, W, C)`.
         latents: The latents of each group's first run.
         histories: The histories of each group's runs.
-        evaluations: The evaluation of each run, by the run's name.
+        evaluations: The evaluation of each run, keyed by the run's name.
     """
 
     groups: list[Group]
@@ -58,26 +58,26 @@ class Comparison(NamedTuple):
     evaluations: Mapping[str, Evaluation]
 
     @classmethod
-    def of(
+    def from_evaluations(
         cls, evaluations: Mapping[str, Evaluation], histories: Mapping[str, History], views: Mapping[str, RunView]
     ) -> Self:
         """Returns the comparison of evaluated runs.
 
         Args:
-            evaluations: Evaluation of each run, by the run's name.
-            histories: History of each run.
-            views: Views of at least the first run of each group.
+            evaluations: The evaluation of each run, keyed by the run's name.
+            histories: The history of each run.
+            views: The view of at least the first run of each group.
 
         Raises:
-            InputError: Two runs are the same.
+            InputError: Two runs have the same configuration and seed.
         """
-        groups = pool([(name, evaluation.config) for name, evaluation in evaluations.items()])
+        groups = group_runs([(name, evaluation.config) for name, evaluation in evaluations.items()])
         first = {group.label: views[group.runs[0]] for group in groups}
         return cls(
             groups,
-            rows(groups, evaluations),
+            compare_metrics(groups, evaluations),
             {label: view.samples for label, view in first.items()},
-            _originals_above(first),
+            _reconstruction_rows(first),
             {label: view.latents for label, view in first.items()},
             {group.label: [histories[name] for name in group.runs] for group in groups},
             evaluations,
@@ -85,8 +85,8 @@ class Comparison(NamedTuple):
 
     @property
     def modality(self) -> Modality:
-        """Modality of the examples, the same for all runs."""
-        return modality_of(self.evaluations[self.groups[0].runs[0]].metrics["example_shape"])
+        """The modality of the examples, which is the same for all runs."""
+        return get_modality(self.evaluations[self.groups[0].runs[0]].metrics["example_shape"])
 
     @property
     def references(self) -> dict[str, dict[str, Any]]:
@@ -94,32 +94,32 @@ class Comparison(NamedTuple):
         return self.evaluations[self.groups[0].runs[0]].metrics["references"]
 
 
-def evaluation_of(folder: RunDir) -> Evaluation:
+def load_evaluation(folder: RunDir) -> Evaluation:
     """Returns the evaluation that `evaluate` wrote into a run folder."""
     return Evaluation(folder.read_config(), folder.read_metrics(), folder.read_per_image())
 
 
-def view_of(run: LoadedRun) -> RunView:
-    """Returns what a report shows of a run; all runs get the same latent draws and test examples."""
+def create_view(run: LoadedRun) -> RunView:
+    """Returns what a report shows of a run; all runs use the same latent samples and test examples."""
     model, splits = run.model, run.splits
     figures = splits.spec.modality.figures
     count = figures.num_reconstructions
-    seen = model.observed(first_batch(splits.test, run.config, splits.spec.example_shape, "test", count))
+    batch = model.unpack_batch(first_batch(splits.test, run.config, splits.spec.example_shape, "test", count))
     latents = latent_view(model, run.config, splits)
-    num_samples = NUM_SAMPLES if figures.shows_means else figures.num_samples
-    samples = model.sample(num_samples, SEED, mean=figures.shows_means, sampler=run.sampler)
-    return RunView(samples, seen.inputs, seen.target, model.reconstruct(seen.inputs, seen.labels), latents)
+    num_samples = NUM_SAMPLES if figures.shows_likelihood_mean else figures.num_samples
+    samples = model.sample(num_samples, SEED, mean=figures.shows_likelihood_mean, sampler=run.sampler)
+    return RunView(samples, batch.inputs, batch.target, model.reconstruct(batch.inputs, batch.labels), latents)
 
 
-def _originals_above(views: Mapping[str, RunView]) -> dict[str, np.ndarray]:
-    """Returns the rows of images; the originals come once if all groups share them, otherwise above each group."""
-    first = next(iter(views.values())).targets
-    same = all(np.array_equal(first, view.targets) for view in views.values())
-    rows_of_images = {"originals": first} if same else {}
+def _reconstruction_rows(views: Mapping[str, RunView]) -> dict[str, np.ndarray]:
+    """Returns rows of images; shared originals are shown once, otherwise above each group's reconstructions."""
+    originals = next(iter(views.values())).targets
+    is_shared = all(np.array_equal(originals, view.targets) for view in views.values())
+    image_rows = {"originals": originals} if is_shared else {}
     for label, view in views.items():
-        if not same:
-            rows_of_images[f"originals of {label}"] = view.targets
+        if not is_shared:
+            image_rows[f"originals of {label}"] = view.targets
         if view.inputs is not view.targets:
-            rows_of_images[f"{label} was given"] = view.inputs
-        rows_of_images[label] = view.reconstructions
-    return rows_of_images
+            image_rows[f"input to {label}"] = view.inputs
+        image_rows[label] = view.reconstructions
+    return image_rows

@@ -1,4 +1,4 @@
-"""The evaluation of a run: what is measured, and the files that are written into the run folder."""
+"""The evaluation of a run: computes its metrics and writes them to the run folder, with a report."""
 
 import sys
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 from vae_tf.backend.devices import as_input_errors
 from vae_tf.config.evaluation import EvaluationConfig
 from vae_tf.metrics import suite
-from vae_tf.metrics.likelihood import likelihood_scores
-from vae_tf.metrics.probe import probe_scores
-from vae_tf.metrics.suite import Scores, Subject
+from vae_tf.metrics.likelihood import likelihood_metrics
+from vae_tf.metrics.probe import probe_metrics
+from vae_tf.metrics.suite import Estimates, EvaluationContext
 from vae_tf.model.sampler import sampler_name
 from vae_tf.report import html
-from vae_tf.report.comparison import Comparison, view_of
+from vae_tf.report.comparison import Comparison, create_view
 from vae_tf.report.comparison_page import lead, sections
 from vae_tf.report.ranking import Evaluation
 from vae_tf.runs.loaded_run import LoadedRun
@@ -19,58 +19,61 @@ from vae_tf.support.errors import InputError
 
 
 def evaluate_run(run: LoadedRun, settings: EvaluationConfig, seed: int = 0) -> Evaluation:
-    """Evaluates a run, and writes `per_image.npz`, `report.html` and `metrics.json` into its folder.
+    """Evaluates a run, and writes `per_image.npz`, `report.html` and `metrics.json` to its folder.
 
     Args:
         run: The run.
         settings: Options of the evaluation.
-        seed: Seed of all draws.
+        seed: Random seed.
 
     Raises:
-        InputError: The model or the data can't be read, there is too little data, or the features are not available.
+        InputError: The model or the data can't be read, there is too little data, or the feature space is
+            not available.
     """
     examples = run.splits.test if settings.split == "test" else run.splits.val
     if examples is None:
-        raise InputError("split=val needs a run that held a part out. Received: val_fraction=0; use --split test")
-    run.check_fits()
+        raise InputError("split=val needs a run with a validation split. Received: val_fraction=0; use --split test")
+    run.check_compatible()
     with as_input_errors():
-        subject = Subject(run.config, run.splits, settings.split, examples, run.model, seed, run.sampler)
-        scores, results = _measured(subject, settings)
-    per_image = {name: score.per_example for name, score in scores.items() if score.per_example is not None}
+        context = EvaluationContext(run.config, run.splits, settings.split, examples, run.model, seed, run.sampler)
+        estimates, results = _measure(context, settings)
+    per_image = {name: estimate.per_example for name, estimate in estimates.items() if estimate.per_example is not None}
     evaluation = Evaluation(run.config, results, per_image)
     name = run.folder.path.name
-    alone = Comparison.of({name: evaluation}, {name: run.folder.read_history()}, {name: view_of(run)})
-    run.folder.write_report(html.page(name, lead(alone), sections(alone)))
-    run.folder.write_metrics(results, per_image)  # last: if metrics.json exists, the evaluation is complete
+    single_run_comparison = Comparison.from_evaluations(
+        {name: evaluation}, {name: run.folder.read_history()}, {name: create_view(run)}
+    )
+    run.folder.write_report(html.page(name, lead(single_run_comparison), sections(single_run_comparison)))
+    run.folder.write_metrics(results, per_image)  # written last: if it exists, the evaluation is complete
     return evaluation
 
 
-def _measured(subject: Subject, settings: EvaluationConfig) -> tuple[Scores, dict[str, Any]]:
-    """Returns the metrics, and everything that goes into `metrics.json`."""
-    train = subject.splits.whole_train
+def _measure(context: EvaluationContext, settings: EvaluationConfig) -> tuple[Estimates, dict[str, Any]]:
+    """Returns the metrics, and the contents of `metrics.json`."""
+    train = context.splits.train_and_val
     try:
-        judge = subject.splits.spec.modality.sample_metrics(subject, train, settings.features)
-        samples, references = judge.model_scores(), judge.reference_scores()
+        metrics = context.splits.spec.modality.sample_metrics(context, train, settings.features)
+        samples, references = metrics.model_metrics(), metrics.reference_metrics()
     except suite.TooFewImagesError as error:
-        print(f"warning: {error}; they are left out", file=sys.stderr)
+        print(f"warning: {error}; sample metrics are skipped", file=sys.stderr)
         samples, references = {}, {}
-    latents, per_dimension = suite.latent_scores(subject)
-    probe, probe_references = probe_scores(subject, train)
-    scores = {
-        **likelihood_scores(subject, settings),
+    latents, per_dimension = suite.latent_metrics(context)
+    probe, probe_references = probe_metrics(context, train)
+    estimates = {
+        **likelihood_metrics(context, settings),
         **latents,
         **probe,
-        **suite.reconstruction_scores(subject),
+        **suite.reconstruction_metrics(context),
         **samples,
     }
     references = {**references, **probe_references}
-    return scores, {
-        "dataset": subject.config.dataset,
-        "example_shape": list(subject.splits.spec.example_shape),
-        "likelihood": subject.config.likelihood,
-        "pictures_sha256": suite.fingerprint(subject.pictures()),
-        "settings": {**settings.model_dump(), "seed": subject.seed, "sampler": sampler_name(subject.sampler)},
-        "metrics": {name: score.as_dict() for name, score in scores.items()},
+    return estimates, {
+        "dataset": context.config.dataset,
+        "example_shape": list(context.splits.spec.example_shape),
+        "likelihood": context.config.likelihood,
+        "pictures_sha256": suite.fingerprint(context.images()),
+        "settings": {**settings.model_dump(), "seed": context.seed, "sampler": sampler_name(context.sampler)},
+        "metrics": {name: estimate.as_dict() for name, estimate in estimates.items()},
         "kl_per_dimension": {"values": [round(float(v), 6) for v in per_dimension], "unit": "nats"},
         "references": {name: {key: s.as_dict() for key, s in row.items()} for name, row in references.items()},
     }

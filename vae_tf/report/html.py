@@ -1,4 +1,4 @@
-"""A self-contained HTML page: images are embedded, no network, no scripts, readable on a phone and in dark mode."""
+"""A self-contained HTML page with inlined images and no scripts; readable offline, on a phone and in dark mode."""
 
 import base64
 import io
@@ -10,27 +10,27 @@ from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
 from vae_tf import plots
-from vae_tf.support.redaction import redacted
+from vae_tf.support.redaction import redact
 
 
-class Picture(NamedTuple):
+class Image(NamedTuple):
     """An image on the page.
 
     Attributes:
         png: Contents of the PNG file.
         alt: Description for readers who can't see the image.
-        caption: Line under the image; may be empty.
-        wide: Whether the image takes a row of its own.
+        caption: Text below the image; may be empty.
+        is_wide: Whether the image has its own row.
     """
 
     png: bytes
     alt: str
     caption: str = ""
-    wide: bool = False
+    is_wide: bool = False
 
 
 class Cell(NamedTuple):
-    """A table cell. The text of a `"best"` cell is emphasised; that of a `"note"` cell may wrap."""
+    """A table cell. The text of a `"best"` cell is emphasised; the text of a `"note"` cell may wrap."""
 
     text: str
     kind: Literal["", "best", "note"] = ""
@@ -49,7 +49,7 @@ class Table(NamedTuple):
         return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
     def text(self) -> str:
-        """Returns the table in aligned columns for a terminal, with a star after the best values."""
+        """Returns the table in aligned columns for a terminal, with an asterisk after the best values."""
         lines = [list(self.header), *([text + " *" * (kind == "best") for text, kind in row] for row in self.rows)]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join(
@@ -62,15 +62,15 @@ class Section(NamedTuple):
 
     title: str
     text: str = ""
-    pictures: Sequence[Picture] = ()
+    images: Sequence[Image] = ()
     table: Table | None = None
 
 
-def picture(figure: Figure, alt: str, caption: str = "", *, wide: bool = False) -> Picture:
+def image(figure: Figure, alt: str, caption: str = "", *, is_wide: bool = False) -> Image:
     """Returns a matplotlib figure as an image for the page."""
     file = io.BytesIO()
     plots.save(figure, file)
-    return Picture(file.getvalue(), alt, caption, wide)
+    return Image(file.getvalue(), alt, caption, is_wide)
 
 
 def page(title: str, lead: str, sections: Sequence[Section]) -> str:
@@ -78,29 +78,29 @@ def page(title: str, lead: str, sections: Sequence[Section]) -> str:
 
     Args:
         title: Heading of the page.
-        lead: Sentences below the heading.
-        sections: Sections below the lead.
+        lead: Paragraph below the heading.
+        sections: Sections below that paragraph.
     """
     environment = Environment(
         loader=PackageLoader("vae_tf.report", ""),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: type(value)(redacted(value)) if isinstance(value, str) else value,
+        finalize=lambda value: type(value)(redact(value)) if isinstance(value, str) else value,
     )
-    environment.filters["redacted"] = redacted  # for text that is cut before it is inserted
+    environment.filters["redact"] = redact  # for text that the template splits before inserting it
     environment.filters["base64"] = lambda content: base64.b64encode(content).decode("ascii")
     return environment.get_template("page.html.j2").render(title=title, lead=lead, sections=sections)
 
 
-def number(value: float, error: float | None) -> str:
-    """Returns `value ± error`, with two significant digits of the error and the value to the same decimal place.
+def format_number(value: float, error: float | None) -> str:
+    """Returns `value ± error`, with two significant digits of the error and the value rounded to the same decimal.
 
     Args:
         value: The number.
-        error: Its error; `None`, 0 or NaN if it has none.
+        error: The standard error; `None`, 0 or NaN if there is none.
     """
     if not error or math.isnan(error):
         return f"{value:.4g}"
-    places = max(0, 1 - math.floor(math.log10(error)))
-    return f"{value:.{places}f} ± {error:.{places}f}"
+    decimals = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{decimals}f} ± {error:.{decimals}f}"

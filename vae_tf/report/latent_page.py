@@ -1,4 +1,4 @@
-"""The latents on a page: where the data lies in the latent space, and what each dimension does."""
+"""The sections of a page about the latents: a map of the posterior means, and latent traversals."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
@@ -7,11 +7,11 @@ import numpy as np
 
 from vae_tf import plots
 from vae_tf.config import RunConfig
-from vae_tf.data.catalog import Splits
+from vae_tf.data.loading import Splits
 from vae_tf.metrics.latents import Plane, principal_plane
-from vae_tf.metrics.traversal import Traversal, encoded_sample, traverse
+from vae_tf.metrics.traversal import Traversal, encode_test_examples, traverse
 from vae_tf.report import html
-from vae_tf.report.html import Picture, Section
+from vae_tf.report.html import Image, Section
 
 if TYPE_CHECKING:
     from vae_tf.model.vae import VAE
@@ -22,9 +22,9 @@ class LatentView(NamedTuple):
 
     Attributes:
         plane: Posterior means of test examples in two dimensions.
-        labels: Class of each example `(N,)`, or `None`.
-        class_names: Name of each class, if the data has names.
-        traversal: Traversal of the most informative dimensions; `None` if the examples are not images.
+        labels: Class of each example `(N,)`, or `None` for unlabelled data.
+        class_names: Name of each class, or `None` if the classes have no names.
+        traversal: Traversal of the dimensions with the highest KL; `None` if the examples are not images.
     """
 
     plane: Plane
@@ -41,7 +41,7 @@ def latent_view(model: "VAE", config: RunConfig, splits: Splits) -> LatentView:
         config: The run's config.
         splits: The run's data.
     """
-    encoded = encoded_sample(model, config, splits)
+    encoded = encode_test_examples(model, config, splits)
     has_traversals = splits.spec.modality.figures.shows_traversals
     traversal = traverse(model, config, splits, encoded) if has_traversals else None
     return LatentView(principal_plane(encoded.means), encoded.labels, splits.spec.class_names, traversal)
@@ -51,30 +51,34 @@ def sections(views: Mapping[str, LatentView]) -> list[Section]:
     """Returns the sections about the latents; several runs are shown side by side.
 
     Args:
-        views: View of each run, by its label.
+        views: The view of each run, keyed by its label.
     """
-    maps = [_map(label, view) for label, view in views.items()]
-    traversals = [_traversals(label, view.traversal) for label, view in views.items() if view.traversal is not None]
-    text = "Posterior means of test examples in two dimensions; a colour for each class where the data has classes."
-    steps = (
-        "Each row changes one latent dimension to the value above it, in standard deviations of the prior, and leaves "
-        "the others at the posterior mean of the first test picture. The dimensions with the highest KL come first."
+    maps = [_map_image(label, view) for label, view in views.items()]
+    traversals = [
+        _traversal_image(label, view.traversal) for label, view in views.items() if view.traversal is not None
+    ]
+    map_text = "Posterior means of test examples in two dimensions, coloured by class if the data is labelled."
+    traversal_text = (
+        "Each row sets one latent dimension to the values in the column headings, in standard deviations of the prior, "
+        "and keeps the others at the posterior mean of the first test image. The dimensions with the highest KL come "
+        "first."
     )
     return [
-        Section("Latent space", text, maps),
-        *([Section("Latent traversals", steps, traversals)] if traversals else []),
+        Section("Latent space", map_text, maps),
+        *([Section("Latent traversals", traversal_text, traversals)] if traversals else []),
     ]
 
 
-def _map(label: str, view: LatentView) -> Picture:
+def _map_image(label: str, view: LatentView) -> Image:
     axis_names = ("first principal component", "second principal component")
-    caption = f"The first two principal components of the means: {view.plane.share:.0%} of their variance."
+    share = view.plane.explained_variance_ratio
+    caption = f"First two principal components of the posterior means ({share:.0%} of the variance)."
     if not view.plane.is_projected:
-        axis_names, caption = ("z0", "z1"), "The latents themselves."
+        axis_names, caption = ("z0", "z1"), "The latent dimensions themselves."
     figure = plots.latent_map(view.plane.points, view.labels, axis_names, label, view.class_names)
-    return html.picture(figure, f"Map of the posterior means of {label}", caption)
+    return html.image(figure, f"Map of the posterior means of {label}", caption)
 
 
-def _traversals(label: str, traversal: Traversal) -> Picture:
-    figure = plots.named_rows(traversal.rows, label, traversal.columns)
-    return html.picture(figure, f"Traversals of {len(traversal.dimensions)} latent dimensions of {label}")
+def _traversal_image(label: str, traversal: Traversal) -> Image:
+    figure = plots.rows_with_side_labels(traversal.rows, label, traversal.columns)
+    return html.image(figure, f"Traversals of {len(traversal.dimensions)} latent dimensions of {label}")

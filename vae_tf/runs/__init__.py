@@ -1,1 +1,1 @@
-"""Run folders."""
+"""Run folders and experiment tracking."""

@@ -1,5 +1,6 @@
-"""A loaded run: its config, data and model, each loaded once."""
+"""A loaded run: its config, data, model and sampler, each loaded once."""
 
+import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -7,15 +8,16 @@ from typing import TYPE_CHECKING, Self
 
 from vae_tf.config import RunConfig
 from vae_tf.runs.run_dir import RunDir
+from vae_tf.support.errors import InputError
 
 if TYPE_CHECKING:
-    from vae_tf.data.catalog import Splits
+    from vae_tf.data.loading import Splits
     from vae_tf.model.sampler import Sampler
     from vae_tf.model.vae import VAE
 
 
 class LoadedRun:
-    """A finished run, whose parts are loaded on first use and kept.
+    """A finished run. Its config, data, model and sampler are loaded on first use and kept in memory.
 
     Args:
         folder: The run folder.
@@ -34,7 +36,7 @@ class LoadedRun:
 
         Args:
             path: The run folder.
-            data_dir: Where the data is now. Default: where the run found it.
+            data_dir: Path to the data, if it has moved since training. Default: the path used in training.
             from_prior: Whether to sample from the prior even if the run has a sampler.
 
         Raises:
@@ -46,13 +48,13 @@ class LoadedRun:
 
     @cached_property
     def config(self) -> RunConfig:
-        """The run's config, with the current location of the data."""
+        """The run's config, with the current path to the data."""
         return self.folder.read_config()
 
     @cached_property
     def splits(self) -> "Splits":
         """The run's data."""
-        from vae_tf.data.catalog import load_splits
+        from vae_tf.data.loading import load_splits
 
         return load_splits(self.config)
 
@@ -63,13 +65,48 @@ class LoadedRun:
 
     @cached_property
     def sampler(self) -> "Sampler | None":
-        """The sampler that draws latents instead of the prior; `None` to use the prior."""
+        """The sampler that replaces the prior; `None` to sample from the prior."""
         return None if self._from_prior else self.folder.load_sampler(self._trusted)
 
-    def check_fits(self) -> None:
-        """Raises an error if the model was trained on data that differs from the current data.
+    def check_compatible(self) -> None:
+        """Raises an error if the current data does not match what the model was trained on.
 
         Raises:
-            InputError: The examples have another shape, or the classes of a conditional model have changed.
+            InputError: The shape of the examples has changed, or the classes of a conditional model.
         """
-        self.folder.check_fits(self.model, self.splits.spec)
+        model, spec = self.model, self.splits.spec
+        if model.example_shape != spec.example_shape:
+            raise InputError(
+                f"model.keras and config.yml must match. Received: {self.folder.path} with examples of shape "
+                f"{spec.example_shape} and a model for shape {model.example_shape}; train the run again"
+            )
+        if model.num_classes not in (None, spec.num_classes):
+            raise InputError(
+                f"The data must have the {model.num_classes} classes that the run was trained with. Received: "
+                f"{spec.num_classes} classes; train the run again, or pass the original data with --data-dir"
+            )
+        class_names = self.folder.read_classes()
+        if class_names is not None and class_names != spec.class_names:
+            raise InputError(
+                f"The data must have the classes that the run was trained with, {', '.join(class_names)}. "
+                f"Received: {', '.join(spec.class_names or ['unnamed classes'])}; pass the original data with "
+                "--data-dir"
+            )
+
+
+def load_run(folder: str | os.PathLike[str], trusted: Sequence[str] = ()) -> "VAE":
+    """Returns the trained model of a run folder.
+
+    Args:
+        folder: The run folder, such as `runs/x`.
+        trusted: Packages other than Keras and vae_tf whose classes the model may contain. Loading the model runs their
+            code, so name only packages that you trust.
+
+    Raises:
+        InputError: The folder is not a run, or its model is missing, damaged, or contains classes of other packages.
+
+    Example:
+        >>> vae = vae_tf.load_run("runs/x")
+        >>> images = vae.sample(16, seed=0)
+    """
+    return LoadedRun(RunDir.open(Path(folder)), trusted=trusted).model

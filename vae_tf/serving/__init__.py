@@ -1,1 +1,1 @@
-"""Answers the requests of endpoints."""
+"""Handles the requests to endpoints."""

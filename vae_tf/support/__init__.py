@@ -1,1 +1,1 @@
-"""Shared utilities: errors, redaction, YAML, atomic file writes, the command line, a quiet start of TensorFlow."""
+"""Shared utilities: errors, redaction, YAML, atomic file writes, the command line, importing TensorFlow quietly."""

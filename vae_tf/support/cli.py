@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDic
 from vae_tf.support.errors import InputError, Interrupted, Terminated
 from vae_tf.support.names import did_you_mean
 from vae_tf.support.plain_yaml import read_yaml
-from vae_tf.support.redaction import redacted
+from vae_tf.support.redaction import redact
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -31,40 +31,42 @@ class Options(BaseModel):
     """Base class of a command's options."""
 
     @classmethod
-    def further_fields(cls) -> dict[str, FieldInfo]:
-        """Returns the options that are not fields of the class, by name."""
+    def extra_fields(cls) -> dict[str, FieldInfo]:
+        """Returns the options that are not fields of the class, keyed by name."""
         return {}
 
     @classmethod
-    def merged(cls, from_file: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-        """Merges options from a file and from the command line; the command line wins."""
-        return {**from_file, **given}
+    def merge(cls, from_file: Mapping[str, Any], from_command_line: Mapping[str, Any]) -> dict[str, Any]:
+        """Merges options from a file and from the command line, which takes precedence."""
+        return {**from_file, **from_command_line}
 
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 
 
-def parse(options: type[OptionsT], command: str, arguments: Sequence[str]) -> OptionsT:
+def parse(options_class: type[OptionsT], command: str, arguments: Sequence[str]) -> OptionsT:
     """Parses a command's options: the command line overrides the `--config` file, which overrides the defaults.
 
     Args:
-        options: A pydantic model; each field is an option, and the field's docstring is its help text.
-        command: The command's name in the help text, such as `"python -m vae_tf.train"`.
+        options_class: A pydantic model; each field is an option, and its docstring is the help text.
+        command: Name of the command in the help text, such as `"python -m vae_tf.train"`.
         arguments: The command-line arguments, without the command itself.
 
     Raises:
         InputError: An option or config key is unknown, or its value is not allowed.
-        SystemExit: `--help` was given; the help text has been printed.
+        SystemExit: `--help` was requested; the help text has been printed.
     """
-    given = _given_on_command_line(options, command, arguments)
-    from_file = read_yaml(Path(given["config"])) if "config" in given else {}
+    from_command_line = _parse_command_line(options_class, command, arguments)
+    from_file = read_yaml(Path(from_command_line["config"])) if "config" in from_command_line else {}
     if "config" in from_file:
-        raise InputError(f"A config file can't name another one. Received: {given['config']} with the key 'config'")
-    return options(**options.merged(from_file, given))
+        raise InputError(
+            f"A config file can't refer to another. Received: {from_command_line['config']} with the key 'config'"
+        )
+    return options_class(**options_class.merge(from_file, from_command_line))
 
 
-def _given_on_command_line(options: type[Options], command: str, arguments: Sequence[str]) -> dict[str, Any]:
-    class Settings(options, BaseSettings):  # type: ignore[misc, valid-type]  # the base is known only at run time
+def _parse_command_line(options_class: type[Options], command: str, arguments: Sequence[str]) -> dict[str, Any]:
+    class Settings(options_class, BaseSettings):  # type: ignore[misc, valid-type]  # the base is known only at run time
         model_config = SettingsConfigDict(
             cli_prog_name=command,
             cli_kebab_case=True,
@@ -75,46 +77,48 @@ def _given_on_command_line(options: type[Options], command: str, arguments: Sequ
             extra="forbid",
         )
 
-    Settings.__doc__ = options.__doc__
-    offered: Any = create_model("Settings", __base__=Settings, **_optional(options.further_fields()))
-    for field in offered.model_fields.values():
-        field.description = _with_names(field)
+    Settings.__doc__ = options_class.__doc__
+    settings_class: Any = create_model("Settings", __base__=Settings, **_make_optional(options_class.extra_fields()))
+    for field in settings_class.model_fields.values():
+        field.description = _add_choices(field)
     try:
         source: CliSettingsSource[Any] = CliSettingsSource(
-            offered, cli_parse_args=_joined_lists(options, arguments), formatter_class=_HelpFormatter
+            settings_class, cli_parse_args=_join_lists(options_class, arguments), formatter_class=_HelpFormatter
         )
-        given = source()
+        values = source()
     except SettingsError as error:
-        raise InputError(_explained(str(error), options)) from None
-    return dict(given)
+        raise InputError(_explain_error(str(error), options_class)) from None
+    return dict(values)
 
 
-def _optional(fields: Mapping[str, FieldInfo]) -> dict[str, Any]:
-    """Returns the fields as optional ones, whatever their defaults are."""
+def _make_optional(fields: Mapping[str, FieldInfo]) -> dict[str, Any]:
+    """Returns the fields with `None` as their default; the original default moves to the description."""
     return {
-        name: (Annotated[field.annotation, *field.metadata] | None, Field(None, description=_with_default(field)))
+        name: (Annotated[field.annotation, *field.metadata] | None, Field(None, description=_add_default(field)))
         for name, field in fields.items()
     }
 
 
-def _with_default(field: FieldInfo) -> str:
+def _add_default(field: FieldInfo) -> str:
     default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
     return f"{field.description} Default: {default}."
 
 
-def _with_names(field: FieldInfo) -> str | None:
-    """Returns the help of an option with the names that it accepts, unless the help has them already."""
-    marks = [*field.metadata, *(mark for part in get_args(field.annotation) for mark in get_args(part))]
-    names = [name for mark in marks for name in getattr(mark, "known", ())]
+def _add_choices(field: FieldInfo) -> str | None:
+    """Returns the help text of an option with the names that it accepts, unless the text lists them already."""
+    metadata = [*field.metadata, *(item for member in get_args(field.annotation) for item in get_args(member))]
+    names = [name for item in metadata for name in getattr(item, "known", ())]
     description = field.description or ""
     return (
         f"{description} One of: {', '.join(names)}." if not all(name in description for name in names) else description
     )
 
 
-def _joined_lists(options: type[Options], arguments: Sequence[str]) -> list[str]:
+def _join_lists(options_class: type[Options], arguments: Sequence[str]) -> list[str]:
     """Returns the arguments with `--seeds 0 1 2` rewritten as `--seeds 0,1,2`, the form that the parser accepts."""
-    lists = {_option(name) for name, field in options.model_fields.items() if get_origin(field.annotation) is tuple}
+    lists = {
+        _to_flag(name) for name, field in options_class.model_fields.items() if get_origin(field.annotation) is tuple
+    }
     joined: list[str] = []
     for word in arguments:
         if len(joined) > 1 and joined[-2] in lists and not word.startswith("-"):
@@ -124,12 +128,12 @@ def _joined_lists(options: type[Options], arguments: Sequence[str]) -> list[str]
     return joined
 
 
-def _option(name: str) -> str:
+def _to_flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
 class _HelpFormatter(argparse.HelpFormatter):
-    """Omits empty defaults, which the help text itself explains, and Python's notation for types."""
+    """Omits empty defaults, which the help text itself explains, and rewrites Python's notation for types."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         return action.help and re.sub(r"\s*\(default: (None|\(\))\)$", "", action.help)
@@ -138,44 +142,44 @@ class _HelpFormatter(argparse.HelpFormatter):
         return re.sub(r"tuple\[(\w+),\.\.\.\]", r"\1,\1,...", super()._format_args(action, default_metavar))
 
 
-def _explained(message: str, options: type[Options]) -> str:
+def _explain_error(message: str, options_class: type[Options]) -> str:
     message = message.removeprefix("error parsing CLI: ")
     unknown = re.search(r"unrecognized arguments: (\S+)", message)
     if not unknown:
         return message
     word = unknown.group(1)
     if not word.startswith("-"):
-        return f"Options begin with --. Received: {word}"
-    names = [name.replace("_", "-") for name in (*options.model_fields, *options.further_fields())]
+        return f"Unexpected argument: {word}. Options begin with --"
+    names = [name.replace("_", "-") for name in (*options_class.model_fields, *options_class.extra_fields())]
     hint = did_you_mean(word.partition("=")[0].lstrip("-"), names)
     return f"Unknown option '{word}'{hint.replace('mean ', 'mean --')}"
 
 
-class _Redacting:
-    """A stream that redacts secrets from everything written to it."""
+class _RedactingStream:
+    """A stream that redacts secrets in everything written to it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        return self._stream.write(redacted(text))
+        return self._stream.write(redact(text))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
 
 @contextmanager
-def _fit_to_print() -> Iterator[None]:
-    """Redacts known secrets from everything that Python prints in this context, and escapes what can't be encoded."""
+def _safe_output() -> Iterator[None]:
+    """Redacts secrets in everything that Python prints in this context, and escapes what can't be encoded."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # for characters that the terminal can't encode
-    stdout, stderr = (cast(TextIO, _Redacting(stream)) for stream in (sys.stdout, sys.stderr))
+        sys.stdout.reconfigure(errors="backslashreplace")  # the terminal may not be able to encode every character
+    stdout, stderr = (cast(TextIO, _RedactingStream(stream)) for stream in (sys.stdout, sys.stderr))
     with redirect_stdout(stdout), redirect_stderr(stderr):
         yield
 
 
 @contextmanager
-def _sigterm_as_ctrl_c() -> Iterator[None]:
+def _sigterm_as_keyboard_interrupt() -> Iterator[None]:
     def stop(*_: object) -> NoReturn:
         raise Terminated
 
@@ -186,18 +190,18 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-@_fit_to_print()
-@_sigterm_as_ctrl_c()
-def run(main: Callable[[OptionsT], None], options: type[OptionsT], command: str) -> None:
-    """Parses `sys.argv`, calls `main(options)`, and exits with the right status.
+@_safe_output()
+@_sigterm_as_keyboard_interrupt()
+def run(main: Callable[[OptionsT], None], options_class: type[OptionsT], command: str) -> None:
+    """Parses `sys.argv`, calls `main(options)`, and exits with a status that says how it ended.
 
     The status is 0 on success, 2 (with one line on stderr) for an error that the user can fix, 130 after Ctrl-C, 143
-    after SIGTERM, and 141 if the reader of a pipe has gone.
+    after SIGTERM, and 141 on a broken pipe.
     """
-    # Pillow warns about odd metadata in images that open anyway; images that don't open are reported elsewhere.
+    # Pillow warns about malformed metadata in images that it can still open; the others are reported elsewhere.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
-        main(parse(options, command, sys.argv[1:]))
+        main(parse(options_class, command, sys.argv[1:]))
     except InputError as error:
         sys.exit(_fail(str(error), USAGE_ERROR))
     except Interrupted as stop:

@@ -3,25 +3,25 @@
 import re
 import signal
 
-from vae_tf.support.redaction import redacted
+from vae_tf.support.redaction import redact
 
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class InputError(ValueError):
-    """A request that can't be met: one line that states the requirement, what was received, and how to fix it.
+    """A user error, in one line that states the requirement, what was received, and how to fix it.
 
     Args:
-        message: The text. Line breaks become spaces, other unprintable characters are escaped, and secrets are
+        message: The message. Line breaks become spaces, other unprintable characters are escaped, and secrets are
             redacted.
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(printable(" ".join(redacted(message).split())))
+        super().__init__(escape_unprintable(" ".join(redact(message).split())))
 
 
 class Interrupted(Exception):  # noqa: N818  # like KeyboardInterrupt, it is not an error
-    """A signal asked the process to stop.
+    """The process received a signal to stop.
 
     Args:
         number: Signal number.
@@ -38,6 +38,6 @@ class Terminated(KeyboardInterrupt):
     """Raised on SIGTERM, as `KeyboardInterrupt` is raised on SIGINT."""
 
 
-def printable(text: str) -> str:
-    """Returns a text, such as a file name, as one line that can be encoded; unprintable characters are escaped."""
+def escape_unprintable(text: str) -> str:
+    """Escapes unprintable characters in a string, such as a file name, so that it is one line and can be encoded."""
     return UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)

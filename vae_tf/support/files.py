@@ -1,4 +1,4 @@
-"""Atomic writes of files and folders, and locks that let one process at a time write to a folder."""
+"""Atomic writes of files and folders, and locks that allow only one process at a time to write to a folder."""
 
 import errno
 import os
@@ -14,16 +14,16 @@ from vae_tf.support.errors import InputError
 
 LOCK = ".lock"
 PARTIAL = ".partial-"
-WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EINVAL, errno.ENOLCK)
+LOCKS_UNSUPPORTED = (errno.ENOSYS, errno.ENOTSUP, errno.EINVAL, errno.ENOLCK)
 
 
 @contextmanager
-def locked(folder: Path, name: str = "run_dir") -> Iterator[None]:
-    """Locks a folder against other processes; if this process dies, the lock is released.
+def lock_folder(folder: Path, name: str = "run_dir") -> Iterator[None]:
+    """Locks a folder against other processes; the lock is released when this process ends, even if it is killed.
 
     Args:
         folder: The folder; created if missing.
-        name: What the user calls the folder, for the message.
+        name: Name of the option that sets the folder, for the error message.
 
     Raises:
         InputError: Another process holds the lock, or the folder is not writable.
@@ -34,15 +34,14 @@ def locked(folder: Path, name: str = "run_dir") -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise InputError(
-            f"A run is for one process at a time. Received: {folder}, which another one holds; let it end, or choose "
-            "another folder"
+            f"{folder} is locked by another process; wait for it to finish, or choose another folder"
         ) from None
     except NotImplementedError:
         pass  # some mounted drives do not support locks
     except OSError as error:
-        if error.errno not in WITHOUT_LOCKS:
+        if error.errno not in LOCKS_UNSUPPORTED:
             reason = error.strerror or error
-            raise InputError(f"{name} must be a folder that can be written. Received: {folder} ({reason})") from None
+            raise InputError(f"{name} must be a writable folder. Received: {folder} ({reason})") from None
     try:
         yield
     finally:
@@ -50,8 +49,8 @@ def locked(folder: Path, name: str = "run_dir") -> Iterator[None]:
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """Yields a path to write a file or folder to; on success, flushes it to disk and moves it to the target at once.
+def atomic_write(target: Path) -> Iterator[Path]:
+    """Yields a path to write a file or folder to; on success, flushes it to disk and moves it to the target atomically.
 
     A file replaces an existing target. A folder does not: the caller has to remove the target first.
     """
@@ -65,7 +64,7 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def remove_partial(folder: Path) -> None:
-    """Removes the leftovers of processes that died while `replacing` something in a folder."""
+    """Removes the leftovers in a folder from processes that died during an `atomic_write`."""
     for path in folder.glob(f"{PARTIAL}*"):
         shutil.rmtree(path, ignore_errors=True)
 
@@ -82,6 +81,6 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def is_left_over(entry: Path) -> bool:
-    """Returns whether a folder entry is a leftover of a process that died before it wrote anything else."""
+def is_leftover(entry: Path) -> bool:
+    """Returns whether a folder entry is a lock or a partial write, left over from a process that died."""
     return entry.name == LOCK or entry.name.startswith(PARTIAL)

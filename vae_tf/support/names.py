@@ -1,4 +1,4 @@
-"""Checks names that a user chooses, and suggests the closest match for an unknown one."""
+"""Checks names that the user passes, and suggests the closest match for an unknown name."""
 
 import difflib
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ def check_name(kind: str, name: str, known: Iterable[str]) -> str:
     """Returns `name` if it is one of the `known` names.
 
     Args:
-        kind: What the name chooses, for the message: `"dataset"`, `"arch"`, ...
+        kind: What the name selects, for the error message: `"dataset"`, `"arch"`, ...
         name: The name to check.
         known: The valid names.
 
@@ -25,5 +25,5 @@ def check_name(kind: str, name: str, known: Iterable[str]) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Returns `". Did you mean x?"` for the closest known name, or an empty string if none is close."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.62)
-    return f". Did you mean {near[0]}?" if near else ""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.62)
+    return f". Did you mean {matches[0]}?" if matches else ""

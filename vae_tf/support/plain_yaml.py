@@ -7,10 +7,10 @@ from typing import Any
 import yaml
 
 from vae_tf.support.errors import InputError
-from vae_tf.support.redaction import redacted
+from vae_tf.support.redaction import redact
 
-LARGEST_YAML = 2**16  # bytes; a typical config has one or two thousand
-DEEPEST_YAML = 20
+MAX_YAML_BYTES = 2**16  # a typical config file has one or two thousand
+MAX_YAML_DEPTH = 20
 
 
 class PlainLoader(yaml.SafeLoader):
@@ -25,9 +25,9 @@ class PlainLoader(yaml.SafeLoader):
             yaml.YAMLError: The node is an alias, or is nested too deeply.
         """
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases, as *name, are not taken")
-        if self._depth == DEEPEST_YAML:
-            raise yaml.YAMLError(f"nested deeper than {DEEPEST_YAML} levels")
+            raise yaml.YAMLError("aliases, such as *name, are not allowed")
+        if self._depth == MAX_YAML_DEPTH:
+            raise yaml.YAMLError(f"nested deeper than {MAX_YAML_DEPTH} levels")
         self._depth += 1
         node = super().compose_node(parent, index)
         self._depth -= 1
@@ -42,20 +42,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST_YAML + 1)
-        if len(content) > LARGEST_YAML:
-            raise InputError(f"config must be a YAML file of at most {LARGEST_YAML:,} bytes. Received: {path}")
-        values = yaml.load(io.BytesIO(content), PlainLoader)  # as bytes, so that errors quote no line of the file
+            content = file.read(MAX_YAML_BYTES + 1)
+        if len(content) > MAX_YAML_BYTES:
+            raise InputError(f"config must be a YAML file of at most {MAX_YAML_BYTES:,} bytes. Received: {path}")
+        values = yaml.load(io.BytesIO(content), PlainLoader)  # as bytes, so that errors do not quote the file
         if values is None:
             return {}
         if not isinstance(values, dict):
             raise InputError(
-                f"config must be a YAML mapping of keys to values. Received: {path} ({redacted(repr(values)):.60})"
+                f"config must be a YAML mapping of keys to values. Received: {path} ({redact(repr(values)):.60})"
             )
         return {str(key): value for key, value in values.items()}
     except OSError as error:
         raise InputError(f"config must be a readable YAML file. Received: {path} ({error.strerror})") from None
     except InputError:
         raise
-    except (yaml.YAMLError, ValueError, AttributeError, LookupError) as error:  # odd scalars raise the last three
+    except (yaml.YAMLError, ValueError, AttributeError, LookupError) as error:  # malformed scalars raise the last three
         raise InputError(f"config must be valid YAML. Received: {path} ({error})") from None

@@ -1,4 +1,4 @@
-"""Starts TensorFlow without the log lines that it usually prints."""
+"""Imports TensorFlow without the log lines that it usually prints."""
 
 import os
 import sys
@@ -8,14 +8,14 @@ from contextlib import contextmanager
 
 
 def load_tensorflow() -> None:
-    """Imports TensorFlow and initializes its devices without the log lines that it usually prints.
+    """Imports TensorFlow and initializes its devices without printing the usual log lines.
 
-    Its C++ code writes some of them before any log level applies, so stderr itself is redirected during the import.
-    If the import fails, the captured output is printed after all.
+    TensorFlow's C++ code prints some of them before any log level applies, so stderr itself is captured during the
+    import. If the import fails, the captured output is printed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    with _stderr_set_aside():
+    with _capture_stderr():
         import tensorflow as tf
 
         tf.config.list_physical_devices()
@@ -23,16 +23,16 @@ def load_tensorflow() -> None:
 
 
 @contextmanager
-def _stderr_set_aside() -> Iterator[None]:
+def _capture_stderr() -> Iterator[None]:
     sys.stderr.flush()
     stderr = os.dup(2)
-    with tempfile.TemporaryFile() as aside:
-        os.dup2(aside.fileno(), 2)
+    with tempfile.TemporaryFile() as captured:
+        os.dup2(captured.fileno(), 2)
         try:
             yield
         except Exception:
-            aside.seek(0)
-            os.write(stderr, aside.read())
+            captured.seek(0)
+            os.write(stderr, captured.read())
             raise
         finally:
             os.dup2(stderr, 2)

@@ -1,7 +1,7 @@
 """Redacts secrets in text: the values of credential-like environment variables, and credentials in URLs.
 
-Source code scanners such as detect-secrets guess from what a text looks like. A running process can do better, as it
-knows its secrets by the names of their environment variables. MLflow and the Azure SDK hide only their own headers.
+Source code scanners such as detect-secrets guess from patterns in the text. A running process can do better, because it
+knows its secrets from the names of their environment variables. MLflow and the Azure SDK hide only their own headers.
 """
 
 import os
@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 REDACTED = "[redacted]"
 # Shorter values would also match parts of ordinary words.
-SHORTEST_SECRET = 8
+MIN_SECRET_LENGTH = 8
 CREDENTIAL_NAME = re.compile(
     r"KEY|SECRET|TOKEN|PASS(?:WORD|WD|PHRASE)|CREDENTIAL|SIGNATURE|CONNECTION_?STRING|IDENTITY_HEADER"
-    r"|(?:^|_)SAS(?:_|$)|_PWD$",  # but not PWD, the working folder
+    r"|(?:^|_)SAS(?:_|$)|_PWD$",  # but not PWD, the working directory
     re.IGNORECASE,
 )
 # Each pattern takes time linear in the length of the text: only one match can begin in a run of characters.
@@ -30,28 +30,28 @@ CREDENTIALS = (
 )
 
 
-def redacted(text: str) -> str:
-    """Returns a text in which every known or recognizable secret is replaced by `[redacted]`.
+def redact(text: str) -> str:
+    """Replaces every known or recognizable secret in a string by `[redacted]`.
 
     Known secrets are the values, of at least 8 characters, of environment variables whose names contain KEY, SECRET,
-    TOKEN, PASSWORD and the like, including their URL-quoted forms. Recognizable secrets are the user and password of a
+    TOKEN, PASSWORD and the like, as well as their URL-quoted forms. Recognizable secrets are the user and password of a
     URL, the query of a URL with a shared access signature, and what follows `AccountKey=`, `password=` and the like.
 
     Args:
-        text: The complete text to print or write; a secret that has been cut off is not found.
+        text: The complete string to print or write; a secret that has been truncated is not recognized.
     """
-    if secrets := _secrets():
+    if secrets := _find_secrets():
         text = re.sub("|".join(map(re.escape, secrets)), REDACTED, text)
     for pattern, replacement in CREDENTIALS:
         text = pattern.sub(replacement, text)
     return text
 
 
-def _secrets() -> list[str]:
+def _find_secrets() -> list[str]:
     """Returns the known secrets, longest first, so that one that begins with another is replaced as a whole."""
     values = {
         value.strip()
         for name, value in os.environ.items()
-        if CREDENTIAL_NAME.search(name) and len(value.strip()) >= SHORTEST_SECRET
+        if CREDENTIAL_NAME.search(name) and len(value.strip()) >= MIN_SECRET_LENGTH
     }
     return sorted(values | {quote(value, safe="") for value in values}, key=len, reverse=True)

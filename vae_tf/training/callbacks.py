@@ -1,4 +1,4 @@
-"""What training writes and shows, one callback each."""
+"""Callbacks that write files, show progress, draw figures and log to the tracker."""
 
 import gc
 import sys
@@ -13,9 +13,10 @@ import numpy as np
 from tqdm import tqdm
 
 from vae_tf.config import RunConfig
-from vae_tf.data.modality import Modality, modality_of
+from vae_tf.data.modality import Modality, get_modality
 from vae_tf.registry import LOSSES
-from vae_tf.runs.run_dir import Row, RunDir
+from vae_tf.runs.history import Row
+from vae_tf.runs.run_dir import RunDir
 from vae_tf.runs.tracking import Tracker
 from vae_tf.training.optimizer import averaged_weights
 
@@ -23,67 +24,68 @@ from vae_tf.training.optimizer import averaged_weights
 BAR_LABELS = {"loss": "loss", "reconstruction_loss": "reconstruction", "kl_loss": "kl"}
 
 
-class History(keras.callbacks.Callback):
+class HistoryWriter(keras.callbacks.Callback):
     """Writes a row of `history.csv` after every epoch; `rows` holds all of them.
 
-    `stage` is the value of the `stage` column; if it is `None`, there is no such column.
+    `stage` is the value of the `stage` column; if `None`, the file has no such column.
 
     Args:
         run_dir: The run folder to write to.
         num_images: Training images per epoch.
-        saved: The saved result of `progress`, if training resumes.
+        state: The result of `get_state` that was saved with the checkpoint, if training resumes.
     """
 
-    def __init__(self, run_dir: RunDir, num_images: int, saved: Mapping[str, Any] = MappingProxyType({})) -> None:
+    def __init__(self, run_dir: RunDir, num_images: int, state: Mapping[str, Any] = MappingProxyType({})) -> None:
         super().__init__()
-        self.rows: list[Row] = list(saved.get("history", []))
+        self.rows: list[Row] = list(state.get("history", []))
         self.stage: str | None = None
-        self._seconds_before: float = saved.get("seconds", 0.0)
+        self._elapsed_before_resume: float = state.get("seconds", 0.0)
         self._run_dir = run_dir
         self._num_images = num_images
 
-    def progress(self) -> dict[str, Any]:
+    def get_state(self) -> dict[str, Any]:
         """Returns the rows, and the seconds spent on the current epoch so far."""
-        return {"history": list(self.rows), "seconds": self._trained - self._began}
+        return {"history": list(self.rows), "seconds": self._last_step_time - self._epoch_start}
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Starts the epoch's clock."""
-        self._trained = time.perf_counter()
-        self._began, self._seconds_before = self._trained - self._seconds_before, 0.0
+        self._last_step_time = time.perf_counter()
+        self._epoch_start = self._last_step_time - self._elapsed_before_resume
+        self._elapsed_before_resume = 0.0
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Reads the clock here, so that validation and drawing do not count."""
-        self._trained = time.perf_counter()
+        """Reads the clock here, so that validation and drawing are not counted."""
+        self._last_step_time = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         """Adds a row and writes the file."""
-        seconds = self._trained - self._began
+        seconds = self._last_step_time - self._epoch_start
         stage = {} if self.stage is None else {"stage": self.stage}
-        losses = {name: float(logs[name]) for name in sorted(logs, key=_column)}
-        clock = {"seconds": round(seconds, 3), "images_per_second": round(self._num_images / seconds, 1)}
-        self.rows.append({**stage, "epoch": epoch + 1, **losses, **clock})
+        losses = {name: float(logs[name]) for name in sorted(logs, key=_column_order)}
+        timing = {"seconds": round(seconds, 3), "images_per_second": round(self._num_images / seconds, 1)}
+        self.rows.append({**stage, "epoch": epoch + 1, **losses, **timing})
         self._run_dir.write_history(self.rows)
 
 
-def _column(name: str) -> tuple[bool, int]:
-    """Returns the place of a column: losses before other values, those of training before those of validation."""
+def _column_order(name: str) -> tuple[bool, int]:
+    """Returns the sort key of a column: training before validation, and losses before other values."""
     loss = name.removeprefix("val_")
     return name.startswith("val_"), LOSSES.index(loss) if loss in LOSSES else len(LOSSES)
 
 
-class Progress(keras.callbacks.Callback):
-    """Shows a bar with the three losses and images/s on a terminal, and prints a line after every epoch.
+class ProgressBar(keras.callbacks.Callback):
+    """Shows a progress bar with the losses and the speed on a terminal, and prints a line after every epoch.
 
     If the output is piped, only the lines are printed.
 
     Args:
-        history: The callback with the epoch's row; it is called before this one.
+        history: The callback that has the epoch's row; it must be called before this one.
         config: The run's config.
         num_examples: Training examples per epoch.
         modality: Modality of the examples.
     """
 
-    def __init__(self, history: History, config: RunConfig, num_examples: int, modality: Modality) -> None:
+    def __init__(self, history: HistoryWriter, config: RunConfig, num_examples: int, modality: Modality) -> None:
         super().__init__()
         self._history = history
         self._config = config
@@ -126,12 +128,12 @@ class Progress(keras.callbacks.Callback):
 class EpochFigures(keras.callbacks.Callback):
     """Draws prior samples and reconstructions every `sample_every` epochs and after the last one.
 
-    `paths` are the latest files by what they show; `new_paths` is empty after an epoch that draws nothing.
+    `paths` maps the title of each figure to its latest file; `new_paths` is empty after an epoch that draws nothing.
 
     Args:
         run_dir: The run folder to write to.
-        config: The run's config; its seed fixes the latents, which are the same at every epoch.
-        batch: Examples to reconstruct, as arrays that `fit` takes.
+        config: The run's config; its seed determines the latents, which are the same at every epoch.
+        batch: Examples to reconstruct, as arrays that `fit` accepts.
         classes: Class of each example, if there are any.
     """
 
@@ -144,40 +146,43 @@ class EpochFigures(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Draws the figures if they are due."""
-        done = epoch + 1
+        num_epochs = epoch + 1
         self.new_paths: list[Path] = []
-        if done % self._config.sample_every and done != self._config.epochs:
+        if num_epochs % self._config.sample_every and num_epochs != self._config.epochs:
             return
         with averaged_weights(self.model):
-            self._draw(done)
-        # A figure and its parts refer to each other, and keep megabytes of pixels until they are garbage-collected.
+            self._draw(num_epochs)
+        # The objects of a figure refer to each other, and hold megabytes of pixels until they are garbage-collected.
         gc.collect(1)
         self.new_paths = list(self.paths.values())
 
-    def _draw(self, done: int) -> None:
-        figures = modality_of(self.model.example_shape).figures
-        seen, when = self.model.observed(self._batch), f", epoch {done}"
-        drawn = figures.epoch(self.model, seen, self._classes, self._config.seed, when)
-        self.paths = {name.capitalize(): self._run_dir.save_epoch_figure(name, drawn[name], done) for name in drawn}
+    def _draw(self, num_epochs: int) -> None:
+        modality_figures = get_modality(self.model.example_shape).figures
+        batch, suffix = self.model.unpack_batch(self._batch), f", epoch {num_epochs}"
+        figures = modality_figures.epoch(self.model, batch, self._classes, self._config.seed, suffix)
+        self.paths = {
+            name.capitalize(): self._run_dir.save_epoch_figure(name, figure, num_epochs)
+            for name, figure in figures.items()
+        }
 
 
 class TrackingCallback(keras.callbacks.Callback):
-    """Passes every epoch's row and new figures to the tracker.
+    """Logs every epoch's row and new figures to the tracker.
 
     Args:
         tracker: The tracker.
-        history: The callback with the row; it is called before this one.
-        pictures: The callback that draws the figures; it is called before this one.
+        history: The callback that has the row; it must be called before this one.
+        figures: The callback that draws the figures; it must be called before this one.
     """
 
-    def __init__(self, tracker: Tracker, history: History, pictures: EpochFigures) -> None:
+    def __init__(self, tracker: Tracker, history: HistoryWriter, figures: EpochFigures) -> None:
         super().__init__()
         self._tracker = tracker
         self._history = history
-        self._pictures = pictures
+        self._figures = figures
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Logs the row and the new figures."""
         self._tracker.log_epoch(self._history.rows[-1])
-        for path in self._pictures.new_paths:
+        for path in self._figures.new_paths:
             self._tracker.log_image(path)

@@ -1,4 +1,4 @@
-"""Handles updates whose loss or gradient is not finite: they are skipped and counted."""
+"""Reports skipped updates, and stops training or rolls it back when it diverges."""
 
 import sys
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from vae_tf.backend.guarded_step import GuardedStep, Skipped
+from vae_tf.backend.guarded_step import GuardedStep, SkippedUpdates
 from vae_tf.config import RunConfig
 from vae_tf.model.vae import VAE
 from vae_tf.support.errors import InputError
@@ -22,8 +22,8 @@ class DivergenceCallback(keras.callbacks.Callback):
     Args:
         guard: The guarded training step.
         config: The run's config; `on_nan` is used.
-        roll_back: Function that restores the weights of the last checkpoint and returns its step, or `None` if there is
-            none.
+        roll_back: Function that restores the weights of the last checkpoint and returns its step, or returns `None` if
+            there is no checkpoint.
     """
 
     def __init__(self, guard: GuardedStep, config: RunConfig, roll_back: Callable[[], int | None]) -> None:
@@ -31,53 +31,57 @@ class DivergenceCallback(keras.callbacks.Callback):
         self._guard = guard
         self._config = config
         self._roll_back = roll_back
-        self._reported = guard.skipped.total
+        self._num_reported = guard.skipped.total
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Remembers the epoch."""
+        """Stores the epoch index."""
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Checks how many steps in a row were skipped.
+        """Checks how many consecutive steps were skipped.
 
         Raises:
-            InputError: There were too many.
+            InputError: Too many consecutive steps were skipped.
         """
         skipped = self._guard.skipped
-        if skipped.in_a_row < self._guard.max_in_a_row:
+        if skipped.consecutive < self._guard.max_consecutive:
             return
         step = self._epoch * self.params["steps"] + batch + 1
         if self._config.on_nan != "rollback" or skipped.rollbacks == MAX_ROLLBACKS:
             raise InputError(self._message(step, skipped))
-        origin = self._roll_back()
-        if origin is None:
-            raise InputError(f"{self._message(step, skipped)} (there is no checkpoint yet to go back to)")
+        restored_step = self._roll_back()
+        if restored_step is None:
+            raise InputError(f"{self._message(step, skipped)} (there is no checkpoint to roll back to yet)")
         self._guard.count_rollback()
-        self._warn(f"training diverged at step {step}; it goes on from there with the weights of step {origin}")
+        self._warn(f"training diverged at step {step}; continuing with the weights of step {restored_step}")
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Warns about the updates that were skipped in the epoch."""
         total = self._guard.skipped.total
-        if total > self._reported:
-            self._warn(f"epoch {epoch + 1}: {total - self._reported} updates skipped: loss or gradient not finite")
-        self._reported = total
+        if total > self._num_reported:
+            num_skipped = total - self._num_reported
+            self._warn(f"epoch {epoch + 1}: updates skipped because of a non-finite loss or gradient: {num_skipped}")
+        self._num_reported = total
 
-    def _message(self, step: int, skipped: Skipped) -> str:
-        steps = f"in {skipped.in_a_row} steps in a row" if skipped.in_a_row > 1 else "in one step (on_nan=stop)"
+    def _message(self, step: int, skipped: SkippedUpdates) -> str:
+        if skipped.consecutive > 1:
+            steps = f"for {skipped.consecutive} consecutive steps, up to step {step}"
+        else:
+            steps = f"at step {step} (on_nan=stop)"
         losses = ", ".join(f"{name} {value:g}" for name, value in skipped.losses.items())
         return (
-            f"Training diverged in epoch {self._epoch + 1}: loss or gradient was not finite {steps}, to step {step}. "
+            f"Training diverged in epoch {self._epoch + 1}: the loss or gradient was not finite {steps}. "
             f"Received: {losses}, gradient norm {skipped.gradient_norm:g}, "
-            f"learning_rate={self._config.learning_rate:g}; lower it, or set clip_norm, in another run_dir or with "
-            "--overwrite"
+            f"learning_rate={self._config.learning_rate:g}; lower it or set clip_norm, and start over in a new "
+            "run_dir or with --overwrite"
         )
 
     def _warn(self, message: str) -> None:
         print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
-def check_end(model: VAE, test: dict[str, float], config: RunConfig) -> None:
-    """Raises an error if the last update, which no training loss reflects, broke the model.
+def check_final_model(model: VAE, test: dict[str, float], config: RunConfig) -> None:
+    """Raises an error if the last update, which no training loss covers, produced non-finite weights or losses.
 
     Raises:
         InputError: The loss on the test set or a weight is not finite.
@@ -85,6 +89,7 @@ def check_end(model: VAE, test: dict[str, float], config: RunConfig) -> None:
     weights = (ops.convert_to_numpy(weight) for weight in model.weights)
     if not (np.isfinite(test["loss"]) and all(np.isfinite(values).all() for values in weights)):
         raise InputError(
-            f"Training diverged in epoch {config.epochs}: the loss is not a finite number. "
-            f"Received: learning_rate={config.learning_rate}; lower it, in another run_dir or with --overwrite"
+            f"Training diverged in epoch {config.epochs}: the final weights or the test loss are not finite. "
+            f"Received: learning_rate={config.learning_rate}; lower it, and start over in a new run_dir or with "
+            "--overwrite"
         )

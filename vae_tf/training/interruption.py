@@ -1,4 +1,4 @@
-"""Handles SIGTERM and SIGINT during training: the first stops after this step, the second stops at once."""
+"""Handles SIGTERM and SIGINT during training: the first stops after this step, the second immediately."""
 
 import os
 import signal
@@ -13,24 +13,24 @@ from vae_tf.support.errors import Interrupted
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class Interruption:
-    """Catches the two signals, as a context manager in the main thread; in other threads it does nothing.
+class SignalHandler:
+    """Handles the two signals, as a context manager in the main thread; in other threads it does nothing.
 
-    Python runs its signal handlers only between two of its own instructions, and a call to TensorFlow can take a long
-    time. A thread therefore listens to the socket to which Python writes the number of a signal at once.
+    Python runs its signal handlers only between two bytecode instructions, and a call to TensorFlow can take a long
+    time. A thread therefore listens to the socket to which Python writes the number of a signal as soon as it arrives.
     """
 
     def __init__(self) -> None:
         self._number: int | None = None
 
     @property
-    def is_requested(self) -> bool:
+    def is_stop_requested(self) -> bool:
         """Whether a signal was received."""
         return self._number is not None
 
     @property
-    def stop(self) -> Interrupted:
-        """The exception to raise after a signal, received by this or by another worker."""
+    def exception(self) -> Interrupted:
+        """The exception to raise after this or another worker received a signal."""
         return Interrupted(self._number or signal.SIGTERM)
 
     def check(self) -> None:
@@ -39,27 +39,27 @@ class Interruption:
         Raises:
             Interrupted: A signal was received.
         """
-        if self.is_requested:
-            raise self.stop
+        if self.is_stop_requested:
+            raise self.exception
 
     def __enter__(self) -> Self:
-        self._is_on = threading.current_thread() is threading.main_thread()
-        if self._is_on:
+        self._is_active = threading.current_thread() is threading.main_thread()
+        if self._is_active:
             self._receiver, self._sender = socket.socketpair()
             self._sender.setblocking(False)
-            # The socket must be in place whenever the empty handlers are, or a signal would be lost in between.
-            self._descriptor = signal.set_wakeup_fd(self._sender.fileno())
-            self._handlers = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
+            # The socket must be set before the empty handlers, or a signal in between would be lost.
+            self._previous_fd = signal.set_wakeup_fd(self._sender.fileno())
+            self._previous_handlers = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
             threading.Thread(target=self._listen, daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._is_on:
-            for number, handler in self._handlers.items():
+        if self._is_active:
+            for number, handler in self._previous_handlers.items():
                 signal.signal(number, handler)
-            signal.set_wakeup_fd(self._descriptor)
+            signal.set_wakeup_fd(self._previous_fd)
             self._sender.close()
 
     def _listen(self) -> None:
@@ -69,5 +69,5 @@ class Interruption:
                 if self._number is not None:
                     os._exit(Interrupted(number).status)
                 self._number = number
-                print("\nstopping after this step; once more to stop at once", file=sys.stderr, flush=True)
+                print("\nstopping after this step; press Ctrl-C again to stop immediately", file=sys.stderr, flush=True)
         self._receiver.close()

@@ -9,13 +9,13 @@ from keras import ops
 from keras.optimizers import schedules
 
 from vae_tf import registry
-from vae_tf.backend.adam import Adam, updating
+from vae_tf.backend.adam import Adam, inner_optimizer
 from vae_tf.config import RunConfig
 from vae_tf.model.vae import VAE
 from vae_tf.support.errors import InputError
 
 LearningRate: TypeAlias = float | schedules.LearningRateSchedule
-EXPONENTIAL_END = 0.01
+EXPONENTIAL_DECAY_RATE = 0.01
 
 
 def build_optimizer(config: RunConfig, num_steps: int) -> keras.optimizers.Optimizer:
@@ -24,15 +24,15 @@ def build_optimizer(config: RunConfig, num_steps: int) -> keras.optimizers.Optim
     Args:
         config: The run's config; `learning_rate`, `learning_rate_schedule`, `warmup_steps`, `clip_norm` and `ema` are
             used.
-        num_steps: Number of updates in the run, which is the length of the schedule.
+        num_steps: Total number of updates, which is the length of the schedule.
 
     Raises:
-        InputError: The warm-up is as long as the run, or longer.
+        InputError: The warm-up is not shorter than the run.
     """
     if (config.warmup_steps or 0) >= num_steps:
         raise InputError(
-            f"warmup_steps must be less than the updates of the run. Received: warmup_steps={config.warmup_steps}, "
-            f"{num_steps} updates; lower it, or take more epochs"
+            f"warmup_steps must be less than the total number of updates. Received: "
+            f"warmup_steps={config.warmup_steps}, {num_steps} updates; lower it, or train for more epochs"
         )
     schedule = registry.resolve(registry.LEARNING_RATE_SCHEDULES[config.learning_rate_schedule])
     averaging = {} if config.ema is None else {"use_ema": True, "ema_momentum": config.ema}
@@ -40,17 +40,17 @@ def build_optimizer(config: RunConfig, num_steps: int) -> keras.optimizers.Optim
 
 
 def constant(config: RunConfig, num_steps: int) -> LearningRate:
-    """Returns the learning rate itself."""
+    """Returns a constant learning rate."""
     return config.learning_rate
 
 
 def linear(config: RunConfig, num_steps: int) -> LearningRate:
-    """Returns a learning rate that falls linearly to 0."""
+    """Returns a learning rate that decays linearly to 0."""
     return schedules.PolynomialDecay(config.learning_rate, num_steps, end_learning_rate=0.0)
 
 
 def cosine(config: RunConfig, num_steps: int) -> LearningRate:
-    """Returns a learning rate that falls to 0 as half a cosine (Loshchilov & Hutter 2017, eq. 5), after any warm-up."""
+    """Returns a learning rate with cosine decay to 0 (Loshchilov & Hutter 2017, eq. 5), after any warm-up."""
     if config.warmup_steps is None:
         return schedules.CosineDecay(config.learning_rate, num_steps)
     return schedules.CosineDecay(
@@ -59,30 +59,30 @@ def cosine(config: RunConfig, num_steps: int) -> LearningRate:
 
 
 def exponential(config: RunConfig, num_steps: int) -> LearningRate:
-    """Returns a learning rate that falls exponentially to a hundredth of its initial value."""
-    return schedules.ExponentialDecay(config.learning_rate, num_steps, EXPONENTIAL_END)
+    """Returns a learning rate that decays exponentially to a hundredth of its initial value."""
+    return schedules.ExponentialDecay(config.learning_rate, num_steps, EXPONENTIAL_DECAY_RATE)
 
 
 def num_updates(optimizer: keras.optimizers.Optimizer) -> int:
     """Returns the number of updates, not counting those skipped because their gradients were not finite."""
-    return int(ops.convert_to_numpy(updating(optimizer).iterations))
+    return int(ops.convert_to_numpy(inner_optimizer(optimizer).iterations))
 
 
-def finish(model: VAE) -> None:
-    """Permanently replaces a model's weights by their averages, if its optimizer keeps any."""
+def swap_in_averaged_weights(model: VAE) -> None:
+    """Permanently replaces a model's weights with their averages, if its optimizer averages them."""
     if num_updates(model.optimizer):  # before the first update, the averages are zeros
         model.optimizer.finalize_variable_values(model.trainable_weights)
 
 
 @contextmanager
 def averaged_weights(model: VAE) -> Iterator[None]:
-    """Temporarily replaces a model's weights by their averages, if there are any (Polyak & Juditsky 1992)."""
+    """Temporarily replaces a model's weights with their averages, if there are any (Polyak & Juditsky 1992)."""
     weights = model.trainable_weights
-    if not updating(model.optimizer).use_ema:
+    if not inner_optimizer(model.optimizer).use_ema:
         yield
         return
     trained = [ops.convert_to_numpy(weight) for weight in weights]
-    finish(model)
+    swap_in_averaged_weights(model)
     try:
         yield
     finally:

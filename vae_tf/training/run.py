@@ -1,4 +1,4 @@
-"""A training run from its config to the finished run folder, top to bottom."""
+"""A complete training run, from its config to the finished run folder."""
 
 import zlib
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
-    from vae_tf.data.catalog import Splits
+    from vae_tf.data.loading import Splits
     from vae_tf.runs.run_dir import RunDir
     from vae_tf.training.checkpoint.store import Checkpoint
     from vae_tf.training.resume import ResumePoint
@@ -38,23 +38,25 @@ def run_training(
 ) -> "RunDir":
     """Trains a model as `config` describes, writes the run folder, and returns it.
 
-    With several workers, all of them call this; only the first writes the folder, prints and tracks.
+    With several workers, all of them must call this; only the chief writes the folder, prints and tracks.
 
     Args:
         config: The run's config.
-        run_dir: A new or empty folder, or that of an unfinished run with the same config, which is resumed.
-        checkpoints: When to save the state of training. Default: as in the command.
-        overwrite: Replace an existing run in `run_dir`.
-        track: Log to MLflow; this is always done if `MLFLOW_RUN_ID` names a run.
-        distribute: As in the command.
-        worker_timeout: Seconds to wait for the other workers.
+        run_dir: A new or empty folder, or the folder of an unfinished run with the same config, which is resumed.
+        checkpoints: Checkpoint options. Default: the defaults of the command.
+        overwrite: Whether to replace an existing run in `run_dir`.
+        track: Whether to log to MLflow; if `MLFLOW_RUN_ID` is set, the run is always logged.
+        distribute: The distribution strategy, as in the command's `--distribute`.
+        worker_timeout: Maximum seconds to wait for the other workers.
 
     Raises:
-        InputError: The data or the folder can't be used, MLflow or a worker is missing, or training diverged.
+        InputError: The data or the folder can't be used, MLflow is not installed, a worker did not start, or training
+            diverged.
         Interrupted: SIGTERM or SIGINT was received; the state of training is saved.
     """
-    from vae_tf.data.catalog import load_splits
+    from vae_tf.data.loading import load_splits
     from vae_tf.distribute.peers import connected_peers
+    from vae_tf.runs.new_run import check_usable
     from vae_tf.runs.run_dir import RunDir
 
     _check_outside_data(run_dir, config)
@@ -62,15 +64,15 @@ def run_training(
     cluster = cluster_for(distribute)
     is_chief = cluster is None or cluster.is_chief
     if is_chief:
-        RunDir.check_usable(run_dir, overwrite=overwrite, resume=options.resume == "auto")
-    is_tracked = tracking.is_on(asked=track)
+        check_usable(run_dir, overwrite=overwrite, resume=options.resume == "auto")
+    is_tracked = tracking.should_track(requested=track)
     with connected_peers(cluster, worker_timeout) as peers:
         splits = load_splits(config)
-        config = config.resolved(splits.spec.example_shape)
+        config = config.fill_in_defaults(splits.spec.example_shape)
         load_tensorflow()
 
         from vae_tf.backend.devices import as_input_errors, use_device, use_threads
-        from vae_tf.distribute.strategy import check_shares, strategy_for
+        from vae_tf.distribute.strategy import check_divisible, strategy_for
         from vae_tf.training.resume import ResumePoint
         from vae_tf.training.stage import vae_stage
         from vae_tf.training.trainer import Trainer
@@ -78,30 +80,32 @@ def run_training(
         device = use_device(config.device, deterministic=config.deterministic)
         use_threads(config, splits.spec.example_shape)
         if peers is not None:
-            peers.agree("options and data", _fingerprint(config, splits.spec))
-        with as_input_errors(), ResumePoint(run_dir, options, config, splits) as place:
-            checkpoint = place.find(overwrite=overwrite) if is_chief else None
+            peers.check_equal("options and data", _fingerprint(config, splits.spec))
+        with as_input_errors(), ResumePoint(run_dir, options, config, splits) as resume_point:
+            checkpoint = resume_point.find(overwrite=overwrite) if is_chief else None
             start = 0 if checkpoint is None else checkpoint.step
-            if place.is_finished:
+            if resume_point.is_finished:
                 print(
-                    f"Finished {run_dir}: {config.epochs} epochs are done; more --epochs go on, --overwrite begins anew"
+                    f"{run_dir} is already finished ({config.epochs} epochs); raise --epochs to train longer, "
+                    "or use --overwrite to start over"
                 )
                 start = FINISHED
             if peers is not None:
-                start = int(peers.from_chief(str(start) if is_chief else None))
+                start = int(peers.broadcast_from_chief(str(start) if is_chief else None))
             if start == FINISHED:
                 return RunDir(run_dir)
             strategy = strategy_for(distribute, peers, worker_timeout)
-            check_shares(strategy, config, splits.spec.num_train)
+            check_divisible(strategy, config, splits.spec.num_train)
             trainer = Trainer(config, splits, strategy, [vae_stage(config, splits, strategy)])
             if start:
                 trainer.resume(start, checkpoint.arrays() if checkpoint else None)
             if is_chief:
-                run = place.take(checkpoint)
-                _describe(config, splits, trainer, run, f"{device}{_replicas(strategy, cluster)}", checkpoint)
-                saved = {} if checkpoint is None else checkpoint.progress
-                with tracking.Tracker(config, run.path, on=is_tracked, run_id=saved.get("mlflow_run_id")) as tracker:
-                    _train_and_write(trainer, config, splits, place, run, tracker, saved)
+                run = resume_point.prepare(checkpoint)
+                _print_summary(config, splits, trainer, run, f"{device}{_replicas(strategy, cluster)}", checkpoint)
+                progress = {} if checkpoint is None else checkpoint.progress
+                run_id = progress.get("mlflow_run_id")
+                with tracking.Tracker(config, run.path, is_enabled=is_tracked, run_id=run_id) as tracker:
+                    _train_and_write(trainer, config, splits, resume_point, run, tracker, progress)
             else:
                 assert cluster is not None
                 print(f"{cluster.name(cluster.index)} of {len(cluster.addresses)}, {device}", flush=True)
@@ -110,7 +114,7 @@ def run_training(
 
 
 def _fingerprint(config: RunConfig, spec: DatasetSpec) -> str:
-    """Returns a checksum that is equal on workers with the same options and data, wherever their data is."""
+    """Returns a checksum that is equal on workers with the same options and data, wherever their data is stored."""
     return str(zlib.crc32(repr((config.model_copy(update={"data_dir": None}), spec)).encode()))
 
 
@@ -123,15 +127,15 @@ def _replicas(strategy: Any, cluster: Cluster | None) -> str:
 def _check_outside_data(run_dir: Path, config: RunConfig) -> None:
     if config.dataset == "folder" and config.data_dir is not None:
         data_dir = Path(config.data_dir).resolve()
-        place = run_dir.resolve()
-        if place.is_relative_to(data_dir) or data_dir.is_relative_to(place):
+        resolved_run_dir = run_dir.resolve()
+        if resolved_run_dir.is_relative_to(data_dir) or data_dir.is_relative_to(resolved_run_dir):
             raise InputError(
-                f"run_dir must lie outside data_dir and the other way round: one holds the pictures to train on, the "
-                f"other those that training draws. Received: run_dir={run_dir}; choose another with --run-dir"
+                "run_dir and data_dir must not be inside each other, or figures written to run_dir would be used as "
+                f"training images. Received: run_dir={run_dir}; choose another with --run-dir"
             )
 
 
-def _shown(config: RunConfig, splits: "Splits") -> "tuple[Any, np.ndarray | None]":
+def _figure_examples(config: RunConfig, splits: "Splits") -> "tuple[Any, np.ndarray | None]":
     """Returns the first test examples as one batch, and their classes, for the figures."""
     from vae_tf.data.pipeline import first_batch
 
@@ -140,7 +144,7 @@ def _shown(config: RunConfig, splits: "Splits") -> "tuple[Any, np.ndarray | None
     return batch, None if splits.test.labels is None else splits.test.labels[:count]
 
 
-def _describe(
+def _print_summary(
     config: RunConfig,
     splits: "Splits",
     trainer: "Trainer",
@@ -174,45 +178,45 @@ def _train_and_write(
     trainer: "Trainer",
     config: RunConfig,
     splits: "Splits",
-    place: "ResumePoint",
+    resume_point: "ResumePoint",
     run: "RunDir",
     tracker: tracking.Tracker,
-    saved: Mapping[str, Any],
+    progress: Mapping[str, Any],
 ) -> None:
     """Trains and writes the run folder, on the only worker or on the chief."""
     from vae_tf import plots
     from vae_tf.training import callbacks
-    from vae_tf.training.latent_use import warn_if_collapsed
-    from vae_tf.training.sampler import fitted_sampler
+    from vae_tf.training.collapse import warn_if_collapsed
+    from vae_tf.training.sampler import fit_sampler
 
-    history = callbacks.History(run, splits.spec.num_train, saved)
-    pictures = callbacks.EpochFigures(run, config, *_shown(config, splits))
-    progress = callbacks.Progress(history, config, splits.spec.num_train, splits.spec.modality)
-    several = len(trainer.stages) > 1
+    history = callbacks.HistoryWriter(run, splits.spec.num_train, progress)
+    figures = callbacks.EpochFigures(run, config, *_figure_examples(config, splits))
+    progress_bar = callbacks.ProgressBar(history, config, splits.spec.num_train, splits.spec.modality)
+    has_several_stages = len(trainer.stages) > 1
 
-    def listeners(stage: "Stage") -> "Sequence[keras.callbacks.Callback]":
-        history.stage = stage.name if several else None
-        of_vae = [pictures] if stage is trainer.stages[0] else []
-        return [history, progress, *of_vae, callbacks.TrackingCallback(tracker, history, pictures)]
+    def make_callbacks(stage: "Stage") -> "Sequence[keras.callbacks.Callback]":
+        history.stage = stage.name if has_several_stages else None
+        vae_callbacks = [figures] if stage is trainer.stages[0] else []
+        return [history, progress_bar, *vae_callbacks, callbacks.TrackingCallback(tracker, history, figures)]
 
     test = trainer.train(
-        listeners,
-        place.store,
-        lambda: {**place.description, **history.progress(), "mlflow_run_id": tracker.run_id},
-        place.options,
+        make_callbacks,
+        resume_point.store,
+        lambda: {**resume_point.description, **history.get_state(), "mlflow_run_id": tracker.run_id},
+        resume_point.options,
     )
-    results = {**pictures.paths, "Curves": run.save_curves(plots.curves(history.rows))}
+    results = {**figures.paths, "Curves": run.save_curves(plots.curves(history.rows))}
     if config.sampler is not None:
-        sampler = fitted_sampler(config.sampler, config.arguments("sampler"), trainer.model, config, splits)
+        sampler = fit_sampler(config.sampler, config.arguments("sampler"), trainer.model, config, splits)
         results["Sampler"] = run.save_sampler(sampler)
     results["Model"] = run.save_model(trainer.model)  # last: a run that has its model is finished
     warn_if_collapsed(trainer.model, config, splits)
     print(
-        f"Test ELBO {-test['loss']:.2f} nats per {splits.spec.modality.noun} "
+        f"Test ELBO {-test['loss']:.2f} nats per {splits.spec.modality.name} "
         f"(reconstruction_loss {test['reconstruction_loss']:.2f}, kl_loss {test['kl_loss']:.2f}; "
         f"{splits.spec.num_test:,} {splits.spec.modality.plural})"
     )
-    for what, path in results.items():
-        print(f"{what:16}{path}", flush=True)
+    for title, path in results.items():
+        print(f"{title:16}{path}", flush=True)
     tracker.log_test(test)
     tracker.log_image(results["Curves"])

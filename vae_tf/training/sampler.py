@@ -4,13 +4,13 @@ from typing import Any
 
 from vae_tf import registry
 from vae_tf.config import RunConfig
-from vae_tf.data.catalog import Splits
-from vae_tf.metrics.encoded import encode
+from vae_tf.data.loading import Splits
+from vae_tf.metrics.encoding import encode
 from vae_tf.model.sampler import Sampler
 from vae_tf.model.vae import VAE
 
 
-def fitted_sampler(name: str, arguments: dict[str, Any], model: VAE, config: RunConfig, splits: Splits) -> Sampler:
+def fit_sampler(name: str, arguments: dict[str, Any], model: VAE, config: RunConfig, splits: Splits) -> Sampler:
     """Returns a sampler fitted to the latents of the training set.
 
     Args:

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from vae_tf.backend.guarded_step import MAX_IN_A_ROW, GuardedStep
+from vae_tf.backend.guarded_step import MAX_CONSECUTIVE_SKIPS, GuardedStep
 from vae_tf.config import RunConfig
 from vae_tf.data import pipeline
-from vae_tf.data.catalog import Splits
+from vae_tf.data.loading import Splits
 from vae_tf.data.sources import Examples
 from vae_tf.model.build import build_from_config
 from vae_tf.model.vae import VAE
@@ -28,9 +28,9 @@ class Stage(NamedTuple):
         model: A compiled model with `gradients(data)`, `test_step(data)` and a `step_counter`.
         guard: The guarded training step.
         epochs: Passes over the training set.
-        steps_per_epoch: Batches per pass.
-        training_batches: Function (share of a worker, step to start from) -> endless batches.
-        validation_batches: Function (share) -> one pass over the validation part; `None` if there is none.
+        steps_per_epoch: Batches per epoch.
+        training_batches: Function (shard of a worker, start step) -> infinite dataset of batches.
+        validation_batches: Function (shard) -> one pass over the validation set; `None` if there is no validation set.
         num_validation_batches: Batches in that pass.
     """
 
@@ -39,8 +39,8 @@ class Stage(NamedTuple):
     guard: GuardedStep
     epochs: int
     steps_per_epoch: int
-    training_batches: Callable[[pipeline.Share, int], tf.data.Dataset]
-    validation_batches: Callable[[pipeline.Share], tf.data.Dataset] | None = None
+    training_batches: Callable[[pipeline.Shard, int], tf.data.Dataset]
+    validation_batches: Callable[[pipeline.Shard], tf.data.Dataset] | None = None
     num_validation_batches: int = 0
 
     @property
@@ -61,15 +61,15 @@ def vae_stage(config: RunConfig, splits: Splits, strategy: tf.distribute.Strateg
     steps_per_epoch = pipeline.num_batches(splits.train, config.batch_size)
     with strategy.scope():
         model = _compiled_vae(config, splits, steps_per_epoch)
-    most = 1 if config.on_nan == "stop" else min(MAX_IN_A_ROW, steps_per_epoch)
-    model.guard = GuardedStep(model, most)
+    max_consecutive = 1 if config.on_nan == "stop" else min(MAX_CONSECUTIVE_SKIPS, steps_per_epoch)
+    model.guard = GuardedStep(model, max_consecutive)
     return Stage(
         VAE_STAGE,
         model,
         model.guard,
         config.epochs,
         steps_per_epoch,
-        lambda share, start: pipeline.training_batches(splits.train, config, shape, share, start),
+        lambda shard, start: pipeline.training_batches(splits.train, config, shape, shard, start),
         None if splits.val is None else evaluation_batches(config, splits, "val", splits.val),
         0 if splits.val is None else pipeline.num_batches(splits.val, config.batch_size),
     )
@@ -77,10 +77,10 @@ def vae_stage(config: RunConfig, splits: Splits, strategy: tf.distribute.Strateg
 
 def evaluation_batches(
     config: RunConfig, splits: Splits, split: pipeline.Split, examples: Examples
-) -> Callable[[pipeline.Share], tf.data.Dataset]:
-    """Returns a function from a worker's share to one pass over a split."""
+) -> Callable[[pipeline.Shard], tf.data.Dataset]:
+    """Returns a function that maps the shard of a worker to one pass over a split."""
     shape = splits.spec.example_shape
-    return lambda share: pipeline.evaluation_batches(examples, config, shape, split, share)
+    return lambda shard: pipeline.evaluation_batches(examples, config, shape, split, shard)
 
 
 def _compiled_vae(config: RunConfig, splits: Splits, steps_per_epoch: int) -> VAE:

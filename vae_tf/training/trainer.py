@@ -1,4 +1,4 @@
-"""A run in memory: its stages and the state of training, from the first step or a checkpoint to the test set."""
+"""Trains the stages of a run, from scratch or from a checkpoint, and evaluates the result on the test set."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,22 +8,22 @@ import tensorflow as tf
 
 from vae_tf.config import CheckpointConfig, RunConfig
 from vae_tf.data import pipeline
-from vae_tf.data.catalog import Splits
-from vae_tf.distribute.strategy import any_worker, distributed, from_chief, is_multi_worker
+from vae_tf.data.loading import Splits
+from vae_tf.distribute.strategy import any_worker, broadcast_from_chief, distribute_dataset, is_multi_worker
 from vae_tf.model.vae import VAE
 from vae_tf.support.errors import InputError, Interrupted
 from vae_tf.training import loop
 from vae_tf.training.checkpoint.state import Arrays, TrainingState
 from vae_tf.training.checkpoint.store import CheckpointStore
 from vae_tf.training.checkpoint.writer import CheckpointWriter
-from vae_tf.training.divergence import DivergenceCallback, check_end
-from vae_tf.training.interruption import Interruption
+from vae_tf.training.divergence import DivergenceCallback, check_final_model
+from vae_tf.training.interruption import SignalHandler
 from vae_tf.training.optimizer import num_updates
 from vae_tf.training.stage import Stage, evaluation_batches
 
 
 class Trainer:
-    """Trains the stages of a run, one after the other.
+    """Trains the stages of a run, one after the other, and evaluates the VAE.
 
     Steps are counted across all stages.
 
@@ -41,7 +41,7 @@ class Trainer:
         self._splits = splits
         self._strategy = strategy
         self._start = 0
-        self._saved: tuple[int, Arrays] | None = None
+        self._resumed_from: tuple[int, Arrays] | None = None
         self.stages = stages
         self._state = TrainingState(stages)
 
@@ -56,120 +56,122 @@ class Trainer:
         return sum(stage.num_steps for stage in self.stages)
 
     def resume(self, step: int, arrays: Arrays | None) -> None:
-        """Restores the state of training, to resume from it.
+        """Restores the state of training, so that `train` resumes from it.
 
         Args:
-            step: Number of steps done.
-            arrays: The arrays of the checkpoint after that step; with several workers, only the chief has them.
+            step: Number of steps already done.
+            arrays: The arrays of the checkpoint of that step; with several workers, `None` except on the chief.
         """
         self._start = step
-        self._saved = step, from_chief(self._strategy, arrays, self._state.capture())
-        self._state.restore(self._saved[1])
+        arrays = broadcast_from_chief(self._strategy, arrays, self._state.capture())
+        self._resumed_from = step, arrays
+        self._state.restore(arrays)
 
     def train(
         self,
-        listeners: Callable[[Stage], Sequence[keras.callbacks.Callback]],
+        make_callbacks: Callable[[Stage], Sequence[keras.callbacks.Callback]],
         store: CheckpointStore | None,
-        describe: Callable[[], dict[str, Any]],
+        get_progress: Callable[[], dict[str, Any]],
         options: CheckpointConfig,
     ) -> dict[str, float]:
-        """Trains to the last epoch, saving the state on the way, and returns the metrics on the test set.
+        """Trains to the last epoch, saves checkpoints, and returns the metrics on the test set.
 
         Args:
-            listeners: Function that returns the callbacks of a stage.
-            store: Where to save; `None` on a worker that does not save.
-            describe: Function that returns what to save with the state.
-            options: When to save.
+            make_callbacks: Function that returns the callbacks of a stage.
+            store: Where to save checkpoints; `None` on a worker that does not save.
+            get_progress: Function that returns the progress to save with the arrays.
+            options: The checkpoint options.
 
         Raises:
             InputError: Training diverged.
             Interrupted: A signal was received.
-            OSError: The disk is too full to save.
+            OSError: The disk is full.
         """
         # The clocks of several workers do not agree.
         minutes = None if is_multi_worker(self._strategy) else options.checkpoint_minutes
-        with Interruption() as interruption:
+        with SignalHandler() as signal_handler:
             writer = CheckpointWriter(
                 self._state,
                 store,
-                interruption,
-                describe,
+                signal_handler,
+                get_progress,
                 any_worker(self._strategy),
-                every=options.checkpoint_steps,
+                save_every=options.checkpoint_steps,
                 minutes=minutes,
-                saved=self._saved,
+                last_saved=self._resumed_from,
             )
             try:
                 with writer:
                     for stage in self.stages:
-                        self._train_stage(stage, listeners(stage), writer, interruption, options)
+                        self._train_stage(stage, make_callbacks(stage), writer, signal_handler, options)
                         writer.steps_before += stage.num_steps
-                    test = self._test(interruption)
+                    test = self._test(signal_handler)
             except Interrupted as stop:
                 raise Interrupted(stop.number, self._message(stop, writer, store)) from None
-        self._check_end(test)
+        self._check_result(test)
         return test
 
     def _train_stage(
         self,
         stage: Stage,
-        listeners: Sequence[keras.callbacks.Callback],
+        callbacks: Sequence[keras.callbacks.Callback],
         writer: CheckpointWriter,
-        interruption: Interruption,
+        signal_handler: SignalHandler,
         options: CheckpointConfig,
     ) -> None:
         start = max(0, self._start - writer.steps_before)
-        if start > stage.num_steps:  # a later stage is resumed: this one has its final weights
+        if start > stage.num_steps:  # training resumes in a later stage; this one has its final weights
             return
-        guard = DivergenceCallback(stage.guard, self._config, writer.roll_back)
+        divergence = DivergenceCallback(stage.guard, self._config, writer.roll_back)
         loop.train(
             stage.model,
-            distributed(self._strategy, lambda share: stage.training_batches(share, start)),
+            distribute_dataset(self._strategy, lambda shard: stage.training_batches(shard, start)),
             epochs=stage.epochs,
             steps_per_epoch=stage.steps_per_epoch,
             guard=stage.guard,
             start=start,
-            every=options.checkpoint_steps,
-            validate=self._validation(stage, interruption),
-            callbacks=[guard, *listeners, writer],
+            stop_every=options.checkpoint_steps,
+            validate=self._validation(stage, signal_handler),
+            callbacks=[divergence, *callbacks, writer],
         )
 
-    def _validation(self, stage: Stage, interruption: Interruption) -> Callable[[], dict[str, float]] | None:
+    def _validation(self, stage: Stage, signal_handler: SignalHandler) -> Callable[[], dict[str, float]] | None:
         if stage.validation_batches is None:
             return None
-        return self._evaluator(stage.model, stage.validation_batches, stage.num_validation_batches, interruption)
+        return self._evaluator(stage.model, stage.validation_batches, stage.num_validation_batches, signal_handler)
 
-    def _test(self, interruption: Interruption) -> dict[str, float]:
+    def _test(self, signal_handler: SignalHandler) -> dict[str, float]:
         batches = evaluation_batches(self._config, self._splits, "test", self._splits.test)
         num_batches = pipeline.num_batches(self._splits.test, self._config.batch_size)
-        return self._evaluator(self.model, batches, num_batches, interruption)()
+        return self._evaluator(self.model, batches, num_batches, signal_handler)()
 
     def _evaluator(
         self,
         model: keras.Model,
-        batches: Callable[[pipeline.Share], tf.data.Dataset],
+        batches: Callable[[pipeline.Shard], tf.data.Dataset],
         num_batches: int,
-        interruption: Interruption,
+        signal_handler: SignalHandler,
     ) -> Callable[[], dict[str, float]]:
         # A worker must not leave the others in the middle of an evaluation.
-        check = (lambda: None) if is_multi_worker(self._strategy) else interruption.check
-        return loop.evaluator(model, distributed(self._strategy, batches), num_batches, check)
+        check = (lambda: None) if is_multi_worker(self._strategy) else signal_handler.check
+        return loop.evaluator(model, distribute_dataset(self._strategy, batches), num_batches, check)
 
     def _message(self, stop: Interrupted, writer: CheckpointWriter, store: CheckpointStore | None) -> str:
         if store is None:
-            return f"{stop}; start all workers again"
+            return f"{stop}; restart all workers"
         if writer.saved_step is None:
-            return f"{stop} before anything was saved"
+            return f"{stop} before the first checkpoint"
         return (
-            f"{stop}; what was done up to step {writer.saved_step:,} of {self.num_steps:,} is saved in {store.path}, "
-            "and the same command with the same run_dir goes on from there"
+            f"{stop}; {writer.saved_step:,} of {self.num_steps:,} steps are saved in {store.path}; "
+            "rerun the command with the same run_dir to resume from there"
         )
 
-    def _check_end(self, test: dict[str, float]) -> None:
+    def _check_result(self, test: dict[str, float]) -> None:
         config = self._config
         if not num_updates(self.model.optimizer):
             raise InputError(
-                f"Training must update the weights. Received: precision={config.precision} and gradients that were not "
-                "finite in any step; take more steps, in which the scale of the loss falls, or mixed_bfloat16"
+                "No update was made: the gradients were not finite at any step. "
+                f"Received: precision={config.precision}; train for more steps, so that the loss scale can decrease, "
+                "or use mixed_bfloat16"
             )
-        check_end(self.model, test, config)
+        check_final_model(self.model, test, config)

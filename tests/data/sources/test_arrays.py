@@ -6,9 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vae_tf.data.sources import arrays, stored
-from vae_tf.data.sources.arrays import ArrayExamples, checked_labels, checked_pixels, read_npy, read_npz, white_value
-from vae_tf.data.sources.stored import StoredRows
+from vae_tf.data.sources import arrays, on_disk
+from vae_tf.data.sources.arrays import (
+    ArrayExamples,
+    check_labels,
+    check_pixels,
+    get_max_pixel_value,
+    read_npy,
+    read_npz,
+)
+from vae_tf.data.sources.on_disk import OnDiskArray
 from vae_tf.support.errors import InputError
 
 NAMES = ("x_train", "x_test")
@@ -39,19 +46,19 @@ def read_error(read, *arguments):
 @pytest.fixture
 def large(monkeypatch):
     """Makes every array too large for memory."""
-    for module in (arrays, stored):
-        monkeypatch.setattr(module, "LARGEST_IN_MEMORY", 0)
+    for module in (arrays, on_disk):
+        monkeypatch.setattr(module, "MAX_IN_MEMORY", 0)
 
 
-# What an array of pictures must be
+# What an array of images must be
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(2, 8, 9), (2, 8, 9, 1), (2, 8, 9, 3)])
-def test_pictures_of_any_real_dtype_and_usable_shape_pass(dtype, shape):
+def test_images_of_any_real_dtype_and_usable_shape_pass(dtype, shape):
     pixels = np.ones(shape, dtype)
 
-    checked = checked_pixels(pixels, "x")
+    checked = check_pixels(pixels, "x")
 
     assert checked.shape == (2, 8, 9, shape[3] if len(shape) == 4 else 1)
     assert np.shares_memory(checked, pixels)
@@ -71,13 +78,13 @@ def test_one_value_out_of_range_is_refused(value, received):
     pixels = np.zeros((2, 8, 8))
     pixels[1, 3, 4] = value
 
-    message = read_error(checked_pixels, pixels, "x_train")
+    message = read_error(check_pixels, pixels, "x_train")
 
-    assert message == f"x_train must hold values in [0, 255] without NaN. Received: {received}"
+    assert message == f"x_train must contain values in [0, 255] without NaN. Received: {received}"
 
 
 def test_sixteen_bit_values_are_refused():
-    assert "maximum 300" in read_error(checked_pixels, np.full((1, 8, 8), 300, np.uint16), "x")
+    assert "maximum 300" in read_error(check_pixels, np.full((1, 8, 8), 300, np.uint16), "x")
 
 
 @pytest.mark.parametrize(
@@ -85,19 +92,19 @@ def test_sixteen_bit_values_are_refused():
     [(), (64,), (8, 8), (2, 8, 8, 2), (2, 8, 8, 4), (2, 1, 8, 8), (2, 8, 8, 3, 1)],
 )
 def test_wrong_rank_or_channels_are_refused(shape):
-    message = read_error(checked_pixels, np.zeros(shape), "x_train")
+    message = read_error(check_pixels, np.zeros(shape), "x_train")
 
     assert message == (f"x_train must have shape (N, H, W), (N, H, W, 1) or (N, H, W, 3). Received: shape {shape}")
 
 
 @pytest.mark.parametrize("shape", [(0, 8, 8), (0, 8, 8, 3), (2, 0, 8), (2, 8, 0, 1)])
 def test_an_empty_array_is_refused(shape):
-    assert "must hold at least one picture" in read_error(checked_pixels, np.zeros(shape), "x")
+    assert "must contain at least one image" in read_error(check_pixels, np.zeros(shape), "x")
 
 
 @pytest.mark.parametrize("dtype", [object, complex, "U1", "datetime64[s]"])
 def test_what_are_no_numbers_is_refused(dtype):
-    assert "x must hold numbers. Received: dtype " in read_error(checked_pixels, np.zeros((2, 8, 8), dtype), "x")
+    assert "x must contain numbers. Received: dtype " in read_error(check_pixels, np.zeros((2, 8, 8), dtype), "x")
 
 
 # Labels
@@ -105,30 +112,30 @@ def test_what_are_no_numbers_is_refused(dtype):
 
 @pytest.mark.parametrize("shape", [(3,), (3, 1)])
 def test_labels_become_a_vector_of_int64(shape):
-    labels = checked_labels(np.array([2, 0, 1], np.uint8).reshape(shape), 3, "y")
+    labels = check_labels(np.array([2, 0, 1], np.uint8).reshape(shape), 3, "y")
 
     assert labels.dtype == np.int64
     assert labels.tolist() == [2, 0, 1]
 
 
 def test_no_labels_stay_none():
-    assert checked_labels(None, 3, "y") is None
+    assert check_labels(None, 3, "y") is None
 
 
 @pytest.mark.parametrize("shape", [(2,), (4,), (3, 10), (1, 3), (0,), ()])
-def test_not_one_label_for_each_picture_is_refused(shape):
-    message = read_error(checked_labels, np.zeros(shape, int), 3, "y_train")
+def test_not_one_label_for_each_image_is_refused(shape):
+    message = read_error(check_labels, np.zeros(shape, int), 3, "y_train")
 
-    assert message == f"y_train must hold one label for each of 3 pictures. Received: shape {shape}"
+    assert message == f"y_train must contain one label for each of 3 images. Received: shape {shape}"
 
 
-def test_a_single_number_is_no_label_vector_even_for_one_picture():
-    assert "one label for each of 1 pictures" in read_error(checked_labels, np.array(0), 1, "y")
+def test_a_single_number_is_no_label_vector_even_for_one_image():
+    assert "one label for each of 1 images" in read_error(check_labels, np.array(0), 1, "y")
 
 
 @pytest.mark.parametrize("labels", [[0.0, 1.0], [0, -1], ["cat", "dog"]], ids=str)
 def test_labels_that_are_no_class_numbers_are_refused(labels):
-    assert "y must hold " in read_error(checked_labels, np.array(labels), 2, "y")
+    assert "y must contain " in read_error(check_labels, np.array(labels), 2, "y")
 
 
 # Which number stands for white
@@ -147,13 +154,13 @@ def test_labels_that_are_no_class_numbers_are_refused(labels):
     ],
 )
 def test_white_is_1_only_where_no_array_exceeds_1(arrays, white):
-    assert white_value(*arrays) == white
+    assert get_max_pixel_value(*arrays) == white
 
 
 # The collection
 
 
-def test_read_returns_the_chosen_pictures_with_a_channel_axis():
+def test_read_returns_the_chosen_images_with_a_channel_axis():
     pixels = grey(5)
 
     batch = ArrayExamples(pixels, None, 255.0).read(np.array([4, 0, 4]))
@@ -180,7 +187,7 @@ def test_read_delivers_bytes_as_bytes_and_all_else_as_float32(given, delivered):
     assert examples.read(np.array([0])).dtype == delivered
 
 
-def test_subset_keeps_pictures_labels_and_white_together():
+def test_subset_keeps_images_labels_and_white_together():
     pixels = grey(4)
 
     part = ArrayExamples(pixels, np.array([5, 6, 7, 8]), 255.0).subset(np.array([3, 1]))
@@ -191,7 +198,7 @@ def test_subset_keeps_pictures_labels_and_white_together():
     np.testing.assert_array_equal(part.read(np.arange(2))[..., 0], pixels[[3, 1]])
 
 
-def test_subset_of_unlabelled_pictures_has_no_labels():
+def test_subset_of_unlabelled_images_has_no_labels():
     assert ArrayExamples(grey(), None, 255.0).subset(np.array([0])).labels is None
 
 
@@ -205,7 +212,7 @@ def test_subset_of_a_subset_counts_within_the_first():
     np.testing.assert_array_equal(part.read(np.array([1, 0]))[..., 0], pixels[[4, 0]])
 
 
-def test_subset_shares_the_pictures_instead_of_copying_them():
+def test_subset_shares_the_images_instead_of_copying_them():
     pixels = grey(4)
     part = ArrayExamples(pixels, None, 255.0).subset(np.array([3, 1]))
 
@@ -238,7 +245,7 @@ def test_large_npz_arrays_are_read_by_rows(tmp_path, large, save):
 
     found = read_npz(tmp_path / "data.npz", NAMES)
 
-    assert all(isinstance(array, StoredRows) for array in found.values())
+    assert all(isinstance(array, OnDiskArray) for array in found.values())
     np.testing.assert_array_equal(found["x_train"][np.array([6, 0, 3])], grey(7)[[6, 0, 3]])
     np.testing.assert_array_equal(found["x_test"][:], [[0, 1, 2], [3, 4, 5]])
 
@@ -263,7 +270,7 @@ def test_a_large_npz_array_in_fortran_order_is_read_whole(tmp_path, large):
 def test_a_large_npz_array_of_objects_is_refused(tmp_path, large):
     np.savez(tmp_path / "data.npz", x_train=np.array([None]))
 
-    assert "Object arrays" in read_error(read_npz, tmp_path / "data.npz", NAMES)
+    assert "only numeric arrays are supported" in read_error(read_npz, tmp_path / "data.npz", NAMES)
 
 
 def test_npz_objects_are_never_unpickled(tmp_path):
@@ -316,7 +323,7 @@ def test_npy_content_under_an_npz_name_is_refused(tmp_path):
     with path.open("wb") as file:
         np.save(file, grey())
 
-    assert "must name an undamaged npz file" in read_error(read_npz, path, NAMES)
+    assert "must be a valid npz file" in read_error(read_npz, path, NAMES)
 
 
 @pytest.mark.parametrize("read", [lambda path: read_npz(path, NAMES), read_npy], ids=["npz", "npy"])
@@ -346,32 +353,32 @@ def npy_bytes(array):
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("limit", [0, 10**6], ids=["large", "small"])
 def test_npy_is_read_by_rows(tmp_path, monkeypatch, limit, order):
-    monkeypatch.setattr(arrays, "LARGEST_IN_MEMORY", limit)
+    monkeypatch.setattr(arrays, "MAX_IN_MEMORY", limit)
     path = tmp_path / "data.npy"
     path.write_bytes(npy_bytes(np.asarray(grey(), order=order)))
 
     array = read_npy(path)
 
-    assert isinstance(array, StoredRows) == (limit == 0 and order == "C")
+    assert isinstance(array, OnDiskArray) == (limit == 0 and order == "C")
     np.testing.assert_array_equal(array[np.array([2, 0])], grey()[[2, 0]])
 
 
-def test_pictures_of_a_file_that_changed_are_told_in_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(arrays, "LARGEST_IN_MEMORY", 0)
+def test_images_of_a_file_that_changed_are_told_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(arrays, "MAX_IN_MEMORY", 0)
     path = tmp_path / "data.npy"
     path.write_bytes(npy_bytes(grey()))
-    examples = ArrayExamples(checked_pixels(read_npy(path), "x"), None, 255.0)
+    examples = ArrayExamples(check_pixels(read_npy(path), "x"), None, 255.0)
     path.write_bytes(b"short")
 
-    assert "could be read at the start and now can't" in read_error(examples.read, np.array([0]))
+    assert "The data file is no longer readable" in read_error(examples.read, np.array([0]))
 
 
 def test_values_out_of_range_are_seen_in_a_file_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(arrays, "LARGEST_IN_MEMORY", 0)
+    monkeypatch.setattr(arrays, "MAX_IN_MEMORY", 0)
     path = tmp_path / "data.npy"
     path.write_bytes(npy_bytes(np.array([0, 7, 300], np.int64).repeat(64).reshape(3, 8, 8)))
 
-    assert "minimum 0, maximum 300" in read_error(checked_pixels, read_npy(path), "x")
+    assert "minimum 0, maximum 300" in read_error(check_pixels, read_npy(path), "x")
 
 
 def test_npy_objects_are_never_unpickled(tmp_path):
@@ -438,7 +445,7 @@ def read_error_in_little_memory(read, path):
 def test_nothing_is_reserved_for_values_that_are_only_claimed(tmp_path, write, read, shape, fortran_order):
     write(tmp_path / "data", header(shape, fortran_order=fortran_order) + bytes(100))
 
-    assert "bytes, and there are 100" in read_error_in_little_memory(read, tmp_path / "data")
+    assert "found 100" in read_error_in_little_memory(read, tmp_path / "data")
 
 
 def test_a_size_that_the_directory_of_a_zip_file_claims_is_not_reserved(tmp_path):
@@ -460,7 +467,7 @@ def test_a_size_that_the_directory_of_a_zip_file_claims_is_not_reserved(tmp_path
 def test_lengths_that_are_none_are_refused(tmp_path, write, read, shape):
     write(tmp_path / "data", header(shape) + bytes(640))
 
-    assert "no shape" in read_error(read, tmp_path / "data")
+    assert "invalid shape" in read_error(read, tmp_path / "data")
 
 
 @pytest.mark.parametrize("descr", ["|O", [("a", "|O"), ("b", "|u1")], "|V0", "<U0"], ids=str)
@@ -468,7 +475,7 @@ def test_lengths_that_are_none_are_refused(tmp_path, write, read, shape):
 def test_types_without_numbers_are_refused(tmp_path, write, read, descr):
     write(tmp_path / "data", header((10, 8, 8), descr) + bytes(640))
 
-    assert "Object arrays" in read_error(read, tmp_path / "data")
+    assert "only numeric arrays are supported" in read_error(read, tmp_path / "data")
 
 
 @pytest.mark.parametrize(("write", "read"), KINDS)
@@ -493,7 +500,7 @@ def test_bytes_and_rows_in_any_order_are_the_same_numbers(tmp_path, write, read,
     values = np.arange(3 * 8 * 8).reshape(3, 8, 8)
     write(tmp_path / "data", npy_bytes(np.asarray(values, dtype, order=order)))
 
-    examples = ArrayExamples(checked_pixels(read(tmp_path / "data"), "x"), None, 255.0)
+    examples = ArrayExamples(check_pixels(read(tmp_path / "data"), "x"), None, 255.0)
 
     pixels = examples.read(np.array([2, 0]))
     assert pixels.dtype == np.dtype("float32")

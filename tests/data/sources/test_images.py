@@ -11,12 +11,10 @@ from vae_tf.data.sources import images
 from vae_tf.data.sources.images import (
     ImageFileExamples,
     UnreadableError,
-    find_images,
     fingerprint,
-    in_order,
-    opened,
+    map_in_threads,
+    open_images,
     read_image,
-    read_list,
 )
 from vae_tf.support.errors import InputError
 
@@ -26,19 +24,19 @@ RED, GREEN, BLUE, BLACK, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0
 
 def readable(paths, image_shape):
     """Those of the files that are found to open."""
-    return [Path(name) for name in opened(paths, image_shape).names]
+    return [Path(name) for name in open_images(paths, image_shape).names]
 
 
 def halves(left=RED, right=BLUE, size=(16, 12)):
-    """A picture with one colour on the left and one on the right; size is (width, height)."""
-    picture = Image.new("RGB", size, left)
-    picture.paste(right, (size[0] // 2, 0, *size))
-    return picture
+    """An image with one colour on the left and one on the right; size is (width, height)."""
+    image = Image.new("RGB", size, left)
+    image.paste(right, (size[0] // 2, 0, *size))
+    return image
 
 
-def saved(picture, path, **options):
+def saved(image, path, **options):
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, **options)
+    image.save(path, **options)
     return path
 
 
@@ -104,8 +102,8 @@ def test_palette_colours_are_looked_up(tmp_path):
 
 
 def test_transparent_palette_colour_is_laid_on_white(tmp_path):
-    picture = halves(RED, BLACK).quantize(2)
-    path = saved(picture, tmp_path / "a.png", transparency=picture.getpixel((15, 0)))
+    image = halves(RED, BLACK).quantize(2)
+    path = saved(image, tmp_path / "a.png", transparency=image.getpixel((15, 0)))
 
     assert corners(path).tolist() == [list(c) for c in (RED, WHITE, RED, WHITE)]
 
@@ -124,16 +122,16 @@ def test_grey_with_transparency_is_laid_on_white(tmp_path):
 
 
 def test_transparent_gif_is_laid_on_white(tmp_path):
-    picture = halves(RED, BLACK).quantize(2)
-    path = saved(picture, tmp_path / "a.gif", transparency=picture.getpixel((15, 0)))
+    image = halves(RED, BLACK).quantize(2)
+    path = saved(image, tmp_path / "a.gif", transparency=image.getpixel((15, 0)))
 
     assert corners(path).tolist() == [list(c) for c in (RED, WHITE, RED, WHITE)]
 
 
 def test_cmyk_is_read_as_its_colours(tmp_path):
-    picture = Image.new("CMYK", (16, 12), (0, 0, 0, 0))
-    picture.paste((0, 0, 0, 255), (8, 0, 16, 12))
-    path = saved(picture, tmp_path / "a.jpg", quality=95)
+    image = Image.new("CMYK", (16, 12), (0, 0, 0, 0))
+    image.paste((0, 0, 0, 255), (8, 0, 16, 12))
+    path = saved(image, tmp_path / "a.jpg", quality=95)
 
     np.testing.assert_allclose(corners(path), [WHITE, BLACK, WHITE, BLACK], atol=3)
 
@@ -148,7 +146,7 @@ def test_sixteen_bit_grey_is_scaled_and_not_cut(tmp_path):
     np.testing.assert_allclose(row, [0, 64, 128, 255], atol=1)
 
 
-# EXIF: the stored picture is what a turned camera wrote. https://exiftool.org/TagNames/EXIF.html (Orientation)
+# EXIF: the stored image is what a turned camera wrote. https://exiftool.org/TagNames/EXIF.html (Orientation)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +163,7 @@ def test_sixteen_bit_grey_is_scaled_and_not_cut(tmp_path):
     ],
 )
 @pytest.mark.parametrize("extension", ["jpg", "png", "webp"])
-def test_picture_is_turned_as_its_exif_tag_says(tmp_path, extension, orientation, expected):
+def test_image_is_turned_as_its_exif_tag_says(tmp_path, extension, orientation, expected):
     quarters = halves(RED, GREEN)
     quarters.paste(halves(BLUE, BLACK), (0, 6))
     exif = Image.Exif()
@@ -203,7 +201,7 @@ def test_a_turned_jpeg_keeps_the_detail_that_the_target_can_show(tmp_path):
     np.testing.assert_allclose(row, np.tile([0, 255], 16), atol=3)
 
 
-# Unusual pictures
+# Unusual images
 
 
 @pytest.mark.parametrize("extension", ["gif", "webp", "png"])
@@ -217,13 +215,13 @@ def test_first_frame_of_an_animation_is_read(tmp_path, extension):
     assert corners(path).tolist() == [list(RED)] * 4
 
 
-def test_a_single_pixel_fills_the_picture(tmp_path):
+def test_a_single_pixel_fills_the_image(tmp_path):
     path = saved(Image.new("RGB", (1, 1), (10, 20, 30)), tmp_path / "a.png")
 
     assert np.all(read_image(path, (12, 16, 3)) == (10, 20, 30))
 
 
-def test_a_picture_is_resized_as_pillow_does_it(tmp_path):
+def test_a_image_is_resized_as_pillow_does_it(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (31, 17, 3), dtype=np.uint8)
     path = saved(Image.fromarray(pixels), tmp_path / "a.png")
 
@@ -232,74 +230,7 @@ def test_a_picture_is_resized_as_pillow_does_it(tmp_path):
     np.testing.assert_array_equal(read_image(path, (12, 16, 3)), np.asarray(expected))
 
 
-# Finding files
-
-
-def test_pictures_are_found_at_any_depth_in_order_and_other_files_left(tmp_path):
-    names = ["b.jpg", "a.PNG", "sub/deep/c.webp", "sub/d.jpeg", "e.gif", "f.Bmp"]
-    for name in [*names, "notes.txt", "sub/data.npz", "jpg"]:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-
-    found = find_images(tmp_path)
-
-    assert found == [str(path) for path in sorted(tmp_path / name for name in names)]
-
-
-@pytest.mark.parametrize("hidden", [".cat.jpg", "sub/._cat.jpg", ".ipynb_checkpoints/cat-checkpoint.jpg"])
-def test_hidden_files_are_left_out(tmp_path, hidden):
-    for name in ["cat.jpg", hidden]:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-
-    assert find_images(tmp_path) == [str(tmp_path / "cat.jpg")]
-
-
-def test_pictures_below_a_hidden_folder_that_was_named_are_found(tmp_path):
-    (tmp_path / ".cache").mkdir()
-    (tmp_path / ".cache" / "cat.jpg").touch()
-
-    assert find_images(tmp_path / ".cache") == [str(tmp_path / ".cache" / "cat.jpg")]
-
-
-def test_a_list_gives_its_paths_sorted_and_each_once(tmp_path):
-    names = [f"{number:02}.png" for number in range(20)]
-    (tmp_path / "list.txt").write_text("\n".join([*reversed(names), "/there/cat.png", *names[:5]]))
-
-    paths = sorted([Path("/there/cat.png"), *(tmp_path / name for name in names)])
-    assert read_list(tmp_path / "list.txt") == [str(path) for path in paths]
-
-
-def test_missing_folder_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"must be a folder of pictures or .*\. Received: .*absent \(no such folder\)"):
-        find_images(tmp_path / "absent")
-
-
-def test_a_file_is_no_folder(tmp_path):
-    with pytest.raises(InputError, match="must be a folder of pictures"):
-        find_images(saved(halves(), tmp_path / "cat.png"))
-
-
-def test_folder_without_pictures_is_named_with_what_was_expected(tmp_path):
-    (tmp_path / "notes.txt").touch()
-
-    with pytest.raises(InputError) as caught:
-        find_images(tmp_path)
-
-    assert str(caught.value) == (
-        f"data_dir must hold pictures (.jpg, .jpeg, .png, .webp, .bmp, .gif). Received: {tmp_path} (none found)"
-    )
-
-
-def test_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
-    # The super-user may read everything, so the permission itself can't be tested everywhere.
-    monkeypatch.setattr(images.os, "access", lambda *_: False)
-
-    with pytest.raises(InputError, match=r"must be a readable folder\. Received: .* \(permission denied\)"):
-        find_images(tmp_path)
-
-
-# Files that do not open
+# Files that can't be opened
 
 
 def damaged(path):
@@ -313,17 +244,17 @@ def noise(path, **options):
 
 
 @pytest.mark.parametrize("extension", ["jpg", "png", "webp", "bmp", "gif"])
-def test_a_truncated_picture_is_skipped_with_one_warning(tmp_path, capsys, extension):
+def test_a_truncated_image_is_skipped_with_one_warning(tmp_path, capsys, extension):
     good, bad = noise(tmp_path / f"good.{extension}"), damaged(noise(tmp_path / f"bad.{extension}"))
 
     assert readable([bad, good], (12, 16, 3)) == [good]
     assert capsys.readouterr().err == (
-        f"warning: skipped 1 of 2 files that do not open or have more than 67,108,864 pixels: {bad}\n"
+        f"warning: skipped 1 of 2 files that can't be opened or have more than 67,108,864 pixels: {bad}\n"
     )
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"BM"])
-def test_a_file_that_only_looks_like_a_picture_is_skipped(tmp_path, content):
+def test_a_file_that_only_looks_like_a_image_is_skipped(tmp_path, content):
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
 
@@ -339,7 +270,7 @@ def test_many_unreadable_files_are_counted_and_the_first_three_named(tmp_path, c
     assert readable([*bad, *good], (12, 16, 3)) == good
 
     assert capsys.readouterr().err == (
-        "warning: skipped 5 of 8 files that do not open or have more than 67,108,864 pixels: "
+        "warning: skipped 5 of 8 files that can't be opened or have more than 67,108,864 pixels: "
         f"{bad[0]}, {bad[1]}, {bad[2]} and 2 more\n"
     )
 
@@ -362,41 +293,43 @@ def claiming(path, width, height):
 # Pillow itself warns above 89,478,485 pixels and refuses above twice that.
 @pytest.mark.parametrize("sides", [(2**26 + 1, 1), (10_000, 9_999), (20_000, 20_000), (2**31 - 1, 2**31 - 1)], ids=str)
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_a_picture_of_too_many_pixels_is_refused_by_its_header(tmp_path, sides):
+def test_a_image_of_too_many_pixels_is_refused_by_its_header(tmp_path, sides):
     path = claiming(tmp_path / "a.png", *sides)
 
-    with pytest.raises(UnreadableError, match=r"^it has more than 67,108,864 pixels$"):
+    with pytest.raises(UnreadableError, match=r"^the image has more than 67,108,864 pixels$"):
         read_image(path, (12, 16, 3))
-    with pytest.raises(InputError, match=r"a\.png .* \(it has more than 67,108,864 pixels\)"):
+    with pytest.raises(InputError, match=r"a\.png .* \(the image has more than 67,108,864 pixels\)"):
         ImageFileExamples([path], (12, 16, 3)).read(np.array([0]))
 
 
-def test_a_picture_of_as_many_pixels_as_allowed_opens(tmp_path, monkeypatch):
+def test_a_image_of_as_many_pixels_as_allowed_opens(tmp_path, monkeypatch):
     path = saved(halves(), tmp_path / "a.png")
 
-    monkeypatch.setattr(images, "LARGEST_PIXELS", 16 * 12)
+    monkeypatch.setattr(images, "MAX_PIXELS", 16 * 12)
     assert readable([path], (12, 16, 3)) == [path]
-    monkeypatch.setattr(images, "LARGEST_PIXELS", 16 * 12 - 1)
+    monkeypatch.setattr(images, "MAX_PIXELS", 16 * 12 - 1)
     assert readable([path], (12, 16, 1)) == []
 
 
 def test_a_jpeg_of_too_many_pixels_is_skipped_though_its_ends_are_whole(tmp_path, monkeypatch):
     path = saved(halves(), tmp_path / "a.jpg")
-    monkeypatch.setattr(images, "LARGEST_PIXELS", 16 * 12 - 1)
+    monkeypatch.setattr(images, "MAX_PIXELS", 16 * 12 - 1)
 
     assert readable([path], (12, 16, 3)) == []
 
 
 @pytest.mark.parametrize("limit", [16 * 12 - 1, 16 * 12])
-def test_large_pictures_are_decoded_one_at_a_time(tmp_path, monkeypatch, limit):
+def test_large_images_are_decoded_one_at_a_time(tmp_path, monkeypatch, limit):
     alone = []
-    monkeypatch.setattr(images, "LARGE_PIXELS", limit)
-    monkeypatch.setattr(images, "_flat", lambda image: alone.append(images._decodes_large.locked()) or image)
+    monkeypatch.setattr(images, "LARGE_IMAGE_PIXELS", limit)
+    monkeypatch.setattr(
+        images, "_to_8_bit_opaque", lambda image: alone.append(images._large_image_lock.locked()) or image
+    )
 
     read_image(saved(halves(), tmp_path / "a.png"), (12, 16, 3))
 
     assert alone == [limit < 16 * 12]
-    assert not images._decodes_large.locked()
+    assert not images._large_image_lock.locked()
 
 
 def test_the_extension_does_not_matter_but_the_format_does(tmp_path):
@@ -410,7 +343,7 @@ def test_a_whole_jpeg_is_not_decoded_to_see_that_it_opens(tmp_path, monkeypatch)
     paths = [noise(tmp_path / f"{number}.jpg") for number in range(3)]
     monkeypatch.setattr(images, "read_image", None)
 
-    assert opened(paths, (8, 8, 1)).names == [str(path) for path in paths]
+    assert open_images(paths, (8, 8, 1)).names == [str(path) for path in paths]
 
 
 def turned(path):
@@ -431,18 +364,18 @@ def test_other_jpegs_are_decoded_and_open(tmp_path, monkeypatch, odd):
 
     path = odd(tmp_path / "a.jpg")
 
-    assert len(opened([path], (8, 8, 1))) == 1
+    assert len(open_images([path], (8, 8, 1))) == 1
     assert decoded == [path]
 
 
 def test_unchanged_files_are_looked_at_once_and_changed_ones_again(tmp_path, capsys):
     paths = [noise(tmp_path / "a.png"), damaged(noise(tmp_path / "b.png"))]
 
-    assert len(opened(paths, (8, 8, 1))) == len(opened(paths, (8, 8, 1))) == 1
+    assert len(open_images(paths, (8, 8, 1))) == len(open_images(paths, (8, 8, 1))) == 1
     assert capsys.readouterr().err.count("skipped") == 1
 
     noise(tmp_path / "b.png")
-    assert len(opened(paths, (8, 8, 1))) == 2
+    assert len(open_images(paths, (8, 8, 1))) == 2
 
 
 @pytest.mark.parametrize("change", ["name", "size", "time", "shape", "gone"])
@@ -482,35 +415,35 @@ def test_a_bar_shows_on_a_terminal_how_far_it_is(monkeypatch):
             return True
 
     monkeypatch.setattr(images.sys, "stdout", Terminal())
-    monkeypatch.setattr(images, "SHOWN_AFTER", 0)
-    monkeypatch.setattr(images, "AT_A_TIME", 2)
+    monkeypatch.setattr(images, "PROGRESS_BAR_DELAY", 0)
+    monkeypatch.setattr(images, "CHUNK_SIZE", 2)
 
-    assert list(in_order(len, ["a", "bb", "ccc"])) == [1, 2, 3]
-    assert "Opening pictures:   0%|          | 0/3" in images.sys.stdout.getvalue()
+    assert list(map_in_threads(len, ["a", "bb", "ccc"])) == [1, 2, 3]
+    assert "Opening images:   0%|          | 0/3" in images.sys.stdout.getvalue()
 
 
 # The collection
 
 
-def test_a_picture_that_vanishes_is_told_in_one_line(tmp_path):
+def test_a_image_that_vanishes_is_told_in_one_line(tmp_path):
     path = noise(tmp_path / "a\nb.png")
-    examples = opened([path], (8, 8, 1))
+    examples = open_images([path], (8, 8, 1))
     path.unlink()
 
-    with pytest.raises(InputError, match=r"a b\.png opened at the start and can't be decoded now \(.*No such file"):
+    with pytest.raises(InputError, match=r"a b\.png can no longer be decoded \(.*No such file"):
         examples.read(np.array([0]))
 
 
-def test_a_picture_that_can_no_longer_be_decoded_is_told_in_one_line(tmp_path):
+def test_a_image_that_can_no_longer_be_decoded_is_told_in_one_line(tmp_path):
     path = noise(tmp_path / "a.png")
     examples = ImageFileExamples([path], (8, 8, 1))
     path.write_bytes(b"changed")
 
-    with pytest.raises(InputError, match=r"a\.png opened at the start and can't be decoded now \(cannot identify"):
+    with pytest.raises(InputError, match=r"a\.png can no longer be decoded \(cannot identify"):
         examples.read(np.array([0]))
 
 
-def test_labels_go_with_the_pictures_of_a_part(tmp_path):
+def test_labels_go_with_the_images_of_a_part(tmp_path):
     examples = ImageFileExamples(["a", "b", "c"], (8, 8, 1)).with_labels(np.array([5, 6, 7]))
 
     part = examples.subset(np.array([2, 0])).subset(np.array([1, 0]))
@@ -518,7 +451,7 @@ def test_labels_go_with_the_pictures_of_a_part(tmp_path):
     assert (part.names, part.labels.tolist()) == (["a", "c"], [5, 7])
 
 
-def test_read_returns_the_pictures_asked_for(tmp_path):
+def test_read_returns_the_images_asked_for(tmp_path):
     paths = [saved(Image.new("L", (9, 9), level), tmp_path / f"{level}.png") for level in (10, 20, 30)]
 
     batch = ImageFileExamples(paths, (8, 10, 1)).read(np.array([2, 0, 2]))
@@ -538,33 +471,14 @@ def test_subset_is_of_the_same_shape_in_the_order_asked_for(tmp_path):
     assert part.read(np.arange(2))[:, 0, 0, 0].tolist() == [30, 20]
 
 
-def test_linked_folders_are_followed_and_circles_end(tmp_path):
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "a.png").touch()
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "link").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "data" / "circle").symlink_to(tmp_path / "data")
-
-    assert find_images(tmp_path / "data") == [str(tmp_path / "data" / "link" / "a.png")]
-
-
-def test_a_folder_inside_that_can_not_be_listed_is_refused(tmp_path, monkeypatch):
-    def walk(top, onerror, followlinks):
-        onerror(PermissionError(13, "Permission denied", f"{top}/locked"))
-
-    monkeypatch.setattr(os, "walk", walk)
-    with pytest.raises(InputError, match=r"locked \(Permission denied\)"):
-        find_images(tmp_path)
-
-
 def test_names_are_the_paths_also_in_a_part():
     examples = ImageFileExamples([Path("cats/a.png"), Path("cats/b.png"), Path("c.png")], (8, 8, 1))
     assert examples.subset(np.array([2, 0])).names == ["c.png", str(Path("cats", "a.png"))]
 
 
-def test_a_pipe_among_pictures_is_skipped_and_not_waited_for(tmp_path, capsys):
+def test_a_pipe_among_images_is_skipped_and_not_waited_for(tmp_path, capsys):
     Image.new("L", (9, 9)).save(tmp_path / "a.png")
     os.mkfifo(tmp_path / "b.png")
 
-    assert opened([tmp_path / "a.png", tmp_path / "b.png"], (8, 8, 1)).names == [str(tmp_path / "a.png")]
+    assert open_images([tmp_path / "a.png", tmp_path / "b.png"], (8, 8, 1)).names == [str(tmp_path / "a.png")]
     assert "b.png" in capsys.readouterr().err

@@ -29,7 +29,7 @@ def latents():
 
 def with_posterior(latents, posterior):
     made = FlatLatents(latents.encoder, latents.decoder, posterior, latents.prior)
-    made.build_for(SHAPE, 1)
+    made.build_from_example_shape(SHAPE, 1)
     return made
 
 
@@ -125,21 +125,23 @@ def test_the_base_space_is_that_of_the_latents(latents):
 
 
 def test_memory_of_a_draw_is_that_of_the_decoders_outputs(latents):
-    # A hidden layer of 6, the likelihood's parameters, and those again in the shape of a picture; 4 bytes each.
+    # A hidden layer of 6, the likelihood's parameters, and those again in the shape of an image; 4 bytes each.
     assert latents.bytes_per_sample() == 4 * (6 + 72 + 72)
 
 
 def test_an_encoder_that_does_not_fit_the_posterior_is_refused(latents):
     encoder = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(5)])
     made = FlatLatents(encoder, latents.decoder, DiagonalNormal(), StandardNormal(LATENT_DIM))
-    with pytest.raises(ValueError, match=r"encoder must put out \(6,\) for each example\. Received: \(5,\)"):
-        made.build_for(SHAPE, 1)
+    with pytest.raises(ValueError, match=r"encoder must output shape \(6,\) per example\. Received: shape \(5,\)"):
+        made.build_from_example_shape(SHAPE, 1)
 
 
 def test_a_decoder_that_does_not_fit_the_likelihood_is_refused(latents):
     made = FlatLatents(latents.encoder, latents.decoder, DiagonalNormal(), StandardNormal(LATENT_DIM))
-    with pytest.raises(ValueError, match=r"decoder must put out \(8, 9, 2\) for each example\. Received: \(8, 9, 1\)"):
-        made.build_for(SHAPE, 2)
+    with pytest.raises(
+        ValueError, match=r"decoder must output shape \(8, 9, 2\) per example\. Received: shape \(8, 9, 1\)"
+    ):
+        made.build_from_example_shape(SHAPE, 2)
 
 
 def test_fewer_classes_than_one_are_refused(latents):

@@ -43,7 +43,7 @@ class TwoGroups(LatentModel):
             keras.layers.Dense(2 * SIZES[name]) for name in ("z2", "z1", "z1")
         )
 
-    def build_for(self, example_shape, params_size):
+    def build_from_example_shape(self, example_shape, params_size):
         self.upper.build((None, HIDDEN))
         self.lower.build((None, HIDDEN + SIZES["z2"]))
         self.prior_of_lower.build((None, SIZES["z2"]))

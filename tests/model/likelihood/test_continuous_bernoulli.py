@@ -54,13 +54,13 @@ def test_config_comes_back():
 def test_peak_is_the_highest_log_prob_of_any_logit(x):
     normalizer = lambda logit: np.log(np.expm1(logit) / logit)  # noqa: E731  # log of the integral of exp(logit * t)
     best = optimize.minimize_scalar(lambda logit: normalizer(logit) - x * logit, bounds=(-300, 300), method="bounded")
-    peak = ContinuousBernoulli().peak_log_prob(np.full(PIXEL, x, "float32"))
+    peak = ContinuousBernoulli().max_log_prob(np.full(PIXEL, x, "float32"))
     np.testing.assert_allclose(peak, [-best.fun], rtol=1e-4, atol=1e-5)
 
 
 def test_peak_at_the_ends_is_finite_and_higher_than_between():
     ends, between = (np.array(pair, "float32").reshape(2, 1, 1, 1) for pair in ((0.0, 1.0), (0.01, 0.99)))
-    peaks = np.asarray(ContinuousBernoulli().peak_log_prob(ends))
+    peaks = np.asarray(ContinuousBernoulli().max_log_prob(ends))
     assert np.isfinite(peaks).all()
-    assert (peaks > np.asarray(ContinuousBernoulli().peak_log_prob(between))).all()
+    assert (peaks > np.asarray(ContinuousBernoulli().max_log_prob(between))).all()
     assert peaks[0] == pytest.approx(peaks[1])

@@ -8,7 +8,7 @@ from scipy import special, stats
 from vae_tf.model import Bernoulli, Gaussian
 
 EVENT_AXES = (-3, -2, -1)
-BATCH = (2, 4, 3, 3)  # two 4x3 colour pictures
+BATCH = (2, 4, 3, 3)  # two 4x3 colour images
 RNG = np.random.default_rng(0)
 GREY = RNG.random(BATCH).astype("float32")
 BINARY = (RNG.random(BATCH) < 0.4).astype("float32")
@@ -54,20 +54,24 @@ def test_bernoulli_log_prob_of_draws_equals_scipy(shape, values, jit_compile):
     logits = rng.normal(scale=20, size=(5, 2, *shape)).astype("float32")
     x = rng.random((2, *shape)).astype("float32")
     x = np.round(x) if values == "binary" else x
-    log_prob = tf.function(Bernoulli().log_prob_of_draws, jit_compile=jit_compile)
+    log_prob = tf.function(Bernoulli().log_prob_for_evaluation, jit_compile=jit_compile)
     logits64 = logits.astype("float64")
     expected = (x * special.log_expit(logits64) + (1 - x) * special.log_expit(-logits64)).sum(axis=EVENT_AXES)
     np.testing.assert_allclose(log_prob(logits, x), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(("logit", "x", "expected"), [(100, 1, 0), (-100, 0, 0), (100, 0, -100), (-100, 1, -100)])
-def test_bernoulli_log_prob_of_draws_is_exact_for_extreme_logits(logit, x, expected):
+def test_bernoulli_log_prob_for_evaluation_is_exact_for_extreme_logits(logit, x, expected):
     image = np.ones((1, 4, 4, 1), "float32")
-    np.testing.assert_allclose(Bernoulli().log_prob_of_draws(logit * image, x * image), [16 * expected], atol=1e-30)
+    np.testing.assert_allclose(
+        Bernoulli().log_prob_for_evaluation(logit * image, x * image), [16 * expected], atol=1e-30
+    )
 
 
-def test_gaussian_log_prob_of_draws_is_its_log_prob():
-    np.testing.assert_array_equal(Gaussian(0.5).log_prob_of_draws(PARAMS, GREY), Gaussian(0.5).log_prob(PARAMS, GREY))
+def test_gaussian_log_prob_for_evaluation_is_its_log_prob():
+    np.testing.assert_array_equal(
+        Gaussian(0.5).log_prob_for_evaluation(PARAMS, GREY), Gaussian(0.5).log_prob(PARAMS, GREY)
+    )
 
 
 def test_bernoulli_mean_is_the_probability():
@@ -133,12 +137,12 @@ def test_sigma_that_is_not_positive_and_finite_is_refused(sigma):
 
 def test_bernoulli_peak_is_minus_the_entropy_of_the_grey_values():
     entropy = special.entr(GREY.astype("float64")) + special.entr(1 - GREY.astype("float64"))
-    np.testing.assert_allclose(Bernoulli().peak_log_prob(GREY), -entropy.sum(axis=EVENT_AXES), rtol=1e-5)
+    np.testing.assert_allclose(Bernoulli().max_log_prob(GREY), -entropy.sum(axis=EVENT_AXES), rtol=1e-5)
 
 
 def test_bernoulli_peak_of_binary_data_is_0():
-    np.testing.assert_array_equal(Bernoulli().peak_log_prob(BINARY), [0, 0])
+    np.testing.assert_array_equal(Bernoulli().max_log_prob(BINARY), [0, 0])
 
 
 def test_peak_of_a_likelihood_that_can_lie_anywhere_is_a_constant():
-    np.testing.assert_array_equal(Gaussian().peak_log_prob(GREY), [0, 0])
+    np.testing.assert_array_equal(Gaussian().max_log_prob(GREY), [0, 0])

@@ -65,7 +65,7 @@ def test_each_class_has_a_mixture_of_its_own():
 
 def test_a_file_restores_it(fitted, tmp_path):
     save_keras_file(fitted, tmp_path / "sampler.keras")
-    restored = load_keras_file(tmp_path / "sampler.keras", root=None)
+    restored = load_keras_file(tmp_path / "sampler.keras", root_class=None)
     assert restored.name == "gmm"
     np.testing.assert_array_equal(restored.sample(10, None, 5), fitted.sample(10, None, 5))
 

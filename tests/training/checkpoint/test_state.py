@@ -11,12 +11,12 @@ from vae_tf.backend.guarded_step import GuardedStep
 from vae_tf.model import build_vae
 from vae_tf.support.errors import InputError
 from vae_tf.training.checkpoint.state import TrainingState
-from vae_tf.training.loop import Steps
+from vae_tf.training.loop import StepRunner
 from vae_tf.training.stage import VAE_STAGE, Stage
 
-PICTURES = np.random.default_rng(0).random((24, 8, 8, 1), np.float32)
+IMAGES = np.random.default_rng(0).random((24, 8, 8, 1), np.float32)
 CLASSES = np.arange(24) % 3
-POISON = np.full_like(PICTURES[:8], np.nan)
+POISON = np.full_like(IMAGES[:8], np.nan)
 DENSE = {"arch": "dense", "hidden_sizes": (4,)}
 
 KINDS = {
@@ -41,11 +41,11 @@ class Training:
         self.vae.compile(Adam(learning_rate, use_ema=use_ema), jit_compile=False)
         self.guard = GuardedStep(self.vae)
         self.state = TrainingState([stage_of(self.vae, self.guard)])
-        self._steps = Steps(self.vae, self.guard)
+        self._steps = StepRunner(self.vae, self.guard)
 
     def take(self, first, last):
         """Trains on the batches with these numbers and returns the metrics of each."""
-        elements = ((PICTURES, CLASSES),) if self.vae.num_classes else PICTURES
+        elements = ((IMAGES, CLASSES),) if self.vae.num_classes else IMAGES
         batches = iter(tf.data.Dataset.from_tensor_slices(elements).batch(8).repeat().skip(first))
         return [logs for number in range(first, last) for _, logs in self._steps.run(batches, number, number + 1)]
 
@@ -96,7 +96,7 @@ def test_a_fresh_model_continues_with_the_same_bits(kind):
 
 def test_a_restored_model_evaluates_with_the_same_noise():
     first, second = Training(), Training()
-    first.vae.evaluate(PICTURES, verbose=0)
+    first.vae.evaluate(IMAGES, verbose=0)
     second.state.restore(first.state.capture())
 
     np.testing.assert_array_equal(
@@ -120,7 +120,7 @@ def test_counts_of_skipped_steps_are_restored():
     first.poison()
     second.state.restore(first.state.capture())
 
-    assert (second.guard.skipped.total, second.guard.skipped.in_a_row) == (1, 1)
+    assert (second.guard.skipped.total, second.guard.skipped.consecutive) == (1, 1)
 
 
 def test_the_count_of_steps_is_captured_with_those_that_were_skipped():
@@ -144,7 +144,7 @@ def test_going_back_to_older_weights_leaves_the_count_of_steps():
     training.take(0, 1)
     captured = training.state.capture()
     training.take(1, 4)
-    training.state.restore_updated(captured)
+    training.state.restore_weights_and_optimizer(captured)
 
     assert int(training.vae.step_counter.value) == 4
 
@@ -163,7 +163,7 @@ def test_a_checkpoint_without_the_count_of_steps_is_refused():
     training = Training()
     captured = training.state.capture()
     del captured["step-0000"]
-    with pytest.raises(InputError, match=r"^A checkpoint must hold the variables of the same model"):
+    with pytest.raises(InputError, match=r"^The checkpoint's variables do not match the model"):
         training.state.restore(captured)
 
 
@@ -183,7 +183,7 @@ def test_variables_of_a_later_stage_have_its_name_in_front():
 def test_values_of_another_model_are_refused_and_nothing_is_changed(options):
     training = Training()
     before = training.state.capture()
-    with pytest.raises(InputError, match=r"^A checkpoint must hold the variables of the same model\. Received: others"):
+    with pytest.raises(InputError, match=r"^The checkpoint's variables do not match the model; "):
         training.state.restore(Training(**options).state.capture())
 
     for name, value in training.state.capture().items():
@@ -196,7 +196,7 @@ def test_weights_and_optimizer_go_back_alone():
     captured = training.state.capture()
     training.take(2, 4)
     latest = training.state.capture()
-    training.state.restore_updated(captured)
+    training.state.restore_weights_and_optimizer(captured)
 
     for name, value in training.state.capture().items():
         expected = captured if name.startswith(("model", "optimizer")) else latest
@@ -206,9 +206,9 @@ def test_weights_and_optimizer_go_back_alone():
 
 def test_a_state_between_good_steps_is_sound():
     training = Training()
-    assert training.state.is_sound(training.state.capture())
+    assert training.state.is_valid(training.state.capture())
     training.take(0, 1)
-    assert training.state.is_sound(training.state.capture())
+    assert training.state.is_valid(training.state.capture())
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf])
@@ -218,12 +218,12 @@ def test_a_state_that_is_not_finite_is_not_sound(group, number):
     captured = training.state.capture()
     captured[group] = np.full_like(captured[group], number, np.float32)
 
-    assert not training.state.is_sound(captured)
+    assert not training.state.is_valid(captured)
 
 
 def test_a_state_amid_skipped_steps_is_not_sound_until_one_is_made():
     training = Training()
     training.poison()
-    assert not training.state.is_sound(training.state.capture())
+    assert not training.state.is_valid(training.state.capture())
     training.take(0, 1)
-    assert training.state.is_sound(training.state.capture())
+    assert training.state.is_valid(training.state.capture())

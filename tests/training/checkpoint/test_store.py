@@ -160,7 +160,7 @@ def check_the_one_before_is_used(store, capsys):
     assert store.newest().step == 3
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith(f"warning: checkpoint {store.path / 'step_0000000006'} is damaged (")
-    assert line.endswith("; the one before is used")
+    assert line.endswith("; using the previous one")
     return line
 
 
@@ -185,7 +185,7 @@ def test_checksums_cut_off_after_a_line_are_found(store, capsys, lines):
     path = newest_file(store, CHECKSUMS)
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:lines]))
 
-    assert "its files are not those it was written with" in check_the_one_before_is_used(store, capsys)
+    assert "files are missing or were added" in check_the_one_before_is_used(store, capsys)
 
 
 def test_a_file_too_many_is_found(store, capsys):
@@ -197,13 +197,13 @@ def test_a_file_too_many_is_found(store, capsys):
 def test_the_warning_says_which_file_is_damaged(store, capsys):
     flip(newest_file(store, "variables.index"), 5)
 
-    assert "(variables.index is cut off or changed)" in check_the_one_before_is_used(store, capsys)
+    assert "(variables.index is truncated or changed)" in check_the_one_before_is_used(store, capsys)
 
 
 def test_where_all_are_damaged_all_are_named(store):
     for step in (3, 6):
         (store.path / f"step_{step:010}" / PROGRESS).unlink()
-    with pytest.raises(InputError, match=r"^A run needs an undamaged checkpoint.*step_0000000006 .*step_0000000003 "):
+    with pytest.raises(InputError, match=r"^A run needs a valid checkpoint.*step_0000000006 .*step_0000000003 "):
         store.newest()
 
 
@@ -244,7 +244,7 @@ def test_a_checkpoint_of_another_version_is_refused(tmp_path, monkeypatch):
         patched.setattr(module, "FORMAT", 2)
         store = filled(tmp_path, 3)
     with pytest.raises(
-        InputError, match=r"^A checkpoint must be of this version of vae_tf\. Received: .*step_0000000003"
+        InputError, match=r"^The checkpoint was written by another version of vae_tf\. Received: .*step_0000000003"
     ):
         store.newest()
 

@@ -16,11 +16,11 @@ from vae_tf.training import loop
 from vae_tf.training.checkpoint.state import TrainingState
 from vae_tf.training.checkpoint.store import CheckpointStore
 from vae_tf.training.checkpoint.writer import CheckpointWriter
-from vae_tf.training.interruption import Interruption
+from vae_tf.training.interruption import SignalHandler
 from vae_tf.training.stage import VAE_STAGE, Stage
 
 STEPS_PER_EPOCH = 5
-PICTURES = np.random.default_rng(0).random((20, 8, 8, 1), np.float32)
+IMAGES = np.random.default_rng(0).random((20, 8, 8, 1), np.float32)
 
 
 class Recorded:
@@ -41,7 +41,7 @@ def training():
     keras.utils.set_random_seed(0)
     vae = build_vae((8, 8, 1), 2, "dense", "bn", hidden_sizes=(4,))
     vae.compile(Adam(1e-2), jit_compile=False)
-    guard = GuardedStep(vae, max_in_a_row=4)
+    guard = GuardedStep(vae, max_consecutive=4)
     stage = Stage(VAE_STAGE, vae, guard, epochs=1, steps_per_epoch=STEPS_PER_EPOCH, training_batches=None)
     return SimpleNamespace(vae=vae, guard=guard, state=TrainingState([stage]))
 
@@ -58,10 +58,10 @@ def run(training, store, *, epochs=2, poisoned=(), listeners=(), interruption=No
 
     def batch(number):
         is_bad = tf.reduce_any(number == tf.constant(list(poisoned), tf.int64)) if poisoned else False
-        return tf.where(is_bad, np.nan, 1.0) * PICTURES[:8]
+        return tf.where(is_bad, np.nan, 1.0) * IMAGES[:8]
 
     writer = CheckpointWriter(
-        training.state, store, interruption or Interruption(), lambda: {"described": 1}, **options
+        training.state, store, interruption or SignalHandler(), lambda: {"described": 1}, **options
     )
     with writer:
         loop.train(
@@ -71,7 +71,7 @@ def run(training, store, *, epochs=2, poisoned=(), listeners=(), interruption=No
             steps_per_epoch=STEPS_PER_EPOCH,
             guard=training.guard,
             start=start,
-            every=options.get("every"),
+            stop_every=options.get("save_every"),
             callbacks=[*listeners, writer],
         )
     return writer
@@ -89,7 +89,7 @@ def after_step(number, act):
 def test_it_saves_after_each_epoch_and_every_so_many_steps(training, monkeypatch, seconds_per_call, every, steps):
     monkeypatch.setattr(loop, "SECONDS_PER_CALL", seconds_per_call)
     store = Recorded()
-    run(training, store, every=every)
+    run(training, store, save_every=every)
 
     assert list(store.written) == steps
 
@@ -115,7 +115,7 @@ def test_it_saves_after_so_many_minutes(training, monkeypatch):
         clock.now += 50
 
     run(training, store, minutes=2, listeners=[keras.callbacks.LambdaCallback(on_train_batch_end=tick)])
-    # 150 seconds are late; the clock begins anew wherever something is saved.
+    # 150 seconds are late; the clock restarts wherever something is saved.
     assert list(store.written) == [3, 5, 8, 10]
 
 
@@ -131,7 +131,7 @@ def test_a_clock_that_jumps_changes_nothing(training, monkeypatch):
 
 def test_it_does_not_save_amid_skipped_steps(training):
     store = Recorded()
-    run(training, store, every=1, poisoned=(4, 5, 8))
+    run(training, store, save_every=1, poisoned=(4, 5, 8))
 
     assert list(store.written) == [1, 2, 3, 6, 7, 9, 10]
 
@@ -141,7 +141,7 @@ def test_it_does_not_save_weights_that_are_not_finite(training):
     weight = training.vae.trainable_weights[0]
     # The last step of all is sound, and what came of it is not.
     spoil = after_step(STEPS_PER_EPOCH, lambda: weight.assign(weight * np.inf))
-    writer = run(training, store, epochs=1, listeners=[spoil], every=3)
+    writer = run(training, store, epochs=1, listeners=[spoil], save_every=3)
 
     assert list(store.written) == [3]
     assert writer.saved_step == 3
@@ -161,7 +161,7 @@ def test_an_error_of_the_writer_ends_training(training):
 
 def test_an_error_of_the_writer_is_no_worse_for_an_interruption(training):
     """Else it would be told that the state is saved."""
-    interruption = Interruption()
+    interruption = SignalHandler()
     interruption._number = signal.SIGTERM
     with pytest.raises(OSError, match="no room"):
         run(training, Recorded(OSError("no room")), interruption=interruption)
@@ -171,12 +171,12 @@ def test_an_error_of_the_writer_is_no_worse_for_an_interruption(training):
 def test_a_signal_saves_and_stops_after_the_step(training, monkeypatch, number):
     monkeypatch.setattr(loop, "SECONDS_PER_CALL", 0)
     store = Recorded()
-    with Interruption() as interruption:
+    with SignalHandler() as interruption:
 
         def ask():
             os.kill(os.getpid(), number)
             deadline = time.monotonic() + 10
-            while not interruption.is_requested and time.monotonic() < deadline:
+            while not interruption.is_stop_requested and time.monotonic() < deadline:
                 pass
 
         with pytest.raises(Interrupted) as stop:
@@ -187,7 +187,7 @@ def test_a_signal_saves_and_stops_after_the_step(training, monkeypatch, number):
 
 
 def test_what_is_saved_is_on_disk_when_a_signal_has_stopped_training(training, tmp_path):
-    interruption = Interruption()
+    interruption = SignalHandler()
     interruption._number = signal.SIGTERM
     with pytest.raises(Interrupted):
         run(training, CheckpointStore(tmp_path), interruption=interruption)
@@ -198,11 +198,11 @@ def test_what_is_saved_is_on_disk_when_a_signal_has_stopped_training(training, t
 def test_a_step_that_is_saved_is_not_saved_again(training, monkeypatch):
     """What is written again is gone for a moment."""
     store = Recorded()
-    writer = CheckpointWriter(training.state, store, Interruption(), dict, saved=(5, training.state.capture()))
+    writer = CheckpointWriter(training.state, store, SignalHandler(), dict, last_saved=(5, training.state.capture()))
     with writer:
         loop.train(
             training.vae,
-            tf.data.Dataset.from_tensors(PICTURES).repeat(),
+            tf.data.Dataset.from_tensors(IMAGES).repeat(),
             epochs=2,
             steps_per_epoch=STEPS_PER_EPOCH,
             guard=training.guard,
@@ -214,13 +214,13 @@ def test_a_step_that_is_saved_is_not_saved_again(training, monkeypatch):
 
 
 def test_a_run_that_resumes_can_return_to_where_it_began(training):
-    writer = CheckpointWriter(training.state, None, Interruption(), dict, saved=(5, training.state.capture()))
+    writer = CheckpointWriter(training.state, None, SignalHandler(), dict, last_saved=(5, training.state.capture()))
 
     assert (writer.saved_step, writer.roll_back()) == (5, 5)
 
 
 def test_there_is_nothing_to_go_back_to_before_the_first(training):
-    writer = CheckpointWriter(training.state, None, Interruption(), dict)
+    writer = CheckpointWriter(training.state, None, SignalHandler(), dict)
 
     assert (writer.saved_step, writer.roll_back()) == (None, None)
 
@@ -229,7 +229,7 @@ def test_going_back_brings_weights_and_optimizer_and_leaves_noise_and_metrics(tr
     store = Recorded()
     writer = run(training, store, epochs=1)
     arrays, _ = store.written[5]
-    list(loop.Steps(training.vae, training.guard).run(iter(tf.data.Dataset.from_tensors(PICTURES).repeat()), 0, 3))
+    list(loop.StepRunner(training.vae, training.guard).run(iter(tf.data.Dataset.from_tensors(IMAGES).repeat()), 0, 3))
     latest = training.state.capture()
     assert writer.roll_back() == 5
 

@@ -1,7 +1,7 @@
 """Readers, one per file format.
 
-A source is an indexed collection of examples that reads a few of them at a time, so data that does not fit in memory
-is never loaded as a whole. Sources use only NumPy and Pillow, not TensorFlow.
+A source is an indexed collection of examples that reads only a few of them at a time, so it never loads the whole of
+a dataset that does not fit in memory. Sources use only NumPy and Pillow, not TensorFlow.
 """
 
 from typing import Protocol, Self
@@ -14,8 +14,8 @@ class Examples(Protocol):
 
     Attributes:
         example_shape: Shape of an example that `read` returns, `(height, width, channels)` or `(features,)`.
-        scale: The value of white; pixels divided by it lie in [0, 1].
-        dtype: Type of the values that `read` returns.
+        scale: Maximum pixel value; dividing by it maps pixels to [0, 1]. 1 for rows of features.
+        dtype: Data type of the values that `read` returns.
         labels: Class of each example, int64 of shape `(N,)`, or `None`.
         is_in_memory: Whether the examples are held in memory.
     """
@@ -30,7 +30,7 @@ class Examples(Protocol):
 
     @property
     def names(self) -> list[str]:
-        """Unique names of the examples, `(N,)`: paths of files, or rows in an array."""
+        """Unique names of the examples, `(N,)`: paths of files, or row numbers in an array."""
         ...
 
     def read(self, indices: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Image files from a folder tree or a list, decoded as needed."""
+"""Image files as an indexed collection, decoded on demand."""
 
 import functools
 import hashlib
@@ -17,23 +17,22 @@ import PIL
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from vae_tf.data.sources.stored import StoredRows
-from vae_tf.support.errors import InputError, printable
+from vae_tf.data.sources.on_disk import OnDiskArray
+from vae_tf.support.errors import InputError, escape_unprintable
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
-LARGEST_PIXELS = 2**26  # a small file can decode to more than fits in memory
-LARGE_PIXELS = 2**22
-NAMED_IN_WARNING = 3
-AT_A_TIME = 256
-SHOWN_AFTER = 1.0  # seconds
-FORMAT = 1  # increase it whenever `read_image` returns something else for the same file
+MAX_PIXELS = 2**26  # a small file can decode to an image that does not fit in memory
+LARGE_IMAGE_PIXELS = 2**22
+MAX_NAMES_IN_WARNING = 3
+CHUNK_SIZE = 256
+PROGRESS_BAR_DELAY = 1.0  # seconds
+CACHE_VERSION = 1  # increase it whenever `read_image` changes what it returns for a file
 JPEG_END = b"\xff\xd9"
-ORIENTATION_TAG, UPRIGHT, TURNED_ON_ITS_SIDE = 0x0112, 1, (5, 6, 7, 8)
+ORIENTATION_TAG, UPRIGHT, ROTATED_90 = 0x0112, 1, (5, 6, 7, 8)
 
 T = TypeVar("T")
 
-_decodes_large = threading.Lock()
+_large_image_lock = threading.Lock()
 
 
 class UnreadableError(Exception):
@@ -46,9 +45,9 @@ class ImageFileExamples:
     Args:
         paths: The files.
         image_shape: `(height, width, channels)` to which each image is converted.
-        labels: `(M,)` class numbers of the chosen files, or `None`.
-        chosen: `(M,)` indices of the files that belong to the collection, each of which must open; by default all.
-            The paths themselves are shared.
+        labels: `(M,)` class indices of the files in the collection, or `None`.
+        indices: `(M,)` indices into `paths` of the files in the collection, which must all be readable; by default all.
+            Subsets share the list of paths.
         decoded: The decoded images of all `paths`, if they are cached (see `image_cache`).
     """
 
@@ -61,100 +60,100 @@ class ImageFileExamples:
         paths: Sequence[str | Path],
         image_shape: tuple[int, int, int],
         labels: np.ndarray | None = None,
-        chosen: np.ndarray | None = None,
-        decoded: StoredRows | None = None,
+        indices: np.ndarray | None = None,
+        decoded: OnDiskArray | None = None,
     ) -> None:
         self._paths = paths
         self._image_shape = image_shape
-        self._chosen = np.arange(len(paths)) if chosen is None else chosen
+        self._indices = np.arange(len(paths)) if indices is None else indices
         self._decoded = decoded
         self.example_shape: tuple[int, ...] = image_shape
         self.labels = labels
 
     def __len__(self) -> int:
-        return len(self._chosen)
+        return len(self._indices)
 
     @property
     def names(self) -> list[str]:
         """The paths of the files."""
-        return [str(self._paths[index]) for index in self._chosen.tolist()]
+        return [str(self._paths[index]) for index in self._indices.tolist()]
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         """Returns the images at `indices` `(B,)` as uint8 `(B, H, W, C)`.
 
         Raises:
-            InputError: A file has disappeared or changed since it was checked, or can't be decoded to its end.
+            InputError: A file was removed or changed since it was checked, or can't be fully decoded.
         """
-        rows = self._chosen[indices]
+        rows = self._indices[indices]
         if self._decoded is None:
-            pictures = np.empty((len(rows), *self._image_shape), np.uint8)
-            for place, row in enumerate(rows.tolist()):
-                pictures[place] = self._picture(self._paths[row])
-            return pictures
+            images = np.empty((len(rows), *self._image_shape), np.uint8)
+            for image, row in zip(images, rows.tolist(), strict=True):
+                image[...] = self._read_image(self._paths[row])
+            return images
         try:
             return self._decoded[rows]
         except (OSError, ValueError) as error:
-            raise InputError(f"The cache in cache_dir vanished or changed ({error}); run the command again") from None
+            raise InputError(
+                f"The cache in cache_dir was removed or changed ({error}); run the command again"
+            ) from None
 
-    def _picture(self, path: str | Path) -> np.ndarray:
+    def _read_image(self, path: str | Path) -> np.ndarray:
         try:
             return read_image(path, self._image_shape)
         except UnreadableError as error:
-            raise InputError(
-                f"{path} opened at the start and can't be decoded now ({error}); restore it, or take it out"
-            ) from None
+            raise InputError(f"{path} can no longer be decoded ({error}); restore or remove it") from None
 
     def subset(self, indices: np.ndarray) -> Self:
         """Returns a collection of the images at `indices` `(B,)`, in that order."""
         labels = None if self.labels is None else self.labels[indices]
-        return type(self)(self._paths, self._image_shape, labels, self._chosen[indices], self._decoded)
+        return type(self)(self._paths, self._image_shape, labels, self._indices[indices], self._decoded)
 
     def with_labels(self, labels: np.ndarray | None) -> Self:
         """Returns the same images with other labels, `(N,)`."""
-        return type(self)(self._paths, self._image_shape, labels, self._chosen, self._decoded)
+        return type(self)(self._paths, self._image_shape, labels, self._indices, self._decoded)
 
 
 def read_image(path: str | Path | IO[bytes], image_shape: tuple[int, int, int]) -> np.ndarray:
     """Returns the first frame of an image file as uint8 of `image_shape`.
 
-    The image is rotated according to its EXIF tag, transparency becomes white, and the whole image is resized to the
-    target with an antialiased triangle filter, without keeping its aspect ratio.
+    The image is rotated according to its EXIF tag, transparency becomes white, and the whole image is resized with an
+    antialiased triangle filter, without keeping its aspect ratio.
 
     Args:
-        path: An open file or a path; the file has one of the `FORMATS`, whatever its name, and any colour mode.
+        path: An open file or a path; the file must have one of the `FORMATS`, and may have any name and colour mode.
         image_shape: `(height, width, channels)` with 1 or 3 channels.
 
     Raises:
-        UnreadableError: The image can't be decoded, or has more than `LARGEST_PIXELS` pixels.
+        UnreadableError: The image can't be decoded, or has more than `MAX_PIXELS` pixels.
     """
     height, width, channels = image_shape
     mode = "L" if channels == 1 else "RGB"
-    with _opening(path) as image:
-        if image.getexif().get(ORIENTATION_TAG) not in TURNED_ON_ITS_SIDE:
-            # A JPEG can be decoded at 1/2, 1/4 or 1/8 size, but only if rotation will not swap the target's sides.
+    with _open_image(path) as image:
+        if image.getexif().get(ORIENTATION_TAG) not in ROTATED_90:
+            # A JPEG can be decoded at 1/2, 1/4 or 1/8 size, but only if rotation does not swap its height and width.
             image.draft(mode, (width, height))
-        # Large images are decoded one at a time, as one per thread could fill the memory.
-        with _decodes_large if math.prod(image.size) > LARGE_PIXELS else nullcontext():
-            upright = _flat(ImageOps.exif_transpose(image)).convert(mode)
+        # Large images are decoded one at a time, because one per thread could exhaust the memory.
+        with _large_image_lock if math.prod(image.size) > LARGE_IMAGE_PIXELS else nullcontext():
+            upright = _to_8_bit_opaque(ImageOps.exif_transpose(image)).convert(mode)
             pixels = np.asarray(upright.resize((width, height), Image.Resampling.BILINEAR))
     return pixels.reshape(image_shape)
 
 
 @contextmanager
-def _opening(path: str | Path | IO[bytes]) -> Iterator[Image.Image]:
-    """Opens an image and checks its size; every error while it is in use becomes an `UnreadableError`."""
+def _open_image(path: str | Path | IO[bytes]) -> Iterator[Image.Image]:
+    """Opens an image and checks its size; turns every error in its body into an `UnreadableError`."""
     try:
         with Image.open(path, formats=FORMATS) as image:
-            if math.prod(image.size) > LARGEST_PIXELS:
+            if math.prod(image.size) > MAX_PIXELS:
                 raise Image.DecompressionBombError
             yield image
-    except Image.DecompressionBombError:  # Pillow raises it too, at a higher limit
-        raise UnreadableError(f"it has more than {LARGEST_PIXELS:,} pixels") from None
+    except Image.DecompressionBombError:  # Pillow also raises it, at a higher limit
+        raise UnreadableError(f"the image has more than {MAX_PIXELS:,} pixels") from None
     except Exception as error:  # Pillow raises many kinds of errors for bytes that are not an image
         raise UnreadableError(str(error) or type(error).__name__) from None
 
 
-def _flat(image: Image.Image) -> Image.Image:
+def _to_8_bit_opaque(image: Image.Image) -> Image.Image:
     """Returns the image with 8 bits per channel and without transparency."""
     if image.mode.startswith("I"):
         # Pillow's own conversion clips 16-bit values at 255 instead of scaling them: 65535 is 255 * 257.
@@ -165,145 +164,81 @@ def _flat(image: Image.Image) -> Image.Image:
     return image
 
 
-def find_images(folder: Path) -> list[str]:
-    """Returns the paths of the image files below `folder`, sorted folder by folder, without hidden ones.
+def open_images(paths: Sequence[str | Path], image_shape: tuple[int, int, int]) -> ImageFileExamples:
+    """Returns the readable image files, and prints one warning about the others.
 
-    Raises:
-        InputError: The folder does not exist, can't be read, or holds no file with an image extension.
-    """
-    if not folder.is_dir():
-        raise InputError(
-            f"data_dir must be a folder of pictures or a .txt file that lists them. Received: {folder} (no such folder)"
-        )
-    if not os.access(folder, os.R_OK | os.X_OK):
-        raise InputError(f"data_dir must be a readable folder. Received: {folder} (permission denied)")
-    found: list[str] = []  # strings, as a Path takes many times their memory
-    visited: set[str] = set()  # links are followed, and may form a cycle
-    for parent, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in visited:
-            folders.clear()
-            continue
-        visited.add(real)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            str(Path(parent, name)) for name in names if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
-        ]
-    if not found:
-        raise InputError(f"data_dir must hold pictures ({', '.join(EXTENSIONS)}). Received: {folder} (none found)")
-    return sorted(found, key=_folder_by_folder)
-
-
-def _folder_by_folder(path: str) -> str:
-    """Returns a key that sorts paths part by part."""
-    return os.path.normcase(path).replace(os.sep, "\0")
-
-
-def _refuse(error: OSError) -> None:
-    raise InputError(f"data_dir must be readable throughout. Received: {error.filename} ({error.strerror})")
-
-
-def read_list(path: Path) -> list[str]:
-    """Returns the paths that a text file lists, sorted and without duplicates; they need not exist.
-
-    Args:
-        path: The list: one path per line, absolute or relative to the list's folder. Blank lines and lines that begin
-            with `#` are ignored.
-
-    Raises:
-        InputError: The list can't be read, is not UTF-8 text, or is empty.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # Windows editors add a byte order mark
-    except OSError as error:
-        raise InputError(f"data_dir must be a list that can be read. Received: {path} ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"data_dir must be a list in UTF-8. Received: {path} ({error})") from None
-    if "\0" in text:
-        raise InputError(f"data_dir must be a list of paths. Received: {path} (no text: it holds zero bytes)")
-    lines = [line.strip() for line in text.split("\n")]
-    home = path.absolute().parent
-    named = {str(home / line) for line in lines if line and not line.startswith("#")}
-    if not named:
-        raise InputError(f"data_dir must be a list of at least one picture. Received: {path} (none named)")
-    return sorted(named, key=_folder_by_folder)
-
-
-def opened(paths: Sequence[str | Path], image_shape: tuple[int, int, int]) -> ImageFileExamples:
-    """Returns the files that open as images, after one warning that names and counts the others.
-
-    For a JPEG it is enough that its header and its last bytes are valid. Other files, and JPEGs with another ending,
-    are decoded as in training. Within a process, the same unchanged files are checked only once.
+    A JPEG counts as readable if its header and its last bytes are valid. Other files, and JPEGs with a different
+    ending, are fully decoded. Within a process, unchanged files are checked only once.
     """
     key = fingerprint(paths, image_shape)
-    if key not in _found_to_open:
-        opens = in_order(lambda path: _opens(path, image_shape), paths)
-        _found_to_open[key] = np.fromiter(opens, bool, len(paths))
-        warn_of_skipped(paths, _found_to_open[key])
-    return ImageFileExamples(paths, image_shape, chosen=np.flatnonzero(_found_to_open[key]))
+    if key not in _readable_cache:
+        is_readable = map_in_threads(lambda path: _is_readable(path, image_shape), paths)
+        _readable_cache[key] = np.fromiter(is_readable, bool, len(paths))
+        warn_about_skipped(paths, _readable_cache[key])
+    return ImageFileExamples(paths, image_shape, indices=np.flatnonzero(_readable_cache[key]))
 
 
-_found_to_open: dict[str, np.ndarray] = {}
+_readable_cache: dict[str, np.ndarray] = {}
 
 
 def fingerprint(paths: Sequence[str | Path], image_shape: tuple[int, int, int]) -> str:
     """Returns a hash of the files' paths, sizes and modification times, and of the image shape."""
-    digest = hashlib.sha256(f"{FORMAT} Pillow {PIL.__version__} {image_shape}".encode())
+    digest = hashlib.sha256(f"{CACHE_VERSION} Pillow {PIL.__version__} {image_shape}".encode())
     real = functools.lru_cache(os.path.realpath)
     for path in paths:
-        place = Path(path)
+        file = Path(path)
         try:
-            found = place.stat()
-            state = f"{found.st_size} {found.st_mtime_ns}"
+            status = file.stat()
+            state = f"{status.st_size} {status.st_mtime_ns}"
         except OSError:
             state = "missing"
-        digest.update(os.fsencode(f"{real(str(place.parent))}\0{place.name}\0{state}\0"))
+        digest.update(os.fsencode(f"{real(str(file.parent))}\0{file.name}\0{state}\0"))
     return digest.hexdigest()
 
 
-def in_order(function: Callable[[str | Path], T], paths: Sequence[str | Path]) -> Iterator[T]:
-    """Yields `function` of each path, in order, computed in threads; shows a progress bar if it takes long."""
-    # Only a few are submitted at a time, as both pending and finished ones take memory.
+def map_in_threads(function: Callable[[str | Path], T], paths: Sequence[str | Path]) -> Iterator[T]:
+    """Yields `function` of each path, in order, computed in threads; shows a progress bar if it takes a while."""
+    # Only a few paths are submitted at a time, because both pending and finished results use memory.
     with (
         ThreadPoolExecutor() as pool,
         tqdm(
             total=len(paths),
-            desc="Opening pictures",
+            desc="Opening images",
             unit=" files",
             leave=False,
-            delay=SHOWN_AFTER,
+            delay=PROGRESS_BAR_DELAY,
             disable=not sys.stdout.isatty(),
             file=sys.stdout,
         ) as bar,
     ):
-        for start in range(0, len(paths), AT_A_TIME):
-            yield from pool.map(function, paths[start : start + AT_A_TIME])
-            bar.update(min(AT_A_TIME, len(paths) - start))
+        for start in range(0, len(paths), CHUNK_SIZE):
+            yield from pool.map(function, paths[start : start + CHUNK_SIZE])
+            bar.update(min(CHUNK_SIZE, len(paths) - start))
 
 
-def warn_of_skipped(paths: Sequence[str | Path], opens: np.ndarray) -> None:
-    """Prints one line that names and counts the files that do not open, if others do; `opens` is bool `(N,)`."""
-    bad = np.flatnonzero(~opens).tolist()
+def warn_about_skipped(paths: Sequence[str | Path], is_readable: np.ndarray) -> None:
+    """Prints one warning about the unreadable files, unless all are unreadable; `is_readable` is bool `(N,)`."""
+    bad = np.flatnonzero(~is_readable).tolist()
     if 0 < len(bad) < len(paths):
-        names = ", ".join(printable(str(paths[index])) for index in bad[:NAMED_IN_WARNING])
-        more = f" and {len(bad) - NAMED_IN_WARNING} more" if len(bad) > NAMED_IN_WARNING else ""
+        names = ", ".join(escape_unprintable(str(paths[index])) for index in bad[:MAX_NAMES_IN_WARNING])
+        more = f" and {len(bad) - MAX_NAMES_IN_WARNING} more" if len(bad) > MAX_NAMES_IN_WARNING else ""
         print(
-            f"warning: skipped {len(bad)} of {len(paths)} files that do not open or have more than "
-            f"{LARGEST_PIXELS:,} pixels: {names}{more}",
+            f"warning: skipped {len(bad)} of {len(paths)} files that can't be opened or have more than "
+            f"{MAX_PIXELS:,} pixels: {names}{more}",
             file=sys.stderr,
         )
 
 
-def _opens(path: str | Path, image_shape: tuple[int, int, int]) -> bool:
+def _is_readable(path: str | Path, image_shape: tuple[int, int, int]) -> bool:
     try:
-        # Only regular files: opening a pipe could block forever.
-        return Path(path).is_file() and (_is_whole_jpeg(path) or read_image(path, image_shape) is not None)
+        # Only regular files are opened, because opening a pipe could block forever.
+        return Path(path).is_file() and (_is_complete_jpeg(path) or read_image(path, image_shape) is not None)
     except (OSError, UnreadableError):
         return False
 
 
-def _is_whole_jpeg(path: str | Path) -> bool:
-    with Path(path).open("rb") as file, _opening(file) as image:
-        is_upright = image.getexif().get(ORIENTATION_TAG, UPRIGHT) == UPRIGHT  # otherwise rotation can fail too
+def _is_complete_jpeg(path: str | Path) -> bool:
+    with Path(path).open("rb") as file, _open_image(file) as image:
+        is_upright = image.getexif().get(ORIENTATION_TAG, UPRIGHT) == UPRIGHT  # otherwise the rotation can fail as well
         file.seek(-len(JPEG_END), os.SEEK_END)
         return image.format == "JPEG" and is_upright and file.read() == JPEG_END

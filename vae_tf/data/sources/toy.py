@@ -1,4 +1,4 @@
-"""2D points in classes, from scikit-learn, for first experiments with a model."""
+"""2D points in classes, generated with scikit-learn, for first experiments with a model."""
 
 import numpy as np
 
@@ -8,8 +8,8 @@ BLOB_CENTRES = ((-1.0, -1.0), (1.0, -1.0), (0.0, 1.0))
 BLOB_DEVIATION = 0.25
 
 
-def draw(name: str, num_points: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Generates points of `moons` or `circles` (two classes each) or `blobs` (three), near the unit square around 0.
+def generate_points(name: str, num_points: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Generates points of `moons` or `circles` (two classes) or `blobs` (three), roughly within [-1, 1] on both axes.
 
     Args:
         name: Name of the dataset.
@@ -17,9 +17,9 @@ def draw(name: str, num_points: int, seed: int) -> tuple[np.ndarray, np.ndarray]
         seed: Seed of the random numbers.
 
     Returns:
-        float32 `(N, 2)`, and the classes, int64 `(N,)`.
+        The points, float32 `(N, 2)`, and their classes, int64 `(N,)`.
     """
-    from sklearn import datasets  # the import takes a second, which --help need not wait for
+    from sklearn import datasets  # this import is slow, so it is deferred to keep --help fast
 
     if name == "moons":
         points, classes = datasets.make_moons(num_points, noise=NOISE, random_state=seed)

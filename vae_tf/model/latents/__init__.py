@@ -1,4 +1,4 @@
-"""Latent models: how latents are inferred from data, and generated without it."""
+"""Latent models, which infer latents from data and generate latents without data."""
 
 from vae_tf.model.latents.base import LatentModel
 from vae_tf.model.latents.flat import FlatLatents

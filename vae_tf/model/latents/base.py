@@ -9,7 +9,7 @@ from vae_tf.model.terms import Inferred
 
 
 class LatentModel(keras.layers.Layer):
-    """Infers latents from data, decodes them, and generates latents without data.
+    """A part that infers latents from data, decodes them, and generates latents without data.
 
     Latents are always one array, `(K, B, Z)` for K samples of B examples; `groups` names its slices. Spatial latents
     are flattened outside the networks.
@@ -21,7 +21,7 @@ class LatentModel(keras.layers.Layer):
         encoder: The network from data to posterior parameters.
         decoder: The network from latents to likelihood parameters.
         loss_names: The names of the losses in `Inferred.losses`.
-        takes_target: Whether `decode` needs the target during training, as an autoregressive decoder does.
+        needs_target: Whether `decode` needs the target during training, as autoregressive decoders do.
     """
 
     latent_dim: int
@@ -30,9 +30,9 @@ class LatentModel(keras.layers.Layer):
     encoder: keras.Model
     decoder: keras.Model
     loss_names: tuple[str, ...] = ()
-    takes_target = False
+    needs_target = False
 
-    def build_for(self, example_shape: tuple[int, ...], params_size: int) -> None:
+    def build_from_example_shape(self, example_shape: tuple[int, ...], params_size: int) -> None:
         """Builds every part for examples of the given shape.
 
         Args:
@@ -56,8 +56,8 @@ class LatentModel(keras.layers.Layer):
         Args:
             x: Data `(B, H, W, C)`.
             labels: Classes `(B,)`, for a conditional model.
-            noise: The result of the `noise` method; its first axis is K.
-            training: Whether batch normalization uses batch statistics and updates its averages.
+            noise: The noise from the `noise` method; its first axis is K.
+            training: Whether batch normalization uses batch statistics and updates its moving statistics.
         """
         raise NotImplementedError
 
@@ -103,13 +103,13 @@ class LatentModel(keras.layers.Layer):
         return standard_normal((num_samples, count, self.latent_dim), seed)
 
     def to_base(self, z: keras.KerasTensor) -> keras.KerasTensor:
-        """Maps latents to the space of the prior's base distribution, where paths and traversals are straight lines."""
+        """Maps latents to the base space of the prior, where interpolations and traversals are linear."""
         return z
 
     def from_base(self, u: keras.KerasTensor) -> keras.KerasTensor:
-        """Maps points of the base space to latents: the inverse of `to_base`."""
+        """Maps points in the base space to latents: the inverse of `to_base`."""
         return u
 
     def bytes_per_sample(self) -> int:
-        """Returns the memory, in bytes, that it takes to decode one sample of one example."""
+        """Returns the memory, in bytes, needed to decode one sample of one example."""
         raise NotImplementedError

@@ -8,7 +8,7 @@ from keras import ops
 
 from vae_tf.backend.kernels import one_hot
 from vae_tf.config import ModelConfig
-from vae_tf.model.chosen import chosen_backbone, chosen_part
+from vae_tf.model.factory import create_network, create_part
 from vae_tf.model.kl import kl_divergence
 from vae_tf.model.latents.base import LatentModel
 from vae_tf.model.noise import Seed
@@ -27,10 +27,10 @@ class FlatLatents(LatentModel):
     """The latent model of Kingma & Welling (2014): one layer of latents between an encoder and a decoder.
 
     Args:
-        encoder: Model from data `(B, H, W, C)` to raw posterior parameters `(B, posterior.params_size(Z))`. A
-            conditional one takes a list of the data and one-hot labels `(B, num_classes)`.
-        decoder: Model from latents `(B, Z)` to raw likelihood parameters `(B, H, W, likelihood.params_size(C))`. A
-            conditional one takes a list of the latents and one-hot labels.
+        encoder: Model from data `(B, H, W, C)` to raw posterior parameters `(B, posterior.params_size(Z))`. If
+            `num_classes` is set, its inputs are a list of the data and one-hot labels `(B, num_classes)`.
+        decoder: Model from latents `(B, Z)` to raw likelihood parameters `(B, H, W, likelihood.params_size(C))`. If
+            `num_classes` is set, its inputs are a list of the latents and one-hot labels.
         posterior: The posterior family, which interprets the encoder's outputs.
         prior: The prior distribution of the latents, which determines Z.
         num_classes: Number of classes of a conditional model.
@@ -60,21 +60,21 @@ class FlatLatents(LatentModel):
         self.latent_dim = prior.latent_dim
         self.groups = {GROUP: slice(0, prior.latent_dim)}
 
-    def build_for(self, example_shape: tuple[int, ...], params_size: int) -> None:
-        """Builds every part; see `LatentModel.build_for`."""
-        encoded = self.posterior.params_size(self.latent_dim)
+    def build_from_example_shape(self, example_shape: tuple[int, ...], params_size: int) -> None:
+        """Builds every part; see `LatentModel.build_from_example_shape`."""
+        num_posterior_params = self.posterior.params_size(self.latent_dim)
         data, latents = (None, *example_shape), (None, self.latent_dim)
-        decoded = (*example_shape[:-1], params_size)
+        decoder_output = (*example_shape[:-1], params_size)
         for part, shape in (
             (self.encoder, self._network_shape(data)),
             (self.decoder, self._network_shape(latents)),
-            (self.posterior, (None, encoded)),
+            (self.posterior, (None, num_posterior_params)),
             (self.prior, latents),
         ):
             if not part.built:
                 part.build(shape)
-        _check_output("encoder", self.encoder, self._network_shape(data), (encoded,))
-        _check_output("decoder", self.decoder, self._network_shape(latents), decoded)
+        _check_output("encoder", self.encoder, self._network_shape(data), (num_posterior_params,))
+        _check_output("decoder", self.decoder, self._network_shape(latents), decoder_output)
         self.built = True
 
     def posterior_params(
@@ -94,7 +94,7 @@ class FlatLatents(LatentModel):
         return self.infer_from(self.posterior_params(x, labels, training), noise)
 
     def infer_from(self, params: keras.KerasTensor, noise: keras.KerasTensor) -> Inferred:
-        """Does the same as `infer`, but takes raw posterior parameters `(B, P)` instead of data."""
+        """Like `infer`, but from raw posterior parameters `(B, P)` instead of data."""
         z = self.posterior.sample(params, noise)
         log_posterior, log_prior = self.posterior.log_prob(params, z), self.prior.log_prob(z)
         kl = kl_divergence(self.posterior, params, self.prior, log_posterior, log_prior)
@@ -145,7 +145,7 @@ class FlatLatents(LatentModel):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Self:
-        """Returns the latent model that `get_config` describes, with fresh weights."""
+        """Returns the latent model that `get_config` describes, with newly initialized weights."""
         parts = {name: keras.saving.deserialize_keras_object(config[name], custom_objects) for name in PARTS}
         return cls(**{**config, **parts})
 
@@ -160,30 +160,30 @@ class FlatLatents(LatentModel):
         return shape if self.num_classes is None else [shape, (None, self.num_classes)]
 
 
-def _check_output(name: str, network: keras.Model, input_shape: Any, needed: tuple[Any, ...]) -> None:
-    given = tuple(network.compute_output_shape(input_shape))[1:]
-    if given != needed:
-        raise ValueError(f"The {name} must put out {needed} for each example. Received: {given}")
+def _check_output(name: str, network: keras.Model, input_shape: Any, expected: tuple[Any, ...]) -> None:
+    received = tuple(network.compute_output_shape(input_shape))[1:]
+    if received != expected:
+        raise ValueError(f"The {name} must output shape {expected} per example. Received: shape {received}")
 
 
-def flat_latents(
+def build_flat_latents(
     config: ModelConfig, example_shape: tuple[int, ...], num_classes: int | None, params_size: int
 ) -> FlatLatents:
-    """Returns the flat latent model that a config describes, with fresh weights.
+    """Returns the flat latent model that a config describes, with newly initialized weights.
 
     Args:
-        config: Names the network, the posterior and the prior.
+        config: The config, which selects the network, the posterior and the prior.
         example_shape: `(H, W, C)` or `(F,)`.
         num_classes: Number of classes of a conditional model.
         params_size: Number of raw likelihood parameters per pixel, or per row of features.
     """
-    posterior = chosen_part("posterior", config)
-    backbone = chosen_backbone(config, example_shape, num_classes)
+    posterior = create_part("posterior", config)
+    network = create_network(config, example_shape, num_classes)
     return FlatLatents(
-        encoder=backbone.encoder(posterior.params_size(config.latent_dim)),
-        decoder=backbone.decoder(config.latent_dim, params_size),
+        encoder=network.encoder(posterior.params_size(config.latent_dim)),
+        decoder=network.decoder(config.latent_dim, params_size),
         posterior=posterior,
-        prior=chosen_part("prior", config, latent_dim=config.latent_dim),
+        prior=create_part("prior", config, latent_dim=config.latent_dim),
         num_classes=num_classes,
         name="latents",
     )

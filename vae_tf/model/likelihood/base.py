@@ -12,14 +12,14 @@ class Likelihood(keras.layers.Layer):
     """A family of distributions over data; raw parameters select one distribution per example.
 
     Attributes:
-        support: The values that the distribution covers: 0/1 pixels (`"binary"`), the 256 values of an 8-bit pixel
-            (`"8-bit"`), or, as a density, any number (`"continuous"`).
+        support: The kind of values that the distribution is over: `"binary"` (0 or 1), `"8-bit"` (the 256 values of an
+            8-bit pixel) or `"continuous"` (the distribution has a density).
     """
 
     support: Literal["binary", "8-bit", "continuous"]
 
     def params_size(self, channels: int) -> int:
-        """Returns the number of raw parameter channels for data with `channels` channels."""
+        """Returns the number of channels of the raw parameters for data with `channels` channels."""
         raise NotImplementedError
 
     def log_prob(self, params: keras.KerasTensor, x: keras.KerasTensor) -> keras.KerasTensor:
@@ -36,18 +36,18 @@ class Likelihood(keras.layers.Layer):
         params, x = ops.cast(params, "float32"), ops.cast(x, "float32")
         return ops.sum(self._log_prob_per_value(params, x), axis=event_axes)
 
-    def log_prob_of_draws(self, params: keras.KerasTensor, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Returns `log_prob` in the form that is fastest to evaluate (not to differentiate) when compiled by XLA."""
+    def log_prob_for_evaluation(self, params: keras.KerasTensor, x: keras.KerasTensor) -> keras.KerasTensor:
+        """Same as `log_prob`, but optimized for evaluation without gradients under XLA."""
         return self.log_prob(params, x)
 
-    def peak_log_prob(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Returns log p(x | z) of a decoder that reconstructs x as well as possible, up to a constant.
+    def max_log_prob(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """Returns the highest log p(x | z) that any decoder could reach for x, up to a constant.
 
         Args:
             x: Data `(B, H, W, C)`.
 
         Returns:
-            float32 `(B,)` in nats; zeros if the height of the density's peak does not depend on its position.
+            float32 `(B,)` in nats; zeros if that maximum is the same for every x.
         """
         return ops.zeros(ops.shape(x)[:1])
 

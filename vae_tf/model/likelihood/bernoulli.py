@@ -1,4 +1,4 @@
-"""Likelihoods with one logit per value: for 0/1 pixels, and for grey values in between."""
+"""Likelihoods with one logit per value: for binary pixels, and for continuous values in [0, 1]."""
 
 import math
 
@@ -8,18 +8,18 @@ from keras import ops
 from vae_tf.model.likelihood.base import Likelihood
 from vae_tf.model.noise import Seed
 
-LARGEST_GROUP = 16
+MAX_GROUP_SIZE = 16
 SMALL_LOGIT = 0.05
-PEAK_LOGIT = 510.0  # here the mean of a continuous Bernoulli is half an 8-bit step below 1
-BISECTIONS = 30
+MAX_LOGIT = 510.0  # at this logit, the mean of a continuous Bernoulli is half an 8-bit step below 1
+NUM_BISECTIONS = 30
 
 
 @keras.saving.register_keras_serializable(package="vae_tf")
 class Bernoulli(Likelihood):
-    """Independent 0/1 pixels; raw parameters are logits.
+    """Independent binary pixels; raw parameters are logits.
 
-    On grey values in [0, 1] the same formula is the summed binary cross-entropy of the original notebooks: a bound to
-    train with, not the logarithm of a density over grey images.
+    For grey values in [0, 1], the same formula is the summed binary cross-entropy of the original notebooks: a usable
+    training loss and a bound, but not a log density over grey images.
     """
 
     support = "binary"
@@ -31,14 +31,14 @@ class Bernoulli(Likelihood):
     def _log_prob_per_value(self, params: keras.KerasTensor, x: keras.KerasTensor) -> keras.KerasTensor:
         return x * params - ops.softplus(params)
 
-    def log_prob_of_draws(self, params: keras.KerasTensor, x: keras.KerasTensor) -> keras.KerasTensor:
+    def log_prob_for_evaluation(self, params: keras.KerasTensor, x: keras.KerasTensor) -> keras.KerasTensor:
         """Returns `log_prob`, computed with one logarithm per group of pixels instead of one per pixel.
 
         softplus(l) = max(l, 0) - log sigmoid(|l|), and the logarithms in a group add up to the logarithm of the
-        product. The factors lie in [1/2, 1], so a product of 16 factors is exact up to rounding.
+        product. The factors are in [1/2, 1], so a product of 16 factors is exact up to rounding.
         """
         size = math.prod(x.shape[1:])
-        groups = max(n for n in range(1, LARGEST_GROUP + 1) if size % n == 0)
+        groups = max(n for n in range(1, MAX_GROUP_SIZE + 1) if size % n == 0)
         rows = ops.reshape(ops.cast(params, "float32"), (*ops.shape(params)[: 1 - len(x.shape)], size))
         linear, product = 0.0, 1.0
         for logits, values in zip(
@@ -50,7 +50,7 @@ class Bernoulli(Likelihood):
             product *= ops.sigmoid(ops.abs(logits))
         return ops.sum(linear + ops.log(product), axis=-1)
 
-    def peak_log_prob(self, x: keras.KerasTensor) -> keras.KerasTensor:
+    def max_log_prob(self, x: keras.KerasTensor) -> keras.KerasTensor:
         """Returns the sum of x log x + (1 - x) log(1 - x), float32 `(B,)`: 0 for binary data."""
         x = ops.cast(x, "float32")
         return ops.sum(_x_log_x(x) + _x_log_x(1 - x), axis=tuple(range(1, len(x.shape))))
@@ -60,7 +60,7 @@ class Bernoulli(Likelihood):
         return ops.sigmoid(params)
 
     def sample(self, params: keras.KerasTensor, seed: Seed) -> keras.KerasTensor:
-        """Returns sampled zeros and ones, float32, in the shape of the logits."""
+        """Returns samples of 0 and 1, float32, in the shape of the logits."""
         uniform = keras.random.uniform(ops.shape(params), dtype="float32", seed=seed)
         return ops.cast(uniform < ops.sigmoid(params), "float32")
 
@@ -92,14 +92,14 @@ class ContinuousBernoulli(Likelihood):
         series = ops.square(size) / 24 - ops.square(ops.square(size)) / 2880
         return (x - 0.5) * params - ops.where(is_small, series, log_sinh_ratio)
 
-    def peak_log_prob(self, x: keras.KerasTensor) -> keras.KerasTensor:
+    def max_log_prob(self, x: keras.KerasTensor) -> keras.KerasTensor:
         """Returns log p(x) under the logits whose mean is x, float32 `(B,)`.
 
-        At x = 0 and x = 1 the density has no maximum, so the logits are limited to where the mean is half an 8-bit
-        step away.
+        At x = 0 and x = 1 the density is unbounded, so the logits are limited to values at which the mean is half an
+        8-bit step from 0 or 1.
         """
-        low, high = -PEAK_LOGIT * ops.ones_like(x), PEAK_LOGIT * ops.ones_like(x)
-        for _ in range(BISECTIONS):
+        low, high = -MAX_LOGIT * ops.ones_like(x), MAX_LOGIT * ops.ones_like(x)
+        for _ in range(NUM_BISECTIONS):
             logits = 0.5 * (low + high)
             is_low = self.mean(logits) < x
             low, high = ops.where(is_low, logits, low), ops.where(is_low, high, logits)
@@ -115,8 +115,8 @@ class ContinuousBernoulli(Likelihood):
         """Returns one sample in [0, 1] per logit, float32, by inverting the cumulative distribution function."""
         params = ops.cast(params, "float32")
         uniform = keras.random.uniform(ops.shape(params), dtype="float32", seed=seed)
-        # For a positive logit: 1 + log(u + (1 - u) e^-l) / l. Samples for the negative logit are its mirror image.
+        # For a positive logit: 1 + log(u + (1 - u) e^-l) / l. Samples for a negative logit are 1 minus that.
         size = ops.maximum(ops.abs(params), SMALL_LOGIT)
-        drawn = 1 + ops.log(uniform + (1 - uniform) * ops.exp(-size)) / size
-        drawn = ops.where(ops.abs(params) < SMALL_LOGIT, uniform, drawn)
-        return ops.clip(ops.where(params < 0, 1 - drawn, drawn), 0, 1)
+        sample = 1 + ops.log(uniform + (1 - uniform) * ops.exp(-size)) / size
+        sample = ops.where(ops.abs(params) < SMALL_LOGIT, uniform, sample)
+        return ops.clip(ops.where(params < 0, 1 - sample, sample), 0, 1)

@@ -10,15 +10,15 @@ from vae_tf.model.likelihood.base import Likelihood
 from vae_tf.model.noise import Seed
 
 LOG_SQRT_2_PI = 0.5 * math.log(2 * math.pi)
-SMALLEST_LOG_SIGMA = -6.0
+MIN_LOG_SIGMA = -6.0
 
 
 @keras.saving.register_keras_serializable(package="vae_tf")
 class Gaussian(Likelihood):
     """Independent normal pixels with one fixed standard deviation; raw parameters are means.
 
-    With `sigma = sqrt(1/2)` the negative log-likelihood is the squared error of many notebooks, up to a constant; with
-    `sigma = 1` it is half of that. Means are unbounded: they can leave [0, 1].
+    With `sigma = sqrt(1/2)`, the negative log-likelihood is the commonly used summed squared error, up to a constant;
+    with `sigma = 1`, it is half the squared error. Means are unbounded and can lie outside [0, 1].
 
     Args:
         sigma: Standard deviation in data units, greater than 0.
@@ -58,9 +58,9 @@ class Gaussian(Likelihood):
 class LearnedGaussian(Likelihood):
     """Independent normal pixels with one learned standard deviation; raw parameters are means.
 
-    The model learns how much of the data is noise, so neither sigma nor beta needs tuning (sigma-VAE, Rybkin et al.
-    2021). A soft bound keeps sigma above e^-6, which is less than an 8-bit step. The initial value matters: from a
-    large one, the model can explain all of the data as noise before it uses the latents, and stay there.
+    The model learns how noisy the data is, so neither sigma nor beta needs tuning (sigma-VAE, Rybkin et al.
+    2021). A soft bound keeps sigma above e^-6, which is less than an 8-bit step. The initial value matters: with a
+    large one, the model can get stuck in a solution that treats all of the data as noise and ignores the latents.
 
     Args:
         sigma: Initial standard deviation in data units, greater than e^-6.
@@ -71,23 +71,23 @@ class LearnedGaussian(Likelihood):
 
     def __init__(self, sigma: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        smallest = math.exp(SMALLEST_LOG_SIGMA)
-        if not smallest < sigma < math.inf:
-            raise ValueError(f"sigma must be a finite number greater than {smallest:.4f}. Received: sigma={sigma}")
+        min_sigma = math.exp(MIN_LOG_SIGMA)
+        if not min_sigma < sigma < math.inf:
+            raise ValueError(f"sigma must be a finite number greater than {min_sigma:.4f}. Received: sigma={sigma}")
         self.sigma = sigma
 
     def build(self, input_shape: Any = None) -> None:
-        """Creates the weight."""
-        # This inverts the softplus in `log_sigma`.
-        start = math.log(math.expm1(math.log(self.sigma) - SMALLEST_LOG_SIGMA))
-        initializer = keras.initializers.Constant(start)
+        """Creates the weight of the standard deviation."""
+        # The inverse of the softplus in `log_sigma`.
+        initial_value = math.log(math.expm1(math.log(self.sigma) - MIN_LOG_SIGMA))
+        initializer = keras.initializers.Constant(initial_value)
         self.raw_log_sigma = self.add_weight(shape=(), initializer=initializer, dtype="float32", name="raw_log_sigma")
         self.built = True
 
     @property
     def log_sigma(self) -> keras.KerasTensor:
         """Logarithm of the standard deviation, a scalar."""
-        return SMALLEST_LOG_SIGMA + ops.softplus(self.raw_log_sigma)
+        return MIN_LOG_SIGMA + ops.softplus(self.raw_log_sigma)
 
     def params_size(self, channels: int) -> int:
         """Returns `channels`."""

@@ -1,4 +1,4 @@
-"""Network families; a backbone creates a matching encoder and decoder as plain Keras models."""
+"""Network families; each one creates a matching encoder and decoder as plain Keras models."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -7,24 +7,24 @@ import keras
 from keras import layers
 
 
-class Backbone(Protocol):
-    """A family of networks for examples of one shape; networks of a conditional model also take one-hot labels."""
+class Network(Protocol):
+    """An encoder and a decoder for examples of one shape; for a conditional model, both also take one-hot labels."""
 
     def encoder(self, params_size: int) -> keras.Model:
-        """Returns the network from data `(B, H, W, C)` to float32 `(B, params_size)`."""
+        """Returns the encoder, from data `(B, H, W, C)` to float32 `(B, params_size)`."""
         ...
 
     def decoder(self, latent_dim: int, params_channels: int) -> keras.Model:
-        """Returns the network from latents `(B, Z)` to float32 `(B, H, W, params_channels)`."""
+        """Returns the decoder, from latents `(B, Z)` to float32 `(B, H, W, params_channels)`."""
         ...
 
 
-def network(
+def build_network(
     name: str,
     input_shape: tuple[int, ...],
     num_classes: int | None,
-    stack: Sequence[keras.layers.Layer],
-    rest: Sequence[keras.layers.Layer] = (),
+    body: Sequence[keras.layers.Layer],
+    head: Sequence[keras.layers.Layer] = (),
 ) -> keras.Model:
     """Returns a model that applies layers one after the other.
 
@@ -32,19 +32,18 @@ def network(
         name: Name of the model.
         input_shape: Shape of one example.
         num_classes: If set, the model takes a list of the data and one-hot labels.
-        stack: The layers. If there is a `rest`, the last of them outputs `(B, N)`.
-        rest: The layers after the point where labels are concatenated; by default, labels are concatenated to the
-            input.
+        body: The layers before the head. If there is a head, the last layer of the body must output `(B, N)`.
+        head: If set, labels are concatenated to the input of these layers; otherwise to the input of the body.
     """
     if num_classes is None:
-        return keras.Sequential([keras.Input(input_shape), *stack, *rest], name=name)
+        return keras.Sequential([keras.Input(input_shape), *body, *head], name=name)
     values, labels = keras.Input(input_shape), keras.Input((num_classes,), name="labels")
-    before, after = (stack, rest) if rest else ((), stack)
-    joined = layers.Concatenate()([_through(before, values), labels])
-    return keras.Model([values, labels], _through(after, joined), name=name)
+    before_labels, after_labels = (body, head) if head else ((), body)
+    joined = layers.Concatenate()([_apply_layers(before_labels, values), labels])
+    return keras.Model([values, labels], _apply_layers(after_labels, joined), name=name)
 
 
-def _through(stack: Sequence[keras.layers.Layer], values: keras.KerasTensor) -> keras.KerasTensor:
-    for layer in stack:
+def _apply_layers(layers_to_apply: Sequence[keras.layers.Layer], values: keras.KerasTensor) -> keras.KerasTensor:
+    for layer in layers_to_apply:
         values = layer(values)
     return values

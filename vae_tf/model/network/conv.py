@@ -1,7 +1,7 @@
 """The convolutional architecture of both notebook versions, for images of at least 8x8 pixels.
 
-At 50x50x1 with 128 latent dimensions it has exactly as many parameters as the original: 3,501,568 in the encoder and
-10,740,609 in the decoder without batch normalization, 3,502,464 and 10,742,401 with it.
+For 50x50x1 images and 128 latent dimensions, it has exactly as many parameters as the original: 3,501,568 in the
+encoder and 10,740,609 in the decoder without batch normalization, 3,502,464 and 10,742,401 with batch normalization.
 """
 
 import math
@@ -10,20 +10,20 @@ import keras
 from keras import layers
 
 from vae_tf.model.layers import BatchNormalization, Conv2D, Conv2DTranspose
-from vae_tf.model.network import network
+from vae_tf.model.network import build_network
 
 ENCODER_FILTERS = (32, 64, 128)
 ENCODER_UNITS = (512, 256)
-# (filters, kernel size, strides, normalized in bn) of the transposed convolutions before the output layer.
+# (filters, kernel size, strides, has batch normalization in bn) of each transposed convolution before the output layer.
 DECODER_LAYERS = ((256, 1, 1, True), (128, 3, 2, True), (64, 3, 1, True), (32, 3, 1, False))
 DECODER_BASE_FILTERS = 128
 
 
-class ConvBackbone:
-    """An encoder of three strided convolutions and a decoder of transposed ones, as in the original notebooks.
+class ConvNetwork:
+    """An encoder of three strided convolutions and a decoder of transposed convolutions, as in the original notebooks.
 
-    Batch normalization, if used, follows the ReLU of each encoder convolution and of the first three transposed ones.
-    If a side is odd, the decoder makes it one pixel too long and crops it.
+    Batch normalization, if used, follows the ReLU of each encoder convolution and of the first three transposed
+    convolutions. For odd sizes, the decoder outputs one extra pixel and crops it.
 
     Args:
         example_shape: `(height, width, channels)`.
@@ -40,30 +40,30 @@ class ConvBackbone:
         self.num_classes = num_classes
 
     def encoder(self, params_size: int) -> keras.Model:
-        """Returns the network from images `(B, H, W, C)` to float32 `(B, params_size)`."""
-        stack: list[keras.layers.Layer] = []
+        """Returns the encoder, from images `(B, H, W, C)` to float32 `(B, params_size)`."""
+        body: list[keras.layers.Layer] = []
         for filters in ENCODER_FILTERS:
-            stack.append(Conv2D(filters, 3, strides=2, padding="same", activation="relu"))
+            body.append(Conv2D(filters, 3, strides=2, padding="same", activation="relu"))
             if self.batch_norm:
-                stack.append(BatchNormalization())
-        stack.append(layers.Flatten())
-        rest = [layers.Dense(units, activation="relu") for units in ENCODER_UNITS]
-        rest.append(layers.Dense(params_size, dtype="float32", name="posterior_params"))
-        return network("encoder", self.example_shape, self.num_classes, stack, rest)
+                body.append(BatchNormalization())
+        body.append(layers.Flatten())
+        head = [layers.Dense(units, activation="relu") for units in ENCODER_UNITS]
+        head.append(layers.Dense(params_size, dtype="float32", name="posterior_params"))
+        return build_network("encoder", self.example_shape, self.num_classes, body, head)
 
     def decoder(self, latent_dim: int, params_channels: int) -> keras.Model:
-        """Returns the network from latents `(B, Z)` to float32 `(B, H, W, params_channels)`."""
+        """Returns the decoder, from latents `(B, Z)` to float32 `(B, H, W, params_channels)`."""
         height, width, _ = self.example_shape
         base = (math.ceil(height / 2), math.ceil(width / 2), DECODER_BASE_FILTERS)
-        stack: list[keras.layers.Layer] = [
+        body: list[keras.layers.Layer] = [
             layers.Dense(math.prod(base), activation="relu"),
             layers.Reshape(base),
         ]
-        for filters, kernel_size, strides, normalized in DECODER_LAYERS:
-            stack.append(Conv2DTranspose(filters, kernel_size, strides=strides, padding="same", activation="relu"))
-            if self.batch_norm and normalized:
-                stack.append(BatchNormalization())
+        for filters, kernel_size, strides, is_normalized in DECODER_LAYERS:
+            body.append(Conv2DTranspose(filters, kernel_size, strides=strides, padding="same", activation="relu"))
+            if self.batch_norm and is_normalized:
+                body.append(BatchNormalization())
         if height % 2 or width % 2:
-            stack.append(layers.Cropping2D(((0, height % 2), (0, width % 2))))
-        stack.append(Conv2DTranspose(params_channels, 3, padding="same", dtype="float32", name="likelihood_params"))
-        return network("decoder", (latent_dim,), self.num_classes, stack)
+            body.append(layers.Cropping2D(((0, height % 2), (0, width % 2))))
+        body.append(Conv2DTranspose(params_channels, 3, padding="same", dtype="float32", name="likelihood_params"))
+        return build_network("decoder", (latent_dim,), self.num_classes, body)

@@ -1,4 +1,4 @@
-"""Objectives, which turn the terms of the evidence lower bound into the loss that training minimizes."""
+"""Objectives, which compute the training loss from the terms of the evidence lower bound."""
 
 from vae_tf.model.objective.base import Objective
 from vae_tf.model.objective.elbo import ELBO

@@ -1,4 +1,4 @@
-"""The interface of objectives, with the schedule of the KL weight."""
+"""The interface of objectives, including the schedule of the KL weight."""
 
 import math
 from typing import Any, NamedTuple
@@ -28,20 +28,20 @@ class Objective(keras.layers.Layer):
     """A training objective whose KL weight may follow a schedule.
 
     `constant` keeps the KL weight at beta. `linear` raises it from 0 to beta over the warm-up (Sønderby et al. 2016).
-    `cyclical` repeats that: every cycle raises the weight over the warm-up and then holds it at beta for as long (Fu et
-    al. 2019).
+    `cyclical` repeats the warm-up: every cycle raises the weight over the warm-up and then keeps it at beta for the
+    same number of steps (Fu et al. 2019).
 
     Args:
         beta: Weight of the KL term, at least 0.
         kl_schedule: `"constant"`, `"linear"` or `"cyclical"`.
-        kl_warmup_steps: Training steps over which the weight rises; required with the last two schedules, and only
-            allowed there.
+        kl_warmup_steps: Training steps over which the weight rises; required with `"linear"` and
+            `"cyclical"`, and not allowed with `"constant"`.
         **kwargs: Passed to `keras.layers.Layer`. Losses are float32 whatever the global dtype policy is.
 
     Attributes:
         num_samples: Number of posterior samples K per example that `call` needs.
         mixes_examples: Whether the loss of an example depends on other examples in its batch.
-        extra_names: The names of the values that `call` reports in addition to the losses.
+        extra_names: Names of the values that `call` reports in addition to the losses.
 
     Raises:
         ValueError: An argument is out of range, or has no effect.
@@ -67,7 +67,7 @@ class Objective(keras.layers.Layer):
         needs_warmup = kl_schedule != "constant"
         if (kl_warmup_steps is not None) != needs_warmup or (kl_warmup_steps is not None and kl_warmup_steps < 1):
             raise ValueError(
-                "kl_warmup_steps must be at least 1 with kl_schedule=linear or cyclical, and left out otherwise. "
+                "kl_warmup_steps must be at least 1 with kl_schedule=linear or cyclical, and unset otherwise. "
                 f"Received: kl_schedule={kl_schedule}, kl_warmup_steps={kl_warmup_steps}"
             )
         self.beta = beta
@@ -104,10 +104,10 @@ class Objective(keras.layers.Layer):
         return Loss(loss, extras)
 
     def kl_penalty(self, terms: Terms) -> keras.KerasTensor:
-        """Returns the term that `kl_weight` multiplies, `(B,)`."""
+        """Returns the term that is multiplied by `kl_weight`, `(B,)`."""
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        given = {name: getattr(self, name) for name in ("beta", "kl_schedule", "kl_warmup_steps")}
-        return {**super().get_config(), **given}
+        arguments = {name: getattr(self, name) for name in ("beta", "kl_schedule", "kl_warmup_steps")}
+        return {**super().get_config(), **arguments}

@@ -10,7 +10,7 @@ from vae_tf.model.terms import Terms
 class ELBO(Objective):
     """The loss reconstruction_loss + beta * kl_loss (Higgins et al. 2017, eq. 4); with beta 1, the negative ELBO.
 
-    It takes the arguments of `Objective`.
+    Its arguments are those of `Objective`.
     """
 
     def kl_penalty(self, terms: Terms) -> keras.KerasTensor:

@@ -1,4 +1,4 @@
-"""Free bits."""
+"""The objective with free bits."""
 
 import functools
 import operator
@@ -13,14 +13,14 @@ from vae_tf.model.terms import Terms
 
 @keras.saving.register_keras_serializable(package="vae_tf")
 class FreeBits(Objective):
-    """The ELBO with sum_j max(free_bits, KL_j) in place of the KL loss (Kingma et al. 2016, eq. 15).
+    """The ELBO with sum_j max(free_bits, KL_j) instead of the KL loss (Kingma et al. 2016, eq. 15).
 
-    A dimension whose KL is below that costs the same whether it is used or not, so that none is given up early. The
-    maximum is taken for each example and dimension, or for each group of latents whose KL has no closed form.
+    Dimensions with a KL below `free_bits` are not penalized further, which prevents early posterior collapse. The
+    maximum applies per example and dimension, or per group of latents if its KL has no closed form.
 
     Args:
-        free_bits: Nats of each dimension, or of each group without a closed form, that cost nothing, at least 0.
-        **kwargs: As of `Objective`.
+        free_bits: Free nats per dimension (or per group without a closed-form KL), at least 0.
+        **kwargs: Passed to `Objective`.
 
     Raises:
         ValueError: `free_bits` is negative or not a number.
@@ -33,7 +33,7 @@ class FreeBits(Objective):
         self.free_bits = free_bits
 
     def kl_penalty(self, terms: Terms) -> keras.KerasTensor:
-        """Returns the KL loss with each part raised to `free_bits`, `(B,)`."""
+        """Returns the KL loss with each KL term clamped to at least `free_bits`, `(B,)`."""
         groups = [ops.sum(ops.maximum(kl, self.free_bits), axis=-1) for kl in terms.inferred.kl.values()]
         return functools.reduce(operator.add, groups)
 

@@ -25,7 +25,7 @@ class Prior(keras.layers.Layer):
         self.latent_dim = latent_dim
 
     def sample(self, n: int, seed: Seed, temperature: float = 1.0) -> keras.KerasTensor:
-        """Returns `n` samples, float32 `(n, Z)`; a temperature below 1 keeps them closer to the prior's centre(s)."""
+        """Returns `n` samples, float32 `(n, Z)`; a temperature below 1 keeps them closer to the prior's mean(s)."""
         raise NotImplementedError
 
     def log_prob(self, z: keras.KerasTensor) -> keras.KerasTensor:

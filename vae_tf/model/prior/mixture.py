@@ -9,21 +9,21 @@ from keras import ops
 from vae_tf.model.noise import Seed
 from vae_tf.model.prior.base import Prior
 
-INITIAL_SPREAD = 1.0
+INITIAL_DEVIATION = 1.0
 
 
 @keras.saving.register_keras_serializable(package="vae_tf")
 class Mixture(Prior):
     """sum_c w_c N(mean_c, diag(sigma_c^2)), with weights, means and standard deviations trained with the model.
 
-    The means start as draws from N(0, I), so that no two components are the same. The KL divergence to it has no closed
-    form and is estimated from the posterior draws. Source: the mixture of Gaussians that Tomczak & Welling (2018,
-    section 3.2) compare the VampPrior with.
+    The means are initialized from N(0, I), so that no two components are the same. The KL divergence to the mixture has
+    no closed form and is estimated from the posterior samples. Source: the mixture of Gaussians that Tomczak & Welling
+    (2018, section 3.2) compare with the VampPrior.
 
     Args:
         latent_dim: Number of latent dimensions Z.
         components: Number of components, at least 1.
-        **kwargs: As of `keras.layers.Layer`.
+        **kwargs: Passed to `Prior`.
 
     Raises:
         ValueError: `components` is below 1.
@@ -39,21 +39,21 @@ class Mixture(Prior):
         self.components = components
 
     def build(self, input_shape: Any = None) -> None:
-        """Creates the weights."""
+        """Creates the logits of the mixture weights, the means and the standard deviations."""
         shape = (self.components, self.latent_dim)
         self.logits = self.add_weight(shape=(self.components,), initializer="zeros", name="logits")
-        means = keras.initializers.RandomNormal(stddev=INITIAL_SPREAD)
+        means = keras.initializers.RandomNormal(stddev=INITIAL_DEVIATION)
         self.means = self.add_weight(shape=shape, initializer=means, name="means")
         self.log_sigmas = self.add_weight(shape=shape, initializer="zeros", name="log_sigmas")
         self.built = True
 
     def sample(self, n: int, seed: Seed, temperature: float = 1.0) -> keras.KerasTensor:
-        """Returns `n` draws, float32 `(n, Z)`; the temperature scales the deviations from the components' means."""
-        # A generator gives the choice of components and the noise different numbers, a plain seed the same.
-        source = keras.random.SeedGenerator(seed) if isinstance(seed, int) else seed
-        chosen = keras.random.categorical(self.logits[None], n, seed=source)[0]
-        noise = keras.random.normal((n, self.latent_dim), dtype="float32", seed=source)
-        means, log_sigmas = ops.take(self.means, chosen, axis=0), ops.take(self.log_sigmas, chosen, axis=0)
+        """Returns `n` samples, float32 `(n, Z)`; the temperature scales the deviations from the components' means."""
+        # With an integer seed, both draws would use the same random numbers, so a generator is needed.
+        generator = keras.random.SeedGenerator(seed) if isinstance(seed, int) else seed
+        component = keras.random.categorical(self.logits[None], n, seed=generator)[0]
+        noise = keras.random.normal((n, self.latent_dim), dtype="float32", seed=generator)
+        means, log_sigmas = ops.take(self.means, component, axis=0), ops.take(self.log_sigmas, component, axis=0)
         return means + temperature * ops.exp(log_sigmas) * noise
 
     def log_prob(self, z: keras.KerasTensor) -> keras.KerasTensor:
@@ -62,7 +62,7 @@ class Mixture(Prior):
         return ops.logsumexp(ops.log_softmax(self.logits) + log_components, axis=-1)
 
     def log_prob_per_dimension(self, z: keras.KerasTensor) -> keras.KerasTensor:
-        """Returns the log density of each latent alone, its marginal, in nats, `(..., Z)`, for latents `(..., Z)`."""
+        """Returns the marginal log density of each latent in nats, `(..., Z)`, for latents `(..., Z)`."""
         log_weights = ops.log_softmax(self.logits)[:, None]
         return ops.logsumexp(log_weights + self._log_prob_per_component(z), axis=-2)
 

@@ -1,4 +1,4 @@
-"""Samplers: distributions fitted to the latents of a trained model, to draw from instead of its prior."""
+"""Samplers: distributions fitted to the latents of a trained model, which replace its prior when generating."""
 
 from vae_tf.model.sampler.base import PRIOR, Sampler, sampler_name
 

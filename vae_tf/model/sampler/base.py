@@ -30,12 +30,12 @@ class Sampler(keras.layers.Layer):
         """Fits the distribution.
 
         Args:
-            latents: Latents of training examples, float32 `(N, Z)`.
-            labels: Their classes `(N,)`, for a conditional model.
-            seed: Seed of the fit.
+            latents: Latents of the training examples, float32 `(N, Z)`.
+            labels: Classes `(N,)` of the examples, for a conditional model.
+            seed: Seed of the random numbers of the fit.
 
         Raises:
-            InputError: There are too few latents.
+            InputError: Too few latents.
         """
         raise NotImplementedError
 
@@ -45,7 +45,7 @@ class Sampler(keras.layers.Layer):
         Args:
             n: Number of samples.
             labels: Classes `(n,)`, for a conditional model.
-            seed: An integer or a generator; by default samples differ from call to call.
+            seed: An integer or a generator; by default the samples differ from call to call.
             temperature: Scale of the noise, at least 0.
         """
         raise NotImplementedError
@@ -56,5 +56,5 @@ class Sampler(keras.layers.Layer):
 
 
 def sampler_name(sampler: Sampler | None) -> str:
-    """Returns the name of a sampler for the user: its name in the registry, or `"prior"` for `None`."""
+    """Returns the name of a sampler to display: its name in the registry, or `"prior"` if there is no sampler."""
     return PRIOR if sampler is None else str(sampler.name)

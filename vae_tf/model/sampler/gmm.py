@@ -1,4 +1,4 @@
-"""A Gaussian mixture as the sampler."""
+"""The Gaussian mixture sampler."""
 
 from typing import Any
 
@@ -13,13 +13,13 @@ from vae_tf.support.errors import InputError
 
 @keras.saving.register_keras_serializable(package="vae_tf")
 class GaussianMixture(Sampler):
-    """A mixture of normals with full covariances, fitted by scikit-learn's `GaussianMixture` (Ghosh et al. 2020).
+    """A mixture of normals with full covariances, fitted with scikit-learn's `GaussianMixture` (Ghosh et al. 2020).
 
     Args:
         latent_dim: Number of latent dimensions Z.
-        num_classes: Number of classes, if the model is conditional: each has a mixture of its own.
+        num_classes: Number of classes of a conditional model; each class has its own mixture.
         components: Number of components of each mixture, at least 1.
-        **kwargs: As of `keras.layers.Layer`.
+        **kwargs: Passed to `Sampler`.
     """
 
     def __init__(self, latent_dim: int, num_classes: int | None = None, components: int = 10, **kwargs: Any) -> None:
@@ -27,32 +27,32 @@ class GaussianMixture(Sampler):
         self.components = components
 
     def build(self, input_shape: Any = None) -> None:
-        """Creates the weights: of each class, or of the only mixture, what `fit` finds."""
-        mixtures, side = self.num_classes or 1, self.latent_dim
+        """Creates the parameters, one mixture per class (or a single one); `fit` sets them."""
+        num_mixtures, dim = self.num_classes or 1, self.latent_dim
         shapes = {
-            "mixing_weights": (mixtures, self.components),
-            "means": (mixtures, self.components, side),
-            "cholesky": (mixtures, self.components, side, side),
+            "mixing_weights": (num_mixtures, self.components),
+            "means": (num_mixtures, self.components, dim),
+            "cholesky": (num_mixtures, self.components, dim, dim),
         }
         for name, shape in shapes.items():
             setattr(self, name, self.add_weight(shape=shape, initializer="zeros", trainable=False, name=name))
         self.built = True
 
     def fit(self, latents: np.ndarray, labels: np.ndarray | None, seed: int) -> None:
-        """Fits one mixture to all latents, or one to those of each class; see `Sampler.fit`."""
+        """Fits one mixture to all latents, or one mixture to the latents of each class; see `Sampler.fit`."""
         from sklearn.mixture import GaussianMixture as Mixture
 
-        parts = [latents] if labels is None else [latents[labels == label] for label in range(self.num_classes or 0)]
-        fewest = min(map(len, parts))
+        groups = [latents] if labels is None else [latents[labels == label] for label in range(self.num_classes or 0)]
+        fewest = min(map(len, groups))
         if fewest < max(2, self.components):
             raise InputError(
-                "sampler=gmm needs at least 2 training examples, and as many as it has components, of each class of a "
-                f"conditional model. Received: {fewest} examples, sampler_components={self.components}"
+                f"sampler=gmm needs at least {max(2, self.components)} training examples (per class, if the model is "
+                f"conditional). Received: {fewest} examples, sampler_components={self.components}"
             )
-        fitted = [Mixture(self.components, random_state=seed).fit(part.astype(np.float64)) for part in parts]
-        self.mixing_weights.assign(np.stack([mixture.weights_ for mixture in fitted]))
-        self.means.assign(np.stack([mixture.means_ for mixture in fitted]))
-        self.cholesky.assign(np.stack([np.linalg.cholesky(mixture.covariances_) for mixture in fitted]))
+        mixtures = [Mixture(self.components, random_state=seed).fit(group.astype(np.float64)) for group in groups]
+        self.mixing_weights.assign(np.stack([mixture.weights_ for mixture in mixtures]))
+        self.means.assign(np.stack([mixture.means_ for mixture in mixtures]))
+        self.cholesky.assign(np.stack([np.linalg.cholesky(mixture.covariances_) for mixture in mixtures]))
 
     def sample(self, n: int, labels: np.ndarray | None, seed: Seed | None, temperature: float = 1.0) -> np.ndarray:
         """Returns `n` latents, float32 `(n, Z)`; the temperature scales the deviations from the components' means."""
@@ -60,11 +60,11 @@ class GaussianMixture(Sampler):
         rng = np.random.default_rng(entropy)
         mixtures = np.zeros(n, int) if labels is None else np.asarray(labels)
         weights, means, cholesky = map(ops.convert_to_numpy, (self.mixing_weights, self.means, self.cholesky))
-        upper = np.cumsum(weights, axis=1)[mixtures]
-        chosen = (rng.random((n, 1)) * upper[:, -1:] > upper).sum(axis=1)
+        cumulative = np.cumsum(weights, axis=1)[mixtures]
+        components = (rng.random((n, 1)) * cumulative[:, -1:] > cumulative).sum(axis=1)
         latents = rng.standard_normal((n, self.latent_dim)).astype(np.float32)
-        for mixture, component in np.unique(np.stack([mixtures, chosen], axis=1), axis=0):
-            rows = (mixtures == mixture) & (chosen == component)
+        for mixture, component in np.unique(np.stack([mixtures, components], axis=1), axis=0):
+            rows = (mixtures == mixture) & (components == component)
             deviations = latents[rows] @ cholesky[mixture, component].T
             latents[rows] = means[mixture, component] + np.float32(temperature) * deviations
         return latents

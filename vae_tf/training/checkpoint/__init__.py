@@ -1,1 +1,1 @@
-"""Saves the state of training, so that a run resumes as if it had never stopped."""
+"""Saves the state of training, so that a run can resume as if it had never stopped."""

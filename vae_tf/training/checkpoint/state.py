@@ -1,4 +1,4 @@
-"""Everything that a training step changes, as arrays."""
+"""The state of training, as arrays: everything that a training step changes."""
 
 from collections.abc import Sequence
 
@@ -17,68 +17,68 @@ class TrainingState:
     """The variables of a run's stages: weights, noise, steps, metrics, optimizers, and counts of skipped updates.
 
     Args:
-        stages: The run's stages. The variables of the first have plain names; those of the others start with the name
-            of the stage.
+        stages: The run's stages. The names of a later stage's variables start with the name of the stage.
     """
 
     def __init__(self, stages: Sequence[Stage]) -> None:
         self._guards = [stage.guard for stage in stages]
         self._strategy = stages[0].model.distribute_strategy
-        self._updated: dict[str, keras.Variable] = {}
-        self._equal: dict[str, keras.Variable] = {}  # on all replicas
-        self._metrics: dict[str, keras.Variable] = {}  # of which each replica holds a part
+        self._weights_and_optimizer: dict[str, keras.Variable] = {}
+        self._mirrored: dict[str, keras.Variable] = {}  # the same on all replicas
+        self._metrics: dict[str, keras.Variable] = {}  # summed across replicas
         for number, stage in enumerate(stages):
             model, prefix = stage.model, f"{stage.name}-" if number else ""
-            updated = _numbered({"model": model.weights, "optimizer": model.optimizer.variables}, prefix)
+            groups = {"model": model.weights, "optimizer": model.optimizer.variables}
+            weights_and_optimizer = _numbered_names(groups, prefix)
             others = {
-                "noise": _states_of_noise(model),
+                "noise": _seed_generator_states(model),
                 "step": [model.step_counter.variable],
                 "skipped": stage.guard.variables,
             }
-            self._updated |= updated
-            self._equal |= {**updated, **_numbered(others, prefix)}
-            self._metrics |= _numbered({"metrics": model.metrics_variables}, prefix)
-        self._all = {**self._equal, **self._metrics}
+            self._weights_and_optimizer |= weights_and_optimizer
+            self._mirrored |= {**weights_and_optimizer, **_numbered_names(others, prefix)}
+            self._metrics |= _numbered_names({"metrics": model.metrics_variables}, prefix)
+        self._all = {**self._mirrored, **self._metrics}
 
-    def is_sound(self, values: Arrays) -> bool:
-        """Returns whether captured values are worth keeping: all finite, and not taken while steps are skipped."""
-        skipping = any(guard.skipped.in_a_row for guard in self._guards)
-        return not skipping and all(np.isfinite(values[name]).all() for name in self._updated)
+    def is_valid(self, values: Arrays) -> bool:
+        """Returns whether captured values should be saved: all are finite, and no steps are currently being skipped."""
+        is_skipping = any(guard.skipped.consecutive for guard in self._guards)
+        return not is_skipping and all(np.isfinite(values[name]).all() for name in self._weights_and_optimizer)
 
     def capture(self) -> Arrays:
-        """Returns the values of all variables, by names that are the same in every process."""
+        """Returns the values of all variables, by name; the names are the same in every process."""
         return {name: np.array(ops.convert_to_numpy(variable)) for name, variable in self._all.items()}
 
     def restore(self, values: Arrays) -> None:
         """Sets all variables to the values that `capture` returned.
 
         Raises:
-            InputError: The values belong to another model, for example one made by another version of Keras.
+            InputError: The values belong to a different model, for example one built with another version of Keras.
         """
         shapes = {name: tuple(variable.shape) for name, variable in self._all.items()}
         if shapes != {name: value.shape for name, value in values.items()}:
             raise InputError(
-                "A checkpoint must hold the variables of the same model. Received: others; go on with the versions of "
-                "vae_tf and Keras that wrote it, choose another run_dir, or add --overwrite"
+                "The checkpoint's variables do not match the model; resume with the versions of vae_tf and Keras that "
+                "wrote it, choose another run_dir, or add --overwrite"
             )
-        _assign(self._equal, values)
+        _assign(self._mirrored, values)
         assign_sums(self._strategy, list(self._metrics.values()), [values[name] for name in self._metrics])
 
-    def restore_updated(self, values: Arrays) -> None:
-        """Sets only weights and optimizer to what `capture` returned; noise and metrics stay as they are."""
-        _assign(self._updated, values)
+    def restore_weights_and_optimizer(self, values: Arrays) -> None:
+        """Sets only the weights and the optimizer to the values that `capture` returned."""
+        _assign(self._weights_and_optimizer, values)
 
 
-def _states_of_noise(model: keras.Model) -> list[keras.Variable]:
-    known = {id(variable) for variable in model.weights}
-    return [variable for variable in model.variables if id(variable) not in known]
+def _seed_generator_states(model: keras.Model) -> list[keras.Variable]:
+    weight_ids = {id(weight) for weight in model.weights}
+    return [variable for variable in model.variables if id(variable) not in weight_ids]
 
 
-def _numbered(groups: dict[str, list[keras.Variable]], prefix: str) -> dict[str, keras.Variable]:
+def _numbered_names(groups: dict[str, list[keras.Variable]], prefix: str) -> dict[str, keras.Variable]:
     return {
         f"{prefix}{group}-{number:04}": variable
-        for group, some in groups.items()
-        for number, variable in enumerate(some)
+        for group, variables in groups.items()
+        for number, variable in enumerate(variables)
     }
 
 

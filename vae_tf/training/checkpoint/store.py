@@ -1,7 +1,7 @@
-"""A folder of checkpoints. Each checkpoint is a folder of its own, either complete or absent.
+"""A folder of checkpoints. Each checkpoint is a subfolder, written atomically.
 
 The arrays are in a TensorFlow checkpoint, and the progress of training in a JSON file. `SHA256SUMS`, which is written
-last, has the checksums of both, in the format of `sha256sum --check`.
+last, contains the checksums of all files, in the format of `sha256sum --check`.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from vae_tf.support.errors import InputError
-from vae_tf.support.files import remove_partial, replacing
+from vae_tf.support.files import atomic_write, remove_partial
 
 FORMAT = 1
 CHECKSUMS = "SHA256SUMS"
@@ -27,12 +27,12 @@ ANY_STEP = "step_*"
 
 
 class Checkpoint(NamedTuple):
-    """An undamaged checkpoint.
+    """A checkpoint whose checksums are correct.
 
     Attributes:
         path: The checkpoint's folder.
         step: Number of steps done.
-        progress: What else was saved.
+        progress: The progress of training: what was saved in addition to the arrays.
     """
 
     path: Path
@@ -49,7 +49,7 @@ class CheckpointStore:
     """The checkpoints of a run.
 
     Args:
-        path: Folder of the checkpoints, created with the first one.
+        path: Folder of the checkpoints, created with the first checkpoint.
         keep: Number of checkpoints to keep.
     """
 
@@ -58,79 +58,79 @@ class CheckpointStore:
         self._keep = keep
 
     def write(self, step: int, arrays: dict[str, np.ndarray], progress: dict[str, Any]) -> None:
-        """Writes a checkpoint, and removes those that are too old or of a later step.
+        """Writes a checkpoint, and removes checkpoints that are too old or of a later step.
 
         Args:
             step: Number of steps done; an existing checkpoint of the same step is replaced.
             arrays: Arrays by name.
-            progress: Anything else to save, which must be valid JSON.
+            progress: Anything else to save, as JSON data.
 
         Raises:
-            OSError: The disk is full, or the folder is gone.
+            OSError: The disk is full, or the folder no longer exists.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        # TensorFlow writes to a temporary folder, where writing is fast and not restricted; the target may be a mounted
-        # drive, to which only whole files are copied.
+        # TensorFlow writes to a local temporary folder, which is fast and supports all file operations; the target may
+        # be a mounted drive, to which only whole files are copied.
         with tempfile.TemporaryDirectory() as folder:
             _write_arrays(Path(folder, VARIABLES), arrays)
             text = json.dumps({"format": FORMAT, "step": step, **progress})
             Path(folder, PROGRESS).write_text(text, encoding="utf-8")
             target = self._folder(step)
-            with replacing(target) as partial:
-                partial.mkdir()  # with the usual permissions; only their user may read temporary folders
+            with atomic_write(target) as partial:
+                partial.mkdir()  # with the usual permissions; a temporary folder is readable only by its owner
                 for path in Path(folder).iterdir():
                     shutil.copyfile(path, partial / path.name)
-                (partial / CHECKSUMS).write_bytes(_lines(_checksums(Path(folder))))
+                (partial / CHECKSUMS).write_bytes(_checksum_lines(_checksums(Path(folder))))
                 shutil.rmtree(target, ignore_errors=True)
         steps = self._steps()
-        past = [other for other in steps if other <= step]
-        for other in set(steps) - set(past[-self._keep :]):
+        earlier = [other for other in steps if other <= step]
+        for other in set(steps) - set(earlier[-self._keep :]):
             shutil.rmtree(self._folder(other), ignore_errors=True)
 
     def newest(self) -> Checkpoint | None:
-        """Returns the newest undamaged checkpoint, and warns about newer ones that are damaged.
+        """Returns the newest valid checkpoint, and warns about newer ones that are damaged.
 
         Returns `None` if there are no checkpoints.
 
         Raises:
-            InputError: The checkpoint is of another version of this package, or all checkpoints are damaged.
+            InputError: The checkpoint was written by another version of this package, or all checkpoints are damaged.
         """
         damaged: list[str] = []
         for step in reversed(self._steps()):
             path = self._folder(step)
-            reason = _damage(path)
+            reason = _find_damage(path)
             if reason is None:
                 for line in damaged:
-                    print(f"warning: {line}; the one before is used", file=sys.stderr, flush=True)
-                return _opened(path)
+                    print(f"warning: {line}; using the previous one", file=sys.stderr, flush=True)
+                return _load(path)
             damaged.append(f"checkpoint {path} is damaged ({reason})")
         if damaged:
             raise InputError(
-                f"A run needs an undamaged checkpoint to go on. Received: {'; '.join(damaged)}; choose another "
+                f"A run needs a valid checkpoint to resume. Received: {'; '.join(damaged)}; choose another "
                 "run_dir, or add --overwrite"
             )
         return None
 
     def clear(self) -> None:
-        """Removes all checkpoints, and what a process left behind that ended while writing."""
+        """Removes all checkpoints, and the leftovers of a process that was interrupted while writing."""
         for step in self._steps():
             shutil.rmtree(self._folder(step))
         self.remove_partial()
 
     def remove_partial(self) -> None:
-        """Removes what a process left behind that ended while writing."""
+        """Removes the leftovers of a process that was interrupted while writing."""
         remove_partial(self.path)
 
     def _steps(self) -> list[int]:
-        found = (path.name.partition("_")[2] for path in self.path.glob(ANY_STEP))
-        return sorted(int(number) for number in found if number.isdecimal())
+        suffixes = (path.name.partition("_")[2] for path in self.path.glob(ANY_STEP))
+        return sorted(int(suffix) for suffix in suffixes if suffix.isdecimal())
 
     def _folder(self, step: int) -> Path:
         return self.path / STEP.format(step)
 
 
 def _write_arrays(prefix: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes what `tf.train.load_checkpoint` reads; `tf.train.Checkpoint` would need a variable per array."""
+    """Writes arrays for `tf.train.load_checkpoint`; `tf.train.Checkpoint` would need a variable for each array."""
     with tf.device("CPU:0"):
         tensors = [tf.constant(value) for value in arrays.values()]
         try:
@@ -145,7 +145,7 @@ def _checksums(folder: Path) -> dict[str, str]:
     return {path.name: _sha256(path) for path in sorted(folder.iterdir())}
 
 
-def _lines(checksums: dict[str, str]) -> bytes:
+def _checksum_lines(checksums: dict[str, str]) -> bytes:
     return "".join(f"{checksum}  {name}\n" for name, checksum in checksums.items()).encode()
 
 
@@ -154,31 +154,32 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _damage(path: Path) -> str | None:
-    """Returns what is wrong with a checkpoint, or `None`."""
+def _find_damage(path: Path) -> str | None:
+    """Returns how a checkpoint is damaged, or `None` if it is valid."""
     try:
         written = (path / CHECKSUMS).read_bytes()
         expected = {
             name: checksum for checksum, name in (line.split("  ", 1) for line in written.decode().splitlines())
         }
-        if written != _lines(expected):
-            return f"{CHECKSUMS} is cut off or changed"
+        if written != _checksum_lines(expected):
+            return f"{CHECKSUMS} is truncated or changed"
         if expected.keys() | {CHECKSUMS} != {file.name for file in path.iterdir()} or PROGRESS not in expected:
-            return "its files are not those it was written with"
+            return "files are missing or were added"
         for name, checksum in expected.items():
             if _sha256(path / name) != checksum:
-                return f"{name} is cut off or changed"
+                return f"{name} is truncated or changed"
     except OSError as error:
         return f"{Path(str(error.filename)).name}: {error.strerror}"
-    except ValueError:  # not text, or a line that is not a checksum and a name
-        return f"{CHECKSUMS} is cut off or changed"
+    except ValueError:  # not text, or a line without a checksum and a name
+        return f"{CHECKSUMS} is truncated or changed"
     return None
 
 
-def _opened(path: Path) -> Checkpoint:
+def _load(path: Path) -> Checkpoint:
     progress = json.loads((path / PROGRESS).read_text(encoding="utf-8"))
     if progress.get("format") != FORMAT:
         raise InputError(
-            f"A checkpoint must be of this version of vae_tf. Received: {path}; go on with the other version"
+            f"The checkpoint was written by another version of vae_tf. Received: {path}; resume with the version that "
+            "wrote it"
         )
     return Checkpoint(path, progress["step"], progress)

@@ -1,4 +1,4 @@
-"""Saves a run after each epoch's last step, after a number of steps or minutes, and when asked to stop."""
+"""Saves a run after the last step of each epoch, after a number of steps or minutes, and on SIGINT or SIGTERM."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import keras
 
 from vae_tf.training.checkpoint.state import Arrays, TrainingState
 from vae_tf.training.checkpoint.store import CheckpointStore
-from vae_tf.training.interruption import Interruption
+from vae_tf.training.interruption import SignalHandler
 
 SECONDS_PER_MINUTE = 60
 
@@ -18,84 +18,84 @@ SECONDS_PER_MINUTE = 60
 class CheckpointWriter(keras.callbacks.Callback):
     """Saves the state of training, and stops training after a signal.
 
-    The arrays are copied between two steps and written by a separate thread while training continues. Use this as a
-    context manager: it waits for the thread at the end.
+    The arrays are copied between two steps and written by a separate thread while training continues. Use the writer as
+    a context manager, which waits for the thread at the end.
 
     Args:
         state: The state to save.
-        store: Where to save; `None` on a worker that saves nothing.
-        interruption: The signals.
-        describe: Function that returns what else to save.
-        any_worker: Function that returns whether a condition holds on any worker. All workers call it each time, so
-            that all stop at the same step.
-        every: Save after every multiple of this number of steps, counted from the beginning of the run.
-        minutes: Save after this many minutes; `None` for never.
-        saved: The step that training resumes from and the arrays captured there, which are not saved again.
+        store: Where to save checkpoints; `None` on a worker that does not save.
+        signal_handler: Receives the signals.
+        get_progress: Function that returns the progress to save with the arrays.
+        any_worker: Function that returns whether a condition holds on any worker. All workers call it at every check,
+            so that they stop at the same step.
+        save_every: Save every this many steps, counted from the beginning of the run.
+        minutes: Save every this many minutes. Default: do not save by time.
+        last_saved: The step that training resumes from and its arrays, which are not saved again.
     """
 
     def __init__(
         self,
         state: TrainingState,
         store: CheckpointStore | None,
-        interruption: Interruption,
-        describe: Callable[[], dict[str, Any]],
+        signal_handler: SignalHandler,
+        get_progress: Callable[[], dict[str, Any]],
         any_worker: Callable[[bool], bool] = bool,
         *,
-        every: int | None = None,
+        save_every: int | None = None,
         minutes: float | None = None,
-        saved: tuple[int, Arrays] | None = None,
+        last_saved: tuple[int, Arrays] | None = None,
     ) -> None:
         super().__init__()
         self._state = state
         self._store = store
-        self._interruption = interruption
-        self._describe = describe
+        self._signal_handler = signal_handler
+        self._get_progress = get_progress
         self._any_worker = any_worker
-        self._every = every
-        self._seconds = None if minutes is None else SECONDS_PER_MINUTE * minutes
-        self._saved = saved
-        self._writer = ThreadPoolExecutor(1)
+        self._save_every = save_every
+        self._interval = None if minutes is None else SECONDS_PER_MINUTE * minutes
+        self._last_saved = last_saved
+        self._executor = ThreadPoolExecutor(1)
         self.steps_before = 0  # in the stages before the current one
-        self._writing: Future[None] | None = None
+        self._pending: Future[None] | None = None
 
     @property
     def saved_step(self) -> int | None:
-        """The last saved step; `None` before the first."""
-        return None if self._saved is None else self._saved[0]
+        """The step that was last saved; `None` if no step was saved."""
+        return None if self._last_saved is None else self._last_saved[0]
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Starts the clock."""
-        self._began = time.monotonic()
+        self._interval_start = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Remembers the epoch."""
+        """Stores the epoch index."""
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Saves if it is time to.
+        """Saves if a checkpoint is due.
 
         Raises:
             Interrupted: A signal was received.
-            OSError: The disk is full, or the folder is gone.
+            OSError: The disk is full, or the folder no longer exists.
         """
         steps_per_epoch = self.params["steps"]
         step = self.steps_before + self._epoch * steps_per_epoch + batch + 1
-        is_due = batch + 1 == steps_per_epoch or (self._every is not None and step % self._every == 0)
-        is_to_stop = self._any_worker(self._interruption.is_requested)
-        if is_due or is_to_stop or self._is_late():
+        is_due = batch + 1 == steps_per_epoch or (self._save_every is not None and step % self._save_every == 0)
+        should_stop = self._any_worker(self._signal_handler.is_stop_requested)
+        if is_due or should_stop or self._has_interval_elapsed():
             self._save(step)
-        if is_to_stop:
-            raise self._interruption.stop
+        if should_stop:
+            raise self._signal_handler.exception
 
     def roll_back(self) -> int | None:
-        """Restores the weights and the optimizer as last saved, and returns the step they were saved at.
+        """Restores the weights and the optimizer that were last saved, and returns the step at which they were saved.
 
         Returns `None` if nothing was saved.
         """
-        if self._saved is None:
+        if self._last_saved is None:
             return None
-        step, arrays = self._saved
-        self._state.restore_updated(arrays)
+        step, arrays = self._last_saved
+        self._state.restore_weights_and_optimizer(arrays)
         return step
 
     def __enter__(self) -> Self:
@@ -105,24 +105,24 @@ class CheckpointWriter(keras.callbacks.Callback):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Waits until everything is written."""
-        self._writer.shutdown()
+        self._executor.shutdown()
         self._wait()
 
     def _wait(self) -> None:
-        if self._writing is not None:
-            self._writing.result()
+        if self._pending is not None:
+            self._pending.result()
 
-    def _is_late(self) -> bool:
-        return self._seconds is not None and time.monotonic() - self._began >= self._seconds
+    def _has_interval_elapsed(self) -> bool:
+        return self._interval is not None and time.monotonic() - self._interval_start >= self._interval
 
     def _save(self, step: int) -> None:
         self._wait()
-        self._began = time.monotonic()
+        self._interval_start = time.monotonic()
         if step == self.saved_step:
             return
         arrays = self._state.capture()
-        if not self._state.is_sound(arrays):
+        if not self._state.is_valid(arrays):
             return
-        self._saved = step, arrays
+        self._last_saved = step, arrays
         if self._store is not None:
-            self._writing = self._writer.submit(self._store.write, step, arrays, self._describe())
+            self._pending = self._executor.submit(self._store.write, step, arrays, self._get_progress())

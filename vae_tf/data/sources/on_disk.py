@@ -1,4 +1,4 @@
-"""Arrays that stay in their files, from which a few rows are read at a time."""
+"""Arrays that stay in their files, and are read a few rows at a time."""
 
 import math
 import tempfile
@@ -8,23 +8,23 @@ from typing import IO
 
 import numpy as np
 
-LARGEST_IN_MEMORY = 48 * 2**20  # bytes of an array; MNIST's training images just fit
-BLOCK = 2**23
+MAX_IN_MEMORY = 48 * 2**20  # bytes; just above the size of MNIST's training images
+BLOCK_BYTES = 2**23
 
 
-class StoredRows:
+class OnDiskArray:
     """An array in a file, which can be indexed like a NumPy array with a slice or an array of rows.
 
-    Rows are read instead of mapped into memory: a map counts towards the memory of the process, with whole megabytes
-    for each row that is touched.
+    Rows are read, not mapped into memory, because memory-mapped pages count towards the memory of the process, up to
+    megabytes for every row accessed.
 
     Args:
         path: The file; its content must not change.
-        dtype: Type of the values.
+        dtype: Data type of the values.
         shape: `(N, ...)`.
         offset: Offset of the values in the file, in bytes.
-        axes: Order of the axes in the rows that are returned, beginning with 0; by default the stored order.
-        folder: A temporary folder that holds the file; it is removed with the last array that uses it.
+        axes: Order of the axes in the result of indexing, beginning with 0; by default the stored order.
+        folder: A temporary folder that contains the file; it is removed with the last array that uses it.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class StoredRows:
         """Returns the rows selected by an array of non-negative indices, or by a slice without a step.
 
         Raises:
-            OSError: The file has disappeared or is shorter than it was.
+            OSError: The file was removed or truncated.
         """
         if isinstance(rows, slice):
             start, stop, _ = rows.indices(len(self))
@@ -70,47 +70,47 @@ class StoredRows:
         else:
             firsts, values = rows.tolist(), np.empty((len(rows), self._row_bytes), np.uint8)
         with self._path.open("rb", buffering=0) as file:
-            for first, piece in zip(firsts, values, strict=True):
+            for first, buffer in zip(firsts, values, strict=True):
                 file.seek(self._offset + first * self._row_bytes)
-                if file.readinto(piece.data) < piece.nbytes:
-                    raise OSError(f"{self._path} is shorter than it was")
+                if file.readinto(buffer.data) < buffer.nbytes:
+                    raise OSError(f"{self._path} was truncated")
         return values.view(self.dtype).reshape(-1, *self._stored_shape[1:]).transpose(self._axes)
 
-    def with_channels(self) -> "StoredRows":
+    def with_channels(self) -> "OnDiskArray":
         """Returns images `(N, H, W)` as `(N, H, W, 1)`."""
-        return StoredRows(self._path, self.dtype, (*self._stored_shape, 1), self._offset, folder=self._folder)
+        return OnDiskArray(self._path, self.dtype, (*self._stored_shape, 1), self._offset, folder=self._folder)
 
 
-Rows = np.ndarray | StoredRows
+Array = np.ndarray | OnDiskArray
 
 
-def blocks(rows: Rows) -> Iterator[np.ndarray]:
-    """Yields an array in parts of a few megabytes, in order."""
-    size = max(1, BLOCK * len(rows) // max(1, rows.nbytes))
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
+def iter_blocks(array: Array) -> Iterator[np.ndarray]:
+    """Yields an array in blocks of a few megabytes, in order."""
+    size = max(1, BLOCK_BYTES * len(array) // max(1, array.nbytes))
+    for start in range(0, len(array), size):
+        yield array[start : start + size]
 
 
-def unpacked(content: IO[bytes], dtype: np.dtype, shape: tuple[int, ...], *, is_fortran: bool = False) -> Rows:
-    """Returns the array whose values are the next bytes of a stream, such as a compressed file.
+def read_array(content: IO[bytes], dtype: np.dtype, shape: tuple[int, ...], *, is_fortran: bool = False) -> Array:
+    """Reads an array from the next bytes of a stream, such as a compressed file.
 
     Args:
         content: The stream.
-        dtype: Type of the values.
+        dtype: Data type of the values.
         shape: Shape of the array.
-        is_fortran: Whether the first index changes fastest, instead of the last.
+        is_fortran: Whether the values are in Fortran order, in which the first index changes fastest.
 
     Returns:
-        The array: in memory if it is small, otherwise in a temporary file that does not outlive the process.
+        The array: in memory if it is small, otherwise in a temporary file that is removed when the process ends.
 
     Raises:
         EOFError: The stream ends too early.
-        OSError: The stream is damaged, or the temporary folder is full.
+        OSError: The stream is corrupt, or the temporary folder is full.
     """
     size = math.prod(shape) * dtype.itemsize
-    if size <= LARGEST_IN_MEMORY:
-        return np.frombuffer(_exactly(content, size), dtype).reshape(shape, order="F" if is_fortran else "C")
-    if is_fortran:  # the values of a row are scattered over the file
+    if size <= MAX_IN_MEMORY:
+        return np.frombuffer(_read_exactly(content, size), dtype).reshape(shape, order="F" if is_fortran else "C")
+    if is_fortran:  # the values of one row are scattered across the file
         with tempfile.TemporaryFile() as file:
             _copy(content, file, size)
             return np.memmap(file, dtype, "r", shape=shape, order="F")
@@ -118,16 +118,16 @@ def unpacked(content: IO[bytes], dtype: np.dtype, shape: tuple[int, ...], *, is_
     path = Path(folder.name, "values")
     with path.open("wb") as file:
         _copy(content, file, size)
-    return StoredRows(path, dtype, shape, folder=folder)
+    return OnDiskArray(path, dtype, shape, folder=folder)
 
 
 def _copy(content: IO[bytes], file: IO[bytes], size: int) -> None:
-    for start in range(0, size, BLOCK):
-        file.write(_exactly(content, min(BLOCK, size - start)))
+    for start in range(0, size, BLOCK_BYTES):
+        file.write(_read_exactly(content, min(BLOCK_BYTES, size - start)))
     file.flush()
 
 
-def _exactly(content: IO[bytes], size: int) -> bytes:
+def _read_exactly(content: IO[bytes], size: int) -> bytes:
     values = content.read(size)
     if len(values) < size:
         raise EOFError(f"{size - len(values):,} bytes are missing")

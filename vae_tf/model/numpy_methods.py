@@ -1,4 +1,4 @@
-"""A VAE's methods for arrays: arrays in, arrays out, in batches that fit in memory."""
+"""NumPy-facing methods of a VAE, evaluated in batches that fit in memory."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from vae_tf.backend.batches import in_batches
-from vae_tf.backend.compiled import compiled_for
+from vae_tf.backend.batches import map_batches
+from vae_tf.backend.compiled import compile_for_shapes
 from vae_tf.model.latents import FlatLatents, LatentModel
 from vae_tf.model.likelihood import Likelihood
 from vae_tf.model.noise import Seed
@@ -18,8 +18,8 @@ from vae_tf.model.sampler import Sampler
 BATCH_SIZE = 128
 
 
-class ArrayMethods:
-    """The array methods of `vae_tf.VAE`; see there for shapes and labels."""
+class NumpyMethodsMixin:
+    """The methods of `vae_tf.VAE` that take and return NumPy arrays; see `VAE` for shapes and labels."""
 
     latents: LatentModel
     likelihood: Likelihood
@@ -32,17 +32,17 @@ class ArrayMethods:
 
     def encode(self, x: np.ndarray, labels: np.ndarray | None = None, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
         """Returns the latents of data `(N, H, W, C)`: posterior means, float32 `(N, Z)`."""
-        return in_batches(self._encode, self._checked(x, labels, self.example_shape), batch_size)
+        return map_batches(self._encode, self._check_arrays(x, labels, self.example_shape), batch_size)
 
     def posterior_params(
         self, x: np.ndarray, labels: np.ndarray | None = None, *, batch_size: int = BATCH_SIZE
     ) -> np.ndarray:
-        """Returns the raw posterior parameters, float32 `(N, P)`, of data `(N, H, W, C)`; flat latents only."""
-        return in_batches(self._encode_params, self._checked(x, labels, self.example_shape), batch_size)
+        """Returns the raw posterior parameters, float32 `(N, P)`, of data `(N, H, W, C)`; only for flat latents."""
+        return map_batches(self._encode_params, self._check_arrays(x, labels, self.example_shape), batch_size)
 
     def decode(self, z: np.ndarray, labels: np.ndarray | None = None, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
-        """Returns the mean data E[x | z], float32 `(N, H, W, C)`, for latents `(N, Z)`."""
-        return ops.convert_to_numpy(self.likelihood.mean(self._decoded(z, labels, batch_size)))
+        """Returns the mean E[x | z], float32 `(N, H, W, C)`, for latents `(N, Z)`."""
+        return ops.convert_to_numpy(self.likelihood.mean(self._decode_to_params(z, labels, batch_size)))
 
     def sample(
         self,
@@ -54,22 +54,23 @@ class ArrayMethods:
         mean: bool = True,
         sampler: Sampler | None = None,
     ) -> np.ndarray:
-        """Returns generated data, decoded from `n` latents drawn from the prior or from a sampler.
+        """Returns generated data, decoded from `n` latents sampled from the prior or from a sampler.
 
         Args:
             n: Number of samples, at least 1.
             seed: An integer gives the same samples every time; by default they differ from call to call.
-            labels: Classes `(n,)`, or one class for all, for a conditional model; by default cycles through its
-                classes.
-            temperature: Scale of the prior's noise, at least 0; below 1, samples stay closer to the prior's centre.
-            mean: Whether to return the mean data E[x | z]; otherwise returns samples from the likelihood p(x | z).
+            labels: Classes `(n,)` for a conditional model, or one class for all samples; by default the samples cycle
+                through the classes.
+            temperature: Sampling temperature, at least 0, which scales the prior's standard deviation; below 1, samples
+                stay closer to the prior's mean.
+            mean: Whether to return the mean E[x | z]; otherwise returns samples from the likelihood p(x | z).
             sampler: A sampler fitted to the latents of this model, to use instead of the prior.
 
         Returns:
             float32 `(n, H, W, C)` in data units.
 
         Raises:
-            ValueError: `n` is below 1, `temperature` is negative or NaN, or the labels don't fit.
+            ValueError: `n` is below 1, `temperature` is negative or NaN, or the labels are missing or invalid.
         """
         if n < 1:
             raise ValueError(f"n must be at least 1. Received: n={n}")
@@ -79,43 +80,43 @@ class ArrayMethods:
             classes = None if self.num_classes is None else np.arange(n) % self.num_classes
         else:
             classes = np.full(n, labels) if np.ndim(labels) == 0 else np.asarray(labels)
-        # Two draws need a generator. For one, the integer is enough, and leaves no variable behind in Keras.
-        noise = keras.random.SeedGenerator(seed) if isinstance(seed, int) and not mean else seed
+        # Drawing twice needs a SeedGenerator. For a single draw the integer is enough, and creates no Keras variable.
+        generator = keras.random.SeedGenerator(seed) if isinstance(seed, int) and not mean else seed
         source = self.latents if sampler is None else sampler
-        z = ops.convert_to_numpy(source.sample(n, classes, noise, temperature))
+        z = ops.convert_to_numpy(source.sample(n, classes, generator, temperature))
         if mean:
             return self.decode(z, classes)
-        return ops.convert_to_numpy(self.likelihood.sample(self._decoded(z, classes), noise))
+        return ops.convert_to_numpy(self.likelihood.sample(self._decode_to_params(z, classes), generator))
 
     def reconstruct(self, x: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         """Returns the mean reconstructions, float32 `(N, H, W, C)`, of data `(N, H, W, C)`."""
         return self.decode(self.encode(x, labels), labels)
 
     def interpolate(self, a: np.ndarray, b: np.ndarray, steps: int, labels: np.ndarray | None = None) -> np.ndarray:
-        """Returns the paths from some examples to others, in equal steps between their latents.
+        """Interpolates linearly between the latents of pairs of examples, and returns the decoded paths.
 
-        If the prior has a base space, the steps are equal in that space.
+        If the prior has a base space, the paths are linear in that space.
 
         Args:
-            a: Start of each path `(N, H, W, C)`.
-            b: End of each path `(N, H, W, C)`.
+            a: First example of each pair `(N, H, W, C)`.
+            b: Second example of each pair `(N, H, W, C)`.
             steps: Number of points on each path, including both ends, at least 2.
-            labels: Classes `(N,)` of both ends and the path, for a conditional model.
+            labels: Classes `(N,)` of the pairs, for a conditional model.
 
         Returns:
-            The mean data of each point, float32 `(N, steps, H, W, C)`.
+            The mean E[x | z] at each point, float32 `(N, steps, H, W, C)`.
 
         Raises:
-            ValueError: `steps` is below 2, `a` and `b` differ in shape, or the labels don't fit.
+            ValueError: `steps` is below 2, `a` and `b` differ in shape, or the labels are missing or invalid.
         """
         if steps < 2:
             raise ValueError(f"steps must be at least 2. Received: steps={steps}")
         if np.shape(a) != np.shape(b):
-            raise ValueError(f"a and b must have one shape. Received: {np.shape(a)} and {np.shape(b)}")
+            raise ValueError(f"a and b must have the same shape. Received: {np.shape(a)} and {np.shape(b)}")
         first, last = (self.to_base(self.encode(x, labels))[:, np.newaxis] for x in (a, b))
         weights = np.linspace(0, 1, steps, dtype=np.float32)[np.newaxis, :, np.newaxis]
-        between = ((1 - weights) * first + weights * last).reshape(-1, first.shape[-1])
-        decoded = self.decode(self.from_base(between), None if labels is None else np.repeat(labels, steps))
+        latents = ((1 - weights) * first + weights * last).reshape(-1, first.shape[-1])
+        decoded = self.decode(self.from_base(latents), None if labels is None else np.repeat(labels, steps))
         return decoded.reshape(len(a), steps, *decoded.shape[1:])
 
     def to_base(self, z: np.ndarray) -> np.ndarray:
@@ -123,60 +124,63 @@ class ArrayMethods:
         return ops.convert_to_numpy(self.latents.to_base(z))
 
     def from_base(self, u: np.ndarray) -> np.ndarray:
-        """Maps points of the base space to latents `(N, Z)`: the inverse of `to_base`."""
+        """Maps points in the base space to latents `(N, Z)`: the inverse of `to_base`."""
         return ops.convert_to_numpy(self.latents.from_base(u))
 
     @cached_property
     def _encode(self) -> Callable[..., keras.KerasTensor]:
-        return self._compiled(self.latents.representation, self.example_shape)
+        return self._compile(self.latents.representation, self.example_shape)
 
     @cached_property
     def _encode_params(self) -> Callable[..., keras.KerasTensor]:
         assert isinstance(self.latents, FlatLatents)
-        return self._compiled(self.latents.posterior_params, self.example_shape)
+        return self._compile(self.latents.posterior_params, self.example_shape)
 
     @cached_property
     def _decode(self) -> Callable[..., keras.KerasTensor]:
-        return self._compiled(self.latents.decode, (self.latents.latent_dim,))
+        return self._compile(self.latents.decode, (self.latents.latent_dim,))
 
-    def _compiled(
+    def _compile(
         self, function: Callable[..., keras.KerasTensor], shape: tuple[int, ...]
     ) -> Callable[..., keras.KerasTensor]:
-        """Returns the compiled function of values and labels; labels are `None` for an unconditional model."""
+        """Compiles a function of values and labels; the labels are `None` for an unconditional model."""
         if self.num_classes is None:
-            of_values: Callable[..., keras.KerasTensor] = compiled_for(
+            unconditional: Callable[..., keras.KerasTensor] = compile_for_shapes(
                 lambda values: function(values, None), [(None, *shape)], ["float32"]
             )
-            return lambda values, labels: of_values(values)
-        return compiled_for(function, [(None, *shape), (None,)], ["float32", "int64"])
+            return lambda values, labels: unconditional(values)
+        return compile_for_shapes(function, [(None, *shape), (None,)], ["float32", "int64"])
 
-    def _decoded(self, z: np.ndarray, labels: np.ndarray | None, batch_size: int = BATCH_SIZE) -> keras.KerasTensor:
+    def _decode_to_params(
+        self, z: np.ndarray, labels: np.ndarray | None, batch_size: int = BATCH_SIZE
+    ) -> keras.KerasTensor:
         """Returns the raw likelihood parameters, float32 `(N, H, W, P)`, for latents `(N, Z)`."""
-        given = self._checked(z, labels, (self.latents.latent_dim,))
-        return ops.convert_to_tensor(in_batches(self._decode, given, batch_size), "float32")
+        inputs = self._check_arrays(z, labels, (self.latents.latent_dim,))
+        return ops.convert_to_tensor(map_batches(self._decode, inputs, batch_size), "float32")
 
-    def _checked(
+    def _check_arrays(
         self, values: np.ndarray, labels: np.ndarray | None, shape: tuple[int, ...]
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Returns values and labels as arrays, after checking that they fit the model."""
+        """Returns values and labels as arrays, after checking that they match the model."""
         values = np.asarray(values)
         if len(values.shape) < 1 or values.shape[1:] != shape or not len(values):
-            wanted = ", ".join(map(str, ("N", *shape)))
-            raise ValueError(f"The array must have shape ({wanted}), N at least 1. Received: {values.shape}")
+            expected = ", ".join(map(str, ("N", *shape)))
+            raise ValueError(f"The array must have shape ({expected}) with N at least 1. Received: {values.shape}")
         self._check_has_labels(labels)
         values = values.astype(np.float32, copy=False)
         if labels is None or self.num_classes is None:
             return values, None
-        return values, checked_labels(labels, len(values), self.num_classes).astype(np.int64)
+        return values, check_labels(labels, len(values), self.num_classes).astype(np.int64)
 
     def _check_has_labels(self, labels: Any) -> None:
         if (labels is None) != (self.num_classes is None):
-            needs = "needs labels" if labels is None else "takes no labels: it is not conditional"
-            raise ValueError(f"This VAE {needs}. Received: labels={labels}")
+            if labels is None:
+                raise ValueError("A conditional VAE needs labels. Received: labels=None")
+            raise ValueError("An unconditional VAE does not accept labels; leave them out")
 
 
-def checked_labels(labels: np.ndarray, count: int, num_classes: int) -> np.ndarray:
-    """Returns labels as an array, after checking that they are one class for each of `count` examples.
+def check_labels(labels: np.ndarray, count: int, num_classes: int) -> np.ndarray:
+    """Returns labels as an array, after checking that there is one valid class for each of `count` examples.
 
     Raises:
         ValueError: The labels have another shape, are not integers, or lie outside [0, `num_classes`).
@@ -184,8 +188,8 @@ def checked_labels(labels: np.ndarray, count: int, num_classes: int) -> np.ndarr
     labels = np.asarray(labels)
     if labels.shape != (count,) or labels.dtype.kind not in "ui":
         raise ValueError(
-            f"labels must be one whole number for each of {count}. Received: {labels.dtype} of shape {labels.shape}"
+            f"labels must be integers of shape ({count},). Received: {labels.dtype} of shape {labels.shape}"
         )
     if count and not 0 <= labels.min() <= labels.max() < num_classes:
-        raise ValueError(f"labels must lie in 0..{num_classes - 1}. Received: {labels.min()} to {labels.max()}")
+        raise ValueError(f"labels must be from 0 to {num_classes - 1}. Received: {labels.min()} to {labels.max()}")
     return labels

@@ -1,9 +1,9 @@
-"""Draw the sample of Fashion-MNIST that ships inside the package.
+"""Creates the subset of Fashion-MNIST that is bundled with the package.
 
-    python scripts/make_embedded_sample.py --data-dir FOLDER_WITH_IDX_FILES
+    python scripts/make_bundled_sample.py --data-dir FOLDER_WITH_IDX_FILES
 
-Without `--data-dir`, it downloads the full dataset through `keras.datasets`. The sample is balanced over the classes
-and depends only on SEED, so the file can be reproduced bit for bit.
+Without `--data-dir`, it downloads the full dataset through `keras.datasets`. The subset is balanced over the classes
+and depends only on SEED, so the file can be reproduced exactly.
 """
 
 import argparse
@@ -13,21 +13,21 @@ from pathlib import Path
 import numpy as np
 
 from vae_tf.config import DataConfig
-from vae_tf.data.catalog import load_splits
+from vae_tf.data.loading import load_splits
 
 SEED = 20171
 TRAIN_PER_CLASS, TEST_PER_CLASS = 1000, 250
-TARGET = Path(__file__).parent.parent / "vae_tf" / "data" / "embedded" / "fashion_mnist_sample.npz"
+TARGET = Path(__file__).parent.parent / "vae_tf" / "data" / "bundled" / "fashion_mnist_sample.npz"
 
 
-def draw(labels: np.ndarray, per_class: int, rng: np.random.Generator) -> np.ndarray:
+def draw_balanced_indices(labels: np.ndarray, per_class: int, rng: np.random.Generator) -> np.ndarray:
     """Returns the indices of `per_class` examples of every class, in the order of the full dataset."""
-    chosen = [rng.choice(np.flatnonzero(labels == c), per_class, replace=False) for c in np.unique(labels)]
-    return np.sort(np.concatenate(chosen))
+    indices = [rng.choice(np.flatnonzero(labels == c), per_class, replace=False) for c in np.unique(labels)]
+    return np.sort(np.concatenate(indices))
 
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes the same as `numpy.savez_compressed`, with the highest compression and fixed time stamps."""
+    """Like `numpy.savez_compressed`, but with the highest compression level and fixed timestamps."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, array in arrays.items():
             entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
@@ -48,9 +48,9 @@ def main() -> None:
         ("test", splits.test, TEST_PER_CLASS),
     ):
         labels = np.asarray(examples.labels)
-        chosen = draw(labels, per_class, rng)
-        arrays[f"x_{split}"] = examples.read(chosen)[..., 0]
-        arrays[f"y_{split}"] = labels[chosen].astype(np.uint8)
+        indices = draw_balanced_indices(labels, per_class, rng)
+        arrays[f"x_{split}"] = examples.read(indices)[..., 0]
+        arrays[f"y_{split}"] = labels[indices].astype(np.uint8)
     write_npz(TARGET, arrays)
     print(f"{TARGET}: {TARGET.stat().st_size:,} bytes")
 

@@ -7,8 +7,8 @@ import pytest
 import vae_tf
 from vae_tf.config import RunConfig
 from vae_tf.data.sources.arrays import ArrayExamples
-from vae_tf.metrics import encoded
-from vae_tf.metrics.encoded import encode, spread
+from vae_tf.metrics import encoding
+from vae_tf.metrics.encoding import encode, evenly_spaced
 from vae_tf.metrics.latents import normal_kl
 from vae_tf.model import ELBO, VAE, DiagonalNormal, FlatLatents, StandardNormal
 
@@ -24,7 +24,7 @@ def small_vae(**changes):
 
 
 def test_posteriors_come_in_the_order_of_the_data_whatever_the_batches_are(monkeypatch):
-    monkeypatch.setattr(encoded, "BATCH", 4)
+    monkeypatch.setattr(encoding, "BATCH_SIZE", 4)
     model = small_vae()
     found = encode(model, EXAMPLES, RunConfig(), SHAPE, "test")
     params = model.posterior_params(PIXELS.astype(np.float32) / 255)
@@ -46,7 +46,9 @@ def test_the_encoder_sees_what_is_corrupted():
 
 @pytest.mark.parametrize(("count", "positions"), [(3, [0, 3, 7]), (11, range(11)), (99, range(11))])
 def test_some_examples_are_spread_over_all_of_them(count, positions):
-    np.testing.assert_array_equal(spread(EXAMPLES, count).read(np.arange(len(positions))), PIXELS[list(positions)])
+    np.testing.assert_array_equal(
+        evenly_spaced(EXAMPLES, count).read(np.arange(len(positions))), PIXELS[list(positions)]
+    )
 
 
 class OtherPrior(StandardNormal):
@@ -83,7 +85,7 @@ def test_the_divergence_of_each_dimension_is_the_closed_form():
 
 
 def test_without_a_closed_form_the_divergence_of_each_dimension_comes_from_draws(monkeypatch):
-    monkeypatch.setattr(encoded, "KL_DRAWS", 5000)
+    monkeypatch.setattr(encoding, "KL_SAMPLES", 5000)
     model = spread_vae(prior=OtherPrior)
     found = encode(model, EXAMPLES, RunConfig(), SHAPE, "test")
     assert found.log_vars is not None
@@ -91,7 +93,7 @@ def test_without_a_closed_form_the_divergence_of_each_dimension_comes_from_draws
 
 
 def test_a_posterior_that_is_not_one_normal_has_means_and_a_divergence_alone(monkeypatch):
-    monkeypatch.setattr(encoded, "KL_DRAWS", 5000)
+    monkeypatch.setattr(encoding, "KL_SAMPLES", 5000)
     model = spread_vae(posterior=OtherPosterior)
     found = encode(model, EXAMPLES, RunConfig(), SHAPE, "test")
     assert found.log_vars is None
@@ -102,5 +104,5 @@ def test_a_posterior_that_is_not_one_normal_has_means_and_a_divergence_alone(mon
 def test_drawn_divergences_do_not_depend_on_the_batches(monkeypatch):
     model = spread_vae(prior=OtherPrior)
     whole = encode(model, EXAMPLES, RunConfig(), SHAPE, "test").kl_per_dimension
-    monkeypatch.setattr(encoded, "BATCH", 4)
+    monkeypatch.setattr(encoding, "BATCH_SIZE", 4)
     np.testing.assert_allclose(encode(model, EXAMPLES, RunConfig(), SHAPE, "test").kl_per_dimension, whole, rtol=1e-4)

@@ -9,7 +9,7 @@ import vae_tf
 SHAPE = (8, 9, 1)
 
 
-def pictures(n, seed=0):
+def images(n, seed=0):
     return np.random.default_rng(seed).random((n, *SHAPE)).astype("float32")
 
 
@@ -28,7 +28,7 @@ def vae():
 
 
 def test_a_path_leads_from_one_reconstruction_to_the_other(vae):
-    a, b = pictures(2), pictures(2, seed=1)
+    a, b = images(2), images(2, seed=1)
     ways = vae.interpolate(a, b, 5)
     assert ways.shape == (2, 5, *SHAPE)
     check_near(ways[:, 0], vae.reconstruct(a))
@@ -36,7 +36,7 @@ def test_a_path_leads_from_one_reconstruction_to_the_other(vae):
 
 
 def test_the_middle_of_a_path_is_the_mean_of_the_posterior_means(vae):
-    a, b = pictures(2), pictures(2, seed=1)
+    a, b = images(2), images(2, seed=1)
     expected = vae.decode((vae.encode(a) + vae.encode(b)) / 2)
     check_near(vae.interpolate(a, b, 3)[:, 1], expected)
 
@@ -44,18 +44,18 @@ def test_the_middle_of_a_path_is_the_mean_of_the_posterior_means(vae):
 def test_a_path_keeps_its_class():
     keras.utils.set_random_seed(0)
     vae = vae_tf.build_vae(SHAPE, 3, "dense", "plain", hidden_sizes=(6,), num_classes=4)
-    a, b, labels = pictures(2), pictures(2, seed=1), np.array([1, 3])
+    a, b, labels = images(2), images(2, seed=1), np.array([1, 3])
     expected = vae.decode((vae.encode(a, labels) + vae.encode(b, labels)) / 2, labels)
     check_near(vae.interpolate(a, b, 3, labels)[:, 1], expected)
 
 
 @pytest.mark.parametrize(
     ("a", "b", "steps", "reason"),
-    [(2, 2, 1, "steps must be at least 2. Received: steps=1"), (2, 3, 4, "a and b must have one shape")],
+    [(2, 2, 1, "steps must be at least 2. Received: steps=1"), (2, 3, 4, "a and b must have the same shape")],
 )
 def test_an_impossible_path_is_refused(vae, a, b, steps, reason):
     with pytest.raises(ValueError, match=reason):
-        vae.interpolate(pictures(a), pictures(b), steps)
+        vae.interpolate(images(a), images(b), steps)
 
 
 def test_a_sample_without_a_seed_is_another_every_time(vae):
@@ -95,18 +95,18 @@ def test_rows_are_handled_as_images_are():
 @pytest.mark.parametrize("shape", [(3, 8, 8, 1), (3, 8, 9), (0, 8, 9, 1), (8, 9, 1), ()])
 @pytest.mark.parametrize("method", ["encode", "reconstruct"])
 def test_data_of_another_shape_is_refused_in_one_line(vae, method, shape):
-    with pytest.raises(ValueError, match=r"must have shape \(N, 8, 9, 1\), N at least 1\. Received: \("):
+    with pytest.raises(ValueError, match=r"must have shape \(N, 8, 9, 1\) with N at least 1\. Received: \("):
         getattr(vae, method)(np.zeros(shape, "float32"))
 
 
 @pytest.mark.parametrize("shape", [(3, 2), (3,), (0, 3)])
 def test_latents_of_another_shape_are_refused_in_one_line(vae, shape):
-    with pytest.raises(ValueError, match=r"must have shape \(N, 3\), N at least 1\. Received: \("):
+    with pytest.raises(ValueError, match=r"must have shape \(N, 3\) with N at least 1\. Received: \("):
         vae.decode(np.zeros(shape, "float32"))
 
 
 def test_posterior_parameters_are_those_of_the_encoder_whatever_the_batches_are(vae):
-    x = pictures(7)
+    x = images(7)
     params = vae.posterior_params(x, batch_size=3)
     assert isinstance(params, np.ndarray)
     assert (params.shape, params.dtype) == ((7, 6), np.float32)

@@ -12,14 +12,14 @@ from PIL import Image
 
 import vae_tf
 from vae_tf.config import RunConfig
-from vae_tf.runs.run_dir import RunDir
-from vae_tf.serving.served_model import LARGEST_BODY, LARGEST_NUM, NUM_DRAWS, Service, find_run
+from vae_tf.runs.new_run import create_run_dir
+from vae_tf.serving.model_server import MAX_BODY_BYTES, MAX_IMAGES, NUM_SAMPLES, ModelServer, find_run
 from vae_tf.support.errors import InputError
 
 SHAPE = (8, 10, 1)
 HALF_A_GREY_STEP = 0.5 / 255 + 1e-6
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 8, 10), dtype=np.uint8)
-PICTURES = PIXELS[..., None] / np.float32(255)
+IMAGES = PIXELS[..., None] / np.float32(255)
 
 
 def png(pixels, file_format="PNG"):
@@ -48,7 +48,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def service(model):
-    return Service(model)
+    return ModelServer(model)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def ask(service):
     """(action, ...) -> the document of an answer that must be one."""
 
     def call(action, **document):
-        answer = service.answer(io.BytesIO(json.dumps({"action": action, **document}).encode()), "application/json", {})
+        answer = service.handle(io.BytesIO(json.dumps({"action": action, **document}).encode()), "application/json", {})
         assert (answer.status, answer.content_type) == (200, "application/json")
         return json.loads(answer.body)
 
@@ -68,7 +68,7 @@ def refused(service):
     """(body, ...) -> status and reason of an answer that must be a refusal."""
 
     def call(body, content_type="application/json", query=None):
-        answer = service.answer(io.BytesIO(body), content_type, query or {})
+        answer = service.handle(io.BytesIO(body), content_type, query or {})
         document = json.loads(answer.body)
         assert set(document) == {"message"}
         assert answer.status in (400, 413)
@@ -95,19 +95,19 @@ def test_sample_is_one_image_by_default(ask):
 
 def test_reconstruct_gives_the_mean_reconstructions(ask, model):
     drawn = [pixels_of(base64.b64decode(file)) for file in ask("reconstruct", pictures=FILES)["pictures"]]
-    np.testing.assert_allclose(np.array(drawn) / 255, model.reconstruct(PICTURES)[..., 0], atol=HALF_A_GREY_STEP)
+    np.testing.assert_allclose(np.array(drawn) / 255, model.reconstruct(IMAGES)[..., 0], atol=HALF_A_GREY_STEP)
 
 
 def test_encode_gives_the_posterior_means(ask, model):
-    np.testing.assert_allclose(ask("encode", pictures=FILES)["latents"], model.encode(PICTURES), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(ask("encode", pictures=FILES)["latents"], model.encode(IMAGES), rtol=1e-4, atol=1e-6)
 
 
 def test_score_is_minus_the_elbo_in_nats(ask, model):
-    draws = -model.elbo_terms(PICTURES, num_samples=4000, seed=0).log_likelihood
-    kl = keras.ops.convert_to_numpy(model.elbo_terms(PICTURES, seed=0).kl_loss())
+    draws = -model.elbo_terms(IMAGES, num_samples=4000, seed=0).log_likelihood
+    kl = keras.ops.convert_to_numpy(model.elbo_terms(IMAGES, seed=0).kl_loss())
     draws = keras.ops.convert_to_numpy(draws)
     scores = ask("score", pictures=FILES)["negative_elbo_nats"]
-    np.testing.assert_array_less(np.abs(scores - draws.mean(0) - kl), 5 * draws.std(0) / np.sqrt(NUM_DRAWS))
+    np.testing.assert_array_less(np.abs(scores - draws.mean(0) - kl), 5 * draws.std(0) / np.sqrt(NUM_SAMPLES))
 
 
 def test_score_of_an_image_does_not_depend_on_the_others(ask):
@@ -119,7 +119,7 @@ def test_score_of_an_image_does_not_depend_on_the_others(ask):
 
 @pytest.mark.parametrize("sides", [SHAPE, SHAPE[:2]])
 def test_numbers_stand_for_images(ask, sides):
-    numbers = [picture.reshape(sides).tolist() for picture in PICTURES]
+    numbers = [image.reshape(sides).tolist() for image in IMAGES]
     np.testing.assert_allclose(
         ask("encode", pictures=numbers)["latents"], ask("encode", pictures=FILES)["latents"], rtol=1e-5
     )
@@ -134,21 +134,21 @@ def test_a_file_of_another_size_and_mode_is_fitted_as_in_training(ask):
 
 
 def test_an_image_as_the_body_comes_back_reconstructed_as_an_image(service, ask):
-    answer = service.answer(io.BytesIO(png(PIXELS[0])), "image/png", {"action": "reconstruct"})
+    answer = service.handle(io.BytesIO(png(PIXELS[0])), "image/png", {"action": "reconstruct"})
     assert (answer.status, answer.content_type) == (200, "image/png")
     assert in_base64(answer.body) == ask("reconstruct", pictures=FILES[:1])["pictures"][0]
 
 
 @pytest.mark.parametrize("action", ["encode", "score"])
 def test_an_image_as_the_body_is_answered_in_json(service, ask, action):
-    answer = service.answer(io.BytesIO(png(PIXELS[0])), "image/png", {"action": action})
+    answer = service.handle(io.BytesIO(png(PIXELS[0])), "image/png", {"action": action})
     assert json.loads(answer.body) == ask(action, pictures=FILES[:1])
 
 
 def test_a_colour_model_answers_in_colour():
     model = vae_tf.build_vae((8, 8, 3), latent_dim=2, arch="dense", hidden_sizes=(6,))
     body = json.dumps({"action": "sample"}).encode()
-    [file] = json.loads(Service(model).answer(io.BytesIO(body), "application/json", {}).body)["pictures"]
+    [file] = json.loads(ModelServer(model).handle(io.BytesIO(body), "application/json", {}).body)["pictures"]
     assert pixels_of(base64.b64decode(file)).shape == (8, 8, 3)
 
 
@@ -177,26 +177,26 @@ BOMB = png(np.zeros((5000, 5000), np.uint8))
         (b"{}", "action must be one of sample, reconstruct, encode, score"),
         (document(action="smaple"), "Did you mean sample?"),
         (document(action=["sample"]), "action must be one of"),
-        (document(n=1), "takes action, pictures, labels. Received: n"),
+        (document(n=1), "can contain action, pictures, labels. Received: n"),
         (document(self=1), "Received: self"),
         (json.dumps({"action": "sample", "n": 0}).encode(), "n must be"),
-        (json.dumps({"action": "sample", "n": 10**9}).encode(), f"at most {LARGEST_NUM}"),
+        (json.dumps({"action": "sample", "n": 10**9}).encode(), f"at most {MAX_IMAGES}"),
         (json.dumps({"action": "sample", "n": "many"}).encode(), "n must be"),
         (json.dumps({"action": "sample", "n": True}).encode(), "n must be"),
         (json.dumps({"action": "sample", "seed": -1}).encode(), "seed must be"),
         (json.dumps({"action": "encode"}).encode(), "pictures is required"),
         (document(pictures=[]), "pictures must be"),
         (document(pictures="cat"), "pictures must be"),
-        (document(pictures=FILES[:1] * (LARGEST_NUM + 1)), "pictures must be"),
-        (document(pictures=[None]), "base64 or lists"),
+        (document(pictures=FILES[:1] * (MAX_IMAGES + 1)), "pictures must be"),
+        (document(pictures=[None]), "base64, or nested lists"),
         (document(pictures=["no base64!"]), "in base64"),
-        (document(pictures=[in_base64(b"no picture")]), "file that opens"),
-        (document(pictures=[in_base64(png(PIXELS[0])[:-30])]), "file that opens"),
+        (document(pictures=[in_base64(b"no image")]), "can't be decoded"),
+        (document(pictures=[in_base64(png(PIXELS[0])[:-30])]), "can't be decoded"),
         (document(pictures=[in_base64(BOMB)]), "at most 16,777,216 pixels"),
         (document(pictures=[[]]), "the shape 8x10x1"),
         (document(pictures=[np.zeros((10, 8)).tolist()]), "the shape 8x10x1. Received: 10x8"),
-        (document(pictures=[[[0.0], [0.0, 1.0]]]), "one length"),
-        (document(pictures=[[["a"]]]), "one length"),
+        (document(pictures=[[[0.0], [0.0, 1.0]]]), "rectangular nested list"),
+        (document(pictures=[[["a"]]]), "rectangular nested list"),
         (document(pictures=[np.full(SHAPE, 1.5).tolist()]), "[0, 1]"),
         (document(pictures=[np.full(SHAPE, np.nan).tolist()]), "[0, 1]"),
     ],
@@ -208,13 +208,13 @@ def test_what_can_not_be_answered_is_refused_with_a_reason(refused, body, reason
 
 
 def test_a_body_that_is_too_large_is_refused(refused):
-    assert refused(b" " * (LARGEST_BODY + 1)) == (413, "The body must have at most 1,500,000 bytes. Received: more")
+    assert refused(b" " * (MAX_BODY_BYTES + 1)) == (413, "The body exceeds the limit of 1,500,000 bytes")
 
 
 def test_a_body_that_is_no_image_is_refused(refused):
-    status, message = refused(b"no picture", "image/png", {"action": "encode"})
+    status, message = refused(b"no image", "image/png", {"action": "encode"})
     assert status == 400
-    assert "file that opens" in message
+    assert "can't be decoded" in message
 
 
 def test_an_image_without_an_action_is_refused(refused):
@@ -225,13 +225,13 @@ def test_an_image_without_an_action_is_refused(refused):
 
 @pytest.mark.parametrize("inside", [".", "run"])
 def test_the_run_is_found_in_the_model_folder(tmp_path, inside):
-    run = RunDir.create(tmp_path / inside, overwrite=False)
+    run = create_run_dir(tmp_path / inside, overwrite=False)
     run.write_config(RunConfig())
     assert find_run(tmp_path).path.resolve() == run.path.resolve()
 
 
 def test_a_model_folder_without_a_run_is_refused(tmp_path):
-    with pytest.raises(InputError, match="must be one run folder"):
+    with pytest.raises(InputError, match="must be or contain exactly one run folder"):
         find_run(tmp_path)
 
 
@@ -247,11 +247,11 @@ def conditional():
 @pytest.fixture(scope="module")
 def told(conditional):
     """(action, ...) -> status and document."""
-    service = Service(conditional)
+    service = ModelServer(conditional)
 
     def call(action, **document):
         body = io.BytesIO(json.dumps({"action": action, **document}).encode())
-        answer = service.answer(body, "application/json", {})
+        answer = service.handle(body, "application/json", {})
         return answer.status, json.loads(answer.body)
 
     return call
@@ -269,13 +269,13 @@ def test_samples_are_of_the_class_asked_for_or_of_all_in_turn(told, conditional,
 
 def test_images_come_with_their_classes(told, conditional):
     latents = told("encode", pictures=FILES, labels=LABELS)[1]["latents"]
-    np.testing.assert_allclose(latents, conditional.encode(PICTURES, LABELS), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(latents, conditional.encode(IMAGES, LABELS), rtol=1e-4, atol=1e-6)
 
 
 def test_the_class_of_one_image_comes_in_the_query(conditional):
     query = {"action": "reconstruct", "labels": "2"}
-    answer = Service(conditional).answer(io.BytesIO(png(PIXELS[0])), "image/png", query)
-    expected = conditional.reconstruct(PICTURES[:1], np.array([2]))[0, ..., 0]
+    answer = ModelServer(conditional).handle(io.BytesIO(png(PIXELS[0])), "image/png", query)
+    expected = conditional.reconstruct(IMAGES[:1], np.array([2]))[0, ..., 0]
     np.testing.assert_allclose(pixels_of(answer.body) / 255, expected, atol=HALF_A_GREY_STEP)
 
 
@@ -283,15 +283,15 @@ def test_the_class_of_one_image_comes_in_the_query(conditional):
 def test_classes_that_do_not_fit_are_refused(told, document):
     status, answer = told("score", pictures=FILES, **document)
     assert status == 400
-    assert "labels must be a class from 0 to 2 for each picture" in answer["message"]
+    assert "labels must contain a class from 0 to 2 for each image" in answer["message"]
 
 
 def test_classes_for_a_run_without_classes_are_refused(refused):
     body = json.dumps({"action": "sample", "label": 1}).encode()
-    assert refused(body) == (400, "Labels are for a run trained with --conditional. Received: labels for another")
+    assert refused(body) == (400, "Labels need a model trained with --conditional; this model is unconditional")
 
 
 def test_a_run_of_rows_is_not_served():
     rows = vae_tf.build_vae((2,), 2, "dense", likelihood="gaussian", hidden_sizes=(4,))
-    with pytest.raises(InputError, match="An endpoint serves a run of images"):
-        Service(rows)
+    with pytest.raises(InputError, match="An endpoint needs a model of images"):
+        ModelServer(rows)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from vae_tf.config import DataConfig
-from vae_tf.data.catalog import load_arrays, load_splits
+from vae_tf.data.loading import load_arrays, load_splits
 from vae_tf.support.errors import InputError
 
-EMBEDDED = resources.files("vae_tf.data") / "embedded"
+BUNDLED = resources.files("vae_tf.data") / "bundled"
 CLASSES = 4
 
 
@@ -24,21 +24,21 @@ def error_of(**values):
 
 
 def numbered(count, first=0, side=8):
-    """Pictures that carry their number in two pixels; (count, side, side) uint8."""
+    """Images that carry their number in two pixels; (count, side, side) uint8."""
     numbers = np.arange(first, first + count)
-    pictures = np.full((count, side, side), 9, np.uint8)
-    pictures[:, 0, 0], pictures[:, 0, 1] = numbers // 256, numbers % 256
-    return pictures
+    images = np.full((count, side, side), 9, np.uint8)
+    images[:, 0, 0], images[:, 0, 1] = numbers // 256, numbers % 256
+    return images
 
 
 def numbers(examples):
-    """The numbers of the pictures in a split, in its order."""
-    pictures = examples.read(np.arange(len(examples))).astype(int)
-    return (pictures[:, 0, 0, 0] * 256 + pictures[:, 0, 1, 0]).tolist()
+    """The numbers of the images in a split, in its order."""
+    images = examples.read(np.arange(len(examples))).astype(int)
+    return (images[:, 0, 0, 0] * 256 + images[:, 0, 1, 0]).tolist()
 
 
 def npz(path, labelled=True, num_train=400, num_test=40, side=8):
-    """An npz file of numbered pictures, the test ones from 1000 up; labels go round the classes."""
+    """An npz file of numbered images, the test ones from 1000 up; labels go round the classes."""
     arrays = {"x_train": numbered(num_train, side=side), "x_test": numbered(num_test, first=1000, side=side)}
     if labelled:
         arrays |= {"y_train": np.arange(num_train) % CLASSES, "y_test": np.arange(num_test) % CLASSES}
@@ -46,7 +46,7 @@ def npz(path, labelled=True, num_train=400, num_test=40, side=8):
     return str(path)
 
 
-# The embedded sample
+# The bundled sample
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def sample():
     return load_splits(config(val_fraction=0))
 
 
-def test_the_sample_has_10000_and_2500_pictures_of_28x28x1(sample):
+def test_the_sample_has_10000_and_2500_images_of_28x28x1(sample):
     assert (sample.spec.num_train, sample.spec.num_val, sample.spec.num_test) == (10_000, 0, 2_500)
     assert sample.spec.example_shape == (28, 28, 1)
     assert sample.train.read(np.arange(2)).shape == (2, 28, 28, 1)
@@ -66,10 +66,10 @@ def test_the_sample_is_balanced_over_its_ten_classes(sample):
     assert np.bincount(sample.test.labels).tolist() == [250] * 10
 
 
-def test_the_sample_has_no_picture_twice(sample):
-    pictures = np.concatenate([part.read(np.arange(len(part))) for part in (sample.train, sample.test)])
+def test_the_sample_has_no_image_twice(sample):
+    images = np.concatenate([part.read(np.arange(len(part))) for part in (sample.train, sample.test)])
 
-    assert len({picture.tobytes() for picture in pictures}) == 12_500
+    assert len({image.tobytes() for image in images}) == 12_500
 
 
 def test_the_sample_is_in_no_order_of_classes(sample):
@@ -81,7 +81,7 @@ def test_the_sample_is_in_no_order_of_classes(sample):
 
 
 def test_the_sample_is_one_file_of_at_most_6_mb_with_its_licence_beside_it():
-    files = {file.name: file for file in EMBEDDED.iterdir()}
+    files = {file.name: file for file in BUNDLED.iterdir()}
 
     assert files.keys() == {"fashion_mnist_sample.npz", "LICENSE"}
     assert len(files["fashion_mnist_sample.npz"].read_bytes()) <= 6_000_000
@@ -91,7 +91,9 @@ def test_the_sample_is_one_file_of_at_most_6_mb_with_its_licence_beside_it():
 
 
 def test_the_sample_takes_no_data_dir(tmp_path):
-    assert "fashion_mnist_sample ships inside the package and takes no data_dir" in error_of(data_dir=str(tmp_path))
+    assert "fashion_mnist_sample is bundled with the package, so data_dir must not be set" in error_of(
+        data_dir=str(tmp_path)
+    )
 
 
 # Splits
@@ -120,7 +122,7 @@ def test_val_of_the_sample_is_a_tenth_of_every_class():
     assert np.bincount(splits.train.labels).tolist() == [900] * 10
 
 
-def test_each_picture_keeps_its_label_through_the_split(tmp_path):
+def test_each_image_keeps_its_label_through_the_split(tmp_path):
     splits = load_splits(config(dataset="npz", data_dir=npz(tmp_path / "a.npz"), val_fraction=0.2))
 
     for part in (splits.train, splits.val):
@@ -135,7 +137,7 @@ def test_the_same_seed_draws_the_same_val_and_another_seed_another(tmp_path):
     assert drawn[0] != drawn[2]
 
 
-def test_val_does_not_depend_on_what_is_done_with_the_pictures(tmp_path):
+def test_val_does_not_depend_on_what_is_done_with_the_images(tmp_path):
     path = npz(tmp_path / "a.npz")
     other = {"image_size": 16, "channels": 3, "batch_size": 7, "binarize": "dynamic"}
 
@@ -156,10 +158,10 @@ def test_val_fraction_0_gives_no_val_and_the_whole_train_split(tmp_path):
 def test_val_fraction_that_leaves_nothing_is_refused(tmp_path):
     path = npz(tmp_path / "a.npz", num_train=4)
 
-    assert "val_fraction=0.1 needs more pictures than there are. Received: 4" in error_of(dataset="npz", data_dir=path)
+    assert "too few examples for val_fraction=0.1. Received: 4" in error_of(dataset="npz", data_dir=path)
 
 
-def test_a_class_of_one_picture_does_not_stop_the_split(tmp_path):
+def test_a_class_of_one_image_does_not_stop_the_split(tmp_path):
     labels = np.zeros(40, int)
     labels[7] = 1
     np.savez(tmp_path / "a.npz", x_train=numbered(40), x_test=numbered(5), y_train=labels)
@@ -177,11 +179,11 @@ def test_spec_states_the_shape_that_was_asked_for(tmp_path):
     assert load_splits(config(**values, image_size="32x20", channels=3)).spec.example_shape == (32, 20, 3)
 
 
-def test_pictures_below_8_pixels_are_refused_unless_resized(tmp_path):
+def test_images_below_8_pixels_are_refused_unless_resized(tmp_path):
     np.savez(tmp_path / "a.npz", x_train=numbered(40, side=7), x_test=numbered(5, side=7))
     values = {"dataset": "npz", "data_dir": str(tmp_path / "a.npz")}
 
-    assert "at least 8 pixels a side. Received: 7x7" in error_of(**values)
+    assert "at least 8x8 pixels. Received: 7x7" in error_of(**values)
     assert load_splits(config(**values, image_size=8)).spec.example_shape == (8, 8, 1)
 
 
@@ -203,9 +205,9 @@ def test_own_data_needs_data_dir(dataset):
 @pytest.mark.parametrize(
     ("arrays", "missing"),
     [
-        ({"x_train": numbered(9)}, "no x_test"),
-        ({"x_test": numbered(9)}, "no x_train"),
-        ({"images": numbered(9)}, "no x_train and no x_test"),
+        ({"x_train": numbered(9)}, "x_test"),
+        ({"x_test": numbered(9)}, "x_train"),
+        ({"images": numbered(9)}, "x_train and x_test"),
     ],
 )
 def test_npz_without_a_needed_array_says_which(tmp_path, arrays, missing):
@@ -213,21 +215,21 @@ def test_npz_without_a_needed_array_says_which(tmp_path, arrays, missing):
 
     message = error_of(dataset="npz", data_dir=str(tmp_path / "a.npz"))
 
-    assert message.endswith(f"a.npz must hold the arrays x_train and x_test. Received: {missing}")
+    assert message.endswith(f"a.npz must contain the arrays x_train and x_test. Missing: {missing}")
 
 
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        ({"x_train": np.full((40, 8, 8), np.nan)}, "x_train must hold values in [0, 255]"),
-        ({"x_test": np.full((5, 8, 8), 256)}, "x_test must hold values in [0, 255]"),
+        ({"x_train": np.full((40, 8, 8), np.nan)}, "x_train must contain values in [0, 255]"),
+        ({"x_test": np.full((5, 8, 8), 256)}, "x_test must contain values in [0, 255]"),
         ({"x_test": numbered(5).reshape(5, 64)}, "x_test must have shape"),
         ({"x_train": numbered(40)[0]}, "x_train must have shape"),
-        ({"x_train": numbered(0)}, "x_train must hold at least one picture"),
-        ({"x_test": numbered(5, side=9)}, "x_train and x_test must hold pictures of one shape"),
-        ({"x_test": np.zeros((5, 8, 8, 3))}, "x_train and x_test must hold pictures of one shape"),
-        ({"y_train": np.zeros(39, int)}, "y_train must hold one label for each of 40"),
-        ({"y_test": np.zeros(6, int)}, "y_test must hold one label for each of 5"),
+        ({"x_train": numbered(0)}, "x_train must contain at least one image"),
+        ({"x_test": numbered(5, side=9)}, "x_train and x_test must contain images of the same shape"),
+        ({"x_test": np.zeros((5, 8, 8, 3))}, "x_train and x_test must contain images of the same shape"),
+        ({"y_train": np.zeros(39, int)}, "y_train must contain one label for each of 40"),
+        ({"y_test": np.zeros(6, int)}, "y_test must contain one label for each of 5"),
     ],
 )
 def test_npz_array_that_can_not_be_used_is_named_with_its_file(tmp_path, change, fault):
@@ -253,10 +255,10 @@ def test_npy_is_split_into_a_fifth_for_test_that_is_the_same_for_every_seed(tmp_
     assert numbers(first.val) == numbers(again.val) != numbers(other.val)
 
 
-def test_npy_of_one_picture_can_not_be_split(tmp_path):
+def test_npy_of_one_image_can_not_be_split(tmp_path):
     np.save(tmp_path / "a.npy", numbered(1))
 
-    assert "a test split needs more pictures" in error_of(dataset="npy", data_dir=str(tmp_path / "a.npy"))
+    assert "too few examples for a test split" in error_of(dataset="npy", data_dir=str(tmp_path / "a.npy"))
 
 
 def test_npy_of_the_wrong_rank_is_named(tmp_path):
@@ -314,9 +316,9 @@ def test_load_arrays_refuses_an_unknown_name():
 
 
 def test_classes_are_counted_over_all_splits(tmp_path):
-    pictures = np.zeros((4, 8, 8), np.uint8)
+    images = np.zeros((4, 8, 8), np.uint8)
     labels = {"y_train": np.array([0, 1, 0, 1]), "y_test": np.array([0, 1, 4, 0])}
-    np.savez(tmp_path / "a.npz", x_train=pictures, x_test=pictures, **labels)
+    np.savez(tmp_path / "a.npz", x_train=images, x_test=images, **labels)
 
     splits = load_splits(config(dataset="npz", data_dir=str(tmp_path / "a.npz"), val_fraction=0))
 
@@ -334,28 +336,34 @@ def test_home_of_a_user_there_is_not_is_an_input_error():
 def test_conditional_needs_classes(tmp_path):
     path = npz(tmp_path / "data.npz", labelled=False)
     assert error_of(dataset="npz", data_dir=path, conditional=True) == (
-        "conditional needs data with a class for each picture. Received: dataset=npz, whose train split has none; "
+        "conditional needs labelled data. Received: dataset=npz, whose train split has no labels; "
         "leave --conditional out, or add the labels"
     )
 
 
 def test_conditional_needs_classes_in_every_split(stl10):
     message = error_of(dataset="stl10_unlabeled", data_dir=str(stl10), conditional=True)
-    assert "a class for each picture" in message
+    assert "conditional needs labelled data" in message
 
 
 def test_conditional_needs_classes_that_are_numbered_from_0(tmp_path):
     labels = np.full(40, 123_456)
     np.savez(tmp_path / "x.npz", x_train=numbered(40), x_test=numbered(40), y_train=labels, y_test=labels)
     message = error_of(dataset="npz", data_dir=str(tmp_path / "x.npz"), conditional=True)
-    assert message == "conditional needs classes numbered from 0, at most 10,000 of them. Received: a label of 123456"
+    assert message == (
+        "conditional needs class indices from 0 to 9,999. Received: a label of 123456; renumber the classes"
+    )
 
 
 @pytest.mark.parametrize(
     ("train", "test", "reason"),
     [
-        (np.arange(40) % 2, np.arange(40) % 3, "every class among the training pictures. Received: 2 in the test"),
-        (np.zeros(40, int), np.zeros(40, int), "conditional needs at least two classes to train on. Received: 1"),
+        (np.arange(40) % 2, np.arange(40) % 3, "Received: class 2, which occurs only in the test split"),
+        (
+            np.zeros(40, int),
+            np.zeros(40, int),
+            "conditional needs at least two classes in the train split. Received: 1",
+        ),
     ],
 )
 def test_conditional_needs_classes_it_can_learn(tmp_path, train, test, reason):
@@ -365,4 +373,6 @@ def test_conditional_needs_classes_it_can_learn(tmp_path, train, test, reason):
 
 def test_conditional_says_which_split_has_no_classes(tmp_path):
     np.savez(tmp_path / "x.npz", x_train=numbered(40), x_test=numbered(40), y_train=np.arange(40) % 2)
-    assert "whose test split has none" in error_of(dataset="npz", data_dir=str(tmp_path / "x.npz"), conditional=True)
+    assert "whose test split has no labels" in error_of(
+        dataset="npz", data_dir=str(tmp_path / "x.npz"), conditional=True
+    )

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from vae_tf.config import DataConfig
-from vae_tf.data import named
-from vae_tf.data.catalog import load_arrays, load_splits
+from vae_tf.data import standard
+from vae_tf.data.loading import load_arrays, load_splits
 from vae_tf.data.modality import ROW
-from vae_tf.data.named import official_folds
+from vae_tf.data.standard import load_official_folds
 from vae_tf.support.errors import InputError
 
 CLASSES = 4
@@ -32,21 +32,21 @@ def error_of(**values):
 
 
 def numbered(count, first=0, side=8):
-    """Pictures that carry their number in two pixels; (count, side, side) uint8."""
+    """Images that carry their number in two pixels; (count, side, side) uint8."""
     numbers = np.arange(first, first + count)
-    pictures = np.full((count, side, side), 9, np.uint8)
-    pictures[:, 0, 0], pictures[:, 0, 1] = numbers // 256, numbers % 256
-    return pictures
+    images = np.full((count, side, side), 9, np.uint8)
+    images[:, 0, 0], images[:, 0, 1] = numbers // 256, numbers % 256
+    return images
 
 
 def numbers(examples):
-    """The numbers of the pictures in a split, in its order."""
-    pictures = examples.read(np.arange(len(examples))).astype(int)
-    return (pictures[:, 0, 0, 0] * 256 + pictures[:, 0, 1, 0]).tolist()
+    """The numbers of the images in a split, in its order."""
+    images = examples.read(np.arange(len(examples))).astype(int)
+    return (images[:, 0, 0, 0] * 256 + images[:, 0, 1, 0]).tolist()
 
 
 def npz(path, labelled=True, num_train=400, num_test=40, side=8):
-    """An npz file of numbered pictures, the test ones from 1000 up; labels go round the classes."""
+    """An npz file of numbered images, the test ones from 1000 up; labels go round the classes."""
     arrays = {"x_train": numbered(num_train, side=side), "x_test": numbered(num_test, first=1000, side=side)}
     if labelled:
         arrays |= {"y_train": np.arange(num_train) % CLASSES, "y_test": np.arange(num_test) % CLASSES}
@@ -76,7 +76,7 @@ def idx_folder(folder, pack=lambda content: content, suffix="", labelled=True):
 
 @pytest.mark.parametrize(("pack", "suffix"), [(bytes, ""), (gzip.compress, ".gz")], ids=["plain", "gz"])
 @pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist"])
-def test_named_set_is_read_from_idx_files(tmp_path, dataset, pack, suffix):
+def test_standard_dataset_is_read_from_idx_files(tmp_path, dataset, pack, suffix):
     folder = idx_folder(tmp_path / "idx", pack, suffix)
 
     splits = load_splits(config(dataset=dataset, data_dir=folder, val_fraction=0))
@@ -94,7 +94,7 @@ def test_idx_label_files_are_optional(tmp_path):
 
 
 @pytest.mark.parametrize("in_folder", [True, False])
-def test_named_set_is_read_from_npz(tmp_path, in_folder):
+def test_standard_dataset_is_read_from_npz(tmp_path, in_folder):
     path = npz(tmp_path / "mnist.npz", side=28)
 
     splits = load_splits(config(dataset="mnist", data_dir=str(tmp_path) if in_folder else path, val_fraction=0))
@@ -102,7 +102,7 @@ def test_named_set_is_read_from_npz(tmp_path, in_folder):
     assert numbers(splits.train) == list(range(400))
 
 
-def test_named_set_of_another_shape_is_refused(tmp_path):
+def test_standard_dataset_of_another_shape_is_refused(tmp_path):
     folder = idx_folder(tmp_path / "idx")
 
     message = error_of(dataset="cifar10", data_dir=folder)
@@ -118,7 +118,7 @@ def test_folder_without_the_files_of_a_set_says_which_were_expected(tmp_path):
     assert str(tmp_path) in message
 
 
-def test_folder_with_only_the_train_pictures_is_refused(tmp_path):
+def test_folder_with_only_the_train_images_is_refused(tmp_path):
     folder = idx_folder(tmp_path / "idx")
     (tmp_path / "idx" / "t10k-images-idx3-ubyte").unlink()
 
@@ -177,9 +177,9 @@ def test_download_is_used_where_no_data_dir_is_given(monkeypatch):
 
 
 def test_labels_of_cifar10_come_as_a_column(monkeypatch):
-    pictures = np.zeros((20, 32, 32, 3), np.uint8)
+    images = np.zeros((20, 32, 32, 3), np.uint8)
     labels = (np.arange(20) % 10)[:, np.newaxis]
-    monkeypatch.setattr(keras.datasets.cifar10, "load_data", lambda: ((pictures, labels), (pictures, labels)))
+    monkeypatch.setattr(keras.datasets.cifar10, "load_data", lambda: ((images, labels), (images, labels)))
 
     splits = load_splits(config(dataset="cifar10", val_fraction=0))
 
@@ -207,7 +207,7 @@ def test_stl10_is_read_from_its_files(stl10, tmp_path, place):
     assert splits.test.labels.tolist() == [number % 10 for number in range(20)]
 
 
-def test_stl10_unlabeled_has_the_unlabelled_pictures_to_train_on(stl10):
+def test_stl10_unlabeled_has_the_unlabelled_images_to_train_on(stl10):
     splits = load_splits(config(dataset="stl10_unlabeled", data_dir=str(stl10), val_fraction=0.25))
 
     assert (splits.spec.num_train, splits.spec.num_val, splits.spec.num_test) == (45, 15, 20)
@@ -234,7 +234,7 @@ def test_missing_or_short_file_of_stl10_is_named(stl10, dataset, name, damaged):
     if damaged:
         (stl10 / name).write_bytes(content[:-1])
 
-    assert error_of(dataset=dataset, data_dir=str(stl10)).startswith(f"{stl10 / name} must ")
+    assert error_of(dataset=dataset, data_dir=str(stl10)).startswith(f"{stl10 / name} ")
 
 
 def test_missing_folder_of_stl10_is_named(tmp_path):
@@ -246,7 +246,7 @@ def test_missing_folder_of_stl10_is_named(tmp_path):
 
 
 def test_official_folds_of_stl10_are_rows_of_its_train_split(stl10):
-    folds = official_folds(config(dataset="stl10", data_dir=str(stl10)))
+    folds = load_official_folds(config(dataset="stl10", data_dir=str(stl10)))
 
     assert [fold.tolist() for fold in folds] == [list(range(fold % 4, 40, 4)) for fold in range(10)]
 
@@ -254,19 +254,19 @@ def test_official_folds_of_stl10_are_rows_of_its_train_split(stl10):
 def test_official_folds_beyond_the_train_split_are_refused(stl10):
     (stl10 / "fold_indices.txt").write_text("39 40\n" * 10)
 
-    with pytest.raises(InputError, match="rows from 0 to 39"):
-        official_folds(config(dataset="stl10", data_dir=str(stl10)))
+    with pytest.raises(InputError, match="indices from 0 to 39"):
+        load_official_folds(config(dataset="stl10", data_dir=str(stl10)))
 
 
 @pytest.mark.parametrize("dataset", ["stl10_unlabeled", "npz", "fashion_mnist_sample"])
 def test_other_datasets_have_no_official_folds(stl10, dataset):
-    assert official_folds(config(dataset=dataset, data_dir=str(stl10))) is None
+    assert load_official_folds(config(dataset=dataset, data_dir=str(stl10))) is None
 
 
 def test_stl10_without_a_fold_file_has_no_official_folds(stl10):
     (stl10 / "fold_indices.txt").unlink()
 
-    assert official_folds(config(dataset="stl10", data_dir=str(stl10))) is None
+    assert load_official_folds(config(dataset="stl10", data_dir=str(stl10))) is None
 
 
 @pytest.fixture
@@ -281,8 +281,8 @@ def stl10_archive(stl10, tmp_path, monkeypatch):
     monkeypatch.setattr(
         keras.utils, "get_file", lambda **options: get_file(**options, cache_dir=str(tmp_path / "cache"))
     )
-    monkeypatch.setattr(named, "STL10_ARCHIVE", path.as_uri())
-    monkeypatch.setattr(named, "STL10_MD5", hashlib.md5(path.read_bytes()).hexdigest())
+    monkeypatch.setattr(standard, "STL10_ARCHIVE", path.as_uri())
+    monkeypatch.setattr(standard, "STL10_MD5", hashlib.md5(path.read_bytes()).hexdigest())
     return path
 
 
@@ -296,7 +296,7 @@ def test_stl10_is_downloaded_once_where_no_data_dir_is_given(stl10_archive):
 
 
 def test_archive_of_stl10_with_another_hash_is_not_unpacked(stl10_archive, tmp_path, monkeypatch):
-    monkeypatch.setattr(named, "STL10_MD5", "0" * 32)
+    monkeypatch.setattr(standard, "STL10_MD5", "0" * 32)
 
     message = error_of(dataset="stl10")
 
@@ -344,11 +344,12 @@ def fashion_server(tmp_path, monkeypatch):
     monkeypatch.setattr(
         keras.utils, "get_file", lambda **options: get_file(**options, cache_dir=str(tmp_path / "cache"))
     )
-    monkeypatch.setattr(named, "FASHION_MNIST", f"{server.as_uri()}/")
+    monkeypatch.setattr(standard, "FASHION_MNIST", f"{server.as_uri()}/")
     hashes = {
-        key: hashlib.sha256((server / f"{stem}.gz").read_bytes()).hexdigest() for key, stem in named.IDX_STEMS.items()
+        key: hashlib.sha256((server / f"{stem}.gz").read_bytes()).hexdigest()
+        for key, stem in standard.IDX_STEMS.items()
     }
-    monkeypatch.setattr(named, "FASHION_MNIST_SHA256", hashes)
+    monkeypatch.setattr(standard, "FASHION_MNIST_SHA256", hashes)
     return server
 
 
@@ -363,7 +364,7 @@ def test_fashion_mnist_is_downloaded_once_where_no_data_dir_is_given(fashion_ser
 
 
 def test_a_file_of_fashion_mnist_with_another_hash_is_refused(fashion_server, monkeypatch):
-    monkeypatch.setitem(named.FASHION_MNIST_SHA256, "y_test", "0" * 64)
+    monkeypatch.setitem(standard.FASHION_MNIST_SHA256, "y_test", "0" * 64)
 
     message = error_of(dataset="fashion_mnist")
 

@@ -1,4 +1,4 @@
-"""The well-known datasets, loaded from files, downloaded or generated."""
+"""Standard datasets, which are read from files, downloaded or generated."""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from vae_tf.config import DataConfig
-from vae_tf.data.catalog import RawSplits, from_arrays, from_npz
+from vae_tf.data.loading import RawSplits, splits_from_arrays, splits_from_npz
 from vae_tf.data.sources.arrays import ArrayExamples
 from vae_tf.data.sources.idx import read_idx
-from vae_tf.data.sources.stl10 import find_folder, read_folds, read_images, read_part, unpack
-from vae_tf.data.sources.stored import Rows
-from vae_tf.data.sources.toy import draw
+from vae_tf.data.sources.on_disk import Array
+from vae_tf.data.sources.stl10 import extract_archive, find_folder, read_folds, read_images, read_split
+from vae_tf.data.sources.toy import generate_points
 from vae_tf.support.errors import InputError
 from vae_tf.support.quiet_tensorflow import load_tensorflow
-from vae_tf.support.redaction import redacted
+from vae_tf.support.redaction import redact
 
 IDX_STEMS = {
     "x_train": "train-images-idx3-ubyte",
@@ -23,7 +23,7 @@ IDX_STEMS = {
     "x_test": "t10k-images-idx3-ubyte",
     "y_test": "t10k-labels-idx1-ubyte",
 }
-NAMED_SHAPES = {"fashion_mnist": (28, 28, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
+STANDARD_SHAPES = {"fashion_mnist": (28, 28, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 FASHION_MNIST = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 FASHION_MNIST_SHA256 = {
     "x_train": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
@@ -39,63 +39,63 @@ TOY_SEEDS = (0, 1)
 
 def load_fashion_mnist(config: DataConfig) -> RawSplits:
     """Loads Fashion-MNIST (Xiao et al. 2017, MIT): 60,000 + 10,000 images, 28x28x1, ten classes."""
-    return _load_named("fashion_mnist", config)
+    return _load_standard("fashion_mnist", config)
 
 
 def load_mnist(config: DataConfig) -> RawSplits:
     """Loads MNIST (LeCun et al. 1998): 60,000 + 10,000 images, 28x28x1, ten classes."""
-    return _load_named("mnist", config)
+    return _load_standard("mnist", config)
 
 
 def load_cifar10(config: DataConfig) -> RawSplits:
     """Loads CIFAR-10 (Krizhevsky 2009): 50,000 + 10,000 images, 32x32x3, ten classes."""
-    return _load_named("cifar10", config)
+    return _load_standard("cifar10", config)
 
 
-def _load_named(name: str, config: DataConfig) -> RawSplits:
-    """Loads a well-known dataset from `data_dir`, or downloads it if `data_dir` is not set."""
+def _load_standard(name: str, config: DataConfig) -> RawSplits:
+    """Loads a standard dataset from `data_dir`, or downloads it if `data_dir` is not set."""
     if config.data_dir is None:
-        return from_arrays(_download(name), f"{name}: ")
-    place = Path(config.data_dir)
-    splits = _read_named(name, place)
-    if splits.train.example_shape != NAMED_SHAPES[name]:
+        return splits_from_arrays(_download(name), f"{name}: ")
+    path = Path(config.data_dir)
+    splits = _read_standard(name, path)
+    if splits.train.example_shape != STANDARD_SHAPES[name]:
         raise InputError(
-            f"data_dir must hold the pictures of {name}, of shape {NAMED_SHAPES[name]}. "
-            f"Received: {place} with {splits.train.example_shape}; for other data choose --dataset npz or folder"
+            f"data_dir must contain the images of {name}, of shape {STANDARD_SHAPES[name]}. Received: {path}, with "
+            f"images of shape {splits.train.example_shape}; for other data choose --dataset npz or folder"
         )
     return splits
 
 
-def _read_named(name: str, place: Path) -> RawSplits:
-    if place.is_file():
-        return from_npz(place)
-    if not place.is_dir():
-        raise InputError(f"data_dir must be a folder with the files of {name}. Received: {place} (no such folder)")
-    idx = {key: _first_existing(place, stem, f"{stem}.gz") for key, stem in IDX_STEMS.items()}
+def _read_standard(name: str, path: Path) -> RawSplits:
+    if path.is_file():
+        return splits_from_npz(path)
+    if not path.is_dir():
+        raise InputError(f"data_dir must be a folder with the files of {name}. Received: {path} (no such folder)")
+    idx = {key: _find_file(path, stem, f"{stem}.gz") for key, stem in IDX_STEMS.items()}
     if idx["x_train"] and idx["x_test"]:
-        arrays = {key: _read_idx(key, path) for key, path in idx.items() if path}
-        return from_arrays(arrays, f"{place}: ")
-    npz = _first_existing(place, f"{name}.npz")
+        arrays = {key: _read_idx(key, file) for key, file in idx.items() if file}
+        return splits_from_arrays(arrays, f"{path}: ")
+    npz = _find_file(path, f"{name}.npz")
     if npz is None:
         raise InputError(
-            f"data_dir must hold {IDX_STEMS['x_train']} and {IDX_STEMS['x_test']} (or .gz), or {name}.npz. "
-            f"Received: {place} without them"
+            f"data_dir must contain {IDX_STEMS['x_train']} and {IDX_STEMS['x_test']} (or .gz), or {name}.npz. "
+            f"Received: {path}, which contains neither"
         )
-    return from_npz(npz)
+    return splits_from_npz(npz)
 
 
-def _first_existing(folder: Path, *names: str) -> Path | None:
+def _find_file(folder: Path, *names: str) -> Path | None:
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
-def _download(name: str) -> dict[str, Rows]:
-    """Downloads the arrays of a dataset; every file is checked against its hash before it is read."""
-    load_tensorflow()  # only downloads need it
+def _download(name: str) -> dict[str, Array]:
+    """Downloads the arrays of a dataset, and verifies the hash of every file before reading it."""
+    load_tensorflow()  # only downloads need Keras, which imports TensorFlow
 
     import keras
 
-    with _download_in_one_line(name):
-        if name == "fashion_mnist":  # keras.datasets does not check its hashes
+    with _report_download_errors(name):
+        if name == "fashion_mnist":  # keras.datasets does not verify the hashes of this dataset
             files = {
                 key: keras.utils.get_file(
                     origin=f"{FASHION_MNIST}{IDX_STEMS[key]}.gz",
@@ -109,18 +109,19 @@ def _download(name: str) -> dict[str, Rows]:
     return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
 
 
-def _read_idx(key: str, path: Path) -> Rows:
+def _read_idx(key: str, path: Path) -> Array:
     return read_idx(path, 3 if key.startswith("x") else 1)
 
 
 @contextlib.contextmanager
-def _download_in_one_line(name: str) -> Iterator[None]:
+def _report_download_errors(name: str) -> Iterator[None]:
+    """Turns every error in its body into an `InputError` with a one-line message."""
     try:
         yield
     except Exception as error:  # keras raises a bare Exception if a download fails
-        reason = " ".join(redacted(str(error)).split())[:160]
+        reason = " ".join(redact(str(error)).split())[:160]
         raise InputError(
-            f"{name} could not be downloaded ({reason}); name a folder that holds it with --data-dir"
+            f"{name} could not be downloaded ({reason}); download it yourself and pass its folder with --data-dir"
         ) from None
 
 
@@ -130,33 +131,33 @@ def load_stl10(config: DataConfig) -> RawSplits:
 
 
 def load_stl10_unlabeled(config: DataConfig) -> RawSplits:
-    """Loads STL-10 with its 100,000 unlabelled images as the train split; the test split has labels."""
+    """Loads STL-10 with its 100,000 unlabelled images as the train split; the test split is labelled."""
     return _load_stl10("unlabeled", config)
 
 
-def _load_stl10(part: str, config: DataConfig) -> RawSplits:
-    folder = _stl10_folder(config)
-    return RawSplits(read_part(folder, part), read_part(folder, "test"))
+def _load_stl10(split: str, config: DataConfig) -> RawSplits:
+    folder = _get_stl10_folder(config)
+    return RawSplits(read_split(folder, split), read_split(folder, "test"))
 
 
-def official_folds(config: DataConfig) -> list[np.ndarray] | None:
-    """Returns the training folds of a dataset's official protocol, which trains one classifier per fold.
+def load_official_folds(config: DataConfig) -> list[np.ndarray] | None:
+    """Loads the training folds of a dataset's official protocol, which trains one classifier per fold.
 
     Returns:
-        For `stl10`, ten int64 arrays `(1000,)` of rows of the train split with `val_fraction=0`. `None` for other
-        datasets, and if `fold_indices.txt` is not next to the images.
+        For `stl10`, ten int64 arrays `(1000,)` of indices into the train split with `val_fraction=0`. `None` for other
+        datasets, and if `fold_indices.txt` is not in the folder of the images.
 
     Raises:
-        InputError: The data is missing or damaged.
+        InputError: The data is missing or corrupt.
     """
     if config.dataset != "stl10":
         return None
-    folder = _stl10_folder(config)
+    folder = _get_stl10_folder(config)
     path = folder / "fold_indices.txt"
     return read_folds(path, len(read_images(folder / "train_X.bin"))) if path.is_file() else None
 
 
-def _stl10_folder(config: DataConfig) -> Path:
+def _get_stl10_folder(config: DataConfig) -> Path:
     return _download_stl10() if config.data_dir is None else find_folder(Path(config.data_dir))
 
 
@@ -165,9 +166,9 @@ def _download_stl10() -> Path:
 
     import keras
 
-    with _download_in_one_line("stl10"):
+    with _report_download_errors("stl10"):
         archive = keras.utils.get_file(origin=STL10_ARCHIVE, file_hash=STL10_MD5, hash_algorithm="md5")
-        return unpack(Path(archive))
+        return extract_archive(Path(archive))
 
 
 def load_moons(config: DataConfig) -> RawSplits:
@@ -186,6 +187,6 @@ def load_blobs(config: DataConfig) -> RawSplits:
 
 
 def _load_toy(config: DataConfig) -> RawSplits:
-    parts = [draw(config.dataset, size, seed) for size, seed in zip(TOY_SIZES, TOY_SEEDS, strict=True)]
-    train, test = (ArrayExamples(points, classes, 1.0) for points, classes in parts)
+    splits = [generate_points(config.dataset, size, seed) for size, seed in zip(TOY_SIZES, TOY_SEEDS, strict=True)]
+    train, test = (ArrayExamples(points, classes, 1.0) for points, classes in splits)
     return RawSplits(train, test)

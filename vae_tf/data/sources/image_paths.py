@@ -1,0 +1,76 @@
+"""Finds the paths of image files, in a folder or in a list file."""
+
+import os
+from pathlib import Path
+
+from vae_tf.support.errors import InputError
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
+
+
+def find_images(folder: Path) -> list[str]:
+    """Returns the paths of the image files below `folder`, sorted by path components, excluding hidden files.
+
+    Raises:
+        InputError: The folder does not exist, can't be read, or contains no file with an image extension.
+    """
+    if not folder.is_dir():
+        raise InputError(
+            f"data_dir must be a folder of images or a .txt file that lists them. Received: {folder} (no such folder)"
+        )
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise InputError(f"data_dir must be a readable folder. Received: {folder} (permission denied)")
+    found: list[str] = []  # strings, because a Path needs many times as much memory
+    visited: set[str] = set()  # symbolic links are followed, and may form a cycle
+    for parent, folders, names in os.walk(folder, onerror=_raise_unreadable, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in visited:
+            folders.clear()
+            continue
+        visited.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [
+            str(Path(parent, name)) for name in names if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
+        ]
+    if not found:
+        raise InputError(
+            f"data_dir must contain images ({', '.join(EXTENSIONS)}). Received: {folder} (no images found)"
+        )
+    return sorted(found, key=_sort_key)
+
+
+def _sort_key(path: str) -> str:
+    """Returns a key that sorts paths component by component."""
+    return os.path.normcase(path).replace(os.sep, "\0")
+
+
+def _raise_unreadable(error: OSError) -> None:
+    raise InputError(f"Every subfolder of data_dir must be readable. Received: {error.filename} ({error.strerror})")
+
+
+def read_list(path: Path) -> list[str]:
+    """Returns the paths listed in a text file, sorted and without duplicates; they need not exist.
+
+    Args:
+        path: The list: one path per line, absolute or relative to the list's folder. Blank lines and lines that begin
+            with `#` are ignored.
+
+    Raises:
+        InputError: The list can't be read, is not UTF-8 text, or is empty.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # Windows editors add a byte order mark
+    except OSError as error:
+        raise InputError(f"data_dir must be a readable list file. Received: {path} ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"data_dir must be a list file in UTF-8. Received: {path} ({error})") from None
+    if "\0" in text:
+        raise InputError(
+            f"data_dir must be a list of paths. Received: {path} (not a text file: it contains null bytes)"
+        )
+    lines = [line.strip() for line in text.split("\n")]
+    base_dir = path.absolute().parent
+    listed = {str(base_dir / line) for line in lines if line and not line.startswith("#")}
+    if not listed:
+        raise InputError(f"data_dir must list at least one image. Received: {path} (an empty list)")
+    return sorted(listed, key=_sort_key)

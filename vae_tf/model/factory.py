@@ -1,0 +1,27 @@
+"""Creates the parts selected by a config, with their options."""
+
+from typing import Any
+
+from vae_tf import registry
+from vae_tf.config import ModelConfig
+from vae_tf.model.network import Network
+
+
+def create_part(kind: str, config: ModelConfig, **arguments: Any) -> Any:
+    """Creates the part of a given kind, such as `"prior"`, that a config selects.
+
+    Args:
+        kind: A key of `registry.PARTS`.
+        config: The config, which contains the name and the options of the part.
+        **arguments: Additional arguments of the part's constructor.
+    """
+    target = registry.PARTS[kind][getattr(config, kind)]
+    return registry.resolve(target)(**arguments, **config.arguments(kind), name=kind)
+
+
+def create_network(config: ModelConfig, example_shape: tuple[int, ...], num_classes: int | None) -> Network:
+    """Creates the network family selected by a config, for examples of the given shape."""
+    family = registry.resolve(registry.NETWORKS[config.arch])
+    arguments = config.arguments("arch")
+    network: Network = family(example_shape, batch_norm=config.variant == "bn", num_classes=num_classes, **arguments)
+    return network

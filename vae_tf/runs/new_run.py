@@ -1,0 +1,75 @@
+"""Checks whether a run can be written to a folder, and creates or empties the folder."""
+
+from pathlib import Path
+
+from vae_tf.config import RunConfig
+from vae_tf.runs.run_dir import CONFIG, RunDir
+from vae_tf.support.errors import InputError
+from vae_tf.support.files import is_leftover
+
+
+def check_available(path: Path, *, overwrite: bool) -> None:
+    """Raises an error if `create_run_dir` would reject the folder; changes nothing on disk.
+
+    Args:
+        path: The folder.
+        overwrite: Whether an existing run may be replaced.
+
+    Raises:
+        InputError: The path is a file, or a folder that is not empty and must not be replaced.
+    """
+    try:
+        if path.exists() and not path.is_dir():
+            raise InputError(f"run_dir must be a folder. Received: {path} (a file); choose another run_dir")
+        is_available = not path.exists() or all(is_leftover(entry) for entry in path.iterdir())
+    except OSError as error:
+        raise InputError(f"run_dir must be a readable folder. Received: {path} ({error})") from None
+    if is_available:
+        return
+    if not overwrite:
+        raise InputError(f"run_dir must be new or empty. Received: {path}; choose another, or add --overwrite")
+    try:
+        RunConfig.from_yaml(path / CONFIG)
+    except InputError:
+        raise InputError(f"--overwrite only replaces run folders. Received: {path} (no {CONFIG} of a run)") from None
+
+
+def check_usable(path: Path, *, overwrite: bool, resume: bool) -> None:
+    """Raises an error if a run can neither start nor resume in a folder; changes nothing on disk.
+
+    Args:
+        path: The folder.
+        overwrite: Whether an existing run may be replaced.
+        resume: Whether an existing run may be resumed.
+
+    Raises:
+        InputError: The path is a file, or a folder that is not empty and must not be used.
+    """
+    try:
+        can_resume = resume and not overwrite and RunDir(path).is_started
+    except OSError as error:
+        raise InputError(f"run_dir must be a readable folder. Received: {path} ({error})") from None
+    if not can_resume:
+        check_available(path, overwrite=overwrite)
+
+
+def create_run_dir(path: Path, *, overwrite: bool) -> RunDir:
+    """Creates a run folder, or empties an existing one.
+
+    An existing config stays in the folder until a new one replaces it.
+
+    Args:
+        path: Where to create the folder; it may exist if it is empty.
+        overwrite: Whether to remove the files of an existing run.
+
+    Raises:
+        InputError: The folder is not writable, or contains files that must not be removed.
+    """
+    try:
+        check_available(path, overwrite=overwrite)
+        path.mkdir(parents=True, exist_ok=True)
+        run = RunDir(path)
+        run.remove_run()
+    except OSError as error:
+        raise InputError(f"run_dir must be a writable folder. Received: {path} ({error})") from None
+    return run
