@@ -309,7 +309,7 @@ def test_data_folder_with_an_empty_test_part(refused, tmp_path):
 def test_data_folder_of_one_image(refused, tmp_path):
     (tmp_path / "cats").mkdir()
     Image.fromarray(images()[0]).save(tmp_path / "cats" / "cat.png")
-    assert "more images than there are" in refused("--dataset=folder", "--data-dir", tmp_path / "cats")
+    assert "too few examples for a test split" in refused("--dataset=folder", "--data-dir", tmp_path / "cats")
 
 
 @pytest.mark.parametrize("dataset", ["folder", "mnist", "stl10", "npz", "npy"])

@@ -227,7 +227,7 @@ def test_an_unfinished_training_is_resumed(trained, tmp_path, capsys):
 def test_variants_refuse_a_folder_with_other_trainings(refused, trained, trainings, tmp_path):
     shutil.copytree(trained("bn").path, tmp_path / "runs" / "bn-seed0")
     line = refused(*trainings, "--latent-dim", 4, "--out", tmp_path)
-    assert "bn-seed0 with latent_dim=3, not 4; choose another --out" in line
+    assert "with latent_dim=3 instead of 4; choose another --out" in line
     assert {path.name for path in (tmp_path / "runs").iterdir()} == {"bn-seed0"}
 
 
@@ -291,4 +291,4 @@ def test_an_existing_folder_is_refused_and_left_as_it_is(refused, trained, train
 def test_a_damaged_file_of_an_evaluated_run_is_named(refused, evaluated, copy_of, name):
     run = copy_of("bn", "damaged")
     (run.path / name).write_bytes(b"PK\x03\x04 half a file")
-    assert f"{name} must be as" in refused(run.path, evaluated("plain").path, "--out", "out")
+    assert f"{name} is missing or damaged; run" in refused(run.path, evaluated("plain").path, "--out", "out")

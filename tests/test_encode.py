@@ -89,7 +89,7 @@ def test_data_of_another_shape_is_refused(refused, trained, tmp_path):
     other = create_run_dir(tmp_path / "other", overwrite=False)
     other.write_config(run.read_config().model_copy(update={"image_size": "9x10"}))
     shutil.copy(run.path / "model.keras", other.path)
-    assert "examples of (9, 10, 1) and a model for (8, 10, 1)" in refused("other")
+    assert "examples of shape (9, 10, 1) and a model for shape (8, 10, 1)" in refused("other")
 
 
 def test_a_file_that_can_not_be_written_is_refused(refused, trained, tmp_path):

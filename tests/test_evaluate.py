@@ -131,7 +131,7 @@ def test_command_as_a_process_is_silent_on_stderr_and_repeats_the_numbers(grey, 
 
 def test_table_names_every_score_and_ends_with_the_files(grey, results):
     lines = grey.stdout.splitlines()
-    assert "20 images from 20 samples each: about" in lines[0]
+    assert "20 images with 20 samples each: about" in lines[0]
     assert [name for name in results["metrics"] if not any(line.startswith(name) for line in lines)] == []
     assert lines[-2:] == [str(grey.path / name) for name in ("metrics.json", "report.html")]
 

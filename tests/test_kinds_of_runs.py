@@ -15,7 +15,7 @@ from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.runs.run_dir import RunDir
 
 NUM_CLASSES = 3
-KINDS = ("conditional", "restoring", "both", "mixture", "moons", "blobs")
+KINDS = ("conditional", "restoring", pytest.param("both", marks=pytest.mark.slow), "mixture", "moons", "blobs")
 OF_POINTS = ("moons", "blobs")
 
 

@@ -140,7 +140,7 @@ def test_training_images_that_have_gone_are_needed(command, refused, run, place,
     RunDir(tmp_path / "run").write_config(moved)
     words = ("--dataset", "npy", "--data-dir", place / "halved.npy")
     line = refused(*words, path=tmp_path / "run")
-    assert "needs the images the run was trained on" in line
+    assert "needs the images that the run was trained on" in line
     assert "gone.npz" in line
     assert "use --score likelihood_regret" in line
     out = tmp_path / "s.csv"

@@ -255,7 +255,7 @@ def test_list_of_images_trains_into_a_folder_next_to_it_with_pixels_drawn_afresh
     assert np.isfinite(RunDir(tmp_path / "run").read_history()[0]["loss"])
 
 
-@pytest.mark.parametrize("name", ["stl10", "stl10_modern"])
+@pytest.mark.parametrize("name", ["stl10", pytest.param("stl10_modern", marks=pytest.mark.slow)])
 def test_configs_of_stl10_train(stl10, tmp_path, name):
     values = read_yaml(Path(__file__).parents[1] / "configs" / f"{name}.yml")
     small = {"image_size": 8, "epochs": 1, "batch_size": 16, "data_dir": str(stl10)}

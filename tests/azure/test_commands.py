@@ -102,7 +102,8 @@ def trained_here(node):
     return train
 
 
-@pytest.mark.parametrize("variant", ["plain", pytest.param("bn", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("variant", ["plain", "bn"])
+@pytest.mark.slow
 def test_training_gives_the_history_of_the_local_command(node, trained_here, variant):
     folders = outputs(node, f"run-{variant}")
     run_as_the_service(written("train")["command"], inputs(node, **{"inputs.variant": variant, **folders}))

@@ -256,7 +256,7 @@ def test_second_command_of_a_line_is_checked_too(folder):
     break_(
         folder, "train.yml", "python -m vae_tf.train", "python -m vae_tf.evaluate --runs x && python -m vae_tf.train"
     )
-    assert "Unknown option '--runs'" in check(folder)[0].what
+    assert "Unknown option '--runs'" in check(folder)[0].problem
 
 
 def test_command_over_several_lines_is_checked_whole(folder):

@@ -50,7 +50,12 @@ def test_regularizers_count_once_and_a_replica_without_examples_adds_nothing(res
 
 
 def test_normalized_convolutions_train_as_one(results):
-    assert training.far(results("convolutional", 2), results("convolutional", 1)) == {}
+    # The gradient of a bias before a normalization is little more than rounding.
+    one, several = (
+        {name: value for name, value in results("convolutional", count).items() if not name.endswith("/bias")}
+        for count in (1, 2)
+    )
+    assert training.far(several, one) == {}
 
 
 def test_gradients_of_the_whole_batch_are_clipped_and_weights_averaged(results):

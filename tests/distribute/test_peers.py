@@ -108,7 +108,10 @@ def test_workers_that_differ_stop_all(addresses):
     def work(peers):
         peers.check_equal("data", "other" if peers.cluster.index == 2 else "same")
 
-    message = f"All workers must have the same data. Received: different data from Worker 2 ({addresses[2]})"
+    message = (
+        f"All workers must have the same data. Received: different data from Worker 2 ({addresses[2]}); "
+        "restart all workers with the same data"
+    )
     assert run_workers(addresses, work) == [message] * 3
 
 

@@ -182,7 +182,7 @@ BOMB = png(np.zeros((5000, 5000), np.uint8))
         (json.dumps({"action": "sample", "n": 0}).encode(), "n must be"),
         (json.dumps({"action": "sample", "n": 10**9}).encode(), f"at most {MAX_IMAGES}"),
         (json.dumps({"action": "sample", "n": "many"}).encode(), "n must be"),
-        (json.dumps({"action": "sample", "n": True}).encode(), "n must be"),
+        (json.dumps({"action": "sample", "n": True}).encode(), "n must not be a boolean"),
         (json.dumps({"action": "sample", "seed": -1}).encode(), "seed must be"),
         (json.dumps({"action": "encode"}).encode(), "pictures is required"),
         (document(pictures=[]), "pictures must be"),

@@ -218,7 +218,7 @@ def test_option_of_another_command_is_unknown():
 
 
 def test_word_without_dashes_is_refused():
-    with pytest.raises(InputError, match="Received: epochs"):
+    with pytest.raises(InputError, match="Unexpected argument: epochs"):
         parse("epochs", "3")
 
 
@@ -244,7 +244,7 @@ def test_wrong_value_in_a_file_names_the_key_and_the_value(tmp_path):
 
 @pytest.mark.parametrize("key", ["epochs", "beta"])
 def test_truth_value_is_no_number_in_a_file(tmp_path, key):
-    with pytest.raises(InputError, match=f"^{key} must be"):
+    with pytest.raises(InputError, match=f"^{key} must not be a boolean"):
         parse("--config", yaml_file(tmp_path, f"{key}: true\n"))
 
 

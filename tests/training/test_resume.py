@@ -160,7 +160,7 @@ def test_data_at_another_place_and_another_device_are_no_change(tmp_path):
 def test_one_image_more_is_refused(tmp_path):
     begun(tmp_path / "run")
     with pytest.raises(
-        InputError, match=r"^A run must resume with the data .* with num_train=36 \(now 37\); restore it"
+        InputError, match=r"^A run must resume with the data .* with num_train=36 \(now 37\); restore the data"
     ):
         found(tmp_path / "run", splits=splits_of(37))
 
@@ -216,7 +216,7 @@ def test_of_a_finished_run_nothing_is_left_to_do_also_without_its_checkpoints(tm
 def test_a_finished_run_without_checkpoints_can_not_be_made_longer(tmp_path):
     begun(tmp_path / "run", steps=0, finished=True)
     with pytest.raises(
-        InputError, match=r"Received: none in .*checkpoints; choose another run_dir, or add --overwrite$"
+        InputError, match=r"Received: no checkpoint in .*checkpoints; choose another run_dir, or add --overwrite$"
     ):
         found(tmp_path / "run", epochs=3)
 
@@ -372,7 +372,7 @@ def stopped(step, *, by):
         def on_train_batch_end(self, batch, logs=None):
             is_it = self._epoch * STEPS + batch + 1 == step
             if is_it and by == "signal":
-                self._interruption._number = signal.SIGTERM
+                self._signal_handler._number = signal.SIGTERM
             if is_it and by == "blow":
                 raise Killed
             super().on_train_batch_end(batch, logs)

@@ -231,9 +231,8 @@ class VAE(NumpyMethodsMixin, GuardedModel):
         def scaled_loss() -> tuple[keras.KerasTensor, dict[str, keras.KerasTensor]]:
             terms = self.elbo_terms(batch.inputs, target=batch.target, labels=batch.labels, training=True, noise=noise)
             loss, extras = self.objective.call(terms, self.step_counter.value)
-            per_example = terms.with_latent_losses(loss) + ops.sum(
-                self.losses
-            )  # the regularization losses of the layers
+            # `losses` are the regularization losses of the layers.
+            per_example = terms.with_latent_losses(loss) + ops.sum(self.losses)
             mean = ops.sum(per_example) / ops.cast(batch_size, per_example.dtype)
             values = {**terms.losses_by_name(per_example), **extras}
             return self.optimizer.scale_loss(mean), values

@@ -29,8 +29,8 @@ def warn_if_collapsed(model: VAE, config: RunConfig, splits: Splits) -> None:
     active, latent_dim = int(np.sum(means.var(axis=0) > ACTIVE_VARIANCE)), means.shape[1]
     if active < MIN_ACTIVE_FRACTION * latent_dim:
         print(
-            f"warning: possible posterior collapse: {active} of {latent_dim} latent dimensions are active, the "
-            "posterior means of the others are nearly constant; train longer, lower --beta or use --kl-schedule linear",
+            f"warning: possible posterior collapse: only {active} of {latent_dim} latent dimensions are active; "
+            "train longer, lower --beta or use --kl-schedule linear",
             file=sys.stderr,
             flush=True,
         )

@@ -60,7 +60,7 @@ def test_a_large_file_is_read_by_rows(tmp_path, monkeypatch, pack, name):
     assert rows[np.array([1, 0])].tobytes() == PIXELS[12:] + PIXELS[:12]
 
 
-@pytest.mark.parametrize(("change", "received"), [(IMAGES[:-1], "1 bytes are missing"), (IMAGES + b"x", "more")])
+@pytest.mark.parametrize(("change", "received"), [(IMAGES[:-1], "1 bytes are missing"), (IMAGES + b"x", "longer")])
 def test_a_gzipped_file_of_another_length_is_refused(tmp_path, change, received):
     assert received in error_of(written(tmp_path, gzip.compress(change), "file.gz"))
 
