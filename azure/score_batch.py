@@ -1,6 +1,6 @@
 """Scores the images in a batch deployment: one CSV line per image, with its path and its negative ELBO in nats.
 
-The higher the score, the less typical the image is for the model.
+The higher the score, the more anomalous the image.
 """
 
 import os

@@ -50,7 +50,7 @@ def observed(config: RunConfig, split: str, count: int) -> tuple[np.ndarray, np.
 
 
 def filtered(apply: Filter, images: np.ndarray) -> np.ndarray:
-    """Returns grey images `(N, H, W, 1)`, each one filtered."""
+    """Returns greyscale images `(N, H, W, 1)`, each one filtered."""
     return np.stack([apply(image[..., 0])[..., np.newaxis] for image in images])
 
 

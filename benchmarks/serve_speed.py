@@ -97,7 +97,7 @@ def main() -> None:
             median, late = np.quantile(times, (0.5, 0.95))
             print(
                 f"{action:12} alone {1e3 * alone:6.1f} ms   {options.clients} clients: median {1e3 * median:6.1f} ms, "
-                f"95 % within {1e3 * late:6.1f} ms, {rate:6.1f} requests/s"
+                f"95% within {1e3 * late:6.1f} ms, {rate:6.1f} requests/s"
             )
 
 

@@ -17,7 +17,7 @@ LEARNING_RATE = 1e-3
 
 
 def images(case: str) -> np.ndarray:
-    """Returns grey images, uint8 `(N, H, W, 1)`: noise, since the speed of a step does not depend on the data."""
+    """Returns greyscale images, uint8 `(N, H, W, 1)`: noise, since the speed of a step does not depend on the data."""
     shape = CONV_SHAPE if case == "conv" else (28, 28, 1)
     return np.random.default_rng(0).integers(0, 256, (NUM_IMAGES[case], *shape), np.uint8)
 
@@ -26,7 +26,7 @@ def vae_tf(case: str, precision: str) -> Run:
     """Trains this package as its command does, with its pipeline, model, optimizer and loop."""
     load_tensorflow()
 
-    from vae_tf.backend.devices import use_threads
+    from vae_tf.backend.devices import limit_threads
     from vae_tf.backend.guarded_step import GuardedStep
     from vae_tf.config import RunConfig
     from vae_tf.data import pipeline
@@ -46,7 +46,7 @@ def vae_tf(case: str, precision: str) -> Run:
         }
     config = RunConfig(**options, precision=precision, learning_rate=LEARNING_RATE)
     examples = ArrayExamples(images(case), None, 255.0)
-    use_threads(config.fill_in_defaults(examples.example_shape), examples.example_shape)
+    limit_threads(config.fill_in_defaults(examples.example_shape), examples.example_shape)
     model = _compiled(config, examples.example_shape)
     batches = iter(pipeline.training_batches(examples, config, examples.example_shape))
     guard = GuardedStep(model)

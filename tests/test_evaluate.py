@@ -22,7 +22,7 @@ def metrics_of(run):
 
 @pytest.fixture(scope="module")
 def grey(evaluated):
-    """The evaluated run of a Bernoulli likelihood on grey values."""
+    """The evaluated run of a Bernoulli likelihood on pixel intensities."""
     return evaluated("bn")
 
 
@@ -50,6 +50,11 @@ def test_every_number_carries_unit_error_count_and_seed(results):
 def test_elbo_is_minus_its_parts(results):
     scores = {name: score["value"] for name, score in results["metrics"].items()}
     assert scores["elbo"] == pytest.approx(-(scores["reconstruction_loss"] + scores["kl_loss"]))
+
+
+def test_the_elbo_and_its_terms_are_estimated_with_one_sample(results):
+    counts = {name: results["metrics"][name]["num_samples"] for name in ("elbo", "reconstruction_loss", "kl_loss")}
+    assert set(counts.values()) == {1}
 
 
 def test_kl_per_dimension_adds_up_to_the_kl_loss(results):

@@ -17,7 +17,8 @@ COMMAND = "python -m vae_tf.fit_sampler"
 class FitSamplerOptions(PartsConfig):
     """Fit a sampler to the training set's latents in a finished run, for use by sample, evaluate and compare.
 
-    This replaces any sampler that the run has. It also deletes the run's evaluation, which the new sampler makes stale.
+    This replaces any sampler that the run has. It also deletes the run's evaluation, which is not valid for the new
+    sampler.
     """
 
     run: UserPath

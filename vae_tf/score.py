@@ -73,9 +73,9 @@ def main(options: ScoreOptions) -> None:
 
     from vae_tf import plots
     from vae_tf.backend.devices import as_input_errors, use_device
-    from vae_tf.report.anomalies import check_compatible, contact_sheet, load_data_to_score, score_columns
+    from vae_tf.report.anomalies import check_compatible, contact_sheet, load_scoring_data, score_columns
 
-    data = load_data_to_score(run, options.dataset, options.data_dir, options.split)
+    data = load_scoring_data(run, options.dataset, options.data_dir, options.split)
     use_device(options.device)
     with as_input_errors():
         check_compatible(data, run.model)

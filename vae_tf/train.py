@@ -52,7 +52,7 @@ def default_run_dir(config: RunConfig) -> Path:
 
 
 def _print_gpus() -> None:
-    """Prints the GPUs before the data is loaded, which can take long on a network drive."""
+    """Prints the GPUs before the data is loaded, which can take a long time on a network drive."""
     load_tensorflow()
 
     from vae_tf.backend.devices import require_gpus

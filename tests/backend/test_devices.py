@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from vae_tf.backend.devices import as_input_errors, require_gpus, use_device, use_threads
+from vae_tf.backend.devices import as_input_errors, limit_threads, require_gpus, use_device
 from vae_tf.config import RunConfig
 from vae_tf.support.errors import InputError
 
@@ -128,5 +128,5 @@ def test_other_errors_of_tensorflow_stay_as_they_are():
 def test_operations_of_a_small_dense_net_have_one_thread_each(monkeypatch, options, threads):
     asked = []
     monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", asked.append)
-    use_threads(RunConfig(**options), (28, 28, 1))
+    limit_threads(RunConfig(**options), (28, 28, 1))
     assert asked == threads

@@ -354,7 +354,7 @@ def test_a_toy_run_resolves_without_an_image_size():
 
 @pytest.mark.parametrize("likelihood", ["continuous_bernoulli", "logistic_mixture"])
 def test_binary_pixels_are_not_for_likelihoods_of_grey_values(likelihood):
-    assert f"likelihood={likelihood} models grey values, not binary ones. Received: binarize=static" in error_of(
+    assert f"likelihood={likelihood} models pixel intensities, not binary ones. Received: binarize=static" in error_of(
         {"likelihood": likelihood, "binarize": "static"}
     )
 

@@ -76,7 +76,9 @@ def differing(strategy, *, is_chief=True):
         batches = distribute_dataset(
             strategy, lambda shard: pipeline.training_batches(seen, CONFIG, SHAPE, shard, first)
         )
-        return {done: state.capture() for done, _ in steps.run(iter(batches), first, 10, stop_every=2) if done % 2 == 0}
+        return {
+            done: state.capture() for done, _ in steps.run(iter(batches), first, 10, callback_every=2) if done % 2 == 0
+        }
 
     captured, names = captured_from(0), []
     end = captured[10]

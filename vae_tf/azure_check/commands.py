@@ -88,7 +88,7 @@ def _parse_calls(key_path: KeyPath, text: str, folder: Path) -> Iterator[Call]:
 
 
 def substitute(text: str, values: Mapping[str, str]) -> str:
-    """Replaces the expressions in a string by values; one without a value becomes the last part of its name."""
+    """Replaces the expressions in a string with their values; one without a value becomes the last part of its name."""
     return EXPRESSION.sub(lambda match: values.get(match[1], match[1].rpartition(".")[2]), text)
 
 

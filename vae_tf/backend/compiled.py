@@ -49,7 +49,7 @@ def gradients(
 
 
 def gradient_of_sum(function: Callable[[tf.Tensor], tf.Tensor], values: tf.Tensor) -> tf.Tensor:
-    """Returns the gradient of the sum of a function's results with respect to `values`, in their shape."""
+    """Returns the gradient of the sum of a function's results with respect to `values`, with their shapes."""
     with tf.GradientTape() as tape:
         tape.watch(values)
         results = function(values)

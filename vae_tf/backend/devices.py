@@ -54,7 +54,7 @@ def use_device(device: Literal["auto", "cpu", "gpu"], *, deterministic: bool = T
     return f"{len(gpus)} GPU{'s' if len(gpus) > 1 else ''}"
 
 
-def use_threads(config: RunConfig, example_shape: tuple[int, ...]) -> None:
+def limit_threads(config: RunConfig, example_shape: tuple[int, ...]) -> None:
     """Limits each operation of a small dense network to one thread; call it before any computation.
 
     These operations are so short that splitting one across threads costs more than it saves. Running several

@@ -31,11 +31,11 @@ class SkippedUpdates(NamedTuple):
 
 
 class GuardedStep:
-    """A training step that skips the update if a loss, a gradient or a batch normalization average is not finite.
+    """A training step that skips the update if a loss, a gradient or a moving statistic is not finite.
 
-    A skipped step leaves the weights, batch normalization averages, optimizer state, averaged weights and metrics as
-    they were; it only advances the random number generators. An overflow of a scaled loss does not count: the
-    loss-scaling optimizer handles it.
+    A skipped step leaves the weights, the moving statistics of batch normalization, the optimizer state, the averaged
+    weights and the metrics as they were; it only advances the random number generators. An overflow of a scaled loss
+    does not count: the loss-scaling optimizer handles it.
 
     Args:
         model: A compiled model with a method `gradients(data)`, whose metrics are means over examples.
@@ -93,7 +93,7 @@ class GuardedStep:
         replicas.cond(should_update, self._update, self._skip, gradients, before, measured)
 
     def _forward_updated_variables(self) -> list[keras.Variable]:
-        """Returns the variables that the forward pass updates: batch normalization averages, and metrics."""
+        """Returns the variables that the forward pass updates: moving statistics and metrics."""
         return [*self._model.non_trainable_weights, *self._model.metrics_variables]
 
     def _sums(self) -> list[tf.Tensor]:
@@ -102,7 +102,7 @@ class GuardedStep:
         return [*(tf.identity(tracker.total.value) for tracker in trackers), tf.identity(trackers[0].count.value)]
 
     def _move_to_first_replica(self, sums: list[tf.Tensor], added: list[tf.Tensor]) -> None:
-        """Adds to the first replica's metrics what all replicas added, and nothing to those of the other replicas.
+        """Adds the increments of all replicas to the first replica's metrics, and restores those of the other replicas.
 
         By default, each replica keeps its own share. A checkpoint contains only the sum of the shares, and splitting
         the sum again would round differently, so a resumed run would not be bit-identical.

@@ -91,7 +91,7 @@ class RunConfig(DataConfig, ModelConfig):
     def _check_binarize(self) -> Self:
         if self.binarize != "none" and self.likelihood in ("continuous_bernoulli", "logistic_mixture"):
             raise InputError(
-                f"likelihood={self.likelihood} models grey values, not binary ones. "
+                f"likelihood={self.likelihood} models pixel intensities, not binary ones. "
                 f"Received: binarize={self.binarize}; leave one of them out"
             )
         return self

@@ -71,7 +71,7 @@ def _find_class_in_list(path: str, base_dir: Path) -> str:
 
 
 def _make_raw_splits(splits: list[ImageFileExamples], classes: list[list[str]]) -> RawSplits:
-    """Returns `splits`, train first, as labelled splits if there are classes; labels number the sorted class names."""
+    """Returns `splits`, train first, labelled if there are classes; labels are indices into the sorted class names."""
     names = sorted({name for split_classes in classes for name in split_classes})
     numbers = {name: number for number, name in enumerate(names)}
     if len(names) > 1 and NO_CLASS not in names:

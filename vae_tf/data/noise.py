@@ -61,7 +61,7 @@ class RandomStream(NamedTuple):
 
 
 def binarize(images: tf.Tensor, stream: RandomStream) -> tf.Tensor:
-    """Returns binary images, float32 `(B, H, W, C)`; each pixel is 1 with probability equal to its grey value."""
+    """Returns binary images, float32 `(B, H, W, C)`; each pixel is 1 with probability equal to its pixel intensity."""
     return tf.cast(stream.uniform("", images.shape[1:]) < images, tf.float32)
 
 

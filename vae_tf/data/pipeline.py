@@ -201,7 +201,7 @@ def _labels(examples: Examples, indices: tf.Tensor) -> tf.Tensor:
 
 
 def resize_and_convert(images: tf.Tensor, example_shape: tuple[int, ...]) -> tf.Tensor:
-    """Resizes images `(B, h, w, c)` in [0, 1] to `example_shape`, and converts between grey and RGB: `(B, H, W, C)`."""
+    """Resizes images `(B, h, w, c)` in [0, 1] to `example_shape`, and converts grey to RGB or back: `(B, H, W, C)`."""
     height, width, channels = example_shape
     if images.shape[-1] == RGB_CHANNELS and channels == 1:
         images = tf.reduce_sum(images * LUMA_WEIGHTS, axis=-1, keepdims=True)

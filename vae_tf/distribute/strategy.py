@@ -24,7 +24,7 @@ def strategy_for(distribute: Distribute, peers: "Peers | None", timeout: float) 
     Args:
         distribute: `"auto"` uses one replica on each GPU if there are several.
         peers: Connections to the other workers, which must all call this at the same point; `None` if there are none.
-        timeout: Maximum seconds until the workers have found each other.
+        timeout: Maximum seconds to wait for the workers to find each other.
 
     Raises:
         InputError: TensorFlow can't listen at the address of this worker.

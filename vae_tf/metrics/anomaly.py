@@ -34,9 +34,10 @@ def mahalanobis(vae: VAE, batches: Iterable[Any], reference: Iterable[Any], seed
 
     Denouden et al. (2018) add the distance of the latents to the reconstruction loss. Here all of them are coordinates
     of one distance, so a loss that is too low counts as much as one that is too high. Another coordinate is the
-    log-likelihood of a perfect reconstruction (Chauhan et al. 2022): on grey values, where the Bernoulli formula is not
-    a likelihood, the loss of even a perfect reconstruction equals the entropy of the pixel values, 191 nats for a
-    Fashion-MNIST image and 45 for an MNIST image. The covariance estimator of Ledoit & Wolf (2004) needs few examples.
+    log-likelihood of a perfect reconstruction (Chauhan et al. 2022): on pixel intensities, where the Bernoulli formula
+    is not a likelihood, the loss of even a perfect reconstruction equals the entropy of the pixel values, 191 nats for
+    a Fashion-MNIST image and 45 for an MNIST image. The covariance estimator of Ledoit & Wolf (2004) needs few
+    examples.
 
     Args:
         vae: The model.
@@ -123,7 +124,7 @@ def _negative_elbo(
 def _minimize(
     loss: Callable[[keras.KerasTensor, keras.KerasTensor], keras.KerasTensor], start: keras.KerasTensor
 ) -> keras.KerasTensor:
-    """Minimizes `loss(values, step)` `(B,)`, starting from `start` `(B, P)`, by Adam (Kingma & Ba 2015), row by row."""
+    """Minimizes `loss(values, step)` `(B,)` with Adam (Kingma & Ba 2015) from `start` `(B, P)`, row by row."""
 
     def update(step: keras.KerasTensor, state: tuple[keras.KerasTensor, ...]) -> tuple[keras.KerasTensor, ...]:
         values, first, second = state

@@ -16,7 +16,7 @@ from vae_tf.metrics.suite import Estimates, EvaluationContext
 def likelihood_metrics(context: EvaluationContext, settings: EvaluationConfig) -> Estimates:
     """Returns the ELBO, its two terms, the importance-sampled NLL and bits per dimension.
 
-    A Bernoulli likelihood on grey values has no NLL; `cross_entropy_bound` then replaces the last two.
+    A Bernoulli likelihood on pixel intensities has no NLL; `cross_entropy_bound` then replaces the last two.
     """
     seed, model, modality = context.seed, context.model, context.splits.spec.modality
     terms = elbo_per_image(model, context.batches(images_per_step(model, 1)), seed)
@@ -32,7 +32,7 @@ def likelihood_metrics(context: EvaluationContext, settings: EvaluationConfig) -
     support = model.likelihood.support
     is_likelihood = support != "binary" or all(np.isin(batch, (0, 1)).all() for batch in context.images())
     if not is_likelihood:
-        note = "Bernoulli likelihood on grey values: usable for comparing runs, but not an NLL"
+        note = "Bernoulli likelihood on pixel intensities: usable for comparing runs, but not an NLL"
         bound = METRICS["cross_entropy_bound"].mean(values, seed, modality, num_samples=num_samples, note=note)
         return {**estimates, "cross_entropy_bound": bound}
     nll = METRICS["nll"].mean(values, seed, modality, num_samples=num_samples)

@@ -17,7 +17,7 @@ Condition = Literal["likelihood", "input"]
 
 @dataclass(frozen=True)
 class Metric:
-    """A number about a model: its name, unit and direction of improvement.
+    """A metric of a model: its name, its unit, and whether higher or lower is better.
 
     Attributes:
         name: Name in `metrics.json`, to which the name of a feature space may be appended.

@@ -23,14 +23,16 @@ class Points(NamedTuple):
     classes: np.ndarray | None = None
 
 
-def point_panels(panels: Mapping[str, Points], unshared: Mapping[str, Points] = MappingProxyType({})) -> Figure:
+def point_panels(
+    panels: Mapping[str, Points], panels_with_own_limits: Mapping[str, Points] = MappingProxyType({})
+) -> Figure:
     """Returns a figure with several sets of points next to each other, coloured by class.
 
     Args:
         panels: Sets of points, keyed by their titles; their axes share the same limits.
-        unshared: Sets of points whose axes have their own limits, keyed by their titles.
+        panels_with_own_limits: Sets of points whose axes have their own limits, keyed by their titles.
     """
-    all_panels = {**panels, **unshared}
+    all_panels = {**panels, **panels_with_own_limits}
     layout = ConstrainedLayoutEngine(w_pad=PANEL_PAD, h_pad=PANEL_PAD)
     figure = Figure((PANEL_INCHES * len(all_panels), PANEL_INCHES), dpi=DPI, layout=layout)
     limits = _limits(np.concatenate([points.xy[:, :2] for points in panels.values()]))

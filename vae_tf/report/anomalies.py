@@ -25,7 +25,7 @@ IMAGES_PER_ROW = 10
 
 
 @dataclass(frozen=True)
-class DataToScore:
+class ScoringData:
     """The data to score: the splits of a dataset by name, to be converted to the shape of the run's examples."""
 
     config: RunConfig
@@ -42,7 +42,7 @@ class DataToScore:
         for examples in self.splits.values():
             yield from evaluation_batches(examples, self.config, self.example_shape, "test").as_numpy_iterator()
 
-    def with_batch_size(self, size: int) -> "DataToScore":
+    def with_batch_size(self, size: int) -> "ScoringData":
         """Returns the same data with another batch size."""
         return replace(self, config=self.config.model_copy(update={"batch_size": size}))
 
@@ -54,9 +54,9 @@ class DataToScore:
         return np.concatenate([first_images(subset, config, self.example_shape, "test", 1) for subset in subsets])
 
 
-def load_data_to_score(
+def load_scoring_data(
     run: LoadedRun, dataset: str | None, data_dir: str | None, split: Literal["all", "test"] | None
-) -> DataToScore:
+) -> ScoringData:
     """Returns the data to score: the run's own data, or other data.
 
     Args:
@@ -71,17 +71,17 @@ def load_data_to_score(
     is_own = dataset is None and data_dir is None
     split = split or ("test" if is_own else "all")
     if is_own and split == "test":
-        return DataToScore(run.config, run.splits.spec.example_shape, {"test": run.splits.test})
+        return ScoringData(run.config, run.splits.spec.example_shape, {"test": run.splits.test})
     config = run.config
     if not is_own:
         config = config.model_copy(update={"dataset": dataset or config.dataset, "data_dir": data_dir})
     if split == "all":
-        return DataToScore(config, *load_native_splits(config))
+        return ScoringData(config, *load_native_splits(config))
     splits = load_splits(config.model_copy(update={"val_fraction": 0.0}))
-    return DataToScore(config, splits.spec.example_shape, {"test": splits.test})
+    return ScoringData(config, splits.spec.example_shape, {"test": splits.test})
 
 
-def check_compatible(data: DataToScore, model: VAE) -> None:
+def check_compatible(data: ScoringData, model: VAE) -> None:
     """Raises an error if a model can't score the data.
 
     Raises:
@@ -121,7 +121,7 @@ def _training_batches(run: LoadedRun, size: int) -> Iterator[Any]:
     yield from evaluation_batches(subset, config, splits.spec.example_shape, "train").as_numpy_iterator()
 
 
-def score_columns(run: LoadedRun, data: DataToScore, score: str, seed: int) -> dict[str, Any]:
+def score_columns(run: LoadedRun, data: ScoringData, score: str, seed: int) -> dict[str, Any]:
     """Returns the columns of the score table by name, with one value per example.
 
     Args:
@@ -147,7 +147,7 @@ def score_columns(run: LoadedRun, data: DataToScore, score: str, seed: int) -> d
     }
 
 
-def contact_sheet(data: DataToScore, scores: np.ndarray) -> Figure:
+def contact_sheet(data: ScoringData, scores: np.ndarray) -> Figure:
     """Returns a figure of the most and the least anomalous images, given the scores `(N,)` of all images."""
     order = np.argsort(scores)
     rows = {

@@ -19,7 +19,7 @@ History = list[dict[str, float]]
 
 
 class RunView(NamedTuple):
-    """What a report shows of one run.
+    """What a report shows about one run.
 
     Attributes:
         samples: Prior samples `(N, H, W, C)`.

@@ -63,7 +63,10 @@ def check_comparable(folders: Sequence[RunDir]) -> None:
     configs = [folder.read_config() for folder in folders]
     group_runs([(str(folder.path), config) for folder, config in zip(folders, configs, strict=True)])
     if len({config.dataset in TOY_DATASETS for config in configs}) > 1:
-        raise InputError("compare can't mix runs of images and runs of points. Received: both; leave one kind out")
+        raise InputError(
+            "compare can't mix runs trained on images and runs trained on points. Received: both; compare them "
+            "separately"
+        )
 
 
 def compare_runs(folders: Sequence[RunDir], settings: EvaluationConfig) -> "Comparison":

@@ -52,7 +52,7 @@ def samples(
     if class_names is not None and len(class_names) != model.num_classes:
         raise InputError(
             f"classes.json must have a name for each class of the model. Received: {len(class_names)} names for "
-            f"{model.num_classes} classes; train the run again"
+            f"{model.num_classes} classes; train the model again"
         )
     figures = get_modality(model.example_shape).figures
     names = class_names or tuple(map(str, range(model.num_classes or 0)))
@@ -122,7 +122,7 @@ def traversals(run: LoadedRun, num: int | None = None) -> RunFigure:
     model = run.model
     modality = get_modality(model.example_shape)
     if not modality.figures.shows_traversals:
-        raise InputError(f"traverse needs a run of images. Received: a run of {modality.plural}")
+        raise InputError(f"traverse needs a run trained on images. Received: a run of {modality.plural}")
     latent_dim = model.latents.latent_dim
     if (num or 1) > latent_dim:
         raise InputError(f"num must be at most {latent_dim}, the number of latent dimensions. Received: num={num}")

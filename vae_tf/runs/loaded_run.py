@@ -78,12 +78,12 @@ class LoadedRun:
         if model.example_shape != spec.example_shape:
             raise InputError(
                 f"model.keras and config.yml must match. Received: {self.folder.path} with examples of shape "
-                f"{spec.example_shape} and a model for shape {model.example_shape}; train the run again"
+                f"{spec.example_shape} and a model for shape {model.example_shape}; train the model again"
             )
         if model.num_classes not in (None, spec.num_classes):
             raise InputError(
                 f"The data must have the {model.num_classes} classes that the run was trained with. Received: "
-                f"{spec.num_classes} classes; train the run again, or pass the original data with --data-dir"
+                f"{spec.num_classes} classes; train the model again, or pass the original data with --data-dir"
             )
         class_names = self.folder.read_classes()
         if class_names is not None and class_names != spec.class_names:

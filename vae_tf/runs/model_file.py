@@ -40,8 +40,8 @@ def check_classes(path: Path, root_class: str | None = MODEL_CLASS, trusted: Seq
         raise InputError(f"{path} must contain a vae_tf model. Received: {config['class_name']}; choose another file")
     if root_class == MODEL_CLASS and "latents" not in config["config"]:
         raise InputError(
-            f"{path} must be saved by this version of vae_tf. Received: a model saved by version 0.1.0; train the run "
-            "again, or use that version"
+            f"{path} must have been saved by this version of vae_tf. Received: a model saved by version 0.1.0; train "
+            "the model again, or use that version"
         )
     for entry in _objects(config):
         name = str(entry["class_name"])
@@ -86,7 +86,7 @@ def load_keras_file(path: Path, root_class: str | None = MODEL_CLASS, trusted: S
     except Exception as error:  # Keras raises whatever the zip, json and h5 readers raise
         # If a file is not a zip file, Keras reports that it does not exist.
         reason = " ".join(redact(str(error)).split())[:120] if is_zipfile(path) else "truncated, or not a .keras file"
-        raise InputError(f"{path} is damaged, or not a vae_tf model ({reason}); train the run again") from error
+        raise InputError(f"{path} is damaged, or not a vae_tf model ({reason}); train the model again") from error
 
 
 def _objects(config: Any) -> Iterator[dict[str, Any]]:

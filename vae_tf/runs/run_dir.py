@@ -114,7 +114,7 @@ class RunDir:
         has_images = config.dataset not in TOY_DATASETS
         if has_images and (config.image_size is None or config.channels is None):
             raise InputError(
-                f"{self.path / CONFIG} is incomplete: image_size or channels is missing; train the run again"
+                f"{self.path / CONFIG} is incomplete: image_size or channels is missing; train the model again"
             )
         return config if self._data_dir is None else config.model_copy(update={"data_dir": self._data_dir})
 
@@ -159,7 +159,7 @@ class RunDir:
         return self.path / METRICS
 
     def write_metrics(self, metrics: dict[str, Any], per_image: dict[str, np.ndarray]) -> None:
-        """Writes `metrics.json`, and the values per image `(N,)` of its means to `per_image.npz`."""
+        """Writes `metrics.json`, and the per-image values `(N,)` behind its means to `per_image.npz`."""
         with atomic_write(self.path / PER_IMAGE) as partial:
             arrays: dict[str, Any] = per_image
             np.savez_compressed(partial, **arrays)
@@ -247,7 +247,7 @@ class RunDir:
         return (self.path / SAMPLER).is_file()
 
     def save_sampler(self, sampler: "Sampler") -> Path:
-        """Writes `sampler.keras`, removes any evaluation without it, and returns its path."""
+        """Writes `sampler.keras` and returns its path; deletes the run's evaluation, which did not use it."""
         target = self.path / SAMPLER
         for name in EVALUATION:
             (self.path / name).unlink(missing_ok=True)

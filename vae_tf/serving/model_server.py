@@ -111,7 +111,9 @@ class ModelServer:
             return model.elbo_terms(x, labels=labels, num_samples=NUM_SAMPLES, seed=seeds).negative_elbo()
 
         if get_modality(model.example_shape) is not IMAGE:
-            raise InputError(f"An endpoint needs a model of images. Received: example_shape={model.example_shape}")
+            raise InputError(
+                f"An endpoint needs a model trained on images. Received: example_shape={model.example_shape}"
+            )
         self._latents = model.latents
         self._num_classes = model.num_classes
         self._shape: tuple[int, int, int] = model.example_shape

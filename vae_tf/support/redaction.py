@@ -31,7 +31,7 @@ CREDENTIALS = (
 
 
 def redact(text: str) -> str:
-    """Replaces every known or recognizable secret in a string by `[redacted]`.
+    """Replaces every known or recognizable secret in a string with `[redacted]`.
 
     Known secrets are the values, of at least 8 characters, of environment variables whose names contain KEY, SECRET,
     TOKEN, PASSWORD and the like, as well as their URL-quoted forms. Recognizable secrets are the user and password of a

@@ -1,4 +1,4 @@
-"""The training loop of the command, built on `VAE.train_step`.
+"""The training loop of the train command, built on `VAE.train_step`.
 
 `keras.Model.fit` has three limits: the steps of an epoch must be a multiple of the steps it runs per call, it can't
 start in the middle of an epoch, and it fails with TensorFlow's multi-worker strategy.
@@ -42,7 +42,7 @@ class StepRunner:
         self._call = _compiled(model, step, may_continue)
 
     def run(
-        self, batches: Any, start: int, stop: int, stop_every: int | None = None
+        self, batches: Any, start: int, stop: int, callback_every: int | None = None
     ) -> Iterator[tuple[int, dict[str, float]]]:
         """Runs steps; after every call, yields the number of steps done and the model's running means.
 
@@ -50,11 +50,11 @@ class StepRunner:
             batches: Iterator over a dataset, or over a strategy's distributed dataset.
             start: Number of steps already done. If no steps are left, one call is made anyway.
             stop: Number of steps that are done at the end.
-            stop_every: If set, a call ends at every multiple of this number of steps.
+            callback_every: If set, a call ends at every multiple of this number of steps.
         """
         done, is_finished = start, False
         while not is_finished:
-            limit = stop - done if stop_every is None else min(stop - done, stop_every - done % stop_every)
+            limit = stop - done if callback_every is None else min(stop - done, callback_every - done % callback_every)
             count, call_start = min(self._steps_per_call, limit), time.perf_counter()
             num_run, means = self._call(batches, tf.constant(count))
             done += int(num_run)
@@ -95,7 +95,7 @@ def train(
     steps_per_epoch: int,
     guard: GuardedStep,
     start: int = 0,
-    stop_every: int | None = None,
+    callback_every: int | None = None,
     validate: Callable[[], dict[str, float]] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
@@ -112,7 +112,7 @@ def train(
         guard: The guarded step; one of the callbacks must handle the updates it skips.
         start: Number of steps already done. If `start` is the end of an epoch, the validation and the epoch-end
             callbacks of that epoch run again.
-        stop_every: If set, the callbacks are also called at every multiple of this number of steps.
+        callback_every: If set, the callbacks are also called at every multiple of this number of steps.
         validate: Function that returns the validation metrics, called after each epoch; they are logged as `val_*`.
         callbacks: Their `on_train_batch_end` is called after several steps, with the index of the last one.
     """
@@ -125,7 +125,7 @@ def train(
             model.reset_metrics()
         callback_list.on_epoch_begin(epoch)
         logs: dict[str, float] = {}
-        for done, logs in runner.run(iterator, first, last, stop_every):
+        for done, logs in runner.run(iterator, first, last, callback_every):
             callback_list.on_train_batch_end(done - epoch * steps_per_epoch - 1, logs)
         with averaged_weights(model):
             metrics = validate() if validate else {}

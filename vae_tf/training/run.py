@@ -71,14 +71,14 @@ def run_training(
         config = config.fill_in_defaults(splits.spec.example_shape)
         load_tensorflow()
 
-        from vae_tf.backend.devices import as_input_errors, use_device, use_threads
+        from vae_tf.backend.devices import as_input_errors, limit_threads, use_device
         from vae_tf.distribute.strategy import check_divisible, strategy_for
         from vae_tf.training.resume import ResumePoint
         from vae_tf.training.stage import vae_stage
         from vae_tf.training.trainer import Trainer
 
         device = use_device(config.device, deterministic=config.deterministic)
-        use_threads(config, splits.spec.example_shape)
+        limit_threads(config, splits.spec.example_shape)
         if peers is not None:
             peers.check_equal("options and data", _fingerprint(config, splits.spec))
         with as_input_errors(), ResumePoint(run_dir, options, config, splits) as resume_point:

@@ -130,7 +130,7 @@ class Trainer:
             steps_per_epoch=stage.steps_per_epoch,
             guard=stage.guard,
             start=start,
-            stop_every=options.checkpoint_steps,
+            callback_every=options.checkpoint_steps,
             validate=self._validation(stage, signal_handler),
             callbacks=[divergence, *callbacks, writer],
         )

@@ -71,7 +71,7 @@ def run(training, store, *, epochs=2, poisoned=(), listeners=(), interruption=No
             steps_per_epoch=STEPS_PER_EPOCH,
             guard=training.guard,
             start=start,
-            stop_every=options.get("save_every"),
+            callback_every=options.get("save_every"),
             callbacks=[*listeners, writer],
         )
     return writer

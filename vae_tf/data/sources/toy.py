@@ -1,4 +1,4 @@
-"""2D points in classes, generated with scikit-learn, for first experiments with a model."""
+"""Labelled 2D toy datasets, generated with scikit-learn."""
 
 import numpy as np
 

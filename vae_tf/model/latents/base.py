@@ -85,7 +85,7 @@ class LatentModel(keras.layers.Layer):
         raise NotImplementedError
 
     def representation(self, x: keras.KerasTensor, labels: keras.KerasTensor | None) -> keras.KerasTensor:
-        """Returns the latents that represent data without noise, `(N, Z)`: posterior means."""
+        """Returns the deterministic latents of data, `(N, Z)`: the posterior means."""
         raise NotImplementedError
 
     def kl_per_dimension(self, inferred: Inferred) -> keras.KerasTensor:

@@ -18,8 +18,8 @@ NUM_BISECTIONS = 30
 class Bernoulli(Likelihood):
     """Independent binary pixels; raw parameters are logits.
 
-    For grey values in [0, 1], the same formula is the summed binary cross-entropy of the original notebooks: a usable
-    training loss and a bound, but not a log density over grey images.
+    For pixel intensities in [0, 1], the same formula is the summed binary cross-entropy of the original notebooks: a
+    usable training loss, but not the log-likelihood of a greyscale image.
     """
 
     support = "binary"
@@ -73,7 +73,7 @@ def _x_log_x(x: keras.KerasTensor) -> keras.KerasTensor:
 class ContinuousBernoulli(Likelihood):
     """Independent pixels in [0, 1] with density proportional to exp(logit * x); raw parameters are logits.
 
-    It adds the normalizing constant that makes the Bernoulli formula a density over grey values (Loaiza-Ganem &
+    It adds the normalizing constant that makes the Bernoulli formula a density over pixel intensities (Loaiza-Ganem &
     Cunningham 2019).
     """
 

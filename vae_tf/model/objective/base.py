@@ -36,7 +36,7 @@ class Objective(keras.layers.Layer):
         kl_schedule: `"constant"`, `"linear"` or `"cyclical"`.
         kl_warmup_steps: Training steps over which the weight rises; required with `"linear"` and
             `"cyclical"`, and not allowed with `"constant"`.
-        **kwargs: Passed to `keras.layers.Layer`. Losses are float32 whatever the global dtype policy is.
+        **kwargs: Passed to `keras.layers.Layer`. Losses are float32 regardless of the global dtype policy.
 
     Attributes:
         num_samples: Number of posterior samples K per example that `call` needs.

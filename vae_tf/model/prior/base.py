@@ -12,7 +12,7 @@ class Prior(keras.layers.Layer):
 
     Args:
         latent_dim: Number of latent dimensions Z.
-        **kwargs: Passed to `keras.layers.Layer`. Log-probabilities are float32 whatever the global dtype policy is.
+        **kwargs: Passed to `keras.layers.Layer`. Log-probabilities are float32 regardless of the global dtype policy.
 
     Raises:
         ValueError: `latent_dim` is below 1.
