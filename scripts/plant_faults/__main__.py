@@ -3,6 +3,9 @@
 `draw` draws random lines of vae_tf and a replacement for each; `run` plants one fault at a time in a copy of the tree
 and runs the tests until one fails; `table` prints which faults two such runs caught. If coverage.py has recorded the
 tests with `pytest --cov=vae_tf --cov-context=test`, the tests that execute the changed line run first.
+
+faults.json has the faults that were drawn from commit 449f8f2, and faults_now.json the same changes on the lines that
+have taken their place: `run --faults scripts/plant_faults/faults_now.json`.
 """
 
 import argparse
