@@ -30,7 +30,7 @@ def vae_tf(case: str, precision: str) -> Run:
     from vae_tf.backend.guarded_step import GuardedStep
     from vae_tf.config import RunConfig
     from vae_tf.data import pipeline
-    from vae_tf.data.sources.arrays import ArrayExamples
+    from vae_tf.data.sources.arrays import ArraySource
     from vae_tf.training.loop import StepRunner
 
     options: dict[str, Any] = {"arch": "conv", "latent_dim": CONV_LATENT, "batch_size": CONV_BATCH}
@@ -45,7 +45,7 @@ def vae_tf(case: str, precision: str) -> Run:
             "binarize": "dynamic",
         }
     config = RunConfig(**options, precision=precision, learning_rate=LEARNING_RATE)
-    examples = ArrayExamples(images(case), None, 255.0)
+    examples = ArraySource(images(case), None, 255.0)
     limit_threads(config.fill_in_defaults(examples.example_shape), examples.example_shape)
     model = _compiled(config, examples.example_shape)
     batches = iter(pipeline.training_batches(examples, config, examples.example_shape))
@@ -129,10 +129,10 @@ def _keras_networks(case: str) -> list[Any]:
 
     if case == "conv":
         conv = ConvNetwork(CONV_SHAPE, batch_norm=True)
-        networks = [conv.encoder(2 * CONV_LATENT), conv.decoder(CONV_LATENT, 1)]
+        networks = [conv.build_encoder(2 * CONV_LATENT), conv.build_decoder(CONV_LATENT, 1)]
     else:
         dense = DenseNetwork((28, 28, 1), batch_norm=False, hidden_sizes=(DENSE_HIDDEN,) * 2, activation="tanh")
-        networks = [dense.encoder(2 * DENSE_LATENT), dense.decoder(DENSE_LATENT, 1)]
+        networks = [dense.build_encoder(2 * DENSE_LATENT), dense.build_decoder(DENSE_LATENT, 1)]
     return [keras.models.clone_model(network, clone_function=stock) for network in networks]
 
 

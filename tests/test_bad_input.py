@@ -254,7 +254,7 @@ def test_wrong_idx_file(refused, tmp_path, name, content, expected):
 def test_damaged_gzip_of_an_idx_file(refused, tmp_path, content):
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(content)
     (tmp_path / "t10k-images-idx3-ubyte").write_bytes(IDX_FILES["t10k-images-idx3-ubyte"])
-    assert "corrupt gzip file" in refused("--dataset=mnist", "--data-dir", tmp_path)
+    assert "damaged gzip file" in refused("--dataset=mnist", "--data-dir", tmp_path)
 
 
 def test_folder_without_the_files_of_a_named_dataset(refused, tmp_path):
@@ -386,7 +386,7 @@ def test_gpu_where_there_is_none(refused, tmp_path, monkeypatch):
 def test_run_folder_inside_the_data_folder_is_refused(refused, tmp_path):
     (tmp_path / "images").mkdir()
     words = ("--dataset", "folder", "--data-dir", "images", "--run-dir", "images/run")
-    assert "run_dir and data_dir must not be inside each other" in refused(*words)
+    assert "Neither run_dir nor data_dir may contain the other" in refused(*words)
 
 
 @pytest.mark.parametrize("words", [["--latent-dim", "1000000"], ["--image-size", "5000"], ["--beta", "1e300"]], ids=str)

@@ -232,7 +232,9 @@ def test_latents_that_hardly_vary_are_warned_of(trained, capsys):
     assert capsys.readouterr().err == ""
     run.model.encoder.set_weights([0 * weights for weights in run.model.encoder.get_weights()])
     warn_if_collapsed(run.model, run.config, run.splits)
-    assert capsys.readouterr().err.startswith("warning: possible posterior collapse: 0 of 3 latent dimensions are ")
+    assert capsys.readouterr().err.startswith(
+        "warning: possible posterior collapse: only 0 of 3 latent dimensions are "
+    )
 
 
 def test_gaussian_likelihood_resolves_its_sigma(trained):

@@ -15,7 +15,7 @@ from vae_tf.support.quiet_tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
     from vae_tf.data.loading import Splits
-    from vae_tf.data.sources import Examples
+    from vae_tf.data.sources import ExampleSource
 
 COMMAND = "python -m vae_tf.encode"
 
@@ -48,7 +48,7 @@ def main(options: EncodeOptions) -> None:
     run = LoadedRun.open(Path(options.run), options.data_dir)
     load_tensorflow()
 
-    from vae_tf.backend.devices import as_input_errors
+    from vae_tf.backend.devices import convert_runtime_errors
     from vae_tf.metrics.encoding import encode
 
     selected = _select_splits(run.splits, options.split)
@@ -56,7 +56,7 @@ def main(options: EncodeOptions) -> None:
     out, shape = Path(options.out), run.splits.spec.example_shape
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(out) as partial, as_input_errors():  # fails early if out is not writable
+        with atomic_write(out) as partial, convert_runtime_errors():  # fails early if out is not writable
             arrays: dict[str, np.ndarray] = {}
             for name, examples in selected.items():
                 encoded = encode(run.model, examples, run.config, shape, name)
@@ -68,8 +68,8 @@ def main(options: EncodeOptions) -> None:
     print(out)
 
 
-def _select_splits(splits: "Splits", split: str) -> "dict[Literal['train', 'val', 'test'], Examples]":
-    available: dict[Literal["train", "val", "test"], Examples] = {"train": splits.train, "test": splits.test}
+def _select_splits(splits: "Splits", split: str) -> "dict[Literal['train', 'val', 'test'], ExampleSource]":
+    available: dict[Literal["train", "val", "test"], ExampleSource] = {"train": splits.train, "test": splits.test}
     if splits.val is not None:
         available["val"] = splits.val
     elif split == "val":

@@ -216,10 +216,10 @@ def _train_model(config: RunConfig, rows: np.ndarray) -> "VAE":
     import keras
 
     from vae_tf.data.pipeline import num_batches, training_batches
-    from vae_tf.data.sources.arrays import ArrayExamples
+    from vae_tf.data.sources.arrays import ArraySource
     from vae_tf.model.build import build_from_config
 
-    examples = ArrayExamples(rows, None, scale=1.0)
+    examples = ArraySource(rows, None, scale=1.0)
     steps = num_batches(examples, config.batch_size)
     with _seed_initializers(config.seed):
         vae = build_from_config(config, rows.shape[1:], config.seed)

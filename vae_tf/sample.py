@@ -73,9 +73,9 @@ def main(options: SampleOptions) -> None:
     load_tensorflow()
 
     from vae_tf import plots
-    from vae_tf.backend.devices import as_input_errors
+    from vae_tf.backend.devices import convert_runtime_errors
 
-    with as_input_errors():
+    with convert_runtime_errors():
         run_figure = _make_figure(options, run)
     out = Path(options.out or f"{run_figure.name}.png")
     try:

@@ -72,12 +72,12 @@ def main(options: ScoreOptions) -> None:
     load_tensorflow()
 
     from vae_tf import plots
-    from vae_tf.backend.devices import as_input_errors, use_device
+    from vae_tf.backend.devices import convert_runtime_errors, use_device
     from vae_tf.report.anomalies import check_compatible, contact_sheet, load_scoring_data, score_columns
 
     data = load_scoring_data(run, options.dataset, options.data_dir, options.split)
     use_device(options.device)
-    with as_input_errors():
+    with convert_runtime_errors():
         check_compatible(data, run.model)
         with _report_write_errors(out):
             with atomic_write(out) as partial:  # fails early if out is not writable

@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from vae_tf.config import CheckpointConfig, RunConfig, UserPath
-from vae_tf.distribute.cluster import Distribute
+from vae_tf.distribute.cluster import DistributionMode
 from vae_tf.support import cli
 from vae_tf.support.errors import InputError
 from vae_tf.support.quiet_tensorflow import load_tensorflow
@@ -31,7 +31,7 @@ class TrainOptions(CheckpointConfig, RunConfig):
     """Log parameters, metrics and images to MLflow. Always on in an Azure ML job."""
     require_gpu: bool = False
     """Print the GPUs at the start; exit with an error if there are none."""
-    distribute: Distribute = "auto"
+    distribute: DistributionMode = "auto"
     """Train on several GPUs of this machine (mirrored), on the machines listed in TF_CONFIG (multi_worker), or on one
     device (none), with the same result; auto uses all that are available."""
     worker_timeout: float = Field(120, gt=0, allow_inf_nan=False)

@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from vae_tf.backend.devices import as_input_errors, limit_threads, require_gpus, use_device
+from vae_tf.backend.devices import convert_runtime_errors, limit_threads, require_gpus, use_device
 from vae_tf.config import RunConfig
 from vae_tf.support.errors import InputError
 
@@ -92,12 +92,12 @@ def test_required_gpus_are_named(monkeypatch, pretend_gpus):
 
 def test_required_gpu_that_is_missing_is_an_input_error(pretend_gpus):
     pretend_gpus()
-    with pytest.raises(InputError, match=r"^require_gpu needs a GPU .* Received: none visible"):
+    with pytest.raises(InputError, match=r"^require_gpu needs a GPU .* Received: no visible GPU"):
         require_gpus()
 
 
 def test_too_little_memory_is_an_error_of_one_line():
-    with pytest.raises(InputError, match="must fit in memory"), as_input_errors():
+    with pytest.raises(InputError, match="must fit in memory"), convert_runtime_errors():
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
 
@@ -106,12 +106,12 @@ def test_an_input_error_inside_the_pipeline_comes_out_as_itself():
         raise InputError("a.png is gone")
 
     dataset = tf.data.Dataset.range(1).map(lambda _: tf.numpy_function(fail, [], tf.int64))
-    with pytest.raises(InputError, match=r"^a\.png is gone$"), as_input_errors():
+    with pytest.raises(InputError, match=r"^a\.png is gone$"), convert_runtime_errors():
         list(dataset)
 
 
 def test_other_errors_of_tensorflow_stay_as_they_are():
-    with pytest.raises(tf.errors.InternalError), as_input_errors():
+    with pytest.raises(tf.errors.InternalError), convert_runtime_errors():
         raise tf.errors.InternalError(None, None, "a bug")
 
 

@@ -337,7 +337,7 @@ def test_conditional_needs_classes(tmp_path):
     path = npz(tmp_path / "data.npz", labelled=False)
     assert error_of(dataset="npz", data_dir=path, conditional=True) == (
         "conditional needs labelled data. Received: dataset=npz, whose train split has no labels; "
-        "leave --conditional out, or add the labels"
+        "omit --conditional, or add the labels"
     )
 
 

@@ -14,8 +14,8 @@ from vae_tf.data.pipeline import (
     num_batches,
     training_batches,
 )
-from vae_tf.data.sources.arrays import ArrayExamples
-from vae_tf.data.sources.images import ImageFileExamples
+from vae_tf.data.sources.arrays import ArraySource
+from vae_tf.data.sources.images import ImageFileSource
 
 SHAPE = (8, 8, 1)
 
@@ -26,7 +26,7 @@ def config(**values):
 
 def numbered(count):
     """Images of one grey level each: their number, of 255."""
-    return ArrayExamples(
+    return ArraySource(
         np.arange(count, dtype=np.uint8)[:, np.newaxis, np.newaxis].repeat(8, 1).repeat(8, 2), None, 255.0
     )
 
@@ -36,7 +36,7 @@ def noise(*shape):
 
 
 def grey(level, count=40, side=8):
-    return ArrayExamples(np.full((count, side, side), level, np.float32), None, 1.0)
+    return ArraySource(np.full((count, side, side), level, np.float32), None, 1.0)
 
 
 def epochs(examples, settings, count, shape=SHAPE):
@@ -78,7 +78,7 @@ def in_own_order(images, seed, epoch):
 def test_images_are_float32_in_0_to_1_of_the_shape_asked_for(pixels, scale, size, channels):
     height, width = map(int, size.split("x"))
 
-    images = evaluated(ArrayExamples(pixels, None, scale), config(), (height, width, channels))
+    images = evaluated(ArraySource(pixels, None, scale), config(), (height, width, channels))
 
     assert images.dtype == np.float32
     assert images.shape == (9, height, width, channels)
@@ -95,13 +95,13 @@ def test_batches_state_their_shape_before_they_are_read():
 def test_values_are_the_levels_over_255_where_nothing_is_resized():
     pixels = noise(5, 8, 8)
 
-    np.testing.assert_allclose(evaluated(ArrayExamples(pixels, None, 255.0), config())[..., 0], pixels / 255, rtol=1e-6)
+    np.testing.assert_allclose(evaluated(ArraySource(pixels, None, 255.0), config())[..., 0], pixels / 255, rtol=1e-6)
 
 
 def test_grey_is_repeated_over_three_channels():
     pixels = noise(2, 8, 8)
 
-    images = evaluated(ArrayExamples(pixels, None, 255.0), config(), (8, 8, 3))
+    images = evaluated(ArraySource(pixels, None, 255.0), config(), (8, 8, 3))
 
     np.testing.assert_allclose(images, np.repeat(pixels[..., np.newaxis] / 255, 3, axis=3), rtol=1e-6)
 
@@ -109,7 +109,7 @@ def test_grey_is_repeated_over_three_channels():
 def test_colour_becomes_grey_by_luminance():
     pixels = noise(2, 8, 8, 3)
 
-    images = evaluated(ArrayExamples(pixels, None, 255.0), config())
+    images = evaluated(ArraySource(pixels, None, 255.0), config())
 
     # ITU-R 601 to three digits; TensorFlow's weights have four and differ by 1e-4 each.
     np.testing.assert_allclose(images[..., 0], pixels @ [0.299, 0.587, 0.114] / 255, atol=2e-4)
@@ -119,7 +119,7 @@ def test_colour_becomes_grey_by_luminance():
 def test_resizing_is_pillows_bilinear(size):
     pixels = noise(1, 23, 31)
 
-    image = evaluated(ArrayExamples(pixels, None, 255.0), config(), (*size, 1))[0, ..., 0]
+    image = evaluated(ArraySource(pixels, None, 255.0), config(), (*size, 1))[0, ..., 0]
 
     as_float = Image.fromarray(pixels[0].astype(np.float32)).resize(size[::-1], Image.Resampling.BILINEAR)
     # Both compute in float32 here, from the same definition of the filter.
@@ -132,8 +132,8 @@ def test_a_image_file_and_an_array_of_it_are_resized_alike(tmp_path, channels):
     Image.fromarray(pixels[0]).save(tmp_path / "a.png")
     shape = (16, 12, channels)
 
-    from_file = evaluated(ImageFileExamples([tmp_path / "a.png"], shape), config(), shape)
-    from_array = evaluated(ArrayExamples(pixels, None, 255.0), config(), shape)
+    from_file = evaluated(ImageFileSource([tmp_path / "a.png"], shape), config(), shape)
+    from_array = evaluated(ArraySource(pixels, None, 255.0), config(), shape)
 
     # Pillow rounds to a level after grey conversion and after each of the two passes: 0.5 each, 0.1 for the weights.
     np.testing.assert_allclose(from_file, from_array, atol=1.6 / 255)
@@ -235,7 +235,7 @@ def test_evaluation_keeps_the_order_of_the_split():
 
 @pytest.mark.parametrize("binarize", ["static", "dynamic"])
 def test_binarized_pixels_are_0_or_1(binarize):
-    images = epochs(ArrayExamples(noise(20, 8, 8), None, 255.0), config(binarize=binarize), 1)[0]
+    images = epochs(ArraySource(noise(20, 8, 8), None, 255.0), config(binarize=binarize), 1)[0]
 
     assert set(np.unique(images)) == {0.0, 1.0}
 
@@ -244,7 +244,7 @@ def test_black_stays_0_and_white_1():
     pixels = np.zeros((4, 8, 8), np.uint8)
     pixels[:, :, 4:] = 255
 
-    images = epochs(ArrayExamples(pixels, None, 255.0), config(binarize="dynamic"), 1)[0]
+    images = epochs(ArraySource(pixels, None, 255.0), config(binarize="dynamic"), 1)[0]
 
     np.testing.assert_array_equal(images[..., 0], pixels / 255)
 
@@ -350,7 +350,7 @@ def test_channels_are_drawn_independently():
 @pytest.mark.parametrize("binarize", ["none", "dynamic"])
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_first_images_are_the_first_of_evaluation(binarize, split):
-    examples = ArrayExamples(noise(20, 10, 9), None, 255.0)
+    examples = ArraySource(noise(20, 10, 9), None, 255.0)
     settings = config(binarize=binarize, batch_size=3)
 
     first = first_images(examples, settings, SHAPE, split, 7)
@@ -364,13 +364,13 @@ def test_first_images_of_a_small_split_are_all_of_it():
 
 
 def test_white_stays_white_in_grey():
-    white = ArrayExamples(np.full((2, 8, 8, 3), 255, np.uint8), None, 255.0)
+    white = ArraySource(np.full((2, 8, 8, 3), 255, np.uint8), None, 255.0)
 
     np.testing.assert_allclose(evaluated(white, config()), 1, atol=1e-6)
 
 
 def test_binarized_test_images_are_the_same_for_every_seed():
-    examples = ArrayExamples(noise(5, 8, 8), None, 255.0)
+    examples = ArraySource(noise(5, 8, 8), None, 255.0)
     first, other = (config(binarize="static", seed=seed) for seed in (0, 1))
 
     np.testing.assert_array_equal(evaluated(examples, first), evaluated(examples, other))
@@ -386,7 +386,7 @@ LABELLED = {"conditional": True, "batch_size": 7}
 def labelled(count=40):
     """Numbered images whose class is their number modulo 5."""
     examples = numbered(count)
-    return ArrayExamples(examples.read(np.arange(count)), np.arange(count) % 5, 255.0)
+    return ArraySource(examples.read(np.arange(count)), np.arange(count) % 5, 255.0)
 
 
 def test_classes_go_with_their_images_through_shuffling():
@@ -429,7 +429,7 @@ def test_first_batch_is_as_evaluation_delivers_it_and_first_images_are_clean():
 
 def test_rows_pass_as_they_are():
     rows = np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32)
-    np.testing.assert_array_equal(evaluated(ArrayExamples(rows, None, 1.0), config(), (2,)), rows)
+    np.testing.assert_array_equal(evaluated(ArraySource(rows, None, 1.0), config(), (2,)), rows)
 
 
 # Where training resumes
@@ -439,7 +439,7 @@ def first_batches(start, shard=NO_SHARDING, skip=0, **settings):
     """The first seven batches of the dataset from `start` on, after some that are skipped."""
     examples = grey(0.5, count=18)  # batches of 8, 8 and 2
     dataset = training_batches(examples, config(batch_size=8, **settings), SHAPE, shard, start)
-    return list(dataset.skip(skip * shard.num_local).take(7).as_numpy_iterator())
+    return list(dataset.skip(skip * shard.num_local_replicas).take(7).as_numpy_iterator())
 
 
 @pytest.mark.parametrize(

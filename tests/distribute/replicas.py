@@ -14,7 +14,7 @@ from vae_tf.backend import replicas
 from vae_tf.backend.guarded_step import GuardedStep
 from vae_tf.config import DataConfig
 from vae_tf.data import pipeline
-from vae_tf.data.sources.arrays import ArrayExamples
+from vae_tf.data.sources.arrays import ArraySource
 from vae_tf.distribute.strategy import distribute_dataset
 from vae_tf.training import loop
 from vae_tf.training.optimizer import num_updates
@@ -90,12 +90,12 @@ def skipping(strategy):
     seen = training.examples(training.TRAIN)
     images = (seen.read(np.arange(len(seen))) / 255).astype(np.float32)
     images[7] = np.nan
-    poisoned, config = ArrayExamples(images, None, 1.0), DataConfig(batch_size=12)
+    poisoned, config = ArraySource(images, None, 1.0), DataConfig(batch_size=12)
     steps_per_epoch = pipeline.num_batches(poisoned, config.batch_size)
 
     def batches(shard):
         def inputs_and_target(number, images):
-            is_seen = number < steps_per_epoch * shard.num_local
+            is_seen = number < steps_per_epoch * shard.num_local_replicas
             return tf.where(tf.math.is_nan(images) & ~is_seen, 0.0, images), images
 
         return pipeline.training_batches(poisoned, config, training.SHAPE, shard).enumerate().map(inputs_and_target)

@@ -8,7 +8,7 @@ from vae_tf.backend.adam import Adam
 from vae_tf.backend.guarded_step import GuardedStep
 from vae_tf.config import DataConfig
 from vae_tf.data import pipeline
-from vae_tf.data.sources.arrays import ArrayExamples
+from vae_tf.data.sources.arrays import ArraySource
 from vae_tf.distribute.strategy import broadcast_from_chief, distribute_dataset
 from vae_tf.model import build_vae
 from vae_tf.training import loop
@@ -26,7 +26,7 @@ def examples(count):
     """Bright upper and dark lower halves: Adam would make much of the rounding of a gradient that should be zero."""
     brightness = np.random.default_rng(0).integers(0, 256, (count, 1, 1, 1))
     halves = np.linspace(1.0, 0.1, SHAPE[0]).reshape(1, -1, 1, 1)
-    return ArrayExamples(np.broadcast_to(brightness * halves, (count, *SHAPE)).astype(np.uint8), None, 255.0)
+    return ArraySource(np.broadcast_to(brightness * halves, (count, *SHAPE)).astype(np.uint8), None, 255.0)
 
 
 def model(strategy, variant, arch="dense", optimizer=Adam):
@@ -43,7 +43,7 @@ def train(vae, num_train=TRAIN, epochs=EPOCHS, callbacks=()):
     strategy, logs = vae.distribute_strategy, {}
     record = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, measured: logs.update(measured))
     seen, judged = examples(num_train), examples(TEST)
-    evaluate = loop.evaluator(
+    evaluate = loop.make_evaluator(
         vae,
         distribute_dataset(strategy, lambda shard: pipeline.evaluation_batches(judged, CONFIG, SHAPE, "test", shard)),
         pipeline.num_batches(judged, CONFIG.batch_size),

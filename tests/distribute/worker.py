@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import training
 
-from vae_tf.backend.devices import as_input_errors
+from vae_tf.backend.devices import convert_runtime_errors
 from vae_tf.distribute.cluster import Cluster
 from vae_tf.distribute.peers import connected_peers
 from vae_tf.distribute.strategy import strategy_for
@@ -25,7 +25,7 @@ class Dies(keras.callbacks.Callback):
 
 
 def main(addresses, index, folder, variants, *more):
-    with connected_peers(Cluster(tuple(addresses.split(",")), int(index)), SECONDS) as peers, as_input_errors():
+    with connected_peers(Cluster(tuple(addresses.split(",")), int(index)), SECONDS) as peers, convert_runtime_errors():
         strategy = strategy_for("multi_worker", peers, SECONDS)
         for variant in variants.split(","):
             model = training.model(strategy, variant)

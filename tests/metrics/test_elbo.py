@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 from scipy.stats import multivariate_normal
 
-from vae_tf.metrics.elbo import MAX_SAMPLES_PER_BLOCK, elbo_per_image, images_per_step, nll_batches
+from vae_tf.metrics.elbo import MAX_SAMPLES_PER_BLOCK, elbo_per_image, max_batch_size, nll_batches
 from vae_tf.model import ELBO, VAE, DiagonalNormal, FlatLatents, Gaussian, StandardNormal, build_vae
 
 SHAPE = (8, 8, 1)
@@ -119,5 +119,5 @@ def test_evaluation_changes_no_weight_and_no_batch_norm_statistic():
 
 def test_memory_bound_does_not_grow_with_the_samples():
     vae = build_vae((50, 50, 1), 4)
-    assert images_per_step(vae, 5000) == images_per_step(vae, MAX_SAMPLES_PER_BLOCK) >= 1
-    assert images_per_step(vae, 1) > images_per_step(vae, MAX_SAMPLES_PER_BLOCK)
+    assert max_batch_size(vae, 5000) == max_batch_size(vae, MAX_SAMPLES_PER_BLOCK) >= 1
+    assert max_batch_size(vae, 1) > max_batch_size(vae, MAX_SAMPLES_PER_BLOCK)

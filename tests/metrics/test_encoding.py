@@ -6,7 +6,7 @@ import pytest
 
 import vae_tf
 from vae_tf.config import RunConfig
-from vae_tf.data.sources.arrays import ArrayExamples
+from vae_tf.data.sources.arrays import ArraySource
 from vae_tf.metrics import encoding
 from vae_tf.metrics.encoding import encode, evenly_spaced
 from vae_tf.metrics.latents import normal_kl
@@ -14,7 +14,7 @@ from vae_tf.model import ELBO, VAE, DiagonalNormal, FlatLatents, StandardNormal
 
 SHAPE = (8, 8, 1)
 PIXELS = np.random.default_rng(0).integers(0, 256, (11, *SHAPE), np.uint8)
-EXAMPLES = ArrayExamples(PIXELS, np.arange(11) % 3, 255.0)
+EXAMPLES = ArraySource(PIXELS, np.arange(11) % 3, 255.0)
 
 
 def small_vae(**changes):

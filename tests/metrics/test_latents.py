@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vae_tf.metrics.latents import active_units, mutual_information, normal_kl, principal_plane
+from vae_tf.metrics.latents import active_units, mutual_information, normal_kl, project_to_2d
 
 
 def test_active_units_counts_means_that_vary_by_more_than_a_hundredth():
@@ -39,7 +39,7 @@ def test_information_of_a_linear_gaussian_channel():
 @pytest.mark.parametrize("latent_dim", [1, 2])
 def test_the_plane_of_few_latents_are_the_latents_themselves(latent_dim):
     means = np.random.default_rng(0).standard_normal((20, latent_dim)).astype(np.float32)
-    plane = principal_plane(means)
+    plane = project_to_2d(means)
     np.testing.assert_array_equal(plane.points[:, :latent_dim], means)
     assert not plane.points[:, latent_dim:].any()
     assert (plane.points.shape, plane.explained_variance_ratio, plane.is_projected) == ((20, 2), 1.0, False)
@@ -47,7 +47,7 @@ def test_the_plane_of_few_latents_are_the_latents_themselves(latent_dim):
 
 def test_the_plane_of_many_latents_holds_the_largest_eigenvalues_of_their_covariance():
     means = np.random.default_rng(0).standard_normal((300, 6)) @ np.diag([0.1, 3, 0.5, 0.2, 2, 0.3]) + 5
-    plane = principal_plane(means)
+    plane = project_to_2d(means)
     eigenvalues = np.linalg.eigvalsh(np.cov(means, rowvar=False))[::-1]
     np.testing.assert_allclose(np.cov(plane.points, rowvar=False), np.diag(eigenvalues[:2]), rtol=1e-4, atol=1e-4)
     assert plane.explained_variance_ratio == pytest.approx(eigenvalues[:2].sum() / eigenvalues.sum())

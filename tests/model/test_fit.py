@@ -261,6 +261,6 @@ def test_an_objective_of_the_whole_batch_takes_no_parts_of_it():
     vae.build((None, *SHAPE))
     vae.compile(Adam(1e-3), jit_compile=False)
     with pytest.raises(
-        ValueError, match=r"needs the whole batch\. Received: micro_batch_size=1; leave micro_batch_size out"
+        ValueError, match=r"over the whole batch, .*\. Received: micro_batch_size=1; omit micro_batch_size"
     ):
         vae.train_on_batch(batches(2))

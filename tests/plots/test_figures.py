@@ -54,7 +54,7 @@ def in_rows(images, columns):
 
 
 def test_an_epoch_of_images_has_a_grid_of_samples(vae):
-    drawn = OF_IMAGES.epoch(vae, vae.unpack_batch(random_images(2)), None, 3, ", epoch 7")["samples"]
+    drawn = OF_IMAGES.epoch_figures(vae, vae.unpack_batch(random_images(2)), None, 3, ", epoch 7")["samples"]
     np.testing.assert_allclose(canvas(drawn), in_rows(vae.sample(64, 3), 8), atol=1e-6)
     assert [text.get_text() for text in drawn.texts] == ["Prior samples, epoch 7"]
 
@@ -63,7 +63,7 @@ def test_an_epoch_of_images_has_a_grid_of_samples(vae):
 def test_an_epoch_of_a_conditional_model_has_a_row_of_samples_for_each_of_the_first_classes(num_classes, rows):
     conditional = model(num_classes=num_classes)
     seen = conditional.unpack_batch(((random_images(2), np.array([0, 1])),))
-    drawn = OF_IMAGES.epoch(conditional, seen, None, 3, "")["samples"]
+    drawn = OF_IMAGES.epoch_figures(conditional, seen, None, 3, "")["samples"]
     classes = np.repeat(np.arange(rows), 8)
     np.testing.assert_allclose(canvas(drawn), in_rows(conditional.sample(8 * rows, 3, classes), 8), atol=1e-6)
     assert [text.get_text().strip() for text in drawn.texts[1:]] == [str(label) for label in range(rows)]
@@ -71,13 +71,13 @@ def test_an_epoch_of_a_conditional_model_has_a_row_of_samples_for_each_of_the_fi
 
 def test_originals_are_above_their_reconstructions(vae):
     x = random_images(4)
-    drawn = OF_IMAGES.epoch(vae, vae.unpack_batch(x), None, 3, "")["reconstructions"]
+    drawn = OF_IMAGES.epoch_figures(vae, vae.unpack_batch(x), None, 3, "")["reconstructions"]
     np.testing.assert_allclose(canvas(drawn), in_rows(np.concatenate([x, vae.reconstruct(x)]), 4), atol=1e-6)
 
 
 def test_what_was_corrupted_is_above_what_was_restored_and_the_original(vae):
     x, noisy = random_images(4), random_images(4, seed=1)
-    drawn = OF_IMAGES.epoch(vae, vae.unpack_batch((noisy, x)), None, 3, "")["reconstructions"]
+    drawn = OF_IMAGES.epoch_figures(vae, vae.unpack_batch((noisy, x)), None, 3, "")["reconstructions"]
     expected = in_rows(np.concatenate([noisy, vae.reconstruct(noisy), x]), 4)
     np.testing.assert_allclose(canvas(drawn), expected, atol=1e-6)
 
@@ -109,7 +109,7 @@ def colours(axes):
 
 def test_an_epoch_of_points_has_data_reconstructions_samples_and_latents(vae_of_points):
     vae, rows, classes = vae_of_points, random_points(30), np.arange(30) % 2
-    drawn = OF_POINTS.epoch(vae, vae.unpack_batch(rows), classes, 5, ", epoch 7")
+    drawn = OF_POINTS.epoch_figures(vae, vae.unpack_batch(rows), classes, 5, ", epoch 7")
     assert set(drawn) == {"samples"}
     axes = drawn["samples"].axes
     titles = ["Data, epoch 7", "Reconstructions", "Prior samples", "Latent space"]
@@ -123,13 +123,13 @@ def test_an_epoch_of_points_has_data_reconstructions_samples_and_latents(vae_of_
 def test_samples_of_a_conditional_model_of_points_have_the_colours_of_their_classes():
     vae = model((2,), likelihood="gaussian", num_classes=3)
     rows, classes = random_points(30), np.arange(30) % 3
-    axes = OF_POINTS.epoch(vae, vae.unpack_batch(((rows, classes),)), classes, 5, "")["samples"].axes
+    axes = OF_POINTS.epoch_figures(vae, vae.unpack_batch(((rows, classes),)), classes, 5, "")["samples"].axes
     assert len(np.unique(colours(axes[2]), axis=0)) == 3
 
 
 def test_data_reconstructions_and_samples_share_their_limits(vae_of_points):
     seen = vae_of_points.unpack_batch(random_points(30, scale=100))
-    axes = OF_POINTS.epoch(vae_of_points, seen, None, 5, "")["samples"].axes
+    axes = OF_POINTS.epoch_figures(vae_of_points, seen, None, 5, "")["samples"].axes
     assert axes[0].get_xlim() == axes[1].get_xlim() == axes[2].get_xlim() != axes[3].get_xlim()
 
 

@@ -293,5 +293,5 @@ def test_classes_for_a_run_without_classes_are_refused(refused):
 
 def test_a_run_of_rows_is_not_served():
     rows = vae_tf.build_vae((2,), 2, "dense", likelihood="gaussian", hidden_sizes=(4,))
-    with pytest.raises(InputError, match="An endpoint needs a model of images"):
+    with pytest.raises(InputError, match="An endpoint needs a model trained on images"):
         ModelServer(rows)

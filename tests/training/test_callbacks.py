@@ -118,7 +118,7 @@ def draw(run, model, config, epochs):
 )
 def test_figures_are_drawn_at_their_epochs_and_at_the_end(run, monkeypatch, every, epochs, expected):
     drawn = {"samples": Figure(), "reconstructions": Figure()}
-    monkeypatch.setattr(ImageFigures, "epoch", lambda *args: drawn)
+    monkeypatch.setattr(ImageFigures, "epoch_figures", lambda *args: drawn)
     draw(run, new_model(), RunConfig(sample_every=every, epochs=epochs), range(epochs))
     for folder in ("samples", "reconstructions"):
         names = sorted(path.name for path in (run.path / folder).iterdir())
@@ -126,13 +126,13 @@ def test_figures_are_drawn_at_their_epochs_and_at_the_end(run, monkeypatch, ever
 
 
 def test_figures_are_of_averaged_weights(run, monkeypatch):
-    model, kernels, figures = new_model(), [], ImageFigures.epoch
+    model, kernels, figures = new_model(), [], ImageFigures.epoch_figures
 
     def watched(self, model, *args):
         kernels.append(model.decoder.get_weights()[0])
         return figures(self, model, *args)
 
-    monkeypatch.setattr(ImageFigures, "epoch", watched)
+    monkeypatch.setattr(ImageFigures, "epoch_figures", watched)
     model.compile(keras.optimizers.SGD(0.01, use_ema=True, ema_momentum=0.5), jit_compile=False)
     trained = []
     for _ in range(2):

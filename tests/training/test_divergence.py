@@ -235,8 +235,8 @@ def test_the_end_of_an_epoch_warns_of_the_updates_that_were_skipped(training, ca
     run(training, [2, 3, 5, 8], epochs=3)
 
     assert capsys.readouterr().err.splitlines() == [
-        "warning: epoch 1: updates skipped because of a non-finite loss or gradient: 3",
-        "warning: epoch 2: updates skipped because of a non-finite loss or gradient: 1",
+        "warning: epoch 1: skipped 3 updates because the loss or a gradient was not finite",
+        "warning: epoch 2: skipped 1 update because the loss or a gradient was not finite",
     ]
     assert num_updates(training) == 3 * STEPS_PER_EPOCH - 4
     assert all(np.isfinite(weight).all() for weight in training.vae.get_weights())
@@ -260,8 +260,8 @@ def test_stop_stops_at_the_first(capsys):
     kl_loss = training.guard.skipped.losses["kl_loss"]
     assert str(error.value).replace(f"kl_loss {kl_loss:g}", "kl_loss K") == (
         "Training diverged in epoch 1: the loss or gradient was not finite at step 5 (on_nan=stop). Received: "
-        "reconstruction_loss nan, kl_loss K, gradient norm nan, learning_rate=0.25; lower it or set clip_norm, "
-        "and start over in a new run_dir or with --overwrite"
+        "reconstruction_loss nan, kl_loss K, gradient norm nan, learning_rate=0.25; lower learning_rate or set "
+        "clip_norm, and start over in a new run_dir or with --overwrite"
     )
     assert (num_updates(training), training.guard.skipped.total) == (4, 1)
 

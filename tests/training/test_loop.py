@@ -75,7 +75,7 @@ def test_the_number_of_steps_in_a_call_changes_nothing():
 def test_evaluation_is_that_of_keras():
     vae, _ = trained()
     expected = vae.evaluate(batches(), return_dict=True, verbose=0)
-    evaluate = loop.evaluator(vae, batches(), 3)
+    evaluate = loop.make_evaluator(vae, batches(), 3)
 
     assert evaluate() == pytest.approx(expected)
     assert evaluate() == pytest.approx(expected)  # the same noise again

@@ -526,8 +526,8 @@ def test_a_run_with_a_poisoned_batch_ends_with_a_finite_model(npz, poison, tmp_p
 
     assert all(np.isfinite(values).all() for values in weights)
     assert capsys.readouterr().err.splitlines() == [
-        "warning: epoch 1: updates skipped because of a non-finite loss or gradient: 1",
-        "warning: epoch 2: updates skipped because of a non-finite loss or gradient: 2",
+        "warning: epoch 1: skipped 1 update because the loss or a gradient was not finite",
+        "warning: epoch 2: skipped 2 updates because the loss or a gradient was not finite",
     ]
 
 

@@ -35,21 +35,21 @@ def compile_for_shapes(function: Function, shapes: Sequence[tuple[int | None, ..
 
 
 def gradients(
-    loss: Callable[[], tuple[tf.Tensor, Extra]], weights: Sequence[keras.Variable]
+    loss_fn: Callable[[], tuple[tf.Tensor, Extra]], weights: Sequence[keras.Variable]
 ) -> tuple[list[tf.Tensor], Extra]:
     """Returns the gradients of a loss with respect to weights, and the loss function's auxiliary outputs.
 
     Args:
-        loss: Returns the scalar loss and any auxiliary outputs.
+        loss_fn: Returns the scalar loss and any auxiliary outputs.
         weights: Trainable variables.
     """
     with tf.GradientTape() as tape:
-        value, extra = loss()
+        value, extra = loss_fn()
     return tape.gradient(value, weights), extra
 
 
 def gradient_of_sum(function: Callable[[tf.Tensor], tf.Tensor], values: tf.Tensor) -> tf.Tensor:
-    """Returns the gradient of the sum of a function's results with respect to `values`, with their shapes."""
+    """Returns the gradient of the sum of a function's results with respect to `values`, in the shape of `values`."""
     with tf.GradientTape() as tape:
         tape.watch(values)
         results = function(values)

@@ -35,7 +35,7 @@ def use_device(device: Literal["auto", "cpu", "gpu"], *, deterministic: bool = T
     """
     gpus = tf.config.list_physical_devices("GPU")
     if device == "gpu" and not gpus:
-        raise InputError("device=gpu needs a GPU that TensorFlow can use. Received: none visible; use --device cpu")
+        raise InputError("device=gpu needs a GPU that TensorFlow can use. Received: no visible GPU; use --device cpu")
     if device == "cpu" and tf.config.get_visible_devices("GPU"):
         try:
             tf.config.set_visible_devices([], "GPU")
@@ -62,7 +62,7 @@ def limit_threads(config: RunConfig, example_shape: tuple[int, ...]) -> None:
     cores.
 
     Args:
-        config: The resolved config of the run.
+        config: The run's resolved config.
         example_shape: `(height, width, channels)` or `(features,)`.
     """
     if config.arch != "dense":
@@ -88,15 +88,15 @@ def require_gpus() -> list[str]:
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         raise InputError(
-            "require_gpu needs a GPU that TensorFlow can use. Received: none visible; check the driver and "
-            "tensorflow[and-cuda], choose a machine with a GPU, or leave out --require-gpu"
+            "require_gpu needs a GPU that TensorFlow can use. Received: no visible GPU; check the driver and "
+            "tensorflow[and-cuda], choose a machine with a GPU, or omit --require-gpu"
         )
     details = map(tf.config.experimental.get_device_details, gpus)
     return [str(detail.get("device_name", "GPU")) for detail in details]
 
 
 @contextmanager
-def as_input_errors() -> Iterator[None]:
+def convert_runtime_errors() -> Iterator[None]:
     """Converts out-of-memory, disk-full and unreadable-data errors to `InputError`."""
     try:
         yield

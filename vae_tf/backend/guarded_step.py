@@ -13,7 +13,7 @@ MAX_CONSECUTIVE_SKIPS = 10
 
 
 class SkippedUpdates(NamedTuple):
-    """Counts of skipped updates, and the measurements at the latest one.
+    """Counts of skipped updates, and the losses and the gradient norm at the latest one.
 
     Attributes:
         total: Number of skipped updates since the beginning of the run.
@@ -50,17 +50,17 @@ class GuardedStep:
             if not model.optimizer.built:  # otherwise the traced step would treat the loss scale as a constant
                 model.optimizer.build(model.trainable_weights)
             self._counts = _variable(np.zeros(3, np.int32))
-            self._measured = _variable(np.zeros(len(self._names) + 1, np.float32))
+            self._losses_and_norm = _variable(np.zeros(len(self._names) + 1, np.float32))
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """The variables that hold the counts and the measurements at the latest skipped step."""
-        return [self._counts, self._measured]
+        """The variables that hold the counts, and the losses and the gradient norm at the latest skipped step."""
+        return [self._counts, self._losses_and_norm]
 
     @property
     def skipped(self) -> SkippedUpdates:
         """The updates skipped so far."""
-        *losses, gradient_norm = ops.convert_to_numpy(self._measured).tolist()
+        *losses, gradient_norm = ops.convert_to_numpy(self._losses_and_norm).tolist()
         by_name = dict(zip(self._names, losses, strict=True))
         total, consecutive, rollbacks = ops.convert_to_numpy(self._counts).tolist()
         return SkippedUpdates(total, consecutive, rollbacks, by_name, gradient_norm)
@@ -76,23 +76,23 @@ class GuardedStep:
     def __call__(self, data: Any) -> None:
         """Updates the weights on a batch, or skips the update if it would not be finite."""
         model = self._model
-        before = [tf.identity(variable.value) for variable in self._forward_updated_variables()]
+        before = [tf.identity(variable.value) for variable in self._variables_updated_by_forward_pass()]
         sums = self._sums()
         gradients = model.gradients(data)
         gradient_norm = tf.linalg.global_norm(gradients) / ops.cast(self._loss_scale(), "float32")
         pairs = zip(self._sums(), sums, strict=True)
         added = replicas.sum_over_replicas([after - sum_before for after, sum_before in pairs])
         if replicas.has_multiple_replicas():
-            self._move_to_first_replica(sums, added)
+            self._accumulate_on_first_replica(sums, added)
         *losses, count = added
-        measured = tf.stack([*(loss / count for loss in losses[1:]), gradient_norm])
+        losses_and_norm = tf.stack([*(loss / count for loss in losses[1:]), gradient_norm])
         # Check the averages too: normalizing by an infinite variance gives 0, so the loss would still be finite.
         averages = [tf.reduce_sum(weight.value) for weight in model.non_trainable_weights]
         is_finite = tf.reduce_all(tf.math.is_finite([*losses, *averages]))
         should_update = is_finite & (tf.math.is_finite(gradient_norm) | (self._loss_scale() > 1.0))
-        replicas.cond(should_update, self._update, self._skip, gradients, before, measured)
+        replicas.cond(should_update, self._update, self._skip, gradients, before, losses_and_norm)
 
-    def _forward_updated_variables(self) -> list[keras.Variable]:
+    def _variables_updated_by_forward_pass(self) -> list[keras.Variable]:
         """Returns the variables that the forward pass updates: moving statistics and metrics."""
         return [*self._model.non_trainable_weights, *self._model.metrics_variables]
 
@@ -101,7 +101,7 @@ class GuardedStep:
         trackers = self._model.metrics
         return [*(tf.identity(tracker.total.value) for tracker in trackers), tf.identity(trackers[0].count.value)]
 
-    def _move_to_first_replica(self, sums: list[tf.Tensor], added: list[tf.Tensor]) -> None:
+    def _accumulate_on_first_replica(self, sums: list[tf.Tensor], added: list[tf.Tensor]) -> None:
         """Adds the increments of all replicas to the first replica's metrics, and restores those of the other replicas.
 
         By default, each replica keeps its own share. A checkpoint contains only the sum of the shares, and splitting
@@ -117,15 +117,15 @@ class GuardedStep:
         """Returns the optimizer's loss scale, which it halves when gradients overflow, down to 1."""
         return getattr(self._model.optimizer, "dynamic_scale", ops.ones(()))
 
-    def _update(self, gradients: list[tf.Tensor], before: list[tf.Tensor], measured: tf.Tensor) -> None:
+    def _update(self, gradients: list[tf.Tensor], before: list[tf.Tensor], losses_and_norm: tf.Tensor) -> None:
         replicas.apply(self._model.optimizer, gradients, self._model.trainable_weights)
         self._counts.assign(self._counts * np.array([1, 0, 1], np.int32))
 
-    def _skip(self, gradients: list[tf.Tensor], before: list[tf.Tensor], measured: tf.Tensor) -> None:
-        for variable, value in zip(self._forward_updated_variables(), before, strict=True):
+    def _skip(self, gradients: list[tf.Tensor], before: list[tf.Tensor], losses_and_norm: tf.Tensor) -> None:
+        for variable, value in zip(self._variables_updated_by_forward_pass(), before, strict=True):
             variable.assign(value)
         self._counts.assign(self._counts + np.array([1, 1, 0], np.int32))
-        self._measured.assign(measured)
+        self._losses_and_norm.assign(losses_and_norm)
 
 
 def _variable(value: np.ndarray) -> keras.Variable:

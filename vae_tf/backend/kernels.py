@@ -8,7 +8,7 @@ import tensorflow as tf
 
 
 def normal_per_example(shape: tuple[int, int, int], seeds: tf.Tensor) -> tf.Tensor:
-    """Returns standard normal noise that depends only on each example's seed, float32 of `shape`.
+    """Returns standard normal noise of the given shape, float32, that depends only on each example's seed.
 
     It transforms whole arrays of uniform numbers (Box & Muller 1958). On a CPU this takes half as long as
     `tf.random.stateless_normal`, which draws one number at a time.
@@ -97,7 +97,7 @@ def conv_transpose_as_conv(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
     Args:
         x: `(B, H, W, C)`.
-        kernel: Kernel of the transposed convolution, with odd sides, `(kh, kw, filters, C)`.
+        kernel: Kernel of the transposed convolution, of odd height and width, `(kh, kw, filters, C)`.
     """
     return tf.nn.conv2d(x, tf.transpose(tf.reverse(kernel, (0, 1)), (0, 1, 3, 2)), 1, "SAME")
 
@@ -108,7 +108,7 @@ def structural_similarity(originals: np.ndarray, reconstructions: np.ndarray, wi
     Args:
         originals: float32 `(B, H, W, C)`.
         reconstructions: float32 of the same shape.
-        window: Side of the Gaussian window, in pixels.
+        window: Width and height of the Gaussian window, in pixels.
     """
     similarity: np.ndarray = tf.image.ssim(originals, reconstructions, max_val=1.0, filter_size=window).numpy()
     return similarity

@@ -25,7 +25,8 @@ def sum_over_micro_batches(
     """
     batch_size = tf.shape(batch[0])[0]
     num_full, remainder = batch_size // size, batch_size % size
-    size = ops.minimum(size, batch_size)  # XLA compiles the body even if it never runs, so it must not exceed the batch
+    # XLA compiles the loop body even if it never runs, so `size` must not exceed the batch size.
+    size = ops.minimum(size, batch_size)
 
     def accumulate(sums: list[tf.Tensor], first: tf.Tensor, count: tf.Tensor) -> list[tf.Tensor]:
         micro_batch = (None if values is None else _rows(values, first, count) for values in batch)

@@ -31,7 +31,7 @@ def apply(optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], wei
     """Updates weights with gradients that are already summed over all replicas.
 
     Keras would sum them itself, but only after each replica has clipped its own gradients and checked them for
-    non-finite values. This function turns that sum off.
+    non-finite values. This function disables that summation.
     """
     if _multi_replica_context() is not None:
         inner_optimizer(optimizer)._all_reduce_sum_gradients = lambda grads_and_vars: grads_and_vars
@@ -63,7 +63,7 @@ def cond(condition: tf.Tensor, true_fn: Callable[..., None], false_fn: Callable[
 
 
 def standard_normal(shape: Sequence[int], seed: int | keras.random.SeedGenerator) -> tf.Tensor:
-    """Returns standard normal noise, float32 of `shape`: this replica's rows of the noise of the global batch.
+    """Returns standard normal noise of the given shape, float32: this replica's rows of the noise of the global batch.
 
     A generator has the same state on every replica, so all replicas generate the same noise for the global batch.
 

@@ -18,7 +18,7 @@ class StepCounter:
     @property
     def value(self) -> tf.Tensor:
         """The number of steps so far, an int64 scalar."""
-        return tf.identity(self.variable.value)  # Keras would return the variable, which still changes
+        return tf.identity(self.variable.value)  # a copy: Keras would return the variable, whose value changes later
 
     def increment(self) -> None:
         """Counts one more step."""

@@ -5,7 +5,7 @@ base classes, so that a function can ask for just the options it needs: `def loa
 """
 
 from vae_tf.config.base import MAX_COUNT, MAX_SEED, Config, Seed, UserPath
-from vae_tf.config.data import MIN_SIDE, DataConfig
+from vae_tf.config.data import MIN_IMAGE_SIZE, DataConfig
 from vae_tf.config.model import ModelConfig, Variant
 from vae_tf.config.parts import DEFAULT_HIDDEN_SIZES, DenseOptions, PartOptions
 from vae_tf.config.training import TOY_DEFAULTS, CheckpointConfig, RunConfig
@@ -14,7 +14,7 @@ __all__ = [
     "DEFAULT_HIDDEN_SIZES",
     "MAX_COUNT",
     "MAX_SEED",
-    "MIN_SIDE",
+    "MIN_IMAGE_SIZE",
     "TOY_DEFAULTS",
     "CheckpointConfig",
     "Config",

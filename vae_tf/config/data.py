@@ -10,8 +10,8 @@ from vae_tf.config.base import MAX_COUNT, Config, OneOf, Seed, UserPath
 from vae_tf.support.errors import InputError
 from vae_tf.support.names import check_name
 
-MIN_SIDE = 8
-MAX_SIDE = 4096
+MIN_IMAGE_SIZE = 8
+MAX_IMAGE_SIZE = 4096
 MAX_NOISE = 10.0
 
 
@@ -28,10 +28,14 @@ def _parse_image_size(value: object) -> object:
         raise InputError(
             f"image_size must be SIZE or HEIGHTxWIDTH in pixels, such as 50 or 64x48. Received: image_size={value}"
         ) from None
-    if min(height, width) < MIN_SIDE:
-        raise InputError(f"image_size must be at least {MIN_SIDE} pixels on each side. Received: image_size={value}")
-    if max(height, width) > MAX_SIDE:
-        raise InputError(f"image_size must be at most {MAX_SIDE} pixels on each side. Received: image_size={value}")
+    if min(height, width) < MIN_IMAGE_SIZE:
+        raise InputError(
+            f"image_size must be at least {MIN_IMAGE_SIZE} pixels on each side. Received: image_size={value}"
+        )
+    if max(height, width) > MAX_IMAGE_SIZE:
+        raise InputError(
+            f"image_size must be at most {MAX_IMAGE_SIZE} pixels on each side. Received: image_size={value}"
+        )
     return f"{height}x{width}"
 
 

@@ -9,10 +9,10 @@ from vae_tf.config import DataConfig
 from vae_tf.data.loading import RawSplits, parse_image_size, require_data_dir
 from vae_tf.data.sources.image_cache import open_cached_images
 from vae_tf.data.sources.image_paths import find_images, read_list
-from vae_tf.data.sources.images import MAX_PIXELS, ImageFileExamples, open_images
+from vae_tf.data.sources.images import MAX_PIXELS, ImageFileSource, open_images
 from vae_tf.support.errors import InputError, escape_unprintable
 
-SIDE, CHANNELS = 64, 3
+DEFAULT_IMAGE_SIZE, DEFAULT_CHANNELS = 64, 3
 LIST_SUFFIX = ".txt"
 TEST_FOLDERS = ("test", "val")
 NO_CLASS = ""
@@ -45,9 +45,9 @@ def _find_split_folders(path: Path) -> list[Path]:
     return next(([train, path / name] for name in TEST_FOLDERS if train.is_dir() and (path / name).is_dir()), [])
 
 
-def _open_examples(files: list[str], path: Path, config: DataConfig) -> ImageFileExamples:
-    height, width = parse_image_size(config) or (SIDE, SIDE)
-    shape = (height, width, config.channels or CHANNELS)
+def _open_examples(files: list[str], path: Path, config: DataConfig) -> ImageFileSource:
+    height, width = parse_image_size(config) or (DEFAULT_IMAGE_SIZE, DEFAULT_IMAGE_SIZE)
+    shape = (height, width, config.channels or DEFAULT_CHANNELS)
     if config.cache_dir is None:
         examples = open_images(files, shape)
     else:
@@ -70,7 +70,7 @@ def _find_class_in_list(path: str, base_dir: Path) -> str:
     return NO_CLASS if folder == base_dir or folder.name.startswith(".") else sys.intern(folder.name)
 
 
-def _make_raw_splits(splits: list[ImageFileExamples], classes: list[list[str]]) -> RawSplits:
+def _make_raw_splits(splits: list[ImageFileSource], classes: list[list[str]]) -> RawSplits:
     """Returns `splits`, train first, labelled if there are classes; labels are indices into the sorted class names."""
     names = sorted({name for split_classes in classes for name in split_classes})
     numbers = {name: number for number, name in enumerate(names)}

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vae_tf.config import MIN_SIDE, DataConfig
-from vae_tf.data.sources import Examples
+from vae_tf.config import MIN_IMAGE_SIZE, DataConfig
+from vae_tf.data.sources import ExampleSource
 from vae_tf.data.sources.arrays import (
-    ArrayExamples,
+    ArraySource,
     check_labels,
     check_pixels,
     get_max_pixel_value,
@@ -38,8 +38,8 @@ class RawSplits(NamedTuple):
     `test` is `None` if the data has no test split, and `class_names` is `None` if it does not name its classes.
     """
 
-    train: Examples
-    test: Examples | None
+    train: ExampleSource
+    test: ExampleSource | None
     class_names: tuple[str, ...] | None = None
 
 
@@ -51,15 +51,15 @@ class Splits(NamedTuple):
         train: Examples to train on.
         val: Examples held out from the training set for validation; `None` with `val_fraction=0`.
         test: Held-out test examples.
-        train_and_val: `train` and `val` together, the reference set for the metrics of samples: it is the same for all
-            seeds, whereas `train` is not.
+        train_and_val: `train` and `val` together, the reference set for the sample-quality metrics: it is the same for
+            all seeds, whereas `train` is not.
     """
 
     spec: DatasetSpec
-    train: Examples
-    val: Examples | None
-    test: Examples
-    train_and_val: Examples
+    train: ExampleSource
+    val: ExampleSource | None
+    test: ExampleSource
+    train_and_val: ExampleSource
 
 
 def load_splits(config: DataConfig) -> Splits:
@@ -70,7 +70,7 @@ def load_splits(config: DataConfig) -> Splits:
     the seed. If the data is labelled, both splits are stratified by class.
 
     Raises:
-        InputError: The data is missing, corrupt, empty or too small, or its labels can't be used for a conditional
+        InputError: The data is missing, damaged, empty or too small, or its labels can't be used for a conditional
             model.
     """
     train, test, class_names = _load_raw_splits(config)
@@ -94,7 +94,7 @@ def load_splits(config: DataConfig) -> Splits:
     return Splits(spec, train, val, test, train_and_val)
 
 
-def load_native_splits(config: DataConfig) -> tuple[tuple[int, ...], dict[str, Examples]]:
+def load_native_splits(config: DataConfig) -> tuple[tuple[int, ...], dict[str, ExampleSource]]:
     """Returns all examples of a dataset, in the dataset's own splits.
 
     Returns:
@@ -102,7 +102,7 @@ def load_native_splits(config: DataConfig) -> tuple[tuple[int, ...], dict[str, E
         test split.
 
     Raises:
-        InputError: The data is missing, corrupt or empty.
+        InputError: The data is missing, damaged or empty.
     """
     train, test = _load_raw_splits(config)[:2]
     splits = {"all": train} if test is None else {"train": train, "test": test}
@@ -115,7 +115,7 @@ def _check_classes(config: DataConfig, train: np.ndarray | None, test: np.ndarra
         if labels is None:
             raise InputError(
                 f"conditional needs labelled data. Received: dataset={config.dataset}, whose {split} split has no "
-                "labels; leave --conditional out, or add the labels"
+                "labels; omit --conditional, or add the labels"
             )
     assert train is not None
     assert test is not None
@@ -164,18 +164,18 @@ def load_arrays(
         `(x_train, y_train), (x_test, y_test)`: x float32 `(N, H, W, C)` in [0, 1], y int64 `(N,)` or `None`.
 
     Raises:
-        InputError: The data is missing, corrupt, empty or too small.
+        InputError: The data is missing, damaged, empty or too small.
     """
     splits = load_splits(DataConfig(dataset=dataset, data_dir=data_dir, val_fraction=0))
     return _to_arrays(splits.train), _to_arrays(splits.test)
 
 
-def _to_arrays(examples: Examples) -> tuple[np.ndarray, np.ndarray | None]:
+def _to_arrays(examples: ExampleSource) -> tuple[np.ndarray, np.ndarray | None]:
     pixels = examples.read(np.arange(len(examples)))
     return pixels.astype(np.float32) / np.float32(examples.scale), examples.labels
 
 
-def _split(examples: Examples, fraction: float, seed: int, purpose: str) -> tuple[Examples, Examples]:
+def _split(examples: ExampleSource, fraction: float, seed: int, purpose: str) -> tuple[ExampleSource, ExampleSource]:
     count = round(len(examples) * fraction)
     if not 0 < count < len(examples):
         raise InputError(
@@ -185,7 +185,7 @@ def _split(examples: Examples, fraction: float, seed: int, purpose: str) -> tupl
     return examples.subset(np.delete(np.arange(len(examples)), held_out)), examples.subset(held_out)
 
 
-def _draw_stratified_indices(examples: Examples, count: int, seed: int) -> np.ndarray:
+def _draw_stratified_indices(examples: ExampleSource, count: int, seed: int) -> np.ndarray:
     """Returns the indices of a random stratified subset, int64 `(count,)`, ascending.
 
     The proportion of each class is exact up to one example. This is systematic sampling (Cochran 1977, chapter 8) of
@@ -203,9 +203,10 @@ def _get_example_shape(config: DataConfig, native: tuple[int, ...]) -> tuple[int
     if len(native) == 1:
         return native
     height, width = parse_image_size(config) or native[:2]
-    if min(height, width) < MIN_SIDE:
+    if min(height, width) < MIN_IMAGE_SIZE:
         raise InputError(
-            f"Images must be at least {MIN_SIDE}x{MIN_SIDE} pixels. Received: {height}x{width}; use --image-size"
+            f"Images must be at least {MIN_IMAGE_SIZE}x{MIN_IMAGE_SIZE} pixels. Received: {height}x{width}; "
+            "use --image-size"
         )
     return height, width, config.channels or native[2]
 
@@ -238,7 +239,7 @@ def load_npy(config: DataConfig) -> RawSplits:
     """Loads one array of images from an npy file; it has no test split of its own."""
     path = require_data_dir(config, "the npy file")
     pixels = check_pixels(read_npy(path), str(path))
-    return RawSplits(ArrayExamples(pixels, None, get_max_pixel_value(pixels)), None)
+    return RawSplits(ArraySource(pixels, None, get_max_pixel_value(pixels)), None)
 
 
 def require_data_dir(config: DataConfig, expected: str) -> Path:
@@ -292,7 +293,7 @@ def splits_from_arrays(arrays: Mapping[str, Array], prefix: str) -> RawSplits:
         check_labels(_load_into_memory(arrays.get(key)), len(pixels), prefix + key)
         for key, pixels in zip(NPZ_KEYS[2:], (x_train, x_test), strict=True)
     )
-    return RawSplits(ArrayExamples(x_train, y_train, scale), ArrayExamples(x_test, y_test, scale))
+    return RawSplits(ArraySource(x_train, y_train, scale), ArraySource(x_test, y_test, scale))
 
 
 def _load_into_memory(labels: Array | None) -> np.ndarray | None:

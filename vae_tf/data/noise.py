@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-NUMBERS_PER_COUNT = 4  # random numbers per value of the counter
-PHILOX = 1  # TensorFlow's number for the algorithm
+NUMBERS_PER_COUNTER_VALUE = 4  # random numbers
+PHILOX = 1  # TensorFlow's enum value for this algorithm
 
 
 class RandomStream(NamedTuple):
@@ -45,11 +45,11 @@ class RandomStream(NamedTuple):
         seed = tf.stack([tf.constant(zlib.crc32(stream_name.encode()), tf.int64), self.epoch])
         key, _ = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
         size = math.prod(shape)
-        counts = math.ceil(size / NUMBERS_PER_COUNT)
+        counts = math.ceil(size / NUMBERS_PER_COUNTER_VALUE)
 
         def draw_chunks(first: tf.Tensor, num_chunks: tf.Tensor) -> tf.Tensor:
             counter = tf.cast(tf.stack([first * counts, 0]), tf.uint64)
-            chunk_size = counts * NUMBERS_PER_COUNT
+            chunk_size = counts * NUMBERS_PER_COUNTER_VALUE
             numbers = operation(shape=tf.stack([num_chunks, chunk_size]), key=key, counter=counter, alg=PHILOX)
             return tf.reshape(numbers[:, :size], (-1, *shape))
 

@@ -1,4 +1,4 @@
-"""Turns an indexed collection of examples into batches: shuffles, reads, resizes, binarizes and corrupts, adds labels.
+"""Turns indexed examples into batches: shuffles, reads, resizes, binarizes and corrupts them, and adds labels.
 
 A batch has the form that `VAE.fit` accepts: the data x, float32 `(B, H, W, C)` in [0, 1] or rows `(B, F)`; for a
 conditional model, `((x, labels),)`; and with `corrupt`, the pair of the corrupted data (with its labels, if
@@ -20,7 +20,7 @@ import tensorflow as tf
 from vae_tf.config import DataConfig
 from vae_tf.data.modality import get_modality
 from vae_tf.data.noise import RandomStream, binarize, corrupt
-from vae_tf.data.sources import Examples
+from vae_tf.data.sources import ExampleSource
 
 Split = Literal["train", "val", "test"]
 
@@ -35,31 +35,35 @@ LUMA_WEIGHTS = (0.299, 0.587, 0.114)
 class Shard(NamedTuple):
     """The shard of every batch that one worker reads.
 
-    Of a batch of B examples, replica r of R reads rows `[r * B // R, (r + 1) * B // R)`.
+    Given a batch of B examples, replica r of R reads rows `[r * B // R, (r + 1) * B // R)`.
 
     Attributes:
-        first: Index of the worker's first replica.
-        num_local: Number of the worker's replicas; the elements of the dataset go to them in turn.
+        first_replica: Index of the worker's first replica.
+        num_local_replicas: Number of the worker's replicas; the elements of the dataset go to them in turn.
         num_replicas: R, the total number of replicas of all workers.
     """
 
-    first: int
-    num_local: int
+    first_replica: int
+    num_local_replicas: int
     num_replicas: int
 
 
 NO_SHARDING = Shard(0, 1, 1)
 
 
-def num_batches(examples: Examples, batch_size: int) -> int:
+def num_batches(examples: ExampleSource, batch_size: int) -> int:
     """Returns the number of batches in an epoch, including a short last one."""
     return math.ceil(len(examples) / batch_size)
 
 
 def training_batches(
-    examples: Examples, config: DataConfig, example_shape: tuple[int, ...], shard: Shard = NO_SHARDING, start: int = 0
+    examples: ExampleSource,
+    config: DataConfig,
+    example_shape: tuple[int, ...],
+    shard: Shard = NO_SHARDING,
+    start: int = 0,
 ) -> tf.data.Dataset:
-    """Returns an endless dataset of shuffled batches, epoch after epoch.
+    """Returns an infinite dataset of shuffled batches.
 
     Args:
         examples: The train split.
@@ -77,7 +81,9 @@ def training_batches(
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
         order = epoch_order(len(examples), config.seed, epoch)
         batches = _batch_positions(len(examples), config.batch_size, shard)
-        remaining = batches.skip(tf.where(epoch == first_epoch, tf.constant(skipped * shard.num_local, tf.int64), 0))
+        remaining = batches.skip(
+            tf.where(epoch == first_epoch, tf.constant(skipped * shard.num_local_replicas, tf.int64), 0)
+        )
         return remaining.map(lambda rows: (tf.gather(order, rows), rows, epoch))
 
     positions = tf.data.Dataset.counter(start=first_epoch).flat_map(epoch_batches)
@@ -85,7 +91,11 @@ def training_batches(
 
 
 def evaluation_batches(
-    examples: Examples, config: DataConfig, example_shape: tuple[int, ...], split: Split, shard: Shard = NO_SHARDING
+    examples: ExampleSource,
+    config: DataConfig,
+    example_shape: tuple[int, ...],
+    split: Split,
+    shard: Shard = NO_SHARDING,
 ) -> tf.data.Dataset:
     """Returns the batches of one pass over a split, in order; every pass has the same random numbers.
 
@@ -105,7 +115,7 @@ def evaluation_batches(
 
 
 def _map_and_prefetch(
-    positions: tf.data.Dataset, make_batch: Callable[..., Any], examples: Examples
+    positions: tf.data.Dataset, make_batch: Callable[..., Any], examples: ExampleSource
 ) -> tf.data.Dataset:
     """Returns the batches, prefetched: with many threads if files are read, otherwise with one thread, which leaves
     more CPU time for training.
@@ -120,18 +130,18 @@ def _map_and_prefetch(
 
 def _batch_positions(num_examples: int, batch_size: int, shard: Shard) -> tf.data.Dataset:
     """Returns the positions in an epoch of each batch's examples, int64 `(B,)`; one element per replica of a shard."""
-    first, num_local, num_replicas = shard
+    first, num_local_replicas, num_replicas = shard
 
     def rows(element: tf.Tensor) -> tf.Tensor:
-        start, replica = element // num_local * batch_size, first + element % num_local
+        start, replica = element // num_local_replicas * batch_size, first + element % num_local_replicas
         size = tf.minimum(tf.constant(batch_size, tf.int64), num_examples - start)
         return tf.range(start + replica * size // num_replicas, start + (replica + 1) * size // num_replicas)
 
-    return tf.data.Dataset.range(math.ceil(num_examples / batch_size) * num_local).map(rows)
+    return tf.data.Dataset.range(math.ceil(num_examples / batch_size) * num_local_replicas).map(rows)
 
 
 def first_batch(
-    examples: Examples, config: DataConfig, example_shape: tuple[int, ...], split: Split, count: int
+    examples: ExampleSource, config: DataConfig, example_shape: tuple[int, ...], split: Split, count: int
 ) -> Any:
     """Returns the first `count` examples of a split as one NumPy batch, like those of `evaluation_batches`."""
     subset = examples.subset(np.arange(min(count, len(examples))))
@@ -145,7 +155,7 @@ def without_corruption_and_labels(config: ConfigT) -> ConfigT:
 
 
 def first_images(
-    examples: Examples, config: DataConfig, example_shape: tuple[int, ...], split: Split, count: int
+    examples: ExampleSource, config: DataConfig, example_shape: tuple[int, ...], split: Split, count: int
 ) -> np.ndarray:
     """Returns the first `count` images of a split, uncorrupted, float32 `(min(count, N), H, W, C)` in [0, 1]."""
     images: np.ndarray = first_batch(examples, without_corruption_and_labels(config), example_shape, split, count)
@@ -160,7 +170,7 @@ def epoch_order(num_examples: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
 
 
 def _make_batch_function(
-    examples: Examples, config: DataConfig, example_shape: tuple[int, ...], split: Split
+    examples: ExampleSource, config: DataConfig, example_shape: tuple[int, ...], split: Split
 ) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Any]:
     """Returns a function (indices `(B,)`, positions in the epoch `(B,)`, epoch) -> batch."""
     fixed = tf.constant(FIXED_EPOCH, tf.int64)
@@ -183,7 +193,7 @@ def _make_batch_function(
     return make_batch
 
 
-def _make_reader(examples: Examples) -> Callable[[tf.Tensor], tf.Tensor]:
+def _make_reader(examples: ExampleSource) -> Callable[[tf.Tensor], tf.Tensor]:
     """Returns a function from indices `(B,)` to the examples at those indices."""
     if examples.is_in_memory:
         values = tf.constant(examples.read(np.arange(len(examples))))
@@ -196,12 +206,12 @@ def _make_reader(examples: Examples) -> Callable[[tf.Tensor], tf.Tensor]:
     return read
 
 
-def _labels(examples: Examples, indices: tf.Tensor) -> tf.Tensor:
+def _labels(examples: ExampleSource, indices: tf.Tensor) -> tf.Tensor:
     return tf.gather(tf.constant(examples.labels), indices)
 
 
 def resize_and_convert(images: tf.Tensor, example_shape: tuple[int, ...]) -> tf.Tensor:
-    """Resizes images `(B, h, w, c)` in [0, 1] to `example_shape`, and converts grey to RGB or back: `(B, H, W, C)`."""
+    """Resizes images `(B, h, w, c)` in [0, 1] to `example_shape`, and converts greyscale to RGB or back."""
     height, width, channels = example_shape
     if images.shape[-1] == RGB_CHANNELS and channels == 1:
         images = tf.reduce_sum(images * LUMA_WEIGHTS, axis=-1, keepdims=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from vae_tf.config import DataConfig
 from vae_tf.data.loading import RawSplits, splits_from_arrays, splits_from_npz
-from vae_tf.data.sources.arrays import ArrayExamples
+from vae_tf.data.sources.arrays import ArraySource
 from vae_tf.data.sources.idx import read_idx
 from vae_tf.data.sources.on_disk import Array
 from vae_tf.data.sources.stl10 import extract_archive, find_folder, read_folds, read_images, read_split
@@ -148,7 +148,7 @@ def load_official_folds(config: DataConfig) -> list[np.ndarray] | None:
         datasets, and if `fold_indices.txt` is not in the folder of the images.
 
     Raises:
-        InputError: The data is missing or corrupt.
+        InputError: The data is missing or damaged.
     """
     if config.dataset != "stl10":
         return None
@@ -188,5 +188,5 @@ def load_blobs(config: DataConfig) -> RawSplits:
 
 def _load_toy(config: DataConfig) -> RawSplits:
     splits = [generate_points(config.dataset, size, seed) for size, seed in zip(TOY_SIZES, TOY_SEEDS, strict=True)]
-    train, test = (ArrayExamples(points, classes, 1.0) for points, classes in splits)
+    train, test = (ArraySource(points, classes, 1.0) for points, classes in splits)
     return RawSplits(train, test)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from vae_tf.support.errors import InputError
 
-Distribute = Literal["auto", "none", "mirrored", "multi_worker"]
+DistributionMode = Literal["auto", "none", "mirrored", "multi_worker"]
 
 ENV_VAR = "TF_CONFIG"
 TASK_TYPES = ("chief", "worker")
@@ -35,7 +35,7 @@ class Cluster:
         return f"Worker {index} ({self.addresses[index]})"
 
 
-def cluster_for(distribute: Distribute) -> Cluster | None:
+def cluster_for(distribute: DistributionMode) -> Cluster | None:
     """Returns the workers of this run, or `None` if this process is the only one.
 
     Args:
@@ -50,7 +50,7 @@ def cluster_for(distribute: Distribute) -> Cluster | None:
     if cluster is None and distribute == "multi_worker":
         raise InputError(
             f"distribute=multi_worker needs {ENV_VAR} to list at least two workers. "
-            f"Received: {os.environ.get(ENV_VAR) or 'none'}; set it, or leave out --distribute"
+            f"Received: {os.environ.get(ENV_VAR) or 'none'}; set it, or omit --distribute"
         )
     return cluster
 

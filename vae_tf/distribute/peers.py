@@ -2,11 +2,11 @@
 
 The workers use them to check that all of them have started, have the same configuration, and have finished.
 
-TensorFlow waits a long time for a worker that never starts, ignores signals meanwhile, and reports a worker that failed
-in pages of output. The workers therefore connect to each other first: the chief listens at its own address, which
-TensorFlow uses only later, and every other worker connects to it. The connections stay open. If one closes early, the
-worker at the other end has exited; TCP keep-alive also detects a machine that has lost its network connection. While
-TensorFlow runs, a separate process watches the connections.
+TensorFlow waits a long time for a worker that never starts, ignores signals while it waits, and buries the failure of a
+worker in pages of output. The workers therefore connect to each other first: the chief listens at its own address,
+which TensorFlow uses only later, and every other worker connects to it. The connections stay open. If one closes early,
+the worker at the other end has exited; TCP keep-alive also detects a machine that has lost its network connection.
+While TensorFlow runs, a separate process watches the connections.
 """
 
 import contextlib
@@ -54,7 +54,7 @@ class Peers:
         """Connects the workers, and returns once all of them have started.
 
         Args:
-            timeout: Maximum seconds to wait.
+            timeout: Maximum time to wait, in seconds.
 
         Raises:
             InputError: A worker did not start in time.
@@ -95,13 +95,13 @@ class Peers:
         else:
             self._connections[index] = connection
 
-    def check_equal(self, what: str, value: str, timeout: float | None = None) -> None:
+    def check_equal(self, name: str, value: str, timeout: float | None = None) -> None:
         """Returns once every worker has called this with the same value.
 
         Args:
-            what: Name of the value in the error message.
+            name: Name of the value in the error message.
             value: One line of text.
-            timeout: Maximum seconds to wait for the slowest worker. Default: no limit while it is alive.
+            timeout: Maximum time, in seconds, to wait for the slowest worker. Default: no limit while it is alive.
 
         Raises:
             InputError: A worker reported a different value, failed or disconnected.
@@ -109,10 +109,10 @@ class Peers:
         if self.cluster.is_chief:
             for index in self._connections:
                 if self._receive_line(index, timeout) != value:
-                    name = self.cluster.name(index)
+                    worker = self.cluster.name(index)
                     raise InputError(
-                        f"All workers must have the same {what}. Received: different {what} from {name}; restart all "
-                        f"workers with the same {what}"
+                        f"All workers must have the same {name}. Received: different {name} from {worker}; restart all "
+                        f"workers with the same {name}"
                     )
             broadcast(self._connections.values(), GO)
         else:
@@ -195,7 +195,7 @@ def connected_peers(cluster: Cluster | None, timeout: float) -> Iterator[Peers |
 
     Args:
         cluster: The workers; `None` if this process is the only one.
-        timeout: Maximum seconds to wait for the others.
+        timeout: Maximum time, in seconds, to wait for the others.
 
     Raises:
         InputError: A worker did not start in time.

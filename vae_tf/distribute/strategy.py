@@ -11,20 +11,20 @@ import tensorflow as tf
 from vae_tf.backend import replicas
 from vae_tf.config import RunConfig
 from vae_tf.data.pipeline import Shard
-from vae_tf.distribute.cluster import Distribute
+from vae_tf.distribute.cluster import DistributionMode
 from vae_tf.support.errors import InputError
 
 if TYPE_CHECKING:
     from vae_tf.distribute.peers import Peers
 
 
-def strategy_for(distribute: Distribute, peers: "Peers | None", timeout: float) -> tf.distribute.Strategy:
+def strategy_for(distribute: DistributionMode, peers: "Peers | None", timeout: float) -> tf.distribute.Strategy:
     """Returns the strategy of a run; call it before any computation.
 
     Args:
         distribute: `"auto"` uses one replica on each GPU if there are several.
         peers: Connections to the other workers, which must all call this at the same point; `None` if there are none.
-        timeout: Maximum seconds to wait for the workers to find each other.
+        timeout: Maximum time, in seconds, to wait for the workers to find each other.
 
     Raises:
         InputError: TensorFlow can't listen at the address of this worker.
@@ -54,7 +54,8 @@ def _multi_worker_strategy(peers: "Peers", timeout: float) -> tf.distribute.Stra
             f"Received: {cluster.addresses[cluster.index]} ({error.message})"
         ) from None
     peers.report_started()
-    signal.signal(signal.SIGTERM, on_sigterm)  # TensorFlow replaced it with a handler that does not stop
+    # TensorFlow replaced it with a handler that does not terminate the process.
+    signal.signal(signal.SIGTERM, on_sigterm)
     return strategy
 
 
@@ -86,12 +87,12 @@ def check_divisible(strategy: tf.distribute.Strategy, config: RunConfig, num_tra
         )
     if config.jit:
         raise InputError(
-            f"jit needs a single replica. Received: {num_replicas} replicas; leave out --jit, or use --distribute none"
+            f"jit needs a single replica. Received: {num_replicas} replicas; omit --jit, or use --distribute none"
         )
     if config.micro_batch_size is not None and config.variant == "bn":
         raise InputError(
             f"micro_batch_size with {num_replicas} replicas needs variant=plain, because bn synchronizes across "
-            f"replicas. Received: micro_batch_size={config.micro_batch_size}, variant=bn; leave one out"
+            f"replicas. Received: micro_batch_size={config.micro_batch_size}, variant=bn; remove one of them"
         )
 
 
@@ -100,7 +101,7 @@ def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
-def any_worker(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
+def make_any_worker_fn(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
     """Returns a function that reports whether a condition holds on any worker.
 
     All workers must call that function at the same point.
@@ -115,7 +116,8 @@ def any_worker(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
     def total(value: tf.Tensor) -> tf.Tensor:
         def replica_fn(value: tf.Tensor) -> tf.Tensor:
             context = tf.distribute.get_replica_context()
-            return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(value))  # a copy that has a device
+            # all_reduce needs a tensor that is placed on a device, so the value is copied.
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(value))
 
         return strategy.run(replica_fn, (value,))
 
@@ -154,7 +156,7 @@ def broadcast_from_chief(
     }
 
 
-def assign_sums(
+def assign_to_first_replica(
     strategy: tf.distribute.Strategy, variables: Sequence[keras.Variable], values: Sequence[np.ndarray]
 ) -> None:
     """Assigns values to variables that are summed across replicas, such as metrics.

@@ -23,7 +23,7 @@ class Watchdog:
         pid: Process ID of the watched process.
         workers: Names of the workers by connection.
         is_chief: Whether the watched process is the chief; the chief's watchdog forwards what a worker reports.
-        timeout: Maximum seconds for TensorFlow to start.
+        timeout: Maximum time for TensorFlow to start, in seconds.
     """
 
     def __init__(

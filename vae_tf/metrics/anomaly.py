@@ -1,7 +1,7 @@
 """Anomaly scores: how different an example is from the training data; higher is more anomalous.
 
-The likelihood alone is not a good anomaly score. A model of Fashion-MNIST gives MNIST digits a higher likelihood than
-clothes (Nalisnick et al. 2019), because the likelihood also depends on how simple an image is.
+The likelihood alone is not a good anomaly score. A model trained on Fashion-MNIST assigns MNIST digits a higher
+likelihood than clothing (Nalisnick et al. 2019), because the likelihood also depends on how simple an image is.
 
 A score is a function (model, batches, reference, seed) -> float64 `(N,)`, listed in `vae_tf.registry.ANOMALY_SCORES`.
 The noise of an example depends only on the seed and on the example's position, not on its batch.
@@ -25,15 +25,15 @@ from vae_tf.support.errors import InputError
 NUM_STEPS = 100
 INITIAL_LEARNING_RATE = 0.1
 NUM_SAMPLES = 10
-ADAM_DECAYS = (0.9, 0.999)
+ADAM_BETAS = (0.9, 0.999)
 ADAM_EPSILON = 1e-7
 
 
 def mahalanobis(vae: VAE, batches: Iterable[Any], reference: Iterable[Any], seed: int) -> np.ndarray:
     """Returns the squared Mahalanobis distance to the training data, over posterior means and ELBO terms.
 
-    Denouden et al. (2018) add the distance of the latents to the reconstruction loss. Here all of them are coordinates
-    of one distance, so a loss that is too low counts as much as one that is too high. Another coordinate is the
+    Denouden et al. (2018) add the distance of the latents to the reconstruction loss. Here they are all features in a
+    single distance, so a loss that is too low counts as much as one that is too high. Another feature is the
     log-likelihood of a perfect reconstruction (Chauhan et al. 2022): on pixel intensities, where the Bernoulli formula
     is not a likelihood, the loss of even a perfect reconstruction equals the entropy of the pixel values, 191 nats for
     a Fashion-MNIST image and 45 for an MNIST image. The covariance estimator of Ledoit & Wolf (2004) needs few
@@ -43,7 +43,7 @@ def mahalanobis(vae: VAE, batches: Iterable[Any], reference: Iterable[Any], seed
         vae: The model.
         batches: Batches to score, in the format that `fit` accepts.
         reference: Batches of training examples.
-        seed: Random seed of the posterior samples for the ELBO.
+        seed: Random seed for the ELBO's posterior samples.
 
     Returns:
         float64 `(N,)`, in squared standard deviations: about Z + 3 for examples like the training data.
@@ -84,7 +84,7 @@ def likelihood_regret(vae: VAE, batches: Iterable[Any], reference: Iterable[Any]
         vae: The model.
         batches: Batches to score, in the format that `fit` accepts.
         reference: Not used; this score needs no training examples.
-        seed: Random seed of the noise.
+        seed: Random seed for the noise.
 
     Returns:
         float64 `(N,)`, in nats.
@@ -116,7 +116,7 @@ def _negative_elbo(
 ) -> keras.KerasTensor:
     """Returns the negative ELBO `(B,)` for posterior parameters `(B, P)`."""
     assert isinstance(vae.latents, FlatLatents)
-    inferred = vae.latents.infer_from(params, vae.latents.noise(ops.shape(params)[0], num_samples, seeds))
+    inferred = vae.latents.infer_from_params(params, vae.latents.noise(ops.shape(params)[0], num_samples, seeds))
     decoded = vae.decode_samples(inferred, batch.labels)
     return Terms(inferred, vae.likelihood.log_prob(decoded, batch.target)).negative_elbo()
 
@@ -124,16 +124,16 @@ def _negative_elbo(
 def _minimize(
     loss: Callable[[keras.KerasTensor, keras.KerasTensor], keras.KerasTensor], start: keras.KerasTensor
 ) -> keras.KerasTensor:
-    """Minimizes `loss(values, step)` `(B,)` with Adam (Kingma & Ba 2015) from `start` `(B, P)`, row by row."""
+    """Minimizes `loss(values, step)` `(B,)` with Adam (Kingma & Ba 2015) from `start` `(B, P)`, each row by itself."""
 
     def update(step: keras.KerasTensor, state: tuple[keras.KerasTensor, ...]) -> tuple[keras.KerasTensor, ...]:
         values, first, second = state
         gradient = gradient_of_sum(lambda values: loss(values, step), values)
-        first += (1 - ADAM_DECAYS[0]) * (gradient - first)
-        second += (1 - ADAM_DECAYS[1]) * (ops.square(gradient) - second)
+        first += (1 - ADAM_BETAS[0]) * (gradient - first)
+        second += (1 - ADAM_BETAS[1]) * (ops.square(gradient) - second)
         completed = ops.cast(step, "float32")
-        means = first / (1 - ADAM_DECAYS[0] ** (completed + 1))
-        squares = second / (1 - ADAM_DECAYS[1] ** (completed + 1))
+        means = first / (1 - ADAM_BETAS[0] ** (completed + 1))
+        squares = second / (1 - ADAM_BETAS[1] ** (completed + 1))
         values -= INITIAL_LEARNING_RATE * (1 - completed / NUM_STEPS) * means / (ops.sqrt(squares) + ADAM_EPSILON)
         return values, first, second
 

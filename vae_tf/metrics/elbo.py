@@ -20,10 +20,10 @@ from vae_tf.model.vae import VAE
 MAX_SAMPLES_PER_BLOCK = 500  # for a small decoder; fewer if its layers need more memory
 MIN_SAMPLES_PER_BLOCK = 50
 MAX_MEMORY_BYTES = 256 * 2**20
-MAX_IMAGES_PER_STEP = 64
+MAX_IMAGES_PER_BATCH = 64
 
 
-class ElboTerms(NamedTuple):
+class PerImageELBO(NamedTuple):
     """The negative ELBO and its two terms, one value per image, float64 `(N,)`, in nats."""
 
     negative_elbo: np.ndarray
@@ -31,13 +31,13 @@ class ElboTerms(NamedTuple):
     kl_loss: np.ndarray
 
 
-def elbo_per_image(vae: VAE, batches: Iterable[Any], seed: int) -> ElboTerms:
+def elbo_per_image(vae: VAE, batches: Iterable[Any], seed: int) -> PerImageELBO:
     """Returns the negative ELBO and its two terms for each image, from one posterior sample per image.
 
     Args:
         vae: The model.
         batches: Batches in the format that `fit` accepts, in the order of the split.
-        seed: Random seed of the posterior samples.
+        seed: Random seed for the posterior samples.
     """
 
     @compile_function
@@ -48,7 +48,7 @@ def elbo_per_image(vae: VAE, batches: Iterable[Any], seed: int) -> ElboTerms:
         return terms.negative_elbo(), terms.reconstruction_loss(), terms.kl_loss()
 
     batch_terms = [elbo_terms(batch, seeds) for batch, seeds in with_seeds(vae, batches, seed)]
-    return ElboTerms(*(np.concatenate(values).astype(np.float64) for values in zip(*batch_terms, strict=True)))
+    return PerImageELBO(*(np.concatenate(values).astype(np.float64) for values in zip(*batch_terms, strict=True)))
 
 
 def nll_batches(vae: VAE, batches: Iterable[Any], num_samples: int, seed: int) -> Iterator[np.ndarray]:
@@ -61,7 +61,7 @@ def nll_batches(vae: VAE, batches: Iterable[Any], num_samples: int, seed: int) -
         vae: The model.
         batches: Batches in the format that `fit` accepts, in the order of the split.
         num_samples: Number of posterior samples K per image.
-        seed: Random seed of the posterior samples.
+        seed: Random seed for the posterior samples.
 
     Yields:
         float64 `(B,)`, in nats. The log-sum-exp is computed in float32 over blocks of samples, so memory use does not
@@ -92,15 +92,15 @@ def nll_batches(vae: VAE, batches: Iterable[Any], num_samples: int, seed: int) -
         yield math.log(num_samples) - log_weight_sum(batch, seeds).numpy().astype(np.float64)
 
 
-def images_per_step(vae: VAE, num_samples: int) -> int:
-    """Returns how many images to process in one batch so that memory stays bounded for any `num_samples`.
+def max_batch_size(vae: VAE, num_samples: int) -> int:
+    """Returns how many images to process in one batch at most, so that memory stays bounded for any `num_samples`.
 
     Args:
         vae: The model; the result depends on the output sizes of its decoder's layers.
         num_samples: Number of posterior samples per image.
     """
     block_size = min(num_samples, _samples_per_block(vae))
-    return int(np.clip(MAX_MEMORY_BYTES // (vae.latents.bytes_per_sample() * block_size), 1, MAX_IMAGES_PER_STEP))
+    return int(np.clip(MAX_MEMORY_BYTES // (vae.latents.bytes_per_sample() * block_size), 1, MAX_IMAGES_PER_BATCH))
 
 
 def _samples_per_block(vae: VAE) -> int:

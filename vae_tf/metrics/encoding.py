@@ -17,7 +17,7 @@ from vae_tf.model.posterior import DiagonalNormal
 from vae_tf.model.prior import StandardNormal
 
 if TYPE_CHECKING:
-    from vae_tf.data.sources import Examples
+    from vae_tf.data.sources import ExampleSource
     from vae_tf.model.batch import Batch
     from vae_tf.model.vae import VAE
 
@@ -42,7 +42,7 @@ class EncodedExamples(NamedTuple):
 
 
 def encode(
-    model: "VAE", examples: "Examples", config: RunConfig, example_shape: tuple[int, ...], split: Split
+    model: "VAE", examples: "ExampleSource", config: RunConfig, example_shape: tuple[int, ...], split: Split
 ) -> EncodedExamples:
     """Returns the latents of all examples, in their order, after the run's corruption and binarization.
 
@@ -86,7 +86,7 @@ def _monte_carlo_kl(model: "VAE", batches: Iterable[Any]) -> np.ndarray:
     return np.concatenate(values).astype(np.float64).mean(axis=0)
 
 
-def evenly_spaced(examples: "Examples", count: int) -> "Examples":
+def evenly_spaced(examples: "ExampleSource", count: int) -> "ExampleSource":
     """Returns `count` evenly spaced examples of a dataset, which may be sorted by class."""
     count = min(count, len(examples))
     return examples.subset(np.arange(count) * len(examples) // count)

@@ -60,7 +60,7 @@ def bootstrap_error(
     Args:
         statistic: Function that maps the groups to a number.
         groups: Arrays whose rows are resampled with replacement, each array independently.
-        seed: Random seed of the resampling.
+        seed: Random seed for the resampling.
         num_resamples: Number of resamples.
     """
     rng = np.random.default_rng(seed)

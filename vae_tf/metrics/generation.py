@@ -33,8 +33,8 @@ def frechet_distance(real: np.ndarray, generated: np.ndarray) -> float:
 class ManifoldMetrics(NamedTuple):
     """The values per example whose means are precision, recall, density and coverage."""
 
-    precision: np.ndarray  # (M,) whether a generated example lies in the real manifold
-    recall: np.ndarray  # (N,) whether a real example lies in the generated manifold
+    precision: np.ndarray  # (M,) whether a generated example lies on the manifold of the real examples
+    recall: np.ndarray  # (N,) whether a real example lies on the manifold of the generated examples
     density: np.ndarray  # (M,) number of real neighbourhoods that contain a generated example / NUM_NEIGHBOURS
     coverage: np.ndarray  # (N,) whether the neighbourhood of a real example contains a generated one
 
@@ -72,7 +72,7 @@ def sliced_wasserstein(real: np.ndarray, generated: np.ndarray, seed: int, num_d
     Args:
         real: Points `(N, D)`.
         generated: Points `(M, D)`.
-        seed: Random seed of the lines.
+        seed: Random seed for the lines.
         num_directions: Number of lines.
     """
     directions = np.random.default_rng(seed).standard_normal((num_directions, real.shape[1]))

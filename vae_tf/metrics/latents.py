@@ -1,4 +1,4 @@
-"""Metrics of the latents: active units, KL per dimension and mutual information; and their principal plane."""
+"""Metrics of the latents: active units, KL per dimension and mutual information; and their 2D PCA projection."""
 
 from typing import NamedTuple
 
@@ -12,12 +12,12 @@ from vae_tf.metrics.metric import METRICS
 ACTIVE_VARIANCE = 0.01
 
 
-class Plane(NamedTuple):
+class Projection2D(NamedTuple):
     """Posterior means in two dimensions.
 
     Attributes:
         points: float32 `(N, 2)`.
-        explained_variance_ratio: Fraction of the variance of the means in this plane, in [0, 1].
+        explained_variance_ratio: Fraction of the variance of the means that the projection keeps, in [0, 1].
         is_projected: Whether the axes are principal components rather than the latents themselves.
     """
 
@@ -33,7 +33,7 @@ def active_units(means: np.ndarray, seed: int) -> Estimate:
 
     Args:
         means: Posterior means `(N, Z)`.
-        seed: Random seed of the bootstrap.
+        seed: Random seed for the bootstrap.
     """
 
     def count(rows: np.ndarray) -> float:
@@ -63,7 +63,7 @@ def mutual_information(means: np.ndarray, log_vars: np.ndarray, seed: int) -> Es
     Args:
         means: Posterior means `(N, Z)`.
         log_vars: Log variance of each posterior `(N, Z)`.
-        seed: Random seed of the samples, one per example.
+        seed: Random seed for the samples, one per example.
     """
     means, log_vars = means.astype(np.float64), log_vars.astype(np.float64)
     z = means + np.exp(0.5 * log_vars) * np.random.default_rng(seed).standard_normal(means.shape)
@@ -77,14 +77,14 @@ def mutual_information(means: np.ndarray, log_vars: np.ndarray, seed: int) -> Es
     return METRICS["mutual_information"].mean(values, seed, num_samples=1, note=note)
 
 
-def principal_plane(means: np.ndarray) -> Plane:
-    """Returns the plane in which the posterior means vary most; if Z is at most 2, the latents themselves.
+def project_to_2d(means: np.ndarray) -> Projection2D:
+    """Returns the 2D PCA projection of the posterior means; if Z is at most 2, the latents themselves.
 
     Args:
         means: Posterior means `(N, Z)`, with N >= 2. If Z is 1, the second coordinate is 0.
     """
     if means.shape[1] <= 2:
-        return Plane(np.pad(means, ((0, 0), (0, 2 - means.shape[1]))), 1.0, False)
+        return Projection2D(np.pad(means, ((0, 0), (0, 2 - means.shape[1]))), 1.0, False)
     pca = PCA(2, svd_solver="full")  # the other solvers are random or less precise
     points = pca.fit_transform(means).astype(np.float32)
-    return Plane(points, float(pca.explained_variance_ratio_.sum()), True)
+    return Projection2D(points, float(pca.explained_variance_ratio_.sum()), True)

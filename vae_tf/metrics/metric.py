@@ -21,7 +21,7 @@ class Metric:
 
     Attributes:
         name: Name in `metrics.json`, to which the name of a feature space may be appended.
-        unit: Unit, `1` if dimensionless; `{noun}` and `{value}` are replaced by the modality's words.
+        unit: Unit, `1` if dimensionless; `{noun}` and `{value}` are replaced with the modality's words.
         direction: `HIGHER` or `LOWER`, whichever is better, or 0 if the metric is only descriptive.
         conditions: What two runs must share for this metric to be comparable, besides the data.
     """

@@ -18,17 +18,17 @@ from vae_tf.metrics.metric import METRICS
 from vae_tf.metrics.suite import Estimates, EvaluationContext
 
 if TYPE_CHECKING:
-    from vae_tf.data.sources import Examples
+    from vae_tf.data.sources import ExampleSource
     from vae_tf.model.vae import VAE
 
 ACCURACY = "probe_accuracy_latents"
-# It has its own name because the encoder is given the class: the accuracy measures leakage, and neither direction is
-# better.
+# It has a separate name because the encoder is given the class: the accuracy then measures leakage, and neither higher
+# nor lower is better.
 CONDITIONAL_ACCURACY = "class_left_in_latents"
 REFERENCES = ("pixels", "pca")
 MAX_TRAINING_EXAMPLES = 10_000
 MAX_CLASSES = 100  # the time grows with the number of classes
-MAX_SIDE = 32
+MAX_PROBE_IMAGE_SIZE = 32
 INVERSE_REGULARIZATION = 0.1
 TOLERANCE = 1e-3  # with 784 pixels, the default 1e-4 takes seven times as long for the same accuracy
 MAX_ITERATIONS = 2000
@@ -55,7 +55,7 @@ def linear_probe(features: np.ndarray, labels: np.ndarray, test: np.ndarray, tes
     return np.asarray(predicted == test_labels)
 
 
-def probe_metrics(context: EvaluationContext, train: "Examples") -> tuple[Estimates, dict[str, Estimates]]:
+def probe_metrics(context: EvaluationContext, train: "ExampleSource") -> tuple[Estimates, dict[str, Estimates]]:
     """Returns the accuracy of a probe on the posterior means, and of a probe on each of `REFERENCES`.
 
     The references are the pixels, and as many principal components of the pixels as there are latent dimensions. Both
@@ -82,7 +82,7 @@ def probe_metrics(context: EvaluationContext, train: "Examples") -> tuple[Estima
     return latents, dict(zip(REFERENCES, references, strict=True))
 
 
-def _probe_training_sets(context: EvaluationContext, train: "Examples") -> tuple[list["Examples"], str]:
+def _probe_training_sets(context: EvaluationContext, train: "ExampleSource") -> tuple[list["ExampleSource"], str]:
     """Returns the training sets of the probe, by the dataset's official protocol if any, and a note about them."""
     if context.split == "test" and (folds := load_official_folds(context.config)):
         note = f"logistic regression, mean over {len(folds)} official folds of {len(folds[0]):,} training examples"
@@ -96,7 +96,7 @@ def _has_usable_classes(labels: np.ndarray | None) -> bool:
 
 
 def _evaluate_probes(
-    context: EvaluationContext, examples: "Examples", test: tuple[np.ndarray, np.ndarray], test_labels: np.ndarray
+    context: EvaluationContext, examples: "ExampleSource", test: tuple[np.ndarray, np.ndarray], test_labels: np.ndarray
 ) -> list[np.ndarray]:
     """Returns whether each test example is classified correctly `(M,)`, by latents, pixels and components."""
     config = context.config.model_copy(update={"seed": 0, "batch_size": BATCH_SIZE})
@@ -126,8 +126,10 @@ def _encode_and_flatten(model: "VAE", batches: Iterable[Any]) -> tuple[np.ndarra
 
 
 def _flatten(inputs: np.ndarray) -> np.ndarray:
-    fit = get_modality(inputs.shape[1:]).preprocessor
-    if fit is not None:
+    preprocess = get_modality(inputs.shape[1:]).preprocessor
+    if preprocess is not None:
         height, width, channels = inputs.shape[1:]
-        inputs = np.asarray(fit(inputs, (min(height, MAX_SIDE), min(width, MAX_SIDE), channels)))
+        inputs = np.asarray(
+            preprocess(inputs, (min(height, MAX_PROBE_IMAGE_SIZE), min(width, MAX_PROBE_IMAGE_SIZE), channels))
+        )
     return inputs.reshape(len(inputs), -1)

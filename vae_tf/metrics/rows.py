@@ -13,7 +13,7 @@ from vae_tf.metrics.suite import Estimates, EvaluationContext, sample_labels
 from vae_tf.support.errors import InputError
 
 if TYPE_CHECKING:
-    from vae_tf.data.sources import Examples
+    from vae_tf.data.sources import ExampleSource
 
 
 class RowSampleMetrics:
@@ -28,10 +28,10 @@ class RowSampleMetrics:
         InputError: `features` is a feature space for images.
     """
 
-    def __init__(self, context: EvaluationContext, train: "Examples", features: str) -> None:
+    def __init__(self, context: EvaluationContext, train: "ExampleSource", features: str) -> None:
         if features != "classifier":
             raise InputError(
-                f"features={features} needs images. Received: dataset={context.config.dataset}; leave out --features"
+                f"features={features} needs images. Received: dataset={context.config.dataset}; omit --features"
             )
         config = without_corruption_and_labels(context.config)
         self._context = context

@@ -20,7 +20,7 @@ from vae_tf.metrics.metric import METRICS
 from vae_tf.support.errors import InputError
 
 if TYPE_CHECKING:
-    from vae_tf.data.sources import Examples
+    from vae_tf.data.sources import ExampleSource
     from vae_tf.model.sampler import Sampler
     from vae_tf.model.vae import VAE
 
@@ -42,7 +42,7 @@ class EvaluationContext(NamedTuple):
     config: RunConfig
     splits: Splits
     split: Literal["test", "val"]
-    examples: "Examples"
+    examples: "ExampleSource"
     model: "VAE"
     seed: int
     sampler: "Sampler | None" = None
@@ -58,7 +58,7 @@ class EvaluationContext(NamedTuple):
             self.examples, without_corruption_and_labels(self.config).model_copy(update={"batch_size": BATCH_SIZE})
         )
 
-    def _batches(self, examples: "Examples", config: RunConfig) -> Iterator[Any]:
+    def _batches(self, examples: "ExampleSource", config: RunConfig) -> Iterator[Any]:
         shape = self.splits.spec.example_shape
         yield from evaluation_batches(examples, config, shape, self.split).as_numpy_iterator()
 
@@ -121,7 +121,7 @@ class ImageSampleMetrics:
         InputError: The feature space is not available.
     """
 
-    def __init__(self, context: EvaluationContext, train: "Examples", features: str) -> None:
+    def __init__(self, context: EvaluationContext, train: "ExampleSource", features: str) -> None:
         config, shape = (
             without_corruption_and_labels(context.config).model_copy(update={"seed": 0}),
             context.splits.spec.example_shape,
@@ -170,7 +170,7 @@ class ImageSampleMetrics:
         }
 
 
-def _feature_space(train: "Examples", config: RunConfig, shape: tuple[int, ...], features: str) -> FeatureSpace:
+def _feature_space(train: "ExampleSource", config: RunConfig, shape: tuple[int, ...], features: str) -> FeatureSpace:
     if features == "inception":
         return inception_features()
     if train.labels is None:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from vae_tf import registry
-from vae_tf.config import MIN_SIDE, ModelConfig
+from vae_tf.config import MIN_IMAGE_SIZE, ModelConfig
 from vae_tf.model.factory import create_part
 from vae_tf.model.vae import VAE
 from vae_tf.support.errors import InputError
@@ -52,7 +52,7 @@ def build_vae(
             beta.
         kl_warmup_steps: Training steps over which the KL weight rises; required with `"linear"` and `"cyclical"`.
         num_classes: Number of classes of a conditional model.
-        seed: Seed of the posterior noise.
+        seed: Random seed for the posterior noise.
         dtype_policy: A Keras dtype policy, such as `"mixed_bfloat16"`; by default the global policy. The output layers
             and all losses are always float32.
         **options: Options of the chosen parts (`vae_tf.config.parts`), such as `hidden_sizes`, `activation`, `sigma`.
@@ -75,7 +75,7 @@ def build_vae(
         objective=objective,
         beta=beta,
         kl_schedule=kl_schedule,
-        kl_warmup_epochs=kl_warmup_steps,  # in steps here, because there are no epochs
+        kl_warmup_epochs=kl_warmup_steps,  # only validated here: without epochs, the warm-up is given in steps
         **options,
     )
     return build_from_config(config, example_shape, seed, num_classes, dtype_policy, kl_warmup_steps)
@@ -106,12 +106,12 @@ def build_from_config(
 @contextmanager
 def _global_dtype_policy(name: str | None) -> Iterator[None]:
     """Temporarily sets the global dtype policy, which applies to layers without their own policy."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name or before)
+    previous_policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name or previous_policy)
     try:
         yield
     finally:
-        keras.config.set_dtype_policy(before)
+        keras.config.set_dtype_policy(previous_policy)
 
 
 def _compose_vae(
@@ -132,12 +132,12 @@ def _check_example_shape(example_shape: Sequence[int], arch: str) -> tuple[int, 
         shape = tuple(map(operator.index, example_shape))
     except TypeError:
         shape = ()
-    is_image = len(shape) == 3 and min(shape[:2]) >= MIN_SIDE and shape[2] in (1, 3)
+    is_image = len(shape) == 3 and min(shape[:2]) >= MIN_IMAGE_SIZE and shape[2] in (1, 3)
     is_row = len(shape) == 1 and shape[0] >= 1
     if not (is_image or is_row):
         raise InputError(
-            f"example_shape must be (height, width, channels), with at least {MIN_SIDE}x{MIN_SIDE} pixels and 1 or 3 "
-            f"channels, or (features,). Received: example_shape={example_shape}"
+            f"example_shape must be (height, width, channels), with at least {MIN_IMAGE_SIZE}x{MIN_IMAGE_SIZE} pixels "
+            f"and 1 or 3 channels, or (features,). Received: example_shape={example_shape}"
         )
     if is_row and arch == "conv":
         raise InputError(f"arch=conv needs images. Received: example_shape={shape}; use arch=dense")

@@ -20,8 +20,10 @@ def create_part(kind: str, config: ModelConfig, **arguments: Any) -> Any:
 
 
 def create_network(config: ModelConfig, example_shape: tuple[int, ...], num_classes: int | None) -> Network:
-    """Creates the network family selected by a config, for examples of the given shape."""
-    family = registry.resolve(registry.NETWORKS[config.arch])
+    """Creates the network architecture selected by a config, for examples of the given shape."""
+    architecture = registry.resolve(registry.NETWORKS[config.arch])
     arguments = config.arguments("arch")
-    network: Network = family(example_shape, batch_norm=config.variant == "bn", num_classes=num_classes, **arguments)
+    network: Network = architecture(
+        example_shape, batch_norm=config.variant == "bn", num_classes=num_classes, **arguments
+    )
     return network

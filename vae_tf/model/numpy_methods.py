@@ -95,7 +95,7 @@ class NumpyMethodsMixin:
     def interpolate(self, a: np.ndarray, b: np.ndarray, steps: int, labels: np.ndarray | None = None) -> np.ndarray:
         """Interpolates linearly between the latents of pairs of examples, and returns the decoded paths.
 
-        If the prior has a base space, the paths are linear in that space.
+        If the prior has a base space (see `to_base`), the paths are linear in that space.
 
         Args:
             a: First example of each pair `(N, H, W, C)`.
@@ -120,7 +120,10 @@ class NumpyMethodsMixin:
         return decoded.reshape(len(a), steps, *decoded.shape[1:])
 
     def to_base(self, z: np.ndarray) -> np.ndarray:
-        """Maps latents `(N, Z)` to the base space of the prior; returns them unchanged if it has none."""
+        """Maps latents `(N, Z)` to the base space of a prior that transforms a simple distribution.
+
+        Returns them unchanged if the prior has no base space.
+        """
         return ops.convert_to_numpy(self.latents.to_base(z))
 
     def from_base(self, u: np.ndarray) -> np.ndarray:
@@ -176,7 +179,7 @@ class NumpyMethodsMixin:
         if (labels is None) != (self.num_classes is None):
             if labels is None:
                 raise ValueError("A conditional VAE needs labels. Received: labels=None")
-            raise ValueError("An unconditional VAE does not accept labels; leave them out")
+            raise ValueError("An unconditional VAE does not accept labels; omit them")
 
 
 def check_labels(labels: np.ndarray, count: int, num_classes: int) -> np.ndarray:

@@ -69,7 +69,7 @@ class Terms(NamedTuple):
         """Returns the negative evidence lower bound `(B,)`."""
         return self.reconstruction_loss() + self.kl_loss()
 
-    def with_latent_losses(self, loss: keras.KerasTensor) -> keras.KerasTensor:
+    def add_latent_losses(self, loss: keras.KerasTensor) -> keras.KerasTensor:
         """Returns a loss `(B,)` plus the additional losses of the latent model."""
         return functools.reduce(operator.add, self.inferred.losses.values(), loss)
 

@@ -41,8 +41,8 @@ class VAE(NumpyMethodsMixin, GuardedModel):
         latents: The latent model, which infers, decodes and generates latents.
         likelihood: The likelihood, which interprets the decoder's outputs.
         objective: The training objective.
-        seed: Seed of the posterior noise. Training draws its noise from one generator; every call of `evaluate` resets
-            a second generator, so that evaluation is repeatable and does not affect training.
+        seed: Random seed for the posterior noise. Training draws its noise from one generator; every call of `evaluate`
+            resets a second generator, so that evaluation is repeatable and does not affect training.
         micro_batch_size: If set, a training step accumulates the gradients of its batch over micro-batches of this many
             examples; the last micro-batch has the remainder. The update is the same and needs less memory, except that
             batch normalization normalizes each micro-batch separately. Can be changed until training starts.
@@ -204,8 +204,8 @@ class VAE(NumpyMethodsMixin, GuardedModel):
         """
         if self.micro_batch_size is not None and self.objective.mixes_examples:
             raise ValueError(
-                "An objective that mixes the examples of a batch needs the whole batch. "
-                f"Received: micro_batch_size={self.micro_batch_size}; leave micro_batch_size out"
+                "The objective computes its loss over the whole batch, so micro-batches can't be used. "
+                f"Received: micro_batch_size={self.micro_batch_size}; omit micro_batch_size"
             )
         batch = self.unpack_batch(data)
         count = ops.shape(batch.inputs)[0]
@@ -232,7 +232,7 @@ class VAE(NumpyMethodsMixin, GuardedModel):
             terms = self.elbo_terms(batch.inputs, target=batch.target, labels=batch.labels, training=True, noise=noise)
             loss, extras = self.objective.call(terms, self.step_counter.value)
             # `losses` are the regularization losses of the layers.
-            per_example = terms.with_latent_losses(loss) + ops.sum(self.losses)
+            per_example = terms.add_latent_losses(loss) + ops.sum(self.losses)
             mean = ops.sum(per_example) / ops.cast(batch_size, per_example.dtype)
             values = {**terms.losses_by_name(per_example), **extras}
             return self.optimizer.scale_loss(mean), values
@@ -247,7 +247,7 @@ class VAE(NumpyMethodsMixin, GuardedModel):
         terms = self.elbo_terms(batch.inputs, target=batch.target, labels=batch.labels, seed=seed)
         loss = terms.negative_elbo()
         if terms.inferred.log_prior is None:  # without a prior there is no ELBO
-            loss = terms.with_latent_losses(loss)
+            loss = terms.add_latent_losses(loss)
         self._track(terms.losses_by_name(loss))
         return {name: mean for name, mean in self._means().items() if name not in self.objective.extra_names}
 

@@ -37,7 +37,7 @@ class Figures(Protocol):
     shows_likelihood_mean: bool
     shows_traversals: bool
 
-    def epoch(
+    def epoch_figures(
         self, model: "VAE", batch: "Batch", classes: np.ndarray | None, seed: int, title_suffix: str
     ) -> dict[str, Figure]:
         """Returns the figures saved during training, under the keys `"samples"` and `"reconstructions"`.
@@ -46,7 +46,7 @@ class Figures(Protocol):
             model: The model.
             batch: Test examples as one batch of arrays.
             classes: Class of each example `(N,)`, even if the model is unconditional; `None` for unlabelled data.
-            seed: Random seed of the samples.
+            seed: Random seed for the samples.
             title_suffix: Suffix of the titles, such as `", epoch 3"`.
         """
         ...
@@ -85,7 +85,7 @@ class ImageFigures:
     shows_likelihood_mean = True
     shows_traversals = True
 
-    def epoch(
+    def epoch_figures(
         self, model: "VAE", batch: "Batch", classes: np.ndarray | None, seed: int, title_suffix: str
     ) -> dict[str, Figure]:
         """Returns prior samples and reconstructions; for a conditional model, a row of samples per class."""
@@ -143,7 +143,7 @@ class PointFigures:
     shows_likelihood_mean = False
     shows_traversals = False
 
-    def epoch(
+    def epoch_figures(
         self, model: "VAE", batch: "Batch", classes: np.ndarray | None, seed: int, title_suffix: str
     ) -> dict[str, Figure]:
         """Returns a single figure of data, reconstructions, prior samples and posterior means."""

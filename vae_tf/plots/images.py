@@ -118,7 +118,7 @@ def rows_with_side_labels(rows: Mapping[str, np.ndarray], title: str, columns: S
 
 
 def _add_canvas(figure: Figure, canvas: np.ndarray, left: int, top: int) -> None:
-    """Adds a canvas to a figure at its own size, with its upper left corner at the given pixel position."""
+    """Adds a canvas to a figure without rescaling it, with its upper left corner at the given pixel position."""
     width, height = (round(side * DPI) for side in figure.get_size_inches())
     position = (left / width, 1 - (top + canvas.shape[0]) / height)
     axes = figure.add_axes((*position, canvas.shape[1] / width, canvas.shape[0] / height))

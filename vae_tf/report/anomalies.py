@@ -12,10 +12,10 @@ from vae_tf.config import RunConfig
 from vae_tf.data.loading import load_native_splits, load_splits
 from vae_tf.data.modality import Modality, get_modality
 from vae_tf.data.pipeline import evaluation_batches, first_images
-from vae_tf.data.sources import Examples
-from vae_tf.data.sources.images import ImageFileExamples
+from vae_tf.data.sources import ExampleSource
+from vae_tf.data.sources.images import ImageFileSource
 from vae_tf.metrics.anomaly import NUM_SAMPLES
-from vae_tf.metrics.elbo import elbo_per_image, images_per_step
+from vae_tf.metrics.elbo import elbo_per_image, max_batch_size
 from vae_tf.model.vae import VAE
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.support.errors import InputError
@@ -30,7 +30,7 @@ class ScoringData:
 
     config: RunConfig
     example_shape: tuple[int, ...]
-    splits: dict[str, Examples]
+    splits: dict[str, ExampleSource]
 
     @property
     def modality(self) -> Modality:
@@ -131,12 +131,12 @@ def score_columns(run: LoadedRun, data: ScoringData, score: str, seed: int) -> d
         seed: Random seed.
     """
     model = run.model
-    size = images_per_step(model, NUM_SAMPLES)
+    size = max_batch_size(model, NUM_SAMPLES)
     batches, reference = data.with_batch_size(size), _training_batches(run, size)
     anomaly_scores = registry.resolve(registry.ANOMALY_SCORES[score])(model, batches, reference, seed)
     terms = elbo_per_image(model, batches, seed)
     splits = data.splits.items()
-    is_image_folder = all(isinstance(examples, ImageFileExamples) for _, examples in splits)
+    is_image_folder = all(isinstance(examples, ImageFileSource) for _, examples in splits)
     return {
         "file" if is_image_folder else "row": [name for _, examples in splits for name in examples.names],
         "split": [split for split, examples in splits for _ in range(len(examples))],

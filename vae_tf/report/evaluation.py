@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from vae_tf.backend.devices import as_input_errors
+from vae_tf.backend.devices import convert_runtime_errors
 from vae_tf.config.evaluation import EvaluationConfig
 from vae_tf.metrics import suite
 from vae_tf.metrics.likelihood import likelihood_metrics
@@ -34,7 +34,7 @@ def evaluate_run(run: LoadedRun, settings: EvaluationConfig, seed: int = 0) -> E
     if examples is None:
         raise InputError("split=val needs a run with a validation split. Received: val_fraction=0; use --split test")
     run.check_compatible()
-    with as_input_errors():
+    with convert_runtime_errors():
         context = EvaluationContext(run.config, run.splits, settings.split, examples, run.model, seed, run.sampler)
         estimates, results = _measure(context, settings)
     per_image = {name: estimate.per_example for name, estimate in estimates.items() if estimate.per_example is not None}

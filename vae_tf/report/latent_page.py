@@ -8,7 +8,7 @@ import numpy as np
 from vae_tf import plots
 from vae_tf.config import RunConfig
 from vae_tf.data.loading import Splits
-from vae_tf.metrics.latents import Plane, principal_plane
+from vae_tf.metrics.latents import Projection2D, project_to_2d
 from vae_tf.metrics.traversal import Traversal, encode_test_examples, traverse
 from vae_tf.report import html
 from vae_tf.report.html import Image, Section
@@ -27,7 +27,7 @@ class LatentView(NamedTuple):
         traversal: Traversal of the dimensions with the highest KL; `None` if the examples are not images.
     """
 
-    plane: Plane
+    plane: Projection2D
     labels: np.ndarray | None
     class_names: tuple[str, ...] | None
     traversal: Traversal | None
@@ -44,7 +44,7 @@ def latent_view(model: "VAE", config: RunConfig, splits: Splits) -> LatentView:
     encoded = encode_test_examples(model, config, splits)
     has_traversals = splits.spec.modality.figures.shows_traversals
     traversal = traverse(model, config, splits, encoded) if has_traversals else None
-    return LatentView(principal_plane(encoded.means), encoded.labels, splits.spec.class_names, traversal)
+    return LatentView(project_to_2d(encoded.means), encoded.labels, splits.spec.class_names, traversal)
 
 
 def sections(views: Mapping[str, LatentView]) -> list[Section]:

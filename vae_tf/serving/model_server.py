@@ -31,7 +31,7 @@ from vae_tf.backend.compiled import compile_for_shapes
 from vae_tf.config import MAX_SEED, Config
 from vae_tf.data.modality import IMAGE, get_modality
 from vae_tf.data.sources.images import FORMATS, read_image
-from vae_tf.metrics.elbo import images_per_step
+from vae_tf.metrics.elbo import max_batch_size
 from vae_tf.model.vae import VAE
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.support.errors import InputError
@@ -117,7 +117,7 @@ class ModelServer:
         self._latents = model.latents
         self._num_classes = model.num_classes
         self._shape: tuple[int, int, int] = model.example_shape
-        step, conditional = images_per_step(model, NUM_SAMPLES), model.num_classes is not None
+        step, conditional = max_batch_size(model, NUM_SAMPLES), model.num_classes is not None
         self._encode = _compile(encode, self._shape, step, conditional)
         self._decode = _compile(decode, (model.latents.latent_dim,), step, conditional)
         self._score = _compile(score, self._shape, step, conditional)

@@ -20,7 +20,7 @@ from vae_tf.runs.run_dir import RunDir
 from vae_tf.runs.tracking import Tracker
 from vae_tf.training.optimizer import averaged_weights
 
-# Short, so that the bar fits a terminal of 80 columns.
+# Short, so that the bar fits in an 80-column terminal.
 BAR_LABELS = {"loss": "loss", "reconstruction_loss": "reconstruction", "kl_loss": "kl"}
 
 
@@ -132,7 +132,7 @@ class EpochFigures(keras.callbacks.Callback):
 
     Args:
         run_dir: The run folder to write to.
-        config: The run's config; its seed determines the latents, which are the same at every epoch.
+        config: The run's config; its seed determines the latents, which are the same in every epoch.
         batch: Examples to reconstruct, as arrays that `fit` accepts.
         classes: Class of each example, if there are any.
     """
@@ -159,7 +159,7 @@ class EpochFigures(keras.callbacks.Callback):
     def _draw(self, num_epochs: int) -> None:
         modality_figures = get_modality(self.model.example_shape).figures
         batch, suffix = self.model.unpack_batch(self._batch), f", epoch {num_epochs}"
-        figures = modality_figures.epoch(self.model, batch, self._classes, self._config.seed, suffix)
+        figures = modality_figures.epoch_figures(self.model, batch, self._classes, self._config.seed, suffix)
         self.paths = {
             name.capitalize(): self._run_dir.save_epoch_figure(name, figure, num_epochs)
             for name, figure in figures.items()

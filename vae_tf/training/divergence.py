@@ -60,7 +60,8 @@ class DivergenceCallback(keras.callbacks.Callback):
         total = self._guard.skipped.total
         if total > self._num_reported:
             num_skipped = total - self._num_reported
-            self._warn(f"epoch {epoch + 1}: updates skipped because of a non-finite loss or gradient: {num_skipped}")
+            updates = f"{num_skipped} update{'s' * (num_skipped > 1)}"
+            self._warn(f"epoch {epoch + 1}: skipped {updates} because the loss or a gradient was not finite")
         self._num_reported = total
 
     def _message(self, step: int, skipped: SkippedUpdates) -> str:
@@ -72,8 +73,8 @@ class DivergenceCallback(keras.callbacks.Callback):
         return (
             f"Training diverged in epoch {self._epoch + 1}: the loss or gradient was not finite {steps}. "
             f"Received: {losses}, gradient norm {skipped.gradient_norm:g}, "
-            f"learning_rate={self._config.learning_rate:g}; lower it or set clip_norm, and start over in a new "
-            "run_dir or with --overwrite"
+            f"learning_rate={self._config.learning_rate:g}; lower learning_rate or set clip_norm, and start over "
+            "in a new run_dir or with --overwrite"
         )
 
     def _warn(self, message: str) -> None:
@@ -81,7 +82,7 @@ class DivergenceCallback(keras.callbacks.Callback):
 
 
 def check_final_model(model: VAE, test: dict[str, float], config: RunConfig) -> None:
-    """Raises an error if the last update, which no training loss covers, produced non-finite weights or losses.
+    """Raises an error if the last update produced non-finite weights or losses; no training loss is computed after it.
 
     Raises:
         InputError: The loss on the test set or a weight is not finite.

@@ -47,7 +47,7 @@ class SignalHandler:
         if self._is_active:
             self._receiver, self._sender = socket.socketpair()
             self._sender.setblocking(False)
-            # The socket must be set before the no-op handlers, or a signal in between would be lost.
+            # Set the wakeup socket before the no-op handlers; otherwise a signal in between would be lost.
             self._previous_fd = signal.set_wakeup_fd(self._sender.fileno())
             self._previous_handlers = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
             threading.Thread(target=self._listen, daemon=True).start()

@@ -1,7 +1,7 @@
 """The training loop of the train command, built on `VAE.train_step`.
 
-`keras.Model.fit` has three limits: the steps of an epoch must be a multiple of the steps it runs per call, it can't
-start in the middle of an epoch, and it fails with TensorFlow's multi-worker strategy.
+`keras.Model.fit` has three limitations: the steps of an epoch must be a multiple of the steps it runs per call, it
+can't start in the middle of an epoch, and it fails with TensorFlow's multi-worker strategy.
 """
 
 import time
@@ -48,8 +48,8 @@ class StepRunner:
 
         Args:
             batches: Iterator over a dataset, or over a strategy's distributed dataset.
-            start: Number of steps already done. If no steps are left, one call is made anyway.
-            stop: Number of steps that are done at the end.
+            start: Number of steps already completed. If no steps are left, one call is made anyway.
+            stop: Step to stop at.
             callback_every: If set, a call ends at every multiple of this number of steps.
         """
         done, is_finished = start, False
@@ -110,7 +110,7 @@ def train(
         epochs: Number of epochs.
         steps_per_epoch: Batches per epoch.
         guard: The guarded step; one of the callbacks must handle the updates it skips.
-        start: Number of steps already done. If `start` is the end of an epoch, the validation and the epoch-end
+        start: Number of steps already completed. If `start` is the end of an epoch, the validation and the epoch-end
             callbacks of that epoch run again.
         callback_every: If set, the callbacks are also called at every multiple of this number of steps.
         validate: Function that returns the validation metrics, called after each epoch; they are logged as `val_*`.
@@ -142,7 +142,7 @@ def epoch_of(step: int, steps_per_epoch: int) -> int:
     return max(step - 1, 0) // steps_per_epoch
 
 
-def evaluator(
+def make_evaluator(
     model: VAE, batches: tf.data.Dataset, num_batches: int, check: Callable[[], None] = lambda: None
 ) -> Callable[[], dict[str, float]]:
     """Returns a function that does the same as `model.evaluate(batches, return_dict=True)`.

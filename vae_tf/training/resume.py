@@ -13,7 +13,7 @@ import numpy as np
 
 from vae_tf.config import CheckpointConfig, RunConfig
 from vae_tf.data.pipeline import num_batches
-from vae_tf.data.sources import Examples
+from vae_tf.data.sources import ExampleSource
 from vae_tf.runs.new_run import create_run_dir
 from vae_tf.runs.run_dir import CHECKPOINTS, RunDir
 from vae_tf.support.errors import InputError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vae_tf.data.loading import Splits
 
 # Options that may change when a run resumes.
-MAY_CHANGE = {"data_dir", "device"}
+CHANGEABLE_OPTIONS = {"data_dir", "device"}
 MAX_LISTED = 5
 MAX_CHECKED_EXAMPLES = 64
 
@@ -35,7 +35,7 @@ class ResumePoint:
     Args:
         run_dir: The run folder; it need not exist.
         options: The checkpoint options: where the checkpoints are, and whether to resume.
-        config: The run's config, resolved.
+        config: The run's resolved config.
         splits: The run's data.
     """
 
@@ -132,7 +132,10 @@ class ResumePoint:
             )
 
     def _check_without_checkpoint(self, run: RunDir) -> None:
-        """Raises an error if a run without a checkpoint should be extended; otherwise it is finished or starts over."""
+        """Handles a run without a checkpoint: marks it as finished or starts it over.
+
+        Raises an error if it would have to be extended.
+        """
         if run.is_finished and run.read_config().epochs < self._config.epochs:
             raise InputError(
                 f"Extending a run needs its last checkpoint. Received: no checkpoint in {self.store.path}; choose "
@@ -156,9 +159,9 @@ class ResumePoint:
         self.is_finished = checkpoint.step == last and RunDir(self._run_dir).is_finished
 
     def _check_options(self, saved_config: RunConfig) -> None:
-        """Raises an error if the options have changed; apart from `MAY_CHANGE`, only `epochs` may be raised."""
+        """Raises an error if the options have changed; apart from `CHANGEABLE_OPTIONS`, only `epochs` may be raised."""
         saved, current = saved_config.model_dump(mode="json"), self._config.model_dump(mode="json")
-        may_change = set(MAY_CHANGE)
+        may_change = set(CHANGEABLE_OPTIONS)
         if current["epochs"] > saved["epochs"] and self._config.learning_rate_schedule == "constant":
             may_change.add("epochs")  # any other schedule depends on the total number of epochs
         changed = [
@@ -173,8 +176,11 @@ class ResumePoint:
             )
 
 
-def _checksum(examples: Examples) -> int:
-    """Returns a checksum of names, labels and values; if the examples are not in memory, of a few examples' values."""
+def _checksum(examples: ExampleSource) -> int:
+    """Returns a checksum of names, labels and values.
+
+    If the examples are not in memory, it includes the values of only a few of them.
+    """
     count = len(examples)
     num_checked = count if examples.is_in_memory else min(count, MAX_CHECKED_EXAMPLES)
     positions = np.linspace(0, count - 1, num_checked).astype(int)

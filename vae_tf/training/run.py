@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vae_tf.config import CheckpointConfig, RunConfig
 from vae_tf.data.spec import DatasetSpec
-from vae_tf.distribute.cluster import Cluster, Distribute, cluster_for
+from vae_tf.distribute.cluster import Cluster, DistributionMode, cluster_for
 from vae_tf.runs import tracking
 from vae_tf.support.errors import InputError
 from vae_tf.support.quiet_tensorflow import load_tensorflow
@@ -33,12 +33,12 @@ def run_training(
     checkpoints: CheckpointConfig | None = None,
     overwrite: bool = False,
     track: bool = False,
-    distribute: Distribute = "none",
+    distribute: DistributionMode = "none",
     worker_timeout: float = 120,
 ) -> "RunDir":
     """Trains a model as `config` describes, writes the run folder, and returns it.
 
-    With several workers, all of them must call this; only the chief writes the folder, prints and tracks.
+    With several workers, all of them must call this; only the chief writes the run folder, prints, and logs to MLflow.
 
     Args:
         config: The run's config.
@@ -47,7 +47,7 @@ def run_training(
         overwrite: Whether to replace an existing run in `run_dir`.
         track: Whether to log to MLflow; if `MLFLOW_RUN_ID` is set, the run is always logged.
         distribute: The distribution strategy, as in the command's `--distribute`.
-        worker_timeout: Maximum seconds to wait for the other workers.
+        worker_timeout: Maximum time, in seconds, to wait for the other workers.
 
     Raises:
         InputError: The data or the folder can't be used, MLflow is not installed, a worker did not start, or training
@@ -71,7 +71,7 @@ def run_training(
         config = config.fill_in_defaults(splits.spec.example_shape)
         load_tensorflow()
 
-        from vae_tf.backend.devices import as_input_errors, limit_threads, use_device
+        from vae_tf.backend.devices import convert_runtime_errors, limit_threads, use_device
         from vae_tf.distribute.strategy import check_divisible, strategy_for
         from vae_tf.training.resume import ResumePoint
         from vae_tf.training.stage import vae_stage
@@ -81,7 +81,7 @@ def run_training(
         limit_threads(config, splits.spec.example_shape)
         if peers is not None:
             peers.check_equal("options and data", _fingerprint(config, splits.spec))
-        with as_input_errors(), ResumePoint(run_dir, options, config, splits) as resume_point:
+        with convert_runtime_errors(), ResumePoint(run_dir, options, config, splits) as resume_point:
             checkpoint = resume_point.find(overwrite=overwrite) if is_chief else None
             start = 0 if checkpoint is None else checkpoint.step
             if resume_point.is_finished:
@@ -130,8 +130,8 @@ def _check_outside_data(run_dir: Path, config: RunConfig) -> None:
         resolved_run_dir = run_dir.resolve()
         if resolved_run_dir.is_relative_to(data_dir) or data_dir.is_relative_to(resolved_run_dir):
             raise InputError(
-                "run_dir and data_dir must not be inside each other, or figures written to run_dir would be used as "
-                f"training images. Received: run_dir={run_dir}; choose another with --run-dir"
+                "Neither run_dir nor data_dir may contain the other, because figures written to run_dir would be used "
+                f"as training images. Received: run_dir={run_dir}; choose another with --run-dir"
             )
 
 

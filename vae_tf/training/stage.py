@@ -1,4 +1,4 @@
-"""The stages of a run. Each stage trains a model on its batches for its epochs."""
+"""The stages of a run. Each stage trains one model, with its own data and number of epochs."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from vae_tf.backend.guarded_step import MAX_CONSECUTIVE_SKIPS, GuardedStep
 from vae_tf.config import RunConfig
 from vae_tf.data import pipeline
 from vae_tf.data.loading import Splits
-from vae_tf.data.sources import Examples
+from vae_tf.data.sources import ExampleSource
 from vae_tf.model.build import build_from_config
 from vae_tf.model.vae import VAE
 from vae_tf.training.optimizer import build_optimizer
@@ -53,7 +53,7 @@ def vae_stage(config: RunConfig, splits: Splits, strategy: tf.distribute.Strateg
     """Returns the stage that trains the VAE, the first stage of every run.
 
     Args:
-        config: The run's config, resolved.
+        config: The run's resolved config.
         splits: The run's data.
         strategy: The run's strategy.
     """
@@ -76,7 +76,7 @@ def vae_stage(config: RunConfig, splits: Splits, strategy: tf.distribute.Strateg
 
 
 def evaluation_batches(
-    config: RunConfig, splits: Splits, split: pipeline.Split, examples: Examples
+    config: RunConfig, splits: Splits, split: pipeline.Split, examples: ExampleSource
 ) -> Callable[[pipeline.Shard], tf.data.Dataset]:
     """Returns a function that maps the shard of a worker to one pass over a split."""
     shape = splits.spec.example_shape

@@ -9,7 +9,7 @@ import tensorflow as tf
 from vae_tf.config import CheckpointConfig, RunConfig
 from vae_tf.data import pipeline
 from vae_tf.data.loading import Splits
-from vae_tf.distribute.strategy import any_worker, broadcast_from_chief, distribute_dataset, is_multi_worker
+from vae_tf.distribute.strategy import broadcast_from_chief, distribute_dataset, is_multi_worker, make_any_worker_fn
 from vae_tf.model.vae import VAE
 from vae_tf.support.errors import InputError, Interrupted
 from vae_tf.training import loop
@@ -28,7 +28,7 @@ class Trainer:
     Steps are counted across all stages.
 
     Args:
-        config: The run's config, resolved.
+        config: The run's resolved config.
         splits: The run's data.
         strategy: The run's strategy.
         stages: At least one stage; the first trains the VAE.
@@ -59,7 +59,7 @@ class Trainer:
         """Restores the state of training, so that `train` resumes from it.
 
         Args:
-            step: Number of steps already done.
+            step: Number of steps already completed.
             arrays: The arrays of the checkpoint of that step; with several workers, `None` except on the chief.
         """
         self._start = step
@@ -95,16 +95,16 @@ class Trainer:
                 store,
                 signal_handler,
                 get_progress,
-                any_worker(self._strategy),
-                save_every=options.checkpoint_steps,
-                minutes=minutes,
+                make_any_worker_fn(self._strategy),
+                save_every_steps=options.checkpoint_steps,
+                save_every_minutes=minutes,
                 last_saved=self._resumed_from,
             )
             try:
                 with writer:
                     for stage in self.stages:
                         self._train_stage(stage, make_callbacks(stage), writer, signal_handler, options)
-                        writer.steps_before += stage.num_steps
+                        writer.steps_in_previous_stages += stage.num_steps
                     test = self._test(signal_handler)
             except Interrupted as stop:
                 raise Interrupted(stop.number, self._message(stop, writer, store)) from None
@@ -119,7 +119,7 @@ class Trainer:
         signal_handler: SignalHandler,
         options: CheckpointConfig,
     ) -> None:
-        start = max(0, self._start - writer.steps_before)
+        start = max(0, self._start - writer.steps_in_previous_stages)
         if start > stage.num_steps:  # training resumes in a later stage; this one has its final weights
             return
         divergence = DivergenceCallback(stage.guard, self._config, writer.roll_back)
@@ -138,14 +138,14 @@ class Trainer:
     def _validation(self, stage: Stage, signal_handler: SignalHandler) -> Callable[[], dict[str, float]] | None:
         if stage.validation_batches is None:
             return None
-        return self._evaluator(stage.model, stage.validation_batches, stage.num_validation_batches, signal_handler)
+        return self._make_evaluator(stage.model, stage.validation_batches, stage.num_validation_batches, signal_handler)
 
     def _test(self, signal_handler: SignalHandler) -> dict[str, float]:
         batches = evaluation_batches(self._config, self._splits, "test", self._splits.test)
         num_batches = pipeline.num_batches(self._splits.test, self._config.batch_size)
-        return self._evaluator(self.model, batches, num_batches, signal_handler)()
+        return self._make_evaluator(self.model, batches, num_batches, signal_handler)()
 
-    def _evaluator(
+    def _make_evaluator(
         self,
         model: keras.Model,
         batches: Callable[[pipeline.Shard], tf.data.Dataset],
@@ -154,7 +154,7 @@ class Trainer:
     ) -> Callable[[], dict[str, float]]:
         # A worker must not leave the others in the middle of an evaluation.
         check = (lambda: None) if is_multi_worker(self._strategy) else signal_handler.check
-        return loop.evaluator(model, distribute_dataset(self._strategy, batches), num_batches, check)
+        return loop.make_evaluator(model, distribute_dataset(self._strategy, batches), num_batches, check)
 
     def _message(self, stop: Interrupted, writer: CheckpointWriter, store: CheckpointStore | None) -> str:
         if store is None:

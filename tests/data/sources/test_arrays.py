@@ -8,7 +8,7 @@ import pytest
 
 from vae_tf.data.sources import arrays, on_disk
 from vae_tf.data.sources.arrays import (
-    ArrayExamples,
+    ArraySource,
     check_labels,
     check_pixels,
     get_max_pixel_value,
@@ -163,14 +163,14 @@ def test_white_is_1_only_where_no_array_exceeds_1(arrays, white):
 def test_read_returns_the_chosen_images_with_a_channel_axis():
     pixels = grey(5)
 
-    batch = ArrayExamples(pixels, None, 255.0).read(np.array([4, 0, 4]))
+    batch = ArraySource(pixels, None, 255.0).read(np.array([4, 0, 4]))
 
     assert batch.shape == (3, 8, 8, 1)
     np.testing.assert_array_equal(batch[..., 0], pixels[[4, 0, 4]])
 
 
 def test_colour_keeps_its_channels():
-    examples = ArrayExamples(np.zeros((2, 8, 9, 3), np.uint8), None, 255.0)
+    examples = ArraySource(np.zeros((2, 8, 9, 3), np.uint8), None, 255.0)
 
     assert examples.example_shape == (8, 9, 3)
     assert examples.read(np.array([1])).shape == (1, 8, 9, 3)
@@ -181,7 +181,7 @@ def test_colour_keeps_its_channels():
     [(np.uint8, np.uint8), (bool, np.float32), (np.int64, np.float32), (np.float64, np.float32)],
 )
 def test_read_delivers_bytes_as_bytes_and_all_else_as_float32(given, delivered):
-    examples = ArrayExamples(np.ones((2, 8, 8), given), None, 1.0)
+    examples = ArraySource(np.ones((2, 8, 8), given), None, 1.0)
 
     assert examples.dtype == delivered
     assert examples.read(np.array([0])).dtype == delivered
@@ -190,7 +190,7 @@ def test_read_delivers_bytes_as_bytes_and_all_else_as_float32(given, delivered):
 def test_subset_keeps_images_labels_and_white_together():
     pixels = grey(4)
 
-    part = ArrayExamples(pixels, np.array([5, 6, 7, 8]), 255.0).subset(np.array([3, 1]))
+    part = ArraySource(pixels, np.array([5, 6, 7, 8]), 255.0).subset(np.array([3, 1]))
 
     assert len(part) == 2
     assert part.labels.tolist() == [8, 6]
@@ -199,12 +199,12 @@ def test_subset_keeps_images_labels_and_white_together():
 
 
 def test_subset_of_unlabelled_images_has_no_labels():
-    assert ArrayExamples(grey(), None, 255.0).subset(np.array([0])).labels is None
+    assert ArraySource(grey(), None, 255.0).subset(np.array([0])).labels is None
 
 
 def test_subset_of_a_subset_counts_within_the_first():
     pixels = grey(5)
-    examples = ArrayExamples(pixels, np.array([5, 6, 7, 8, 9]), 255.0)
+    examples = ArraySource(pixels, np.array([5, 6, 7, 8, 9]), 255.0)
 
     part = examples.subset(np.array([4, 2, 0])).subset(np.array([2, 0]))
 
@@ -214,7 +214,7 @@ def test_subset_of_a_subset_counts_within_the_first():
 
 def test_subset_shares_the_images_instead_of_copying_them():
     pixels = grey(4)
-    part = ArrayExamples(pixels, None, 255.0).subset(np.array([3, 1]))
+    part = ArraySource(pixels, None, 255.0).subset(np.array([3, 1]))
 
     pixels[3] = 7
 
@@ -367,7 +367,7 @@ def test_images_of_a_file_that_changed_are_told_in_one_line(tmp_path, monkeypatc
     monkeypatch.setattr(arrays, "MAX_IN_MEMORY", 0)
     path = tmp_path / "data.npy"
     path.write_bytes(npy_bytes(grey()))
-    examples = ArrayExamples(check_pixels(read_npy(path), "x"), None, 255.0)
+    examples = ArraySource(check_pixels(read_npy(path), "x"), None, 255.0)
     path.write_bytes(b"short")
 
     assert "The data file is no longer readable" in read_error(examples.read, np.array([0]))
@@ -500,7 +500,7 @@ def test_bytes_and_rows_in_any_order_are_the_same_numbers(tmp_path, write, read,
     values = np.arange(3 * 8 * 8).reshape(3, 8, 8)
     write(tmp_path / "data", npy_bytes(np.asarray(values, dtype, order=order)))
 
-    examples = ArrayExamples(check_pixels(read(tmp_path / "data"), "x"), None, 255.0)
+    examples = ArraySource(check_pixels(read(tmp_path / "data"), "x"), None, 255.0)
 
     pixels = examples.read(np.array([2, 0]))
     assert pixels.dtype == np.dtype("float32")
@@ -508,7 +508,7 @@ def test_bytes_and_rows_in_any_order_are_the_same_numbers(tmp_path, write, read,
 
 
 def test_names_are_rows_of_the_array_also_in_a_part_of_it():
-    examples = ArrayExamples(np.zeros((6, 4, 4), np.uint8), None, 255.0)
+    examples = ArraySource(np.zeros((6, 4, 4), np.uint8), None, 255.0)
     assert examples.names == ["0", "1", "2", "3", "4", "5"]
     assert examples.subset(np.array([1, 3, 5])).subset(np.array([2, 0])).names == ["5", "1"]
 

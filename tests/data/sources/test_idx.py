@@ -115,7 +115,7 @@ def test_images_are_no_labels(tmp_path):
 def test_damaged_gzip_is_refused(tmp_path, damage):
     path = written(tmp_path, damage(gzip.compress(IMAGES)), "file.gz")
 
-    assert "is a corrupt gzip file" in error_of(path)
+    assert "is a damaged gzip file" in error_of(path)
 
 
 def test_missing_file_is_named(tmp_path):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from vae_tf.data.sources import images
 from vae_tf.data.sources.images import (
-    ImageFileExamples,
+    ImageFileSource,
     UnreadableError,
     fingerprint,
     map_in_threads,
@@ -299,7 +299,7 @@ def test_a_image_of_too_many_pixels_is_refused_by_its_header(tmp_path, sides):
     with pytest.raises(UnreadableError, match=r"^the image has more than 67,108,864 pixels$"):
         read_image(path, (12, 16, 3))
     with pytest.raises(InputError, match=r"a\.png .* \(the image has more than 67,108,864 pixels\)"):
-        ImageFileExamples([path], (12, 16, 3)).read(np.array([0]))
+        ImageFileSource([path], (12, 16, 3)).read(np.array([0]))
 
 
 def test_a_image_of_as_many_pixels_as_allowed_opens(tmp_path, monkeypatch):
@@ -436,7 +436,7 @@ def test_a_image_that_vanishes_is_told_in_one_line(tmp_path):
 
 def test_a_image_that_can_no_longer_be_decoded_is_told_in_one_line(tmp_path):
     path = noise(tmp_path / "a.png")
-    examples = ImageFileExamples([path], (8, 8, 1))
+    examples = ImageFileSource([path], (8, 8, 1))
     path.write_bytes(b"changed")
 
     with pytest.raises(InputError, match=r"a\.png can no longer be decoded \(cannot identify"):
@@ -444,7 +444,7 @@ def test_a_image_that_can_no_longer_be_decoded_is_told_in_one_line(tmp_path):
 
 
 def test_labels_go_with_the_images_of_a_part(tmp_path):
-    examples = ImageFileExamples(["a", "b", "c"], (8, 8, 1)).with_labels(np.array([5, 6, 7]))
+    examples = ImageFileSource(["a", "b", "c"], (8, 8, 1)).with_labels(np.array([5, 6, 7]))
 
     part = examples.subset(np.array([2, 0])).subset(np.array([1, 0]))
 
@@ -454,7 +454,7 @@ def test_labels_go_with_the_images_of_a_part(tmp_path):
 def test_read_returns_the_images_asked_for(tmp_path):
     paths = [saved(Image.new("L", (9, 9), level), tmp_path / f"{level}.png") for level in (10, 20, 30)]
 
-    batch = ImageFileExamples(paths, (8, 10, 1)).read(np.array([2, 0, 2]))
+    batch = ImageFileSource(paths, (8, 10, 1)).read(np.array([2, 0, 2]))
 
     assert batch.shape == (3, 8, 10, 1)
     assert batch.dtype == np.uint8
@@ -464,7 +464,7 @@ def test_read_returns_the_images_asked_for(tmp_path):
 def test_subset_is_of_the_same_shape_in_the_order_asked_for(tmp_path):
     paths = [saved(Image.new("L", (9, 9), level), tmp_path / f"{level}.png") for level in (10, 20, 30)]
 
-    part = ImageFileExamples(paths, (8, 10, 1)).subset(np.array([2, 1]))
+    part = ImageFileSource(paths, (8, 10, 1)).subset(np.array([2, 1]))
 
     assert len(part) == 2
     assert part.example_shape == (8, 10, 1)
@@ -472,7 +472,7 @@ def test_subset_is_of_the_same_shape_in_the_order_asked_for(tmp_path):
 
 
 def test_names_are_the_paths_also_in_a_part():
-    examples = ImageFileExamples([Path("cats/a.png"), Path("cats/b.png"), Path("c.png")], (8, 8, 1))
+    examples = ImageFileSource([Path("cats/a.png"), Path("cats/b.png"), Path("c.png")], (8, 8, 1))
     assert examples.subset(np.array([2, 0])).names == ["c.png", str(Path("cats", "a.png"))]
 
 

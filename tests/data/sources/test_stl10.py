@@ -76,7 +76,7 @@ def test_images_stay_on_disk_through_a_split(tmp_path):
 def test_a_file_that_does_not_hold_whole_images_is_refused(tmp_path, size):
     path = written(tmp_path / "train_X.bin", bytes(size))
 
-    assert f"a multiple of 27,648 bytes, the size of an image. Received: {size:,} bytes" in error_of(read_images, path)
+    assert f"a multiple of 27,648 bytes (one image). Received: {size:,} bytes" in error_of(read_images, path)
 
 
 def test_a_part_has_its_images_and_labels(tmp_path):

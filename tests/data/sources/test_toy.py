@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vae_tf.data.sources.toy import BLOB_CENTRES, BLOB_DEVIATION, NOISE, generate_points
+from vae_tf.data.sources.toy import BLOB_CENTRES, BLOB_STDDEV, NOISE, generate_points
 
 
 def test_moons_are_two_half_circles_of_radius_one():
@@ -25,7 +25,7 @@ def test_blobs_lie_around_their_centres():
     points, classes = generate_points("blobs", 3_000, 0)
     for label, centre in enumerate(BLOB_CENTRES):
         np.testing.assert_allclose(points[classes == label].mean(axis=0), centre, atol=0.03)
-        np.testing.assert_allclose(points[classes == label].std(axis=0), BLOB_DEVIATION, rtol=0.1)
+        np.testing.assert_allclose(points[classes == label].std(axis=0), BLOB_STDDEV, rtol=0.1)
 
 
 @pytest.mark.parametrize("name", ["moons", "circles", "blobs"])

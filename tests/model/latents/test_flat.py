@@ -63,7 +63,7 @@ def test_the_divergence_has_one_value_for_each_example_and_dimension(latents):
 
 def test_parameters_in_place_of_data_give_the_same(latents):
     noise = latents.noise(4, 5, seed=3)
-    from_data, from_params = latents.infer(X, None, noise), latents.infer_from(latents.encoder(X), noise)
+    from_data, from_params = latents.infer(X, None, noise), latents.infer_from_params(latents.encoder(X), noise)
     np.testing.assert_array_equal(from_data.params, from_params.params)
     for name in ("z", "log_posterior", "log_prior"):
         np.testing.assert_array_equal(getattr(from_data, name), getattr(from_params, name))

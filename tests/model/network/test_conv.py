@@ -33,7 +33,7 @@ def transposed(filters, kernel, strides):
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_encoder_is_the_original_one(batch_norm):
     norm = [BATCH_NORM] if batch_norm else []
-    encoder = ConvNetwork((50, 50, 1), batch_norm=batch_norm).encoder(256)
+    encoder = ConvNetwork((50, 50, 1), batch_norm=batch_norm).build_encoder(256)
     assert described(encoder) == [
         *[conv(32), *norm, conv(64), *norm, conv(128), *norm],
         *[("Flatten",), ("Dense", 512, "relu"), ("Dense", 256, "relu"), ("Dense", 256, "linear")],
@@ -43,7 +43,7 @@ def test_encoder_is_the_original_one(batch_norm):
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_decoder_is_the_original_one_up_to_its_logits(batch_norm):
     norm = [BATCH_NORM] if batch_norm else []
-    decoder = ConvNetwork((50, 50, 1), batch_norm=batch_norm).decoder(128, 1)
+    decoder = ConvNetwork((50, 50, 1), batch_norm=batch_norm).build_decoder(128, 1)
     assert described(decoder) == [
         *[("Dense", 25 * 25 * 128, "relu"), ("Reshape",)],
         *[transposed(256, 1, 1), *norm, transposed(128, 3, 2), *norm, transposed(64, 3, 1), *norm],
@@ -54,17 +54,17 @@ def test_decoder_is_the_original_one_up_to_its_logits(batch_norm):
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", SIZES)
 def test_decoder_delivers_exactly_the_input_shape(size, channels):
-    decoder = ConvNetwork((*size, channels), batch_norm=False).decoder(2, channels)
+    decoder = ConvNetwork((*size, channels), batch_norm=False).build_decoder(2, channels)
     assert decoder(np.zeros((2, 2), "float32")).shape == (2, *size, channels)
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_encoder_delivers_the_asked_number_of_parameters(size):
-    encoder = ConvNetwork((*size, 3), batch_norm=True).encoder(10)
+    encoder = ConvNetwork((*size, 3), batch_norm=True).build_encoder(10)
     assert encoder(np.zeros((2, *size, 3), "float32")).shape == (2, 10)
 
 
 def test_every_pixel_of_an_odd_image_depends_on_the_latents():
-    decoder = ConvNetwork((9, 11, 1), batch_norm=False).decoder(4, 1)
+    decoder = ConvNetwork((9, 11, 1), batch_norm=False).build_decoder(4, 1)
     images = np.asarray(decoder(np.random.default_rng(0).normal(size=(8, 4)).astype("float32")))
     assert (images.std(axis=0) > 0).all()

@@ -71,7 +71,7 @@ def run(training, store, *, epochs=2, poisoned=(), listeners=(), interruption=No
             steps_per_epoch=STEPS_PER_EPOCH,
             guard=training.guard,
             start=start,
-            callback_every=options.get("save_every"),
+            callback_every=options.get("save_every_steps"),
             callbacks=[*listeners, writer],
         )
     return writer
@@ -89,7 +89,7 @@ def after_step(number, act):
 def test_it_saves_after_each_epoch_and_every_so_many_steps(training, monkeypatch, seconds_per_call, every, steps):
     monkeypatch.setattr(loop, "SECONDS_PER_CALL", seconds_per_call)
     store = Recorded()
-    run(training, store, save_every=every)
+    run(training, store, save_every_steps=every)
 
     assert list(store.written) == steps
 
@@ -114,7 +114,7 @@ def test_it_saves_after_so_many_minutes(training, monkeypatch):
     def tick(batch, logs):
         clock.now += 50
 
-    run(training, store, minutes=2, listeners=[keras.callbacks.LambdaCallback(on_train_batch_end=tick)])
+    run(training, store, save_every_minutes=2, listeners=[keras.callbacks.LambdaCallback(on_train_batch_end=tick)])
     # 150 seconds are late; the clock restarts wherever something is saved.
     assert list(store.written) == [3, 5, 8, 10]
 
@@ -124,14 +124,14 @@ def test_a_clock_that_jumps_changes_nothing(training, monkeypatch):
     times = iter([2e9, 0.0, 4e9] * 100)
     monkeypatch.setattr(time, "time", lambda: next(times))
     store = Recorded()
-    run(training, store, minutes=2)
+    run(training, store, save_every_minutes=2)
 
     assert list(store.written) == [5, 10]
 
 
 def test_it_does_not_save_amid_skipped_steps(training):
     store = Recorded()
-    run(training, store, save_every=1, poisoned=(4, 5, 8))
+    run(training, store, save_every_steps=1, poisoned=(4, 5, 8))
 
     assert list(store.written) == [1, 2, 3, 6, 7, 9, 10]
 
@@ -141,7 +141,7 @@ def test_it_does_not_save_weights_that_are_not_finite(training):
     weight = training.vae.trainable_weights[0]
     # The last step of all is sound, and what came of it is not.
     spoil = after_step(STEPS_PER_EPOCH, lambda: weight.assign(weight * np.inf))
-    writer = run(training, store, epochs=1, listeners=[spoil], save_every=3)
+    writer = run(training, store, epochs=1, listeners=[spoil], save_every_steps=3)
 
     assert list(store.written) == [3]
     assert writer.saved_step == 3

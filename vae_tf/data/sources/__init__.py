@@ -9,7 +9,7 @@ from typing import Protocol, Self
 import numpy as np
 
 
-class Examples(Protocol):
+class ExampleSource(Protocol):
     """An indexed collection of images, or of rows of features `(B, F)`.
 
     Attributes:

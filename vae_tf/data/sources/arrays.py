@@ -15,35 +15,35 @@ from vae_tf.data.sources.on_disk import BLOCK_BYTES, MAX_IN_MEMORY, Array, OnDis
 from vae_tf.support.errors import InputError
 
 IMAGE_RANKS = (3, 4)
-# The exceptions that numpy and zipfile raise for corrupt files.
-CORRUPT_ARRAY_ERRORS = (ValueError, TypeError, EOFError, SyntaxError, RecursionError, tokenize.TokenError, MemoryError)
+# The exceptions that numpy and zipfile raise for damaged files.
+DAMAGED_ARRAY_ERRORS = (ValueError, TypeError, EOFError, SyntaxError, RecursionError, tokenize.TokenError, MemoryError)
 MAX_HEADER_BYTES = 2**14  # of an npy file; numpy does not read longer headers
 ZIP_LENGTHS_OFFSET = 26  # where a member's header stores the lengths of its name and its extra field
-CORRUPT_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, RuntimeError)
+DAMAGED_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, RuntimeError)
 
 
-class ArrayExamples:
-    """An array of images, or of rows of features, as an indexed collection; see `Examples`.
+class ArraySource:
+    """An array of images, or of rows of features, as an indexed collection; see `ExampleSource`.
 
     Args:
-        pixels: `(N, H, W)` or `(N, H, W, C)` with C 1 or 3, or rows `(N, F)`, of any real dtype.
+        values: `(N, H, W)` or `(N, H, W, C)` with C 1 or 3, or rows `(N, F)`, of any real dtype.
         labels: `(N,)` class indices, or `None`.
         scale: Maximum pixel value; 1 for rows of features.
-        indices: `(M,)` indices into `pixels` and `labels` of the examples in the collection; by default all. Subsets
+        indices: `(M,)` indices into `values` and `labels` of the examples in the collection; by default all. Subsets
             share the arrays, so that splitting an array in a file does not load it.
     """
 
     def __init__(
-        self, pixels: Array, labels: np.ndarray | None, scale: float, indices: np.ndarray | None = None
+        self, values: Array, labels: np.ndarray | None, scale: float, indices: np.ndarray | None = None
     ) -> None:
-        self._pixels = with_channels(pixels)
+        self._values = with_channels(values)
         self._all_labels = labels
-        self._indices = np.arange(len(pixels)) if indices is None else indices
+        self._indices = np.arange(len(values)) if indices is None else indices
         self.labels = None if labels is None else labels[self._indices]
         self.scale = scale
-        self.dtype = np.dtype(np.uint8 if pixels.dtype == np.uint8 else np.float32)
-        self.example_shape = self._pixels.shape[1:]
-        self.is_in_memory = isinstance(pixels, np.ndarray) and pixels.nbytes <= MAX_IN_MEMORY
+        self.dtype = np.dtype(np.uint8 if values.dtype == np.uint8 else np.float32)
+        self.example_shape = self._values.shape[1:]
+        self.is_in_memory = isinstance(values, np.ndarray) and values.nbytes <= MAX_IN_MEMORY
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -60,13 +60,13 @@ class ArrayExamples:
             InputError: The file that contains them was removed or changed.
         """
         try:
-            return self._pixels[self._indices[indices]].astype(self.dtype, copy=False)
+            return self._values[self._indices[indices]].astype(self.dtype, copy=False)
         except (OSError, ValueError) as error:
             raise InputError(f"The data file is no longer readable ({error}); restore it") from None
 
     def subset(self, indices: np.ndarray) -> Self:
         """Returns a collection of the examples at `indices` `(B,)`, in that order."""
-        return type(self)(self._pixels, self._all_labels, self.scale, self._indices[indices])
+        return type(self)(self._values, self._all_labels, self.scale, self._indices[indices])
 
 
 def with_channels(pixels: Array) -> Array:
@@ -105,7 +105,7 @@ def check_pixels(pixels: Array, name: str) -> Array:
 
 
 def check_labels(labels: np.ndarray | None, num_images: int, name: str) -> np.ndarray | None:
-    """Returns `labels` `(N,)` or `(N, 1)` as int64 `(N,)`, and `None` as `None`.
+    """Returns `labels` of shape `(N,)` or `(N, 1)` as int64 `(N,)`; returns `None` if there are no labels.
 
     Raises:
         InputError: The labels are not one non-negative integer for each of `num_images` images.
@@ -134,7 +134,7 @@ def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, Array]:
     Large arrays stay on disk: in the npz file if they are not compressed, otherwise in a temporary file.
 
     Raises:
-        InputError: The file can't be read or is not an npz file, or an array is corrupt.
+        InputError: The file can't be read or is not an npz file, or an array is damaged.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -142,7 +142,7 @@ def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, Array]:
             return {name: _read_member(path, archive, f"{name}.npy") for name in names if f"{name}.npy" in present}
     except OSError as error:
         raise InputError(f"data_dir must be a readable npz file. Received: {path} ({_get_reason(error)})") from None
-    except (*CORRUPT_ARRAY_ERRORS, *CORRUPT_ZIP_ERRORS) as error:
+    except (*DAMAGED_ARRAY_ERRORS, *DAMAGED_ZIP_ERRORS) as error:
         raise InputError(f"data_dir must be a valid npz file. Received: {path} ({_get_reason(error)})") from None
 
 
@@ -204,7 +204,7 @@ def read_npy(path: Path) -> Array:
             return np.memmap(path, dtype, "r", offset, shape, "F") if is_fortran else array
     except OSError as error:
         raise InputError(f"data_dir must be a readable npy file. Received: {path} ({_get_reason(error)})") from None
-    except CORRUPT_ARRAY_ERRORS as error:
+    except DAMAGED_ARRAY_ERRORS as error:
         raise InputError(f"data_dir must be a valid npy file. Received: {path} ({_get_reason(error)})") from None
 
 

@@ -38,7 +38,7 @@ def read_idx(path: Path, rank: int) -> Array:
         with path.open("rb") as content:
             return _read_uncompressed(content, path, rank)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{path} is a corrupt gzip file ({error}); download it again") from None
+        raise InputError(f"{path} is a damaged gzip file ({error}); download it again") from None
     except OSError as error:
         raise InputError(f"{path} can't be read ({error.strerror}); check that it exists and is readable") from None
 

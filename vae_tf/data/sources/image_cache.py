@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from vae_tf.data.sources.images import (
-    ImageFileExamples,
+    ImageFileSource,
     UnreadableError,
     fingerprint,
     map_in_threads,
@@ -26,12 +26,10 @@ from vae_tf.support.errors import InputError
 CHECKSUM_BYTES = 4
 
 
-def open_cached_images(
-    paths: Sequence[str | Path], image_shape: tuple[int, int, int], folder: Path
-) -> ImageFileExamples:
+def open_cached_images(paths: Sequence[str | Path], image_shape: tuple[int, int, int], folder: Path) -> ImageFileSource:
     """Returns the readable image files, read from a cache, which is created if it is missing.
 
-    Prints one warning with the number and the first names of the files that can't be read. Rebuilds a corrupt cache.
+    Prints one warning with the number of unreadable files and the names of the first few. Rebuilds a damaged cache.
 
     Args:
         paths: The files.
@@ -53,7 +51,7 @@ def open_cached_images(
             f"Received: {folder} ({error.strerror})"
         ) from None
     warn_about_skipped(paths, is_readable)
-    return ImageFileExamples(paths, image_shape, indices=np.flatnonzero(is_readable), decoded=pixels)
+    return ImageFileSource(paths, image_shape, indices=np.flatnonzero(is_readable), decoded=pixels)
 
 
 def _is_intact(path: Path, size: int) -> bool:

@@ -9,7 +9,7 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 
 
 def find_images(folder: Path) -> list[str]:
-    """Returns the paths of the image files below `folder`, sorted by path components, excluding hidden files.
+    """Returns the paths of the image files under `folder`, sorted by path components, excluding hidden files.
 
     Raises:
         InputError: The folder does not exist, can't be read, or contains no file with an image extension.

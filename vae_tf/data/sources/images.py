@@ -39,8 +39,8 @@ class UnreadableError(Exception):
     """A file can't be decoded as an image, or the image is too large."""
 
 
-class ImageFileExamples:
-    """Image files as an indexed collection; see `Examples`.
+class ImageFileSource:
+    """Image files as an indexed collection; see `ExampleSource`.
 
     Args:
         paths: The files.
@@ -164,7 +164,7 @@ def _to_8_bit_opaque(image: Image.Image) -> Image.Image:
     return image
 
 
-def open_images(paths: Sequence[str | Path], image_shape: tuple[int, int, int]) -> ImageFileExamples:
+def open_images(paths: Sequence[str | Path], image_shape: tuple[int, int, int]) -> ImageFileSource:
     """Returns the readable image files, and prints one warning about the others.
 
     A JPEG counts as readable if its header and its last bytes are valid. Other files, and JPEGs with a different
@@ -175,7 +175,7 @@ def open_images(paths: Sequence[str | Path], image_shape: tuple[int, int, int]) 
         is_readable = map_in_threads(lambda path: _is_readable(path, image_shape), paths)
         _readable_cache[key] = np.fromiter(is_readable, bool, len(paths))
         warn_about_skipped(paths, _readable_cache[key])
-    return ImageFileExamples(paths, image_shape, indices=np.flatnonzero(_readable_cache[key]))
+    return ImageFileSource(paths, image_shape, indices=np.flatnonzero(_readable_cache[key]))
 
 
 _readable_cache: dict[str, np.ndarray] = {}

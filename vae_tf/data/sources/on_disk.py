@@ -13,7 +13,7 @@ BLOCK_BYTES = 2**23
 
 
 class OnDiskArray:
-    """An array in a file, which can be indexed like a NumPy array with a slice or an array of rows.
+    """An array in a file, which can be indexed along its first axis with a slice or an array of row indices.
 
     Rows are read, not mapped into memory, because memory-mapped pages count towards the memory of the process, up to
     megabytes for every row accessed.
@@ -24,7 +24,8 @@ class OnDiskArray:
         shape: `(N, ...)`.
         offset: Offset of the values in the file, in bytes.
         axes: Order of the axes in the result of indexing, beginning with 0; by default the stored order.
-        folder: A temporary folder that contains the file; it is removed with the last array that uses it.
+        folder: A temporary folder that contains the file; it is deleted when the last array that uses it is
+            garbage-collected.
     """
 
     def __init__(
@@ -91,11 +92,11 @@ def iter_blocks(array: Array) -> Iterator[np.ndarray]:
         yield array[start : start + size]
 
 
-def read_array(content: IO[bytes], dtype: np.dtype, shape: tuple[int, ...], *, is_fortran: bool = False) -> Array:
+def read_array(stream: IO[bytes], dtype: np.dtype, shape: tuple[int, ...], *, is_fortran: bool = False) -> Array:
     """Reads an array from the next bytes of a stream, such as a compressed file.
 
     Args:
-        content: The stream.
+        stream: The stream.
         dtype: Data type of the values.
         shape: Shape of the array.
         is_fortran: Whether the values are in Fortran order, in which the first index changes fastest.
@@ -105,30 +106,30 @@ def read_array(content: IO[bytes], dtype: np.dtype, shape: tuple[int, ...], *, i
 
     Raises:
         EOFError: The stream ends too early.
-        OSError: The stream is corrupt, or the temporary folder is full.
+        OSError: The stream is damaged, or the temporary folder is full.
     """
     size = math.prod(shape) * dtype.itemsize
     if size <= MAX_IN_MEMORY:
-        return np.frombuffer(_read_exactly(content, size), dtype).reshape(shape, order="F" if is_fortran else "C")
+        return np.frombuffer(_read_exactly(stream, size), dtype).reshape(shape, order="F" if is_fortran else "C")
     if is_fortran:  # the values of one row are scattered across the file
         with tempfile.TemporaryFile() as file:
-            _copy(content, file, size)
+            _copy(stream, file, size)
             return np.memmap(file, dtype, "r", shape=shape, order="F")
     folder = tempfile.TemporaryDirectory(prefix="vae_tf-")
     path = Path(folder.name, "values")
     with path.open("wb") as file:
-        _copy(content, file, size)
+        _copy(stream, file, size)
     return OnDiskArray(path, dtype, shape, folder=folder)
 
 
-def _copy(content: IO[bytes], file: IO[bytes], size: int) -> None:
+def _copy(stream: IO[bytes], file: IO[bytes], size: int) -> None:
     for start in range(0, size, BLOCK_BYTES):
-        file.write(_read_exactly(content, min(BLOCK_BYTES, size - start)))
+        file.write(_read_exactly(stream, min(BLOCK_BYTES, size - start)))
     file.flush()
 
 
-def _read_exactly(content: IO[bytes], size: int) -> bytes:
-    values = content.read(size)
+def _read_exactly(stream: IO[bytes], size: int) -> bytes:
+    values = stream.read(size)
     if len(values) < size:
         raise EOFError(f"{size - len(values):,} bytes are missing")
     return values

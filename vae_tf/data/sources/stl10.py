@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vae_tf.data.sources.arrays import ArrayExamples
+from vae_tf.data.sources.arrays import ArraySource
 from vae_tf.data.sources.on_disk import OnDiskArray
 from vae_tf.support.errors import InputError
 
-SIDE, CHANNELS, NUM_CLASSES = 96, 3, 10
-IMAGE_BYTES = CHANNELS * SIDE * SIDE
+IMAGE_SIZE, CHANNELS, NUM_CLASSES = 96, 3, 10
+IMAGE_BYTES = CHANNELS * IMAGE_SIZE * IMAGE_SIZE
 NUM_TRAIN, NUM_FOLDS = 5000, 10
 UNLABELED = "unlabeled"
 FOLDER = "stl10_binary"  # in the archive
@@ -40,7 +40,7 @@ def extract_archive(archive: Path) -> Path:
     The folder of the .bin files is created atomically.
 
     Raises:
-        OSError, EOFError, tarfile.TarError: The archive is corrupt, or the disk is full.
+        OSError, EOFError, tarfile.TarError: The archive is damaged, or the disk is full.
     """
     folder = archive.parent / FOLDER
     if folder.is_dir():
@@ -51,7 +51,7 @@ def extract_archive(archive: Path) -> Path:
     return folder
 
 
-def read_split(folder: Path, split: str) -> ArrayExamples:
+def read_split(folder: Path, split: str) -> ArraySource:
     """Returns the images and labels of one split of the dataset.
 
     Args:
@@ -59,11 +59,11 @@ def read_split(folder: Path, split: str) -> ArrayExamples:
         split: `"train"`, `"test"` or `"unlabeled"`, which has no labels.
 
     Raises:
-        InputError: A file is missing or corrupt.
+        InputError: A file is missing or damaged.
     """
     pixels = read_images(folder / f"{split}_X.bin")
     labels = None if split == UNLABELED else read_labels(folder / f"{split}_y.bin", len(pixels))
-    return ArrayExamples(pixels, labels, 255.0)
+    return ArraySource(pixels, labels, 255.0)
 
 
 def read_images(path: Path) -> OnDiskArray:
@@ -76,13 +76,13 @@ def read_images(path: Path) -> OnDiskArray:
         size = path.stat().st_size
         if size == 0 or size % IMAGE_BYTES:
             raise InputError(
-                f"{path} must have a multiple of {IMAGE_BYTES:,} bytes, the size of an image. "
+                f"{path} must have a multiple of {IMAGE_BYTES:,} bytes (one image). "
                 f"Received: {size:,} bytes; the file may be truncated, so download it again"
             )
         path.open("rb").close()
     except OSError as error:
         raise _make_unreadable_error(path, error) from None
-    stored_shape = (size // IMAGE_BYTES, CHANNELS, SIDE, SIDE)
+    stored_shape = (size // IMAGE_BYTES, CHANNELS, IMAGE_SIZE, IMAGE_SIZE)
     return OnDiskArray(path, np.dtype(np.uint8), stored_shape, axes=(0, 3, 2, 1))
 
 

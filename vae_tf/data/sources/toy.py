@@ -5,7 +5,7 @@ import numpy as np
 NOISE = 0.05
 CIRCLES_RATIO = 0.5
 BLOB_CENTRES = ((-1.0, -1.0), (1.0, -1.0), (0.0, 1.0))
-BLOB_DEVIATION = 0.25
+BLOB_STDDEV = 0.25
 
 
 def generate_points(name: str, num_points: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -14,7 +14,7 @@ def generate_points(name: str, num_points: int, seed: int) -> tuple[np.ndarray, 
     Args:
         name: Name of the dataset.
         num_points: Number of points N.
-        seed: Seed of the random numbers.
+        seed: Random seed.
 
     Returns:
         The points, float32 `(N, 2)`, and their classes, int64 `(N,)`.
@@ -28,6 +28,6 @@ def generate_points(name: str, num_points: int, seed: int) -> tuple[np.ndarray, 
         points, classes = datasets.make_circles(num_points, noise=NOISE, factor=CIRCLES_RATIO, random_state=seed)
     else:
         points, classes = datasets.make_blobs(
-            num_points, centers=np.array(BLOB_CENTRES), cluster_std=BLOB_DEVIATION, random_state=seed
+            num_points, centers=np.array(BLOB_CENTRES), cluster_std=BLOB_STDDEV, random_state=seed
         )
     return points.astype(np.float32), classes.astype(np.int64)

@@ -1,4 +1,4 @@
-"""Latent models, which infer latents from data and generate latents without data."""
+"""Latent models, which infer latents from data, decode them, and sample latents from the prior."""
 
 from vae_tf.model.latents.base import LatentModel
 from vae_tf.model.latents.flat import FlatLatents

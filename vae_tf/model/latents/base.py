@@ -9,10 +9,10 @@ from vae_tf.model.terms import Inferred
 
 
 class LatentModel(keras.layers.Layer):
-    """A part that infers latents from data, decodes them, and generates latents without data.
+    """Infers latents from data, decodes them, and samples latents from the prior.
 
-    Latents are always one array, `(K, B, Z)` for K samples of B examples; `groups` names its slices. Spatial latents
-    are flattened outside the networks.
+    Latents are always one array, `(K, B, Z)` for K samples of B examples; `groups` names its slices. Latents
+    with spatial dimensions are flattened in that array, but not inside the networks.
 
     Attributes:
         latent_dim: Number of latent dimensions Z, over all groups.
@@ -103,7 +103,11 @@ class LatentModel(keras.layers.Layer):
         return standard_normal((num_samples, count, self.latent_dim), seed)
 
     def to_base(self, z: keras.KerasTensor) -> keras.KerasTensor:
-        """Maps latents to the base space of the prior, where interpolations and traversals are linear."""
+        """Maps latents to the base space of the prior, where interpolations and traversals are linear.
+
+        A prior that transforms a simple distribution, such as a normalizing flow, has that distribution's space as its
+        base space. By default, latents are returned unchanged.
+        """
         return z
 
     def from_base(self, u: keras.KerasTensor) -> keras.KerasTensor:

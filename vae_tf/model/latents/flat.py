@@ -91,9 +91,9 @@ class FlatLatents(LatentModel):
         training: bool = False,
     ) -> Inferred:
         """Returns K posterior samples per example; see `LatentModel.infer`."""
-        return self.infer_from(self.posterior_params(x, labels, training), noise)
+        return self.infer_from_params(self.posterior_params(x, labels, training), noise)
 
-    def infer_from(self, params: keras.KerasTensor, noise: keras.KerasTensor) -> Inferred:
+    def infer_from_params(self, params: keras.KerasTensor, noise: keras.KerasTensor) -> Inferred:
         """Like `infer`, but from raw posterior parameters `(B, P)` instead of data."""
         z = self.posterior.sample(params, noise)
         log_posterior, log_prior = self.posterior.log_prob(params, z), self.prior.log_prob(z)
@@ -180,8 +180,8 @@ def build_flat_latents(
     posterior = create_part("posterior", config)
     network = create_network(config, example_shape, num_classes)
     return FlatLatents(
-        encoder=network.encoder(posterior.params_size(config.latent_dim)),
-        decoder=network.decoder(config.latent_dim, params_size),
+        encoder=network.build_encoder(posterior.params_size(config.latent_dim)),
+        decoder=network.build_decoder(config.latent_dim, params_size),
         posterior=posterior,
         prior=create_part("prior", config, latent_dim=config.latent_dim),
         num_classes=num_classes,

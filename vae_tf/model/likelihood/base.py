@@ -9,7 +9,7 @@ from vae_tf.model.noise import Seed
 
 
 class Likelihood(keras.layers.Layer):
-    """A family of distributions over data; raw parameters select one distribution per example.
+    """A family of distributions over data; the raw parameters of an example specify one distribution of the family.
 
     Attributes:
         support: The kind of values that the distribution is over: `"binary"` (0 or 1), `"8-bit"` (the 256 values of an

@@ -85,11 +85,11 @@ class ContinuousBernoulli(Likelihood):
 
     def _log_prob_per_value(self, params: keras.KerasTensor, x: keras.KerasTensor) -> keras.KerasTensor:
         # The integral of exp(l x) over [0, 1] is (e^l - 1) / l = e^(l/2) * 2 sinh(l/2) / l.
-        size = ops.abs(params)
-        is_small = size < SMALL_LOGIT
-        safe = ops.where(is_small, 1.0, size)
+        magnitude = ops.abs(params)
+        is_small = magnitude < SMALL_LOGIT
+        safe = ops.where(is_small, 1.0, magnitude)
         log_sinh_ratio = 0.5 * safe + ops.log1p(-ops.exp(-safe)) - ops.log(safe)
-        series = ops.square(size) / 24 - ops.square(ops.square(size)) / 2880
+        series = ops.square(magnitude) / 24 - ops.square(ops.square(magnitude)) / 2880
         return (x - 0.5) * params - ops.where(is_small, series, log_sinh_ratio)
 
     def max_log_prob(self, x: keras.KerasTensor) -> keras.KerasTensor:
@@ -116,7 +116,7 @@ class ContinuousBernoulli(Likelihood):
         params = ops.cast(params, "float32")
         uniform = keras.random.uniform(ops.shape(params), dtype="float32", seed=seed)
         # For a positive logit: 1 + log(u + (1 - u) e^-l) / l. Samples for a negative logit are 1 minus that.
-        size = ops.maximum(ops.abs(params), SMALL_LOGIT)
-        sample = 1 + ops.log(uniform + (1 - uniform) * ops.exp(-size)) / size
+        magnitude = ops.maximum(ops.abs(params), SMALL_LOGIT)
+        sample = 1 + ops.log(uniform + (1 - uniform) * ops.exp(-magnitude)) / magnitude
         sample = ops.where(ops.abs(params) < SMALL_LOGIT, uniform, sample)
         return ops.clip(ops.where(params < 0, 1 - sample, sample), 0, 1)

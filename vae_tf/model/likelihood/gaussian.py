@@ -15,7 +15,7 @@ MIN_LOG_SIGMA = -6.0
 
 @keras.saving.register_keras_serializable(package="vae_tf")
 class Gaussian(Likelihood):
-    """Independent, normally distributed pixels with one fixed standard deviation; raw parameters are means.
+    """Independent, normally distributed pixels with a single fixed standard deviation; raw parameters are means.
 
     With `sigma = sqrt(1/2)`, the negative log-likelihood is the commonly used summed squared error, up to a constant;
     with `sigma = 1`, it is half the squared error. Means are unbounded and can lie outside [0, 1].
@@ -56,7 +56,7 @@ class Gaussian(Likelihood):
 
 @keras.saving.register_keras_serializable(package="vae_tf")
 class LearnedGaussian(Likelihood):
-    """Independent, normally distributed pixels with one learned standard deviation; raw parameters are means.
+    """Independent, normally distributed pixels with a single learned standard deviation; raw parameters are means.
 
     The model learns how noisy the data is, so neither sigma nor beta needs tuning (sigma-VAE, Rybkin et al.
     2021). A soft bound keeps sigma above e^-6, which is less than an 8-bit step. The initial value matters: with a

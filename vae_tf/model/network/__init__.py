@@ -1,4 +1,4 @@
-"""Network families; each one creates a matching encoder and decoder as plain Keras models."""
+"""Network architectures; each one builds a matching encoder and decoder as plain Keras models."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -10,11 +10,11 @@ from keras import layers
 class Network(Protocol):
     """An encoder and a decoder for examples of one shape; for a conditional model, both also take one-hot labels."""
 
-    def encoder(self, params_size: int) -> keras.Model:
+    def build_encoder(self, params_size: int) -> keras.Model:
         """Returns the encoder, from data `(B, H, W, C)` to float32 `(B, params_size)`."""
         ...
 
-    def decoder(self, latent_dim: int, params_channels: int) -> keras.Model:
+    def build_decoder(self, latent_dim: int, params_channels: int) -> keras.Model:
         """Returns the decoder, from latents `(B, Z)` to float32 `(B, H, W, params_channels)`."""
         ...
 
@@ -33,7 +33,8 @@ def build_network(
         input_shape: Shape of one example.
         num_classes: If set, the model takes a list of the data and one-hot labels.
         body: The layers before the head. If there is a head, the last layer of the body must output `(B, N)`.
-        head: If set, labels are concatenated to the input of these layers; otherwise to the input of the body.
+        head: The layers after the body. Labels are concatenated to the input of the head if there is one, otherwise to
+            the input of the body.
     """
     if num_classes is None:
         return keras.Sequential([keras.Input(input_shape), *body, *head], name=name)

@@ -14,7 +14,8 @@ from vae_tf.model.network import build_network
 
 ENCODER_FILTERS = (32, 64, 128)
 ENCODER_UNITS = (512, 256)
-# (filters, kernel size, strides, has batch normalization in bn) of each transposed convolution before the output layer.
+# (filters, kernel size, strides, batch-normalized if the variant is bn) of each transposed convolution before the
+# output layer.
 DECODER_LAYERS = ((256, 1, 1, True), (128, 3, 2, True), (64, 3, 1, True), (32, 3, 1, False))
 DECODER_BASE_FILTERS = 128
 
@@ -39,7 +40,7 @@ class ConvNetwork:
         self.batch_norm = batch_norm
         self.num_classes = num_classes
 
-    def encoder(self, params_size: int) -> keras.Model:
+    def build_encoder(self, params_size: int) -> keras.Model:
         """Returns the encoder, from images `(B, H, W, C)` to float32 `(B, params_size)`."""
         body: list[keras.layers.Layer] = []
         for filters in ENCODER_FILTERS:
@@ -51,7 +52,7 @@ class ConvNetwork:
         head.append(layers.Dense(params_size, dtype="float32", name="posterior_params"))
         return build_network("encoder", self.example_shape, self.num_classes, body, head)
 
-    def decoder(self, latent_dim: int, params_channels: int) -> keras.Model:
+    def build_decoder(self, latent_dim: int, params_channels: int) -> keras.Model:
         """Returns the decoder, from latents `(B, Z)` to float32 `(B, H, W, params_channels)`."""
         height, width, _ = self.example_shape
         base = (math.ceil(height / 2), math.ceil(width / 2), DECODER_BASE_FILTERS)

@@ -37,13 +37,13 @@ class DenseNetwork:
         self.activation = activation
         self.num_classes = num_classes
 
-    def encoder(self, params_size: int) -> keras.Model:
+    def build_encoder(self, params_size: int) -> keras.Model:
         """Returns the encoder, from data `(B, H, W, C)` to float32 `(B, params_size)`."""
         head = self._build_hidden_layers(self.hidden_sizes)
         head.append(layers.Dense(params_size, dtype="float32", name="posterior_params"))
         return build_network("encoder", self.example_shape, self.num_classes, [layers.Flatten()], head)
 
-    def decoder(self, latent_dim: int, params_channels: int) -> keras.Model:
+    def build_decoder(self, latent_dim: int, params_channels: int) -> keras.Model:
         """Returns the decoder, from latents `(B, Z)` to float32 `(B, H, W, params_channels)`."""
         output_shape = (*self.example_shape[:-1], params_channels)
         body = self._build_hidden_layers(self.hidden_sizes[::-1])

@@ -12,7 +12,7 @@ KL_SCHEDULES = ("constant", "linear", "cyclical")
 KL_WEIGHT = "kl_weight"
 
 
-class Loss(NamedTuple):
+class ObjectiveOutput(NamedTuple):
     """The result of an objective.
 
     Attributes:
@@ -91,7 +91,7 @@ class Objective(keras.layers.Layer):
             step = step % (2 * self.kl_warmup_steps)
         return self.beta * ops.minimum(ops.cast(step, "float32") / self.kl_warmup_steps, 1.0)
 
-    def call(self, terms: Terms, step: keras.KerasTensor) -> Loss:
+    def call(self, terms: Terms, step: keras.KerasTensor) -> ObjectiveOutput:
         """Returns the loss of each example, and the values to report with it.
 
         Args:
@@ -101,7 +101,7 @@ class Objective(keras.layers.Layer):
         weight = self.kl_weight(step)
         loss = terms.reconstruction_loss() + weight * self.kl_penalty(terms)
         extras = {name: ops.broadcast_to(weight, ops.shape(loss)) for name in self.extra_names}
-        return Loss(loss, extras)
+        return ObjectiveOutput(loss, extras)
 
     def kl_penalty(self, terms: Terms) -> keras.KerasTensor:
         """Returns the term that is multiplied by `kl_weight`, `(B,)`."""

@@ -5,7 +5,7 @@ from keras import ops
 
 
 class Posterior(keras.layers.Layer):
-    """A family of distributions over latents; raw parameters select one distribution per example."""
+    """A family of distributions over latents; the raw parameters of an example specify one of them."""
 
     def params_size(self, latent_dim: int) -> int:
         """Returns the number of raw parameters for `latent_dim` latents."""

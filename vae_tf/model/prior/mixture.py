@@ -9,7 +9,7 @@ from keras import ops
 from vae_tf.model.noise import Seed
 from vae_tf.model.prior.base import Prior
 
-INITIAL_DEVIATION = 1.0
+INITIAL_STDDEV = 1.0
 
 
 @keras.saving.register_keras_serializable(package="vae_tf")
@@ -42,7 +42,7 @@ class Mixture(Prior):
         """Creates the logits of the mixture weights, the means and the standard deviations."""
         shape = (self.components, self.latent_dim)
         self.logits = self.add_weight(shape=(self.components,), initializer="zeros", name="logits")
-        means = keras.initializers.RandomNormal(stddev=INITIAL_DEVIATION)
+        means = keras.initializers.RandomNormal(stddev=INITIAL_STDDEV)
         self.means = self.add_weight(shape=shape, initializer=means, name="means")
         self.log_sigmas = self.add_weight(shape=shape, initializer="zeros", name="log_sigmas")
         self.built = True

@@ -32,7 +32,7 @@ class Sampler(keras.layers.Layer):
         Args:
             latents: Latents of the training examples, float32 `(N, Z)`.
             labels: Classes `(N,)` of the examples, for a conditional model.
-            seed: Seed of the random numbers of the fit.
+            seed: Random seed for fitting.
 
         Raises:
             InputError: Too few latents.

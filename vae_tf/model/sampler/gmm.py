@@ -40,7 +40,7 @@ class GaussianMixture(Sampler):
 
     def fit(self, latents: np.ndarray, labels: np.ndarray | None, seed: int) -> None:
         """Fits one mixture to all latents, or one mixture to the latents of each class; see `Sampler.fit`."""
-        from sklearn.mixture import GaussianMixture as Mixture
+        from sklearn.mixture import GaussianMixture as SklearnMixture
 
         groups = [latents] if labels is None else [latents[labels == label] for label in range(self.num_classes or 0)]
         fewest = min(map(len, groups))
@@ -49,7 +49,9 @@ class GaussianMixture(Sampler):
                 f"sampler=gmm needs at least {max(2, self.components)} training examples (per class, if the model is "
                 f"conditional). Received: {fewest} examples, sampler_components={self.components}"
             )
-        mixtures = [Mixture(self.components, random_state=seed).fit(group.astype(np.float64)) for group in groups]
+        mixtures = [
+            SklearnMixture(self.components, random_state=seed).fit(group.astype(np.float64)) for group in groups
+        ]
         self.mixing_weights.assign(np.stack([mixture.weights_ for mixture in mixtures]))
         self.means.assign(np.stack([mixture.means_ for mixture in mixtures]))
         self.cholesky.assign(np.stack([np.linalg.cholesky(mixture.covariances_) for mixture in mixtures]))

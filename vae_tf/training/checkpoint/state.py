@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from vae_tf.distribute.strategy import assign_sums
+from vae_tf.distribute.strategy import assign_to_first_replica
 from vae_tf.support.errors import InputError
 from vae_tf.training.stage import Stage
 
@@ -40,7 +40,7 @@ class TrainingState:
             self._metrics |= _numbered_names({"metrics": model.metrics_variables}, prefix)
         self._all = {**self._mirrored, **self._metrics}
 
-    def is_valid(self, values: Arrays) -> bool:
+    def should_save(self, values: Arrays) -> bool:
         """Returns whether captured values should be saved: all are finite, and no steps are currently being skipped."""
         is_skipping = any(guard.skipped.consecutive for guard in self._guards)
         return not is_skipping and all(np.isfinite(values[name]).all() for name in self._weights_and_optimizer)
@@ -62,7 +62,7 @@ class TrainingState:
                 "wrote it, choose another run_dir, or add --overwrite"
             )
         _assign(self._mirrored, values)
-        assign_sums(self._strategy, list(self._metrics.values()), [values[name] for name in self._metrics])
+        assign_to_first_replica(self._strategy, list(self._metrics.values()), [values[name] for name in self._metrics])
 
     def restore_weights_and_optimizer(self, values: Arrays) -> None:
         """Sets only the weights and the optimizer to the values that `capture` returned."""

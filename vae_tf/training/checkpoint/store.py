@@ -31,7 +31,7 @@ class Checkpoint(NamedTuple):
 
     Attributes:
         path: The checkpoint's folder.
-        step: Number of steps done.
+        step: Number of completed steps.
         progress: The progress of training: what was saved in addition to the arrays.
     """
 
@@ -58,10 +58,10 @@ class CheckpointStore:
         self._keep = keep
 
     def write(self, step: int, arrays: dict[str, np.ndarray], progress: dict[str, Any]) -> None:
-        """Writes a checkpoint, and removes checkpoints that are too old or of a later step.
+        """Writes a checkpoint, and removes checkpoints that are too old or from a later step.
 
         Args:
-            step: Number of steps done; an existing checkpoint of the same step is replaced.
+            step: Number of completed steps; an existing checkpoint of the same step is replaced.
             arrays: Arrays by name.
             progress: Anything else to save, as JSON data.
 

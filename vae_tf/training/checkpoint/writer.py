@@ -26,10 +26,10 @@ class CheckpointWriter(keras.callbacks.Callback):
         store: Where to save checkpoints; `None` on a worker that does not save.
         signal_handler: Receives the signals.
         get_progress: Function that returns the progress to save with the arrays.
-        any_worker: Function that returns whether a condition holds on any worker. All workers call it at every check,
+        any_worker: Function that returns whether a condition holds on any worker. All workers call it on every check,
             so that they stop at the same step.
-        save_every: Save every this many steps, counted from the beginning of the run.
-        minutes: Save every this many minutes. Default: do not save by time.
+        save_every_steps: Number of steps between checkpoints, counted from the beginning of the run.
+        save_every_minutes: Number of minutes between checkpoints. Default: no time-based checkpoints.
         last_saved: The step that training resumes from and its arrays, which are not saved again.
     """
 
@@ -41,8 +41,8 @@ class CheckpointWriter(keras.callbacks.Callback):
         get_progress: Callable[[], dict[str, Any]],
         any_worker: Callable[[bool], bool] = bool,
         *,
-        save_every: int | None = None,
-        minutes: float | None = None,
+        save_every_steps: int | None = None,
+        save_every_minutes: float | None = None,
         last_saved: tuple[int, Arrays] | None = None,
     ) -> None:
         super().__init__()
@@ -51,11 +51,11 @@ class CheckpointWriter(keras.callbacks.Callback):
         self._signal_handler = signal_handler
         self._get_progress = get_progress
         self._any_worker = any_worker
-        self._save_every = save_every
-        self._interval = None if minutes is None else SECONDS_PER_MINUTE * minutes
+        self._save_every = save_every_steps
+        self._interval = None if save_every_minutes is None else SECONDS_PER_MINUTE * save_every_minutes
         self._last_saved = last_saved
         self._executor = ThreadPoolExecutor(1)
-        self.steps_before = 0  # in the stages before the current one
+        self.steps_in_previous_stages = 0
         self._pending: Future[None] | None = None
 
     @property
@@ -79,7 +79,7 @@ class CheckpointWriter(keras.callbacks.Callback):
             OSError: The disk is full, or the folder no longer exists.
         """
         steps_per_epoch = self.params["steps"]
-        step = self.steps_before + self._epoch * steps_per_epoch + batch + 1
+        step = self.steps_in_previous_stages + self._epoch * steps_per_epoch + batch + 1
         is_due = batch + 1 == steps_per_epoch or (self._save_every is not None and step % self._save_every == 0)
         should_stop = self._any_worker(self._signal_handler.is_stop_requested)
         if is_due or should_stop or self._has_interval_elapsed():
@@ -121,7 +121,7 @@ class CheckpointWriter(keras.callbacks.Callback):
         if step == self.saved_step:
             return
         arrays = self._state.capture()
-        if not self._state.is_valid(arrays):
+        if not self._state.should_save(arrays):
             return
         self._last_saved = step, arrays
         if self._store is not None:
