@@ -15,11 +15,6 @@ import numpy as np
 
 from vae_tf.support.quiet_tensorflow import load_tensorflow
 
-from .damage import damage
-from .full_disk import full_disk
-from .fuzz import fuzz
-from .growth import growth
-from .kills import kills
 from .report import ROOT, Scenario, command_line, page, status
 
 
@@ -37,6 +32,11 @@ def main() -> int:
     parser.add_argument("--report", type=Path, default=ROOT / "RELIABILITY.md")
     options = parser.parse_args()
     load_tensorflow()
+    from .damage import damage
+    from .full_disk import full_disk
+    from .fuzz import fuzz
+    from .growth import growth
+    from .kills import kills
 
     def rng() -> np.random.Generator:
         return np.random.default_rng(options.seed)  # so that a scenario does not depend on which others run
