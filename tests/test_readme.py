@@ -81,14 +81,29 @@ def prepare_data(folder):
     shutil.copytree(ROOT / "configs", folder / "configs")
 
 
-def prepare(folder):
-    """Fills a folder with what all other commands need: the same data, and finished runs."""
-    prepare_data(folder)
-    train = "python -m vae_tf.train --dataset npz --data-dir tiny.npz --arch dense --epochs 1"
-    run(folder, f"{train} --run-dir runs/x")
-    run(folder, f"{train} --run-dir runs/y --variant plain")
-    run(folder, f"{train} --run-dir runs/conditional --conditional")
-    run(folder, f"{train} --run-dir runs/restore --corrupt mask:0.5")
+@pytest.fixture(scope="module")
+def run(command):
+    """Runs a line in a folder: the commands of vae_tf in this process, scripts in one of their own."""
+
+    def run_line(folder, line):
+        python, *words = shlex.split(line)
+        assert python == "python"
+        if words[0] == "-m":
+            ended = command(words[1].removeprefix("vae_tf."), *words[2:], cwd=folder)
+            assert ended.status == 0, ended.stderr
+            return ended
+        threads = {name: value for name, value in os.environ.items() if "_NUM_" in name and name.endswith("_THREADS")}
+        ended = subprocess.run(
+            [sys.executable, *words],
+            cwd=folder,
+            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HOME": str(folder), **threads},
+            capture_output=True,
+            text=True,
+        )
+        assert ended.returncode == 0, ended.stderr
+        return ended
+
+    return run_line
 
 
 @pytest.fixture(scope="module")
@@ -99,25 +114,20 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def workplace(made_once, tmp_path_factory):
+def workplace(made_once, run, tmp_path_factory):
+    """A folder with what all other commands need: the same data, and finished runs."""
+
+    def prepare(folder):
+        prepare_data(folder)
+        train = "python -m vae_tf.train --dataset npz --data-dir tiny.npz --arch dense --epochs 1"
+        run(folder, f"{train} --run-dir runs/x")
+        run(folder, f"{train} --run-dir runs/y --variant plain")
+        run(folder, f"{train} --run-dir runs/conditional --conditional")
+        run(folder, f"{train} --run-dir runs/restore --corrupt mask:0.5")
+
     folder = tmp_path_factory.mktemp("readme") / "workplace"
     shutil.copytree(made_once("readme", prepare), folder)
     return folder
-
-
-def run(folder, command):
-    words = shlex.split(command)
-    assert words[0] == "python"
-    threads = {name: value for name, value in os.environ.items() if "_NUM_" in name and name.endswith("_THREADS")}
-    result = subprocess.run(
-        [sys.executable, *words[1:]],
-        cwd=folder,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HOME": str(folder), **threads},
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr
-    return result
 
 
 def shrunk(command):
@@ -133,42 +143,42 @@ def without(command, names):
 
 # Those of several machines run in tests/distribute/.
 @pytest.mark.parametrize(
-    "command", slow_beyond_readme(line for line in module_commands("train") if "multi_worker" not in line)
+    "line", slow_beyond_readme(line for line in module_commands("train") if "multi_worker" not in line)
 )
-def test_training_command_runs(command, data):
-    result = run(data, shrunk(command))
+def test_training_command_runs(line, run, data):
+    result = run(data, shrunk(line))
     assert "Test ELBO" in result.stdout
-    assert [line for line in result.stderr.splitlines() if COLLAPSED not in line] == []
+    assert [warning for warning in result.stderr.splitlines() if COLLAPSED not in warning] == []
 
 
-@pytest.mark.parametrize("command", slow_beyond_readme(module_commands("sample") + module_commands("encode")))
-def test_command_that_writes_a_file_runs_as_it_stands(command, workplace):
-    result = run(workplace, command)
-    (out,) = re.findall(r"--out (\S+)", command)
+@pytest.mark.parametrize("line", slow_beyond_readme(module_commands("sample") + module_commands("encode")))
+def test_command_that_writes_a_file_runs_as_it_stands(line, run, workplace):
+    result = run(workplace, line)
+    (out,) = re.findall(r"--out (\S+)", line)
     assert result.stdout == f"{out}\n"
     assert (workplace / out).stat().st_size > 0
 
 
-@pytest.mark.parametrize("command", slow_beyond_readme(module_commands("evaluate")))
-def test_evaluating_command_runs_as_it_stands(command, workplace):
-    assert run(workplace, command).stdout.endswith("report.html\n")
+@pytest.mark.parametrize("line", slow_beyond_readme(module_commands("evaluate")))
+def test_evaluating_command_runs_as_it_stands(line, run, workplace):
+    assert run(workplace, line).stdout.endswith("report.html\n")
 
 
-@pytest.mark.parametrize("command", slow_beyond_readme(module_commands("compare")))
-def test_comparing_command_runs(command, workplace):
-    small = " --dataset npz --data-dir tiny.npz --arch dense --epochs 1" if "--variants" in command else ""
-    assert run(workplace, command + small).stdout.endswith("compare.json\n")
+@pytest.mark.parametrize("line", slow_beyond_readme(module_commands("compare")))
+def test_comparing_command_runs(line, run, workplace):
+    small = " --dataset npz --data-dir tiny.npz --arch dense --epochs 1" if "--variants" in line else ""
+    assert run(workplace, line + small).stdout.endswith("compare.json\n")
 
 
-@pytest.mark.parametrize("command", slow_beyond_readme(module_commands("score")))
-def test_scoring_command_runs_as_it_stands(command, workplace):
-    assert run(workplace, command).stdout == "scores.csv\nscores.png\n"
+@pytest.mark.parametrize("line", slow_beyond_readme(module_commands("score")))
+def test_scoring_command_runs_as_it_stands(line, run, workplace):
+    assert run(workplace, line).stdout == "scores.csv\nscores.png\n"
     assert len((workplace / "scores.csv").read_text().splitlines()) == 1 + 24
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks("python", page)], ids=name_of)
-def test_python_blocks_run_as_they_stand(page, workplace):
+def test_python_blocks_run_as_they_stand(page, run, workplace):
     for number, body in enumerate(blocks("python", page)):
         named = re.match(r"# (\w+\.py)\n", body)  # a module that later blocks import
         script = named[1] if named else f"block_{number}.py"

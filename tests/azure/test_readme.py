@@ -34,32 +34,32 @@ def commands(*, subscription):
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory):
+def workplace(command, tmp_path_factory):
     """The root of a checkout after the download of a run."""
     folder = tmp_path_factory.mktemp("checkout")
     for name in ("azure", "configs", "vae_tf"):
         (folder / name).symlink_to(ROOT / name)
     images, labels = np.random.default_rng(0).integers(0, 256, (160, 8, 8), np.uint8), np.arange(160) % 2
     np.savez(folder / "tiny.npz", x_train=images[:80], x_test=images[80:], y_train=labels[:80], y_test=labels[80:])
-    assert run(f"python -m vae_tf.train {SMALL}", folder).returncode == 0
+    assert command("train", *SMALL.split(), cwd=folder).status == 0
     return folder
 
 
-def run(command, folder):
-    words = shlex.split(command)
-    assert words[0] == "python"
-    return subprocess.run([sys.executable, *words[1:]], cwd=folder, capture_output=True, text=True)
+def run(command, line, folder):
+    """Runs a line that starts with `python -m vae_tf.` in this process."""
+    name, *words = shlex.split(line.removeprefix("python -m vae_tf."))
+    return command(name, *words, cwd=folder)
 
 
-@pytest.mark.parametrize("command", [line for line in commands(subscription=False) if "azure_check" not in line])
-def test_command_runs_as_it_stands(command, workplace):
-    ended = run(command, workplace)
-    assert ended.returncode == 0, ended.stderr
+@pytest.mark.parametrize("line", [line for line in commands(subscription=False) if "azure_check" not in line])
+def test_command_runs_as_it_stands(command, line, workplace):
+    ended = run(command, line, workplace)
+    assert ended.status == 0, ended.stderr
 
 
 def test_check_of_the_folder_finds_nothing(workplace):
-    (command,) = [line for line in commands(subscription=False) if "azure_check" in line]
-    ended = run(command, workplace)
+    (line,) = [line for line in commands(subscription=False) if "azure_check" in line]
+    ended = subprocess.run([sys.executable, *shlex.split(line)[1:]], cwd=workplace, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (0, "")
 
 

@@ -26,6 +26,11 @@ def judge(context):
     return RowSampleMetrics(context, load_splits(CONFIG).train_and_val, "classifier")
 
 
+@pytest.fixture(scope="module")
+def references(judge):
+    return judge.reference_metrics()
+
+
 def rows(examples):
     return examples.read(np.arange(len(examples)))
 
@@ -37,21 +42,21 @@ def test_the_model_is_judged_by_its_draws(context, judge):
     assert (estimate.num_examples, estimate.num_samples) == (2_000, 2_000)
 
 
-def test_the_floor_is_as_many_training_rows(context, judge):
-    floor = judge.reference_metrics()["train_rows"]["sliced_wasserstein"].value
+def test_the_floor_is_as_many_training_rows(context, references):
+    floor = references["train_rows"]["sliced_wasserstein"].value
     train = rows(load_splits(CONFIG).train_and_val)[:2_000]
     assert floor == pytest.approx(sliced_wasserstein(rows(context.examples), train, 3))
 
 
-def test_simple_generators_are_farther_than_the_data_from_itself(judge):
-    values = {name: row["sliced_wasserstein"].value for name, row in judge.reference_metrics().items()}
+def test_simple_generators_are_farther_than_the_data_from_itself(references):
+    values = {name: row["sliced_wasserstein"].value for name, row in references.items()}
     assert set(values) == {"train_rows", "gaussian", "gaussian_mixture"}
     assert values["train_rows"] < values["gaussian_mixture"] < values["gaussian"]
 
 
-def test_a_normal_distribution_is_not_cut_off(judge):
+def test_a_normal_distribution_is_not_cut_off(references):
     """Of images the simple generators stay in [0, 1]; the moons do not."""
-    assert judge.reference_metrics()["gaussian"]["sliced_wasserstein"].value < 0.2
+    assert references["gaussian"]["sliced_wasserstein"].value < 0.2
 
 
 def test_features_of_images_are_refused(context):

@@ -23,11 +23,15 @@ PARTS = [
     (ELBO, {"beta": 2.5, "kl_schedule": "constant", "kl_warmup_steps": None, "name": "o"}),
     (ELBO, {"beta": 2.5, "kl_schedule": "cyclical", "kl_warmup_steps": 7, "name": "c"}),
 ]
+# Every two of these values are in one of the models.
 MODELS = {
     f"{arch}-{variant}-{likelihood}": {"arch": arch, "variant": variant, "likelihood": likelihood}
-    for arch in ("conv", "dense")
-    for variant in ("plain", "bn")
-    for likelihood in ("bernoulli", "gaussian")
+    for arch, variant, likelihood in (
+        ("conv", "plain", "bernoulli"),
+        ("conv", "bn", "gaussian"),
+        ("dense", "plain", "gaussian"),
+        ("dense", "bn", "bernoulli"),
+    )
 }
 IN_A_NEW_PROCESS = """
 import pathlib
