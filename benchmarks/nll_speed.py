@@ -31,7 +31,7 @@ def serve_ours(connection: Connection, options: argparse.Namespace) -> None:
     import keras
     import tensorflow as tf
 
-    from vae_tf.metrics.elbo import max_batch_size, nll_batches
+    from vae_tf.metrics.elbo import NLLEstimator, max_batch_size
     from vae_tf.model import build_vae
 
     keras.utils.set_random_seed(0)
@@ -44,7 +44,7 @@ def serve_ours(connection: Connection, options: argparse.Namespace) -> None:
     vae.fit(train, batch_size=128, epochs=5, verbose=0)
 
     steps = np.split(test, range(0, len(test), max_batch_size(vae, options.samples))[1:])
-    results = nll_batches(vae, itertools.cycle(steps), options.samples, seed=0)
+    results = NLLEstimator(vae, options.samples, seed=0).estimate(itertools.cycle(steps))
     square = tf.random.normal((MATMUL_SIDE, MATMUL_SIDE))
     matmul = tf.function(lambda: tf.matmul(square, square)[0, 0])
     values = np.concatenate([next(results) for _ in steps])

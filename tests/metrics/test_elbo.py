@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 from scipy.stats import multivariate_normal
 
-from vae_tf.metrics.elbo import MAX_SAMPLES_PER_BLOCK, elbo_per_image, max_batch_size, nll_batches
+from vae_tf.metrics.elbo import MAX_SAMPLES_PER_BLOCK, NLLEstimator, elbo_per_image, max_batch_size
 from vae_tf.model import ELBO, VAE, DiagonalNormal, FlatLatents, Gaussian, StandardNormal, build_vae
 
 SHAPE = (8, 8, 1)
@@ -42,7 +42,7 @@ def linear():
 
 def nll(vae, images, num_samples, seed=0, batch=16):
     parts = [images[start : start + batch] for start in range(0, len(images), batch)]
-    return np.concatenate(list(nll_batches(vae, parts, num_samples, seed)))
+    return np.concatenate(list(NLLEstimator(vae, num_samples, seed).estimate(parts)))
 
 
 def test_converges_to_the_marginal_likelihood(linear):

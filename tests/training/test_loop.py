@@ -41,8 +41,13 @@ def trained(epochs=2):
     return vae, recorded
 
 
-def test_it_trains_as_fit_does():
-    vae, recorded = trained()
+@pytest.fixture(scope="module")
+def trained_once():
+    return trained()
+
+
+def test_it_trains_as_fit_does(trained_once):
+    vae, recorded = trained_once
     fitted = compiled_vae()
     history = fitted.fit(batches(), epochs=2, shuffle=False, verbose=0).history
 
@@ -72,8 +77,8 @@ def test_the_number_of_steps_in_a_call_changes_nothing():
         np.testing.assert_array_equal(weight, expected)
 
 
-def test_evaluation_is_that_of_keras():
-    vae, _ = trained()
+def test_evaluation_is_that_of_keras(trained_once):
+    vae, _ = trained_once
     expected = vae.evaluate(batches(), return_dict=True, verbose=0)
     evaluate = loop.make_evaluator(vae, batches(), 3)
 
@@ -215,19 +220,25 @@ def one_step_in_a_call(monkeypatch):
     monkeypatch.setattr(loop, "SECONDS_PER_CALL", 0)
 
 
-def state_after(step, epochs=3):
-    """The checkpoint after a step of a run, and the result of the run."""
-    vae, calls, kept = compiled_vae(), Calls(), {}
-    guard = GuardedStep(vae)
-    state = TrainingState([Stage(VAE_STAGE, vae, guard, 3, 3, None)])
+@pytest.fixture(scope="module")
+def whole():
+    """The checkpoints after the steps of a run of two epochs and of one of three, and the results of the runs."""
 
-    class Keep(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs):
-            if vae.optimizer.iterations == step:
-                kept.update(state.capture())
+    def whole_run(epochs):
+        vae, calls, kept = compiled_vae(), Calls(), {}
+        guard = GuardedStep(vae)
+        state = TrainingState([Stage(VAE_STAGE, vae, guard, 3, 3, None)])
 
-    loop.train(vae, batches().repeat(), epochs=epochs, steps_per_epoch=3, guard=guard, callbacks=[calls, Keep()])
-    return kept, calls, state.capture()
+        class Keep(keras.callbacks.Callback):
+            def on_train_batch_end(self, batch, logs):
+                kept[int(vae.optimizer.iterations)] = state.capture()
+
+        loop.train(vae, batches().repeat(), epochs=epochs, steps_per_epoch=3, guard=guard, callbacks=[calls, Keep()])
+        return kept, calls, state.capture()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "SECONDS_PER_CALL", 0)
+        return {epochs: whole_run(epochs) for epochs in (2, 3)}
 
 
 @pytest.mark.usefixtures("one_step_in_a_call")
@@ -238,12 +249,12 @@ def state_after(step, epochs=3):
         (6, [("begin", 1), ("step", 3), ("end", 1)]),  # no step, but all that follows the last one
     ],
 )
-def test_training_resumes_after_a_step_as_if_it_had_not_ended(start, made):
-    kept, expected, end = state_after(start)
+def test_training_resumes_after_a_step_as_if_it_had_not_ended(whole, start, made):
+    kept, expected, end = whole[3]
     vae, calls = compiled_vae(), Calls()
     guard = GuardedStep(vae)
     state = TrainingState([Stage(VAE_STAGE, vae, guard, 3, 3, None)])
-    state.restore(kept)
+    state.restore(kept[start])
     loop.train(vae, numbered_batches(start), epochs=3, steps_per_epoch=3, guard=guard, start=start, callbacks=[calls])
 
     assert calls.made == [*made, *expected.made[-5:]]
@@ -253,11 +264,11 @@ def test_training_resumes_after_a_step_as_if_it_had_not_ended(start, made):
 
 
 @pytest.mark.usefixtures("one_step_in_a_call")
-def test_what_follows_the_last_step_of_all_is_done_again():
-    kept, expected, _ = state_after(6, epochs=2)
+def test_what_follows_the_last_step_of_all_is_done_again(whole):
+    kept, expected, _ = whole[2]
     vae, calls = compiled_vae(), Calls()
     guard = GuardedStep(vae)
-    TrainingState([Stage(VAE_STAGE, vae, guard, 3, 3, None)]).restore(kept)
+    TrainingState([Stage(VAE_STAGE, vae, guard, 3, 3, None)]).restore(kept[6])
     loop.train(vae, numbered_batches(6), epochs=2, steps_per_epoch=3, guard=guard, start=6, callbacks=[calls])
 
     assert calls.made == [("begin", 1), ("step", 3), ("end", 1)]

@@ -5,6 +5,7 @@ images and samples are batched.
 """
 
 import math
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -51,45 +52,66 @@ def elbo_per_image(vae: VAE, batches: Iterable[Any], seed: int) -> PerImageELBO:
     return PerImageELBO(*(np.concatenate(values).astype(np.float64) for values in zip(*batch_terms, strict=True)))
 
 
-def nll_batches(vae: VAE, batches: Iterable[Any], num_samples: int, seed: int) -> Iterator[np.ndarray]:
-    """Yields -log p(x) of the images of each batch, estimated by importance sampling.
+class NLLEstimator:
+    """Estimates -log p(x) of images by importance sampling.
 
     The estimate is -log(1/K sum_k p(x, z_k) / q(z_k | x)), z_k ~ q(z | x) (Burda et al. 2016, eq. 8). Its expectation
-    is an upper bound on -log p(x) that decreases as K grows; for K = 1 it is the negative ELBO.
+    is an upper bound on -log p(x) that decreases as K grows; for K = 1 it is the negative ELBO. The log-sum-exp is
+    computed in float32 over blocks of samples, so memory use does not grow with K.
 
     Args:
         vae: The model.
-        batches: Batches in the format that `fit` accepts, in the order of the split.
         num_samples: Number of posterior samples K per image.
         seed: Random seed for the posterior samples.
-
-    Yields:
-        float64 `(B,)`, in nats. The log-sum-exp is computed in float32 over blocks of samples, so memory use does not
-        grow with K.
     """
-    block_size = _samples_per_block(vae)
-    num_blocks, remainder = divmod(num_samples, block_size)
-    # XLA fuses everything after the decoder into one pass. The networks are not compiled with XLA because its matrix
-    # products are slower than TensorFlow's on a CPU; on a GPU, XLA is off because it would need the CUDA toolkit.
-    log_likelihood = compile_function(vae.likelihood.log_prob_for_evaluation, jit=not has_gpu())
 
-    @compile_function
-    def log_weight_sum(batch: Batch, seeds: keras.KerasTensor) -> keras.KerasTensor:
-        x = batch.target
+    def __init__(self, vae: VAE, num_samples: int, seed: int) -> None:
+        self._vae, self._num_samples, self._seed = vae, num_samples, seed
+        self._block_size = _samples_per_block(vae)
+        self._num_blocks, self._remainder = divmod(num_samples, self._block_size)
+        # XLA fuses everything after the decoder into one pass. The networks are not compiled with XLA because its
+        # matrix products are slower than TensorFlow's on a CPU; on a GPU, XLA is off because it would need the CUDA
+        # toolkit.
+        self._log_likelihood = compile_function(vae.likelihood.log_prob_for_evaluation, jit=not has_gpu())
+        self._compiled_log_weight_sum = compile_function(self._log_weight_sum)
 
-        def block(index: keras.KerasTensor, size: int) -> keras.KerasTensor:
+    def estimate(self, batches: Iterable[Any]) -> Iterator[np.ndarray]:
+        """Yields the estimates for each batch, float64 `(B,)`, in nats.
+
+        Args:
+            batches: Batches in the format that `fit` accepts, in the order of the split.
+        """
+        for batch, seeds in with_seeds(self._vae, batches, self._seed):
+            log_sum = self._compiled_log_weight_sum(batch, seeds, ops.convert_to_tensor(self._num_blocks))
+            yield math.log(self._num_samples) - log_sum.numpy().astype(np.float64)
+
+    def seconds_per_batch(self, batch: Any) -> float:
+        """Returns about how long a batch takes, measured with at most two blocks of its samples."""
+        num_blocks = min(self._num_blocks, 1)
+        [(batch, seeds)] = with_seeds(self._vae, [batch], self._seed)
+        for _ in range(2):  # the first call also compiles
+            start = time.perf_counter()
+            self._compiled_log_weight_sum(batch, seeds, ops.convert_to_tensor(num_blocks)).numpy()
+            seconds = time.perf_counter() - start
+        return seconds * self._num_samples / (num_blocks * self._block_size + self._remainder)
+
+    def _log_weight_sum(
+        self, batch: Batch, seeds: keras.KerasTensor, num_blocks: keras.KerasTensor
+    ) -> keras.KerasTensor:
+        """Returns the log of the sum of the weights of `num_blocks` blocks of samples and of what remains."""
+        vae, x = self._vae, batch.target
+
+        def add_block(index: keras.KerasTensor, size: int, total: keras.KerasTensor) -> keras.KerasTensor:
             noise = vae.latents.noise(ops.shape(x)[0], size, seeds + ops.stack([0, index]))
             inferred = vae.latents.infer(batch.inputs, batch.labels, noise)
             decoded = vae.decode_samples(inferred, batch.labels)
             log_ratio = inferred.log_prior - inferred.log_posterior
-            return ops.logsumexp(log_likelihood(decoded, x) + log_ratio, axis=0)
+            return _log_add(total, ops.logsumexp(self._log_likelihood(decoded, x) + log_ratio, axis=0))
 
-        log_zero = ops.full((ops.shape(x)[0],), -math.inf)
-        total = ops.fori_loop(0, num_blocks, lambda index, total: _log_add(total, block(index, block_size)), log_zero)
-        return _log_add(total, block(ops.convert_to_tensor(num_blocks), remainder)) if remainder else total
-
-    for batch, seeds in with_seeds(vae, batches, seed):
-        yield math.log(num_samples) - log_weight_sum(batch, seeds).numpy().astype(np.float64)
+        total = ops.full((ops.shape(x)[0],), -math.inf)
+        if self._num_blocks:
+            total = ops.fori_loop(0, num_blocks, lambda index, total: add_block(index, self._block_size, total), total)
+        return add_block(num_blocks, self._remainder, total) if self._remainder else total
 
 
 def max_batch_size(vae: VAE, num_samples: int) -> int:

@@ -2,13 +2,12 @@
 
 import math
 import sys
-import time
 
 import numpy as np
 from tqdm import tqdm
 
 from vae_tf.config.evaluation import EvaluationConfig
-from vae_tf.metrics.elbo import MAX_SAMPLES_PER_BLOCK, elbo_per_image, max_batch_size, nll_batches
+from vae_tf.metrics.elbo import NLLEstimator, elbo_per_image, max_batch_size
 from vae_tf.metrics.metric import METRICS
 from vae_tf.metrics.suite import Estimates, EvaluationContext
 
@@ -47,28 +46,16 @@ def likelihood_metrics(context: EvaluationContext, settings: EvaluationConfig) -
 
 
 def _estimate_nll(context: EvaluationContext, settings: EvaluationConfig) -> np.ndarray:
-
     count = min(settings.nll_images, len(context.examples))
     batch_size = max_batch_size(context.model, settings.nll_samples)
-    _print_time_estimate(context, count, batch_size, settings.nll_samples)
+    estimator = NLLEstimator(context.model, settings.nll_samples, context.seed)
+    first_batch, *_ = context.batches(batch_size, min(batch_size, count))
+    seconds = estimator.seconds_per_batch(first_batch) * count / min(batch_size, count)
+    what = f"{count:,} {context.splits.spec.modality.plural} with {settings.nll_samples:,} samples each"
+    print(f"Estimating the likelihood of {what}: about {max(1, round(seconds)):,} s", flush=True)
     results = []
     with tqdm(total=count, desc="likelihood", unit=" images", leave=False, disable=not sys.stdout.isatty()) as bar:
-        for values in nll_batches(
-            context.model, context.batches(batch_size, count), settings.nll_samples, context.seed
-        ):
+        for values in estimator.estimate(context.batches(batch_size, count)):
             results.append(values)
             bar.update(len(values))
     return np.concatenate(results)
-
-
-def _print_time_estimate(context: EvaluationContext, count: int, batch_size: int, num_samples: int) -> None:
-    """Prints an estimate of the duration, after timing one block of samples for one batch of images."""
-    num_timed_samples = min(num_samples, MAX_SAMPLES_PER_BLOCK)
-    batches = list(context.batches(batch_size, min(batch_size, count)))
-    timed_batches = nll_batches(context.model, batches * 2, num_timed_samples, context.seed)
-    next(timed_batches)  # compiles
-    start = time.perf_counter()
-    next(timed_batches)
-    seconds = (time.perf_counter() - start) * (num_samples / num_timed_samples) * (count / min(batch_size, count))
-    what = f"{count:,} {context.splits.spec.modality.plural} with {num_samples:,} samples each"
-    print(f"Estimating the likelihood of {what}: about {max(1, round(seconds)):,} s", flush=True)
