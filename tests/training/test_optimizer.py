@@ -7,7 +7,7 @@ import pytest
 from vae_tf.config import RunConfig
 from vae_tf.model import build_vae
 from vae_tf.support.errors import InputError
-from vae_tf.training.optimizer import averaged_weights, build_optimizer, num_updates, swap_in_averaged_weights
+from vae_tf.training.optimizer import apply_averaged_weights, averaged_weights, build_optimizer, num_updates
 
 STEPS = np.arange(0, 101, 10)
 IMAGES = np.random.default_rng(0).random((8, 8, 8, 1), np.float32)
@@ -132,7 +132,7 @@ def test_weights_without_an_update_are_not_replaced_by_averages_that_have_none_y
 
     with averaged_weights(vae):
         during = vae.get_weights()
-    swap_in_averaged_weights(vae)
+    apply_averaged_weights(vae)
 
     for values in (during, vae.get_weights()):
         for value, expected in zip(values, before, strict=True):

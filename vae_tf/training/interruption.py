@@ -1,4 +1,4 @@
-"""Handles SIGTERM and SIGINT during training: the first stops after this step, the second immediately."""
+"""Stops training on SIGTERM or SIGINT: the first signal after the current step, a second one immediately."""
 
 import os
 import signal

@@ -15,7 +15,7 @@ import tensorflow as tf
 from vae_tf.backend.guarded_step import GuardedStep
 from vae_tf.distribute.strategy import is_multi_worker
 from vae_tf.model.vae import VAE
-from vae_tf.training.optimizer import averaged_weights, swap_in_averaged_weights
+from vae_tf.training.optimizer import apply_averaged_weights, averaged_weights
 
 # Long enough that the overhead of a call is negligible, short enough for a progress bar and for Ctrl-C.
 SECONDS_PER_CALL = 0.25
@@ -130,7 +130,7 @@ def train(
         with averaged_weights(model):
             metrics = validate() if validate else {}
         callback_list.on_epoch_end(epoch, {**logs, **{f"val_{name}": value for name, value in metrics.items()}})
-    swap_in_averaged_weights(model)
+    apply_averaged_weights(model)
     callback_list.on_train_end()
 
 

@@ -68,8 +68,8 @@ def num_updates(optimizer: keras.optimizers.Optimizer) -> int:
     return int(ops.convert_to_numpy(inner_optimizer(optimizer).iterations))
 
 
-def swap_in_averaged_weights(model: VAE) -> None:
-    """Permanently replaces a model's weights with their averages, if its optimizer averages them."""
+def apply_averaged_weights(model: VAE) -> None:
+    """Sets a model's weights to their averages, if its optimizer averages them."""
     if num_updates(model.optimizer):  # before the first update, the averages are zeros
         model.optimizer.finalize_variable_values(model.trainable_weights)
 
@@ -82,7 +82,7 @@ def averaged_weights(model: VAE) -> Iterator[None]:
         yield
         return
     trained = [ops.convert_to_numpy(weight) for weight in weights]
-    swap_in_averaged_weights(model)
+    apply_averaged_weights(model)
     try:
         yield
     finally:
