@@ -48,8 +48,8 @@ class SampleOptions(Config):
     """Sampling temperature: multiplies the standard deviation of the prior; a value below 1 gives more typical samples.
     Default: 1."""
     sampler: Literal["prior"] | None = None
-    """Set to prior to sample from the prior although the run has a fitted sampler. Default: the run's sampler, if it has
-    one."""
+    """Set to prior to sample from the prior although the run has a fitted sampler. Default: the run's sampler, if it
+    has one."""
 
     @model_validator(mode="after")
     def _check_exclusive_modes(self) -> Self:

@@ -12,6 +12,8 @@ from vae_tf.training import stage, trainer
 from vae_tf.training.callbacks import HistoryWriter
 from vae_tf.training.checkpoint.store import CheckpointStore
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 EPOCHS = 2
 
 

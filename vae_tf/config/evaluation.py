@@ -19,5 +19,5 @@ class EvaluationConfig(Config):
     features: Literal["classifier", "inception"] = "classifier"
     """Feature space in which samples are compared with real images: classifier or inception."""
     sampler: Literal["prior"] | None = None
-    """Set to prior to sample from the prior although the run has a fitted sampler. Default: the run's sampler, if it has
-    one."""
+    """Set to prior to sample from the prior although the run has a fitted sampler. Default: the run's sampler, if it
+    has one."""
