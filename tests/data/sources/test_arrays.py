@@ -462,6 +462,13 @@ def test_a_size_that_the_directory_of_a_zip_file_claims_is_not_reserved(tmp_path
     assert peak < 2**26
 
 
+@pytest.mark.parametrize(("write", "read"), KINDS)
+def test_a_length_that_no_array_can_have_is_refused_although_there_are_no_values(tmp_path, write, read):
+    write(tmp_path / "data", header((2**63, 0, 8)))
+
+    assert "invalid shape" in read_error(read, tmp_path / "data")
+
+
 @pytest.mark.parametrize("shape", [(-1, 8, 8), (10, -8, -8), (True, 8, 8)], ids=str)
 @pytest.mark.parametrize(("write", "read"), KINDS)
 def test_lengths_that_are_none_are_refused(tmp_path, write, read, shape):

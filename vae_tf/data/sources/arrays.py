@@ -3,6 +3,7 @@
 import io
 import math
 import struct
+import sys
 import tokenize
 import zipfile
 import zlib
@@ -171,7 +172,7 @@ def _read_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.
     shape, is_fortran, dtype = read(content)
     if dtype.hasobject or dtype.subdtype or not dtype.itemsize:
         raise ValueError(f"only numeric arrays are supported, not dtype {dtype}")
-    if any(type(length) is not int or length < 0 for length in shape):
+    if any(type(length) is not int or not 0 <= length <= sys.maxsize for length in shape):
         raise ValueError(f"invalid shape: {shape}")
     offset, num_bytes = content.tell(), math.prod(shape) * dtype.itemsize
     if offset + num_bytes != size:
