@@ -172,11 +172,13 @@ def _read_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.
     shape, is_fortran, dtype = read(content)
     if dtype.hasobject or dtype.subdtype or not dtype.itemsize:
         raise ValueError(f"only numeric arrays are supported, not dtype {dtype}")
-    if any(type(length) is not int or not 0 <= length <= sys.maxsize for length in shape):
+    if any(type(length) is not int or length < 0 for length in shape):
         raise ValueError(f"invalid shape: {shape}")
     offset, num_bytes = content.tell(), math.prod(shape) * dtype.itemsize
     if offset + num_bytes != size:
         raise ValueError(f"expected {num_bytes:,} bytes for shape {shape}, found {size - offset:,}")
+    if max(shape, default=0) > sys.maxsize:  # of an array without values
+        raise ValueError(f"invalid shape: {shape}")
     return shape, is_fortran, dtype, offset
 
 
