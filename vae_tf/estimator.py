@@ -86,7 +86,7 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Trains on rows `(N, F)`, N at least 2, and returns itself; `y` is not used.
+        """Trains on rows `(N, F)`, N at least 2, and returns self; `y` is not used.
 
         Raises:
             ValueError: The rows are not finite numbers, or a parameter is out of range (`InputError`), or training
@@ -105,14 +105,14 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return self.fit(X, y)
 
     def transform(self, X: Any) -> np.ndarray:
-        """Returns the posterior means `(N, Z)` of rows `(N, F)`, in the float type of the rows."""
+        """Returns the posterior means `(N, Z)` of rows `(N, F)`, with the dtype of X."""
         X = self._check_rows(X)
         vae = self.model_
         latents = _apply_in_blocks(lambda x: vae.latents.representation(x, None), self.scaler_.transform(X))
         return latents.astype(X.dtype)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
-        """Returns the mean rows E[x | z] `(N, F)` of latents `(N, Z)`, in the float type of the latents.
+        """Returns the mean rows E[x | z] `(N, F)` of latents `(N, Z)`, with the dtype of X.
 
         Raises:
             ValueError: The latents are not finite numbers, or have the wrong number of columns (`InputError`).

@@ -167,9 +167,9 @@ class CheckpointConfig(Config):
     """Folder for checkpoints, for example on a mounted drive that outlives the machine. Default: inside the run
     folder."""
     checkpoint_steps: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = None
-    """Also save a checkpoint every N updates, in addition to the one after each epoch. Default: off."""
+    """Save a checkpoint every N updates, in addition to the one after each epoch. Default: off."""
     checkpoint_minutes: float = Field(10, gt=0, allow_inf_nan=False)
-    """Also save a checkpoint every N minutes, in addition to the one after each epoch; ignored with multiple
+    """Save a checkpoint every N minutes, in addition to the one after each epoch; ignored with multiple
     workers."""
     keep_checkpoints: int = Field(2, ge=1, le=MAX_COUNT)
     """Number of most recent checkpoints to keep."""

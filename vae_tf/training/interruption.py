@@ -14,7 +14,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class SignalHandler:
-    """Handles the two signals, as a context manager in the main thread; in other threads it does nothing.
+    """Handles SIGTERM and SIGINT, as a context manager in the main thread; in other threads it does nothing.
 
     Python runs its signal handlers only between two bytecode instructions, and a call to TensorFlow can take a long
     time. A thread therefore listens to the socket to which Python writes the number of a signal as soon as it arrives.
