@@ -238,6 +238,11 @@ def test_variant_and_seed_of_a_config_file_are_overridden(tmp_path):
     assert [config.epochs for config in trainings.values()] == [3, 3]
 
 
+def test_compare_has_no_options_of_a_sampler_that_it_does_not_fit():
+    with pytest.raises(InputError, match="Unknown option '--sampler-components'"):
+        cli.parse(CompareOptions, COMMAND, ["--sampler-components", "3"])
+
+
 @pytest.mark.parametrize("written", [("--seeds", 0, 1, 2), ("--seeds", "0,1,2"), ("--seeds", 0, "--seeds", 1, 2)])
 def test_lists_are_written_with_spaces_or_commas(written):
     assert options("--variants", "bn", *written, "--out", "x").seeds == (0, 1, 2)

@@ -164,7 +164,7 @@ def test_conditional_on_data_without_classes_is_refused(refused, tmp_path):
 
 def test_features_of_images_for_points_are_refused(trained, refused):
     line = refused("evaluate", "--run", trained("moons").path, "--features", "inception")
-    assert "features=inception needs images" in line
+    assert "features=inception applies only to images" in line
 
 
 def test_runs_of_points_and_of_images_are_not_compared(trained, refused, tmp_path):

@@ -15,7 +15,7 @@ def run(*words):
 def test_help_lists_the_commands_without_tensorflow():
     ended = run("--help")
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert all(name in ended.stdout for name in COMMANDS)
+    assert all(f"  {name:12} {description}\n" in ended.stdout for name, description in COMMANDS.items())
 
 
 @pytest.mark.parametrize("name", COMMANDS)

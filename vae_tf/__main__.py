@@ -7,11 +7,24 @@ from typing import get_type_hints
 from vae_tf.support import cli
 from vae_tf.support.names import did_you_mean
 
-COMMANDS = ("train", "evaluate", "compare", "sample", "encode", "score", "fit_sampler")
-USAGE = f"""usage: vae-tf COMMAND [options]
-
-Commands: {", ".join(COMMANDS)}
-vae-tf COMMAND --help shows the options of a command."""
+COMMANDS = {
+    "train": "train a model and save it to a run folder",
+    "evaluate": "compute the metrics of a run and write a report",
+    "compare": "compare runs, or train variants and compare them",
+    "sample": "draw samples, reconstructions, interpolations or traversals",
+    "encode": "save the latents of a dataset to an npz file",
+    "score": "compute an anomaly score for every image",
+    "fit_sampler": "fit a sampler to the latents of a finished run",
+}
+USAGE = "\n".join(
+    [
+        "usage: vae-tf COMMAND [options]",
+        "",
+        *(f"  {name:12} {description}" for name, description in COMMANDS.items()),
+        "",
+        "vae-tf COMMAND --help lists the options of a command.",
+    ]
+)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Self
 
 from pydantic import model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import CliPositionalArg, CliSuppress
 
 from vae_tf.config import RunConfig, Seed, UserPath, Variant
@@ -28,7 +29,7 @@ class CompareOptions(EvaluationConfig, RunConfig):
     """Variants to train, such as plain,bn, instead of passing run folders; the runs go to OUT/runs, and runs that
     already exist there are reused."""
     seeds: tuple[Seed, ...] = ()
-    """Random seeds to train each variant with, such as 0,1,2. Default: --seed."""
+    """Random seeds to train each variant with, such as 0,1,2. Default: the value of --seed."""
     config: UserPath | None = None
     """YAML file with training options as keys; the command line takes precedence."""
     variant: CliSuppress[Variant] = "bn"
@@ -47,6 +48,11 @@ class CompareOptions(EvaluationConfig, RunConfig):
             raise InputError(f"{invalid[0]} can only be used with --variants, not with run folders")
         return self
 
+    @classmethod
+    def extra_fields(cls) -> dict[str, FieldInfo]:
+        """Returns the options of all parts except the sampler; `compare` does not fit one."""
+        return {name: field for name, field in super().extra_fields().items() if not name.startswith("sampler_")}
+
     def training_configs(self) -> dict[str, RunConfig]:
         """Returns the config of each training run, keyed by folder name."""
         common = self.subset(RunConfig).model_dump()
@@ -62,7 +68,7 @@ class CompareOptions(EvaluationConfig, RunConfig):
         return EvaluationConfig(**{name: getattr(self, name) for name in explicit})
 
 
-def _make_folder(out: Path, *, may_contain_runs: bool) -> None:
+def _create_output_folder(out: Path, *, may_contain_runs: bool) -> None:
     """Creates the output folder, or raises an error if it contains files that compare did not write."""
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -81,7 +87,7 @@ def main(options: CompareOptions) -> None:
     folders = [RunDir.open(Path(path), options.data_dir) for path in options.runs]
     if folders:
         check_comparable(folders)
-    _make_folder(out, may_contain_runs=bool(options.variants))
+    _create_output_folder(out, may_contain_runs=bool(options.variants))
     if options.variants:
         folders = train_missing(options.training_configs(), out / RUNS)
     load_tensorflow()

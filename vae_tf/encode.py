@@ -28,7 +28,7 @@ class EncodeOptions(Config):
     """
 
     run: UserPath
-    """Run folder, such as runs/x."""
+    """Run folder."""
     data_dir: UserPath | None = None
     """Path to the data, if it has moved since training. Default: the path used in training."""
     split: Literal["train", "val", "test", "all"] = "all"

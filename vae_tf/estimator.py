@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 FLOATS = [np.float64, np.float32]
 MIN_ANTITHETIC_PAIRS = 32
-BLOCK_SIZE = 256
-ROW_MULTIPLE = 64
+ROWS_PER_BLOCK = 256
+PAD_ROWS_TO_MULTIPLE_OF = 64
 # Tracing a training step takes as long as about fifty eager steps.
 MIN_STEPS_TO_COMPILE = 50
 
@@ -276,5 +276,5 @@ def _apply_in_blocks(function: Callable[[Any], Any], rows: np.ndarray) -> np.nda
     """
     from vae_tf.backend.batches import map_batches
 
-    padded = np.pad(rows.astype(np.float32), ((0, -len(rows) % ROW_MULTIPLE), (0, 0)))
-    return map_batches(function, [padded], BLOCK_SIZE)[: len(rows)]
+    padded = np.pad(rows.astype(np.float32), ((0, -len(rows) % PAD_ROWS_TO_MULTIPLE_OF), (0, 0)))
+    return map_batches(function, [padded], ROWS_PER_BLOCK)[: len(rows)]

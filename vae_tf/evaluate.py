@@ -17,11 +17,11 @@ class EvaluateOptions(EvaluationConfig):
     """Evaluate a trained run on its test or validation split; print a table and write metrics.json and a report."""
 
     run: UserPath
-    """Run folder, such as runs/x."""
+    """Run folder."""
     data_dir: UserPath | None = None
     """Path to the data, if it has moved since training. Default: the path used in training."""
     seed: Seed = 0
-    """Random seed."""
+    """Random seed for the samples and the estimate of the log-likelihood."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Device to use: cpu, gpu, or auto, which uses a GPU if one is available."""
 
@@ -31,9 +31,9 @@ def print_table(results: dict[str, Any]) -> None:
     noun = get_modality(results["example_shape"]).plural
     for name, estimate in results["metrics"].items():
         print(_format_line(name, estimate, noun))
-        for row, references in results["references"].items():
-            if name in references:
-                print(_format_line(f"  {row}", references[name], noun))
+        for reference, values in results["references"].items():
+            if name in values:
+                print(_format_line(f"  {reference}", values[name], noun))
 
 
 def _format_line(name: str, estimate: dict[str, Any], noun: str) -> str:
@@ -41,12 +41,13 @@ def _format_line(name: str, estimate: dict[str, Any], noun: str) -> str:
     samples = f", {count:,} sample{'s' * (count > 1)}" if count else ""
     note = f"; {estimate['note']}" if "note" in estimate else ""
     value = f"{estimate['value']:>12.4f} +- {estimate['standard_error']:<10.4f}"
-    return f"{name:48} {value} {estimate['unit']} ({estimate['num_examples']:,} {noun}{samples}{note})"
+    unit = "" if estimate["unit"] == "1" else f" {estimate['unit']}"
+    return f"{name:48} {value}{unit} ({estimate['num_examples']:,} {noun}{samples}{note})"
 
 
 def main(options: EvaluateOptions) -> None:
     """Runs the command."""
-    run = LoadedRun.open(Path(options.run), options.data_dir, from_prior=options.sampler == "prior")
+    run = LoadedRun.open(Path(options.run), options.data_dir, ignore_sampler=options.sampler == "prior")
     load_tensorflow()
 
     from vae_tf.backend.devices import use_device

@@ -22,7 +22,7 @@ class FitSamplerOptions(PartsConfig):
     """
 
     run: UserPath
-    """Run folder, such as runs/x."""
+    """Run folder."""
     data_dir: UserPath | None = None
     """Path to the data, if it has moved since training. Default: the path used in training."""
     sampler: Annotated[str, OneOf("sampler", registry.SAMPLERS)]

@@ -34,7 +34,7 @@ LIKELIHOODS = {
     "gaussian": "vae_tf.model.likelihood.gaussian:Gaussian",
     "learned_gaussian": "vae_tf.model.likelihood.gaussian:LearnedGaussian",
     "continuous_bernoulli": "vae_tf.model.likelihood.bernoulli:ContinuousBernoulli",
-    "logistic_mixture": "vae_tf.model.likelihood.logistic:LogisticMixture",
+    "logistic_mixture": "vae_tf.model.likelihood.logistic:DiscretizedLogisticMixture",
 }
 # Each target is a function (config, example_shape, num_classes, params_size) -> latent model.
 LATENTS = {

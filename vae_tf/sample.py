@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from vae_tf.config import Config, Seed, UserPath
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.support import cli
+from vae_tf.support.cli import Metavar
 from vae_tf.support.errors import InputError
 from vae_tf.support.quiet_tensorflow import load_tensorflow
 
@@ -24,13 +25,14 @@ class SampleOptions(Config):
     """Generate samples, reconstructions, interpolations or latent traversals with a trained run."""
 
     run: UserPath
-    """Run folder, such as runs/x."""
+    """Run folder."""
     data_dir: UserPath | None = None
     """Path to the data, if it has moved since training. Default: the path used in training."""
     num: Annotated[int, Field(ge=1, le=MAX_NUM)] | None = None
-    """Number of samples (per class with --label all), reconstructions, interpolations or traversed dimensions. Defaults
-    for images: 64 samples (8 per class with --label all), 10 reconstructions, 8 interpolations, 10 dimensions."""
-    label: str | None = None
+    """Number of samples (per class with --label all), reconstructions, interpolations or traversed dimensions. Default:
+    64 samples (8 per class with --label all) and 10 reconstructions of images, 2,000 of 2D points; 8 interpolations;
+    10 dimensions."""
+    label: Annotated[str, Metavar("CLASS")] | None = None
     """Class to sample from, in a conditional run: a number, a name, or all for one row per class. Default: cycle
     through the classes."""
     seed: Seed | None = None
@@ -43,13 +45,12 @@ class SampleOptions(Config):
     interpolate: bool = False
     """Interpolate between pairs of test images in evenly spaced latent steps, one pair per row."""
     traverse: bool = False
-    """Vary one latent dimension of a test image from -3 to 3 in each row, the most informative dimension first."""
+    """Vary one latent dimension of a test image from -3 to 3 in each row, the dimension with the highest KL first."""
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    """Sampling temperature: multiplies the standard deviation of the prior; a value below 1 gives more typical samples.
+    """Sampling temperature: multiplies the standard deviation of the prior; a value below 1 gives less varied samples.
     Default: 1."""
-    sampler: Literal["prior"] | None = None
-    """Set to prior to sample from the prior although the run has a fitted sampler. Default: the run's sampler, if it
-    has one."""
+    sampler: Annotated[Literal["prior"], Metavar("{prior}")] | None = None
+    """Sample from the prior, even if the run has a fitted sampler. Default: use the run's sampler, if it has one."""
 
     @model_validator(mode="after")
     def _check_exclusive_modes(self) -> Self:
@@ -69,7 +70,7 @@ class SampleOptions(Config):
 
 def main(options: SampleOptions) -> None:
     """Runs the command."""
-    run = LoadedRun.open(Path(options.run), options.data_dir, from_prior=options.sampler == "prior")
+    run = LoadedRun.open(Path(options.run), options.data_dir, ignore_sampler=options.sampler == "prior")
     load_tensorflow()
 
     from vae_tf import plots

@@ -24,7 +24,7 @@ class ScoreOptions(Config):
     """Score how far images are from a run's training data; a higher score is more anomalous."""
 
     run: UserPath
-    """Run folder, such as runs/x."""
+    """Run folder."""
     dataset: Annotated[str, OneOf("dataset", registry.DATASETS)] | None = None
     """Dataset to score; accepts the same names as train. Default: the run's own dataset."""
     data_dir: UserPath | None = None

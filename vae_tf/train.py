@@ -26,21 +26,21 @@ class TrainOptions(CheckpointConfig, RunConfig):
     """Run folder: a new or empty folder, or a run to resume. Default: a new folder in runs/, named after the dataset,
     the model, the date and the time."""
     overwrite: bool = False
-    """Delete an existing run in run_dir, including its checkpoints, and start over."""
+    """Delete an existing run in the run folder, including its checkpoints, and start over."""
     track: bool = False
     """Log parameters, metrics and images to MLflow. Always on in an Azure ML job."""
     require_gpu: bool = False
     """Print the GPUs at the start; exit with an error if there are none."""
     distribute: DistributionMode = "auto"
     """Train on several GPUs of this machine (mirrored), on the machines listed in TF_CONFIG (multi_worker), or on one
-    device (none), with the same result; auto uses all that are available."""
+    device (none). auto uses all machines in TF_CONFIG, or else all GPUs of this machine."""
     worker_timeout: float = Field(120, gt=0, allow_inf_nan=False)
     """Seconds to wait for the other workers to respond."""
 
     @model_validator(mode="after")
     def _check_require_gpu(self) -> Self:
         if self.require_gpu and self.device == "cpu":
-            raise InputError("require_gpu needs device=auto or device=gpu. Received: device=cpu; leave one of them out")
+            raise InputError("require_gpu needs device=auto or device=gpu. Received: device=cpu; remove one of the two")
         return self
 
 

@@ -24,7 +24,7 @@ def test_each_finding_is_a_line_with_file_line_and_fix(tmp_path):
     (tmp_path / "endpoint.yml").write_text("name: vae\nauth_mode: key\n")
     ended = azure_check(tmp_path)
     assert (ended.returncode, ended.stderr) == (1, "")
-    assert ended.stdout.startswith(f"{tmp_path}/endpoint.yml:2: an endpoint that hands out keys; remove it")
+    assert ended.stdout.startswith(f"{tmp_path}/endpoint.yml:2: key-based authentication of an endpoint; remove it")
     assert ended.stdout.count("\n") == 1
 
 

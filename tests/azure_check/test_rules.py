@@ -297,8 +297,11 @@ SECRETS = {
     "account key": ("DefaultEndpointsProtocol=https;AccountName=x;AccountKey=abc", "a key or password"),
     "password": ("admin_password: abc", "a key or password"),
     "private key": ("-----BEGIN RSA PRIVATE KEY-----", "a private key"),
-    "id": ("subscription: 01234567-89ab-cdef-0123-456789abcdef", "the id of a subscription, tenant or identity"),
-    "keys": ("auth_mode: key", "an endpoint that hands out keys"),
+    "id": (
+        "subscription: 01234567-89ab-cdef-0123-456789abcdef",
+        "a UUID, such as a subscription id",
+    ),
+    "keys": ("auth_mode: key", "key-based authentication of an endpoint"),
 }
 
 

@@ -4,5 +4,5 @@ import keras
 
 
 def test_keras_sums_gradients_by_the_method_that_is_turned_off():
-    # Private: `replicas.apply` replaces it. If Keras renames it, gradients are summed twice, and no error says so.
+    # Private: `replicas.apply_gradients` replaces it. If Keras renames it, gradients are summed twice without an error.
     assert callable(keras.optimizers.Adam._all_reduce_sum_gradients)

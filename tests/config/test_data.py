@@ -96,10 +96,10 @@ def test_what_is_no_corruption_is_refused(given, reason):
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ({"image_size": 28}, "image_size needs images. Received: dataset=moons, image_size=28x28"),
-        ({"data_dir": "x"}, "data_dir needs images"),
-        ({"binarize": "static"}, "binarize needs images"),
-        ({"corrupt": "mask:0.5"}, "corrupt needs images"),
+        ({"image_size": 28}, "image_size applies only to images. Received: dataset=moons, image_size=28x28"),
+        ({"data_dir": "x"}, "data_dir applies only to images"),
+        ({"binarize": "static"}, "binarize applies only to images"),
+        ({"corrupt": "mask:0.5"}, "corrupt applies only to images"),
     ],
 )
 def test_options_of_images_are_refused_for_a_toy_set(values, reason):

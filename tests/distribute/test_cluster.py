@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from vae_tf.distribute.cluster import cluster_for
+from vae_tf.distribute.cluster import cluster_from_environment
 from vae_tf.support.errors import InputError
 
 WORKERS = ["10.0.0.4:2222", "10.0.0.5:2222"]
@@ -28,7 +28,7 @@ def of_azure(workers=WORKERS, index=1, **jobs):
 
 def test_worker_finds_its_place(set_config):
     set_config(of_azure())
-    cluster = cluster_for("auto")
+    cluster = cluster_from_environment("auto")
 
     assert cluster.addresses == tuple(WORKERS)
     assert cluster.index == 1
@@ -38,17 +38,17 @@ def test_worker_finds_its_place(set_config):
 
 def test_first_worker_is_the_chief(set_config):
     set_config(of_azure(index=0))
-    assert cluster_for("multi_worker").is_chief
+    assert cluster_from_environment("multi_worker").is_chief
 
 
 def test_empty_list_of_parameter_servers_is_none(set_config):
     set_config(of_azure(ps=[]))
-    assert cluster_for("auto").addresses == tuple(WORKERS)
+    assert cluster_from_environment("auto").addresses == tuple(WORKERS)
 
 
 def test_chief_comes_before_the_workers(set_config):
     set_config(of_azure(chief=["10.0.0.3:2222"]))
-    cluster = cluster_for("auto")
+    cluster = cluster_from_environment("auto")
 
     assert cluster.addresses == ("10.0.0.3:2222", *WORKERS)
     assert cluster.index == 2
@@ -57,15 +57,15 @@ def test_chief_comes_before_the_workers(set_config):
 @pytest.mark.parametrize("config", ["", of_azure(WORKERS[:1], 0)])
 def test_one_worker_is_no_cluster(set_config, config):
     set_config(config)
-    assert cluster_for("auto") is None
+    assert cluster_from_environment("auto") is None
     with pytest.raises(InputError, match="distribute=multi_worker needs TF_CONFIG to list at least two workers"):
-        cluster_for("multi_worker")
+        cluster_from_environment("multi_worker")
 
 
 @pytest.mark.parametrize("distribute", ["none", "mirrored"])
 def test_one_worker_is_asked_for(set_config, distribute):
     set_config("no JSON")
-    assert cluster_for(distribute) is None
+    assert cluster_from_environment(distribute) is None
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,6 @@ def test_one_worker_is_asked_for(set_config, distribute):
 def test_bad_config_is_told_in_one_line(set_config, config, reason):
     set_config(config)
     with pytest.raises(InputError, match=r"^TF_CONFIG must have the form ") as raised:
-        cluster_for("auto")
+        cluster_from_environment("auto")
     assert reason in str(raised.value)
     assert len(str(raised.value).splitlines()) == 1

@@ -60,5 +60,5 @@ def test_a_normal_distribution_is_not_cut_off(references):
 
 
 def test_features_of_images_are_refused(context):
-    with pytest.raises(InputError, match="features=inception needs images"):
+    with pytest.raises(InputError, match="features=inception applies only to images"):
         RowSampleMetrics(context, load_splits(CONFIG).train_and_val, "inception")

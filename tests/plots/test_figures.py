@@ -84,12 +84,14 @@ def test_what_was_corrupted_is_above_what_was_restored_and_the_original(vae):
 
 def test_fewer_samples_than_columns_are_one_row():
     x = random_images(5)
-    np.testing.assert_allclose(canvas(OF_IMAGES.samples(x, None)), in_rows(x, 5), atol=1e-6)
+    drawn = OF_IMAGES.samples(x, None, "Samples of the gmm sampler")
+    np.testing.assert_allclose(canvas(drawn), in_rows(x, 5), atol=1e-6)
+    assert drawn.texts[0].get_text() == "Samples of the gmm sampler"
 
 
 def test_samples_of_named_classes_are_a_row_each():
     x = random_images(6)
-    drawn = OF_IMAGES.samples_by_class(x, np.repeat([0, 1], 3), ("cat", "dog"))
+    drawn = OF_IMAGES.samples_by_class(x, np.repeat([0, 1], 3), ("cat", "dog"), "Prior samples")
     np.testing.assert_allclose(canvas(drawn), in_rows(x, 3), atol=1e-6)
     assert [text.get_text().strip() for text in drawn.texts[1:]] == ["cat", "dog"]
 
@@ -135,7 +137,10 @@ def test_data_reconstructions_and_samples_share_their_limits(vae_of_points):
 
 def test_samples_of_points_are_coloured_by_class():
     points, classes = random_points(4), np.array([0, 1, 1, 0])
-    for drawn in (OF_POINTS.samples(points, classes), OF_POINTS.samples_by_class(points, classes, ("a", "b"))):
+    for drawn in (
+        OF_POINTS.samples(points, classes, "Prior samples"),
+        OF_POINTS.samples_by_class(points, classes, ("a", "b"), "Prior samples"),
+    ):
         (axes,) = drawn.axes
         np.testing.assert_array_equal(offsets(axes), points)
         np.testing.assert_allclose(colours(axes), [colormaps["tab10"](label)[:3] for label in classes])

@@ -288,7 +288,7 @@ def test_classes_that_do_not_fit_are_refused(told, document):
 
 def test_classes_for_a_run_without_classes_are_refused(refused):
     body = json.dumps({"action": "sample", "label": 1}).encode()
-    assert refused(body) == (400, "Labels need a model trained with --conditional; this model is unconditional")
+    assert refused(body) == (400, "This model is unconditional and takes no labels")
 
 
 def test_a_run_of_rows_is_not_served():

@@ -259,7 +259,7 @@ def test_stop_stops_at_the_first(capsys):
 
     kl_loss = training.guard.skipped.losses["kl_loss"]
     assert str(error.value).replace(f"kl_loss {kl_loss:g}", "kl_loss K") == (
-        "Training diverged in epoch 1: the loss or gradient was not finite at step 5 (on_nan=stop). Received: "
+        "Training diverged in epoch 1: the loss or gradient was not finite at step 5 (on_nan=stop). Last values: "
         "reconstruction_loss nan, kl_loss K, gradient norm nan, learning_rate=0.25; lower learning_rate or set "
         "clip_norm, and start over in a new run_dir or with --overwrite"
     )

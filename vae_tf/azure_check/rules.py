@@ -24,10 +24,8 @@ SECRETS = {
         r"AccountKey=|\b(account_key|sas_token|client_secret|admin_password)\b *[:=]", re.IGNORECASE
     ),
     "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY"),
-    "the id of a subscription, tenant or identity": re.compile(
-        r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE
-    ),
-    "an endpoint that hands out keys": re.compile(r"^\s*auth_mode:(?!\s*aad_token\b)"),
+    "a UUID, such as a subscription id": re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE),
+    "key-based authentication of an endpoint": re.compile(r"^\s*auth_mode:(?!\s*aad_token\b)"),
 }
 IDENTITY_FIX = "remove it: use identities and role assignments instead (auth_mode: aad_token, identity: managed)"
 

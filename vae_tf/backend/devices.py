@@ -35,7 +35,7 @@ def use_device(device: Literal["auto", "cpu", "gpu"], *, deterministic: bool = T
     """
     gpus = tf.config.list_physical_devices("GPU")
     if device == "gpu" and not gpus:
-        raise InputError("device=gpu needs a GPU that TensorFlow can use. Received: no visible GPU; use --device cpu")
+        raise InputError("device=gpu needs a GPU, and TensorFlow does not see one; use --device cpu")
     if device == "cpu" and tf.config.get_visible_devices("GPU"):
         try:
             tf.config.set_visible_devices([], "GPU")
@@ -62,7 +62,7 @@ def limit_threads(config: RunConfig, example_shape: tuple[int, ...]) -> None:
     cores.
 
     Args:
-        config: The run's resolved config.
+        config: The run's config, with all defaults filled in.
         example_shape: `(height, width, channels)` or `(features,)`.
     """
     if config.arch != "dense":
@@ -88,8 +88,8 @@ def require_gpus() -> list[str]:
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         raise InputError(
-            "require_gpu needs a GPU that TensorFlow can use. Received: no visible GPU; check the driver and "
-            "tensorflow[and-cuda], choose a machine with a GPU, or omit --require-gpu"
+            "require_gpu needs a GPU, and TensorFlow does not see one; check the driver and tensorflow[and-cuda], "
+            "choose a machine with a GPU, or omit --require-gpu"
         )
     details = map(tf.config.experimental.get_device_details, gpus)
     return [str(detail.get("device_name", "GPU")) for detail in details]
@@ -115,6 +115,6 @@ def convert_runtime_errors() -> Iterator[None]:
     except OSError as error:
         path = error.filename2 or error.filename
         raise InputError(
-            f"Reading or writing failed: {error.strerror or error}{f' ({path})' if path else ''}; fix that, then rerun "
-            "the command with the same run_dir to resume from the last checkpoint"
+            f"Reading or writing failed: {error.strerror or error}{f' ({path})' if path else ''}; fix the cause, then "
+            "rerun the command with the same run_dir to resume from the last checkpoint"
         ) from None

@@ -77,38 +77,38 @@ class GuardedStep:
         """Updates the weights on a batch, or skips the update if it would not be finite."""
         model = self._model
         before = [tf.identity(variable.value) for variable in self._variables_updated_by_forward_pass()]
-        sums = self._sums()
+        totals = self._metric_totals()
         gradients = model.gradients(data)
         gradient_norm = tf.linalg.global_norm(gradients) / ops.cast(self._loss_scale(), "float32")
-        pairs = zip(self._sums(), sums, strict=True)
-        added = replicas.sum_over_replicas([after - sum_before for after, sum_before in pairs])
+        pairs = zip(self._metric_totals(), totals, strict=True)
+        increments = replicas.sum_over_replicas([after - total for after, total in pairs])
         if replicas.has_multiple_replicas():
-            self._accumulate_on_first_replica(sums, added)
-        *losses, count = added
+            self._accumulate_on_first_replica(totals, increments)
+        *losses, count = increments
         losses_and_norm = tf.stack([*(loss / count for loss in losses[1:]), gradient_norm])
-        # Check the averages too: normalizing by an infinite variance gives 0, so the loss would still be finite.
-        averages = [tf.reduce_sum(weight.value) for weight in model.non_trainable_weights]
-        is_finite = tf.reduce_all(tf.math.is_finite([*losses, *averages]))
+        # Normalizing by an infinite variance gives 0, so the loss would be finite although the variance is not.
+        moving_statistics = [tf.reduce_sum(weight.value) for weight in model.non_trainable_weights]
+        is_finite = tf.reduce_all(tf.math.is_finite([*losses, *moving_statistics]))
         should_update = is_finite & (tf.math.is_finite(gradient_norm) | (self._loss_scale() > 1.0))
-        replicas.cond(should_update, self._update, self._skip, gradients, before, losses_and_norm)
+        replicas.cond_over_replicas(should_update, self._update, self._skip, gradients, before, losses_and_norm)
 
     def _variables_updated_by_forward_pass(self) -> list[keras.Variable]:
         """Returns the variables that the forward pass updates: moving statistics and metrics."""
         return [*self._model.non_trainable_weights, *self._model.metrics_variables]
 
-    def _sums(self) -> list[tf.Tensor]:
+    def _metric_totals(self) -> list[tf.Tensor]:
         """Returns the sums of the metrics since the beginning of the epoch, and the number of examples in them."""
         trackers = self._model.metrics
         return [*(tf.identity(tracker.total.value) for tracker in trackers), tf.identity(trackers[0].count.value)]
 
-    def _accumulate_on_first_replica(self, sums: list[tf.Tensor], added: list[tf.Tensor]) -> None:
+    def _accumulate_on_first_replica(self, totals: list[tf.Tensor], increments: list[tf.Tensor]) -> None:
         """Adds the increments of all replicas to the first replica's metrics, and restores those of the other replicas.
 
         By default, each replica keeps its own share. A checkpoint contains only the sum of the shares, and splitting
         the sum again would round differently, so a resumed run would not be bit-identical.
         """
-        pairs = zip(sums, added, strict=True)
-        *losses, count = (before + replicas.mask_to_first_replica(change) for before, change in pairs)
+        pairs = zip(totals, increments, strict=True)
+        *losses, count = (total + replicas.mask_to_first_replica(increment) for total, increment in pairs)
         for tracker, loss in zip(self._model.metrics, losses, strict=True):
             tracker.total.assign(loss)
             tracker.count.assign(count)
@@ -118,7 +118,7 @@ class GuardedStep:
         return getattr(self._model.optimizer, "dynamic_scale", ops.ones(()))
 
     def _update(self, gradients: list[tf.Tensor], before: list[tf.Tensor], losses_and_norm: tf.Tensor) -> None:
-        replicas.apply(self._model.optimizer, gradients, self._model.trainable_weights)
+        replicas.apply_gradients(self._model.optimizer, gradients, self._model.trainable_weights)
         self._counts.assign(self._counts * np.array([1, 0, 1], np.int32))
 
     def _skip(self, gradients: list[tf.Tensor], before: list[tf.Tensor], losses_and_norm: tf.Tensor) -> None:

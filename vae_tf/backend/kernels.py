@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 
-def normal_per_example(shape: tuple[int, int, int], seeds: tf.Tensor) -> tf.Tensor:
+def normal_from_seeds(shape: tuple[int, int, int], seeds: tf.Tensor) -> tf.Tensor:
     """Returns standard normal noise of the given shape, float32, that depends only on each example's seed.
 
     It transforms whole arrays of uniform numbers (Box & Muller 1958). On a CPU this takes half as long as

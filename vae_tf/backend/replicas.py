@@ -27,7 +27,9 @@ def mask_to_first_replica(value: tf.Tensor) -> tf.Tensor:
     return tf.where(tf.equal(context.replica_id_in_sync_group, 0), value, tf.zeros_like(value))
 
 
-def apply(optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], weights: Sequence[keras.Variable]) -> None:
+def apply_gradients(
+    optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], weights: Sequence[keras.Variable]
+) -> None:
     """Updates weights with gradients that are already summed over all replicas.
 
     Keras would sum them itself, but only after each replica has clipped its own gradients and checked them for
@@ -38,7 +40,9 @@ def apply(optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], wei
     optimizer.apply(gradients, weights)
 
 
-def cond(condition: tf.Tensor, true_fn: Callable[..., None], false_fn: Callable[..., None], *values: Any) -> None:
+def cond_over_replicas(
+    condition: tf.Tensor, true_fn: Callable[..., None], false_fn: Callable[..., None], *values: Any
+) -> None:
     """Calls one of two functions that update variables.
 
     Args:

@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic_core.core_schema import CoreSchema, no_info_before_validator_function
 
-from vae_tf.support.cli import Options
+from vae_tf.support.cli import Metavar, Options
 from vae_tf.support.errors import UNPRINTABLE, InputError
 from vae_tf.support.names import check_name, did_you_mean
 from vae_tf.support.redaction import redact
@@ -26,6 +26,7 @@ MAX_COUNT = 2**20
 MAX_WIDTH = 2**16
 MAX_SEED = 2**31 - 1
 MAX_RECEIVED_LENGTH = 200
+MAX_METAVAR_LENGTH = 70
 
 
 @dataclass(frozen=True, eq=False)  # hashed by identity, because typing requires hashable annotations
@@ -39,6 +40,12 @@ class OneOf:
 
     kind: str
     known: Collection[str]
+
+    @property
+    def metavar(self) -> str:
+        """The names in braces, or `NAME` if they are too many for a line of the help."""
+        names = f"{{{','.join(self.known)}}}"
+        return names if len(names) <= MAX_METAVAR_LENGTH else "NAME"
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return no_info_before_validator_function(self._check, handler(source))
@@ -54,12 +61,12 @@ def _expand_path(value: str) -> str:
         path = Path(value).expanduser()
         path.resolve()
     except RuntimeError as error:  # the ~user does not exist, or a symlink points to itself
-        raise InputError(f"A path must be resolvable. Received: {value} ({error})") from None
+        raise InputError(f"A path must lead to a file or folder. Received: {value} ({error})") from None
     return str(path)
 
 
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
-UserPath = Annotated[str, Field(min_length=1), AfterValidator(_expand_path)]
+UserPath = Annotated[str, Field(min_length=1), AfterValidator(_expand_path), Metavar("PATH")]
 
 
 ConfigT = TypeVar("ConfigT", bound="Config")

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from vae_tf import registry
 from vae_tf.config.base import MAX_COUNT, Config, OneOf, Seed, UserPath
+from vae_tf.support.cli import Metavar
 from vae_tf.support.errors import InputError
 from vae_tf.support.names import check_name
 
@@ -44,8 +45,8 @@ def _parse_digits(value: object) -> object:
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
-def _check_corruption(value: object) -> object:
-    """Checks the type and amount of a corruption, such as `"gaussian:0.3"`, and returns it in its standard form."""
+def _parse_corruption(value: object) -> object:
+    """Checks the type and the amount of a corruption, such as `"gaussian:.30"`, and returns `"gaussian:0.3"`."""
     if value == "none":
         return value
     kind, _, amount = str(value).partition(":")
@@ -68,27 +69,28 @@ class DataConfig(Config):
 
     dataset: Annotated[str, OneOf("dataset", registry.DATASETS)] = "fashion_mnist_sample"
     """Dataset of images: fashion_mnist_sample (bundled), fashion_mnist, mnist, cifar10, stl10, stl10_unlabeled, folder,
-    npz or npy; or of 2D points: moons, circles or blobs, which have their own defaults (such as arch=dense,
-    latent_dim=2 and likelihood=learned_gaussian)."""
+    npz or npy; or of 2D points: moons, circles or blobs, which have their own defaults (such as the dense network, 2
+    latent dimensions and the learned_gaussian likelihood)."""
     data_dir: UserPath | None = None
-    """Path to the data: a folder (for dataset=folder, or for a named dataset that is on disk) or a file (for npz and
-    npy, or a .txt list of images for dataset=folder)."""
-    image_size: Annotated[str, BeforeValidator(_parse_image_size)] | None = None
-    """Resize images to SIZExSIZE or HEIGHTxWIDTH pixels. Default: the size of the images; 64 for dataset=folder."""
+    """Path to the data: a folder (of images with --dataset folder; of the downloaded files with mnist and the like) or
+    a file (with npz and npy; with --dataset folder, a .txt list of images)."""
+    image_size: Annotated[str, BeforeValidator(_parse_image_size), Metavar("SIZE")] | None = None
+    """Resize images to this size in pixels: one number for square images, or HEIGHTxWIDTH, such as 64x48. Default: the
+    size of the images; 64 with --dataset folder."""
     channels: Annotated[Literal[1, 3], BeforeValidator(_parse_digits)] | None = None
-    """Convert images to greyscale (1) or RGB (3). Default: as in the data; 3 for dataset=folder."""
+    """Convert images to greyscale (1) or RGB (3). Default: as in the data; 3 with --dataset folder."""
     binarize: Literal["none", "static", "dynamic"] = "none"
     """Binarize images by sampling each pixel with its intensity as the probability of 1: once (static), anew in every
     epoch (dynamic), or not at all (none)."""
     conditional: bool = False
-    """Condition the encoder and decoder on the class of each example; needs labelled data."""
-    corrupt: Annotated[str, BeforeValidator(_check_corruption)] = "none"
+    """Condition the encoder and decoder on the class of each example; requires labelled data."""
+    corrupt: Annotated[str, BeforeValidator(_parse_corruption), Metavar("TYPE:AMOUNT")] = "none"
     """Train a denoising VAE, which restores inputs corrupted by noise: none, or TYPE:AMOUNT, such as gaussian:0.3
-    (standard deviation), salt-pepper:0.1 or mask:0.5 (fraction of pixels)."""
+    (standard deviation), salt-pepper:0.1 or mask:0.5 (probability for each pixel)."""
     val_fraction: float = Field(0.1, ge=0, lt=1, allow_inf_nan=False)
     """Fraction of the training set to hold out for validation (the val_* metrics); 0 turns validation off."""
     cache_dir: UserPath | None = None
-    """Folder in which to cache decoded images for later epochs and runs; only with dataset=folder. Default: no
+    """Folder in which to cache decoded images for later epochs and runs; only with --dataset folder. Default: no
     cache."""
     batch_size: int = Field(128, ge=1, le=MAX_COUNT)
     """Number of examples per update."""
@@ -107,5 +109,5 @@ class DataConfig(Config):
             for name in ("data_dir", "image_size", "channels", "corrupt", "binarize"):
                 if getattr(self, name) not in (None, "none"):
                     received = f"dataset={self.dataset}, {name}={getattr(self, name)}"
-                    raise InputError(f"{name} needs images. Received: {received}")
+                    raise InputError(f"{name} applies only to images. Received: {received}")
         return self

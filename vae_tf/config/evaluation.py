@@ -1,23 +1,24 @@
 """Evaluation options."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from vae_tf.config.base import MAX_COUNT, Config
+from vae_tf.support.cli import Metavar
 
 
 class EvaluationConfig(Config):
     """The options that affect the results of an evaluation."""
 
     split: Literal["test", "val"] = "test"
-    """Split to evaluate: test or val."""
+    """Split to evaluate."""
     nll_samples: int = Field(100, ge=1, le=MAX_COUNT)
-    """Number of posterior samples per image for the likelihood estimate."""
+    """Number of importance samples per image for the estimate of the log-likelihood."""
     nll_images: int = Field(500, ge=2, le=MAX_COUNT)
-    """Number of images for the likelihood estimate, taken from the start of the split."""
+    """Number of images for the estimate of the log-likelihood, taken from the start of the split."""
     features: Literal["classifier", "inception"] = "classifier"
-    """Feature space in which samples are compared with real images: classifier or inception."""
-    sampler: Literal["prior"] | None = None
-    """Set to prior to sample from the prior although the run has a fitted sampler. Default: the run's sampler, if it
-    has one."""
+    """Features in which samples are compared with real images: those of a classifier trained on the dataset, or of
+    Inception-v3."""
+    sampler: Annotated[Literal["prior"], Metavar("{prior}")] | None = None
+    """Sample from the prior, even if the run has a fitted sampler. Default: use the run's sampler, if it has one."""

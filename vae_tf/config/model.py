@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from vae_tf import registry
 from vae_tf.config.base import MAX_WIDTH, OneOf
 from vae_tf.config.parts import PartsConfig
+from vae_tf.support.cli import Metavar
 from vae_tf.support.errors import InputError
 from vae_tf.support.names import check_name
 
@@ -17,27 +18,27 @@ def _resolve_variant(name: object) -> str:
     return registry.VARIANT_ALIASES.get(name, name)
 
 
-Variant = Annotated[str, BeforeValidator(_resolve_variant)]
+Variant = Annotated[str, BeforeValidator(_resolve_variant), Metavar("{plain,bn}")]
 
 
 class ModelConfig(PartsConfig):
     """The parts of a model, and their options."""
 
     arch: Annotated[str, OneOf("arch", registry.NETWORKS)] = "conv"
-    """Network architecture: conv or dense."""
+    """Network architecture: convolutional, or dense (fully connected)."""
     variant: Variant = "bn"
-    """Network variant: plain (alias v1), or bn (alias v2), which adds batch normalization."""
+    """Whether the network has batch normalization: bn (alias v2) has it, plain (alias v1) does not."""
     latent_dim: int = Field(128, ge=1, le=MAX_WIDTH)
     """Number of latent dimensions."""
     latents: Annotated[str, OneOf("latents", registry.LATENTS)] = "flat"
-    """Structure of the latent variables; flat is a single layer of them between encoder and decoder."""
+    """Structure of the latent variables; flat: one vector per example, without a hierarchy."""
     posterior: Annotated[str, OneOf("posterior", registry.POSTERIORS)] = "diagonal_normal"
     """Family of the approximate posterior."""
     prior: Annotated[str, OneOf("prior", registry.PRIORS)] = "standard_normal"
     """Prior distribution of the latents."""
     likelihood: Annotated[str, OneOf("likelihood", registry.LIKELIHOODS)] = "bernoulli"
-    """Distribution of the data given the latents: bernoulli, gaussian, learned_gaussian, continuous_bernoulli or
-    logistic_mixture (8-bit pixels)."""
+    """Distribution of the data given the latents: bernoulli, gaussian, learned_gaussian (learns sigma),
+    continuous_bernoulli or logistic_mixture (of 8-bit pixels)."""
     objective: Annotated[str, OneOf("objective", registry.OBJECTIVES)] = "elbo"
     """Training objective."""
     beta: float = Field(1.0, ge=0, le=1e6, allow_inf_nan=False)
@@ -46,7 +47,8 @@ class ModelConfig(PartsConfig):
     """Schedule of the KL weight: constant at beta; linear, which raises it from 0 to beta during the warm-up; or
     cyclical, which repeats the warm-up, each time followed by an equally long phase at beta."""
     kl_warmup_epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """Length of the KL warm-up in epochs; required with, and only valid with, kl_schedule=linear or cyclical."""
+    """Length of the KL warm-up in epochs; required if --kl-schedule is linear or cyclical, and not allowed
+    otherwise."""
 
     @model_validator(mode="after")
     def _check_kl_warmup(self) -> Self:

@@ -49,7 +49,7 @@ class DenseOptions(PartOptions):
     hidden_sizes: HiddenSizes = DEFAULT_HIDDEN_SIZES
     """Number of units in each hidden layer of the dense encoder, such as 512,256; the decoder mirrors them."""
     activation: Annotated[str, OneOf("activation", registry.ACTIVATIONS)] = "relu"
-    """Activation of the dense network's hidden layers: relu, leaky_relu, elu, gelu, silu, softplus or tanh."""
+    """Activation of the dense network's hidden layers."""
 
 
 class MixtureOptions(PartOptions):
@@ -76,7 +76,7 @@ class FreeBitsOptions(PartOptions):
     kind = "objective"
 
     objective_free_bits: float = Field(0.1, ge=0, allow_inf_nan=False)
-    """Free bits: KL per latent dimension, in nats, below which it is not penalized."""
+    """Threshold in nats below which the KL of a latent dimension is not penalized."""
 
 
 class GMMOptions(PartOptions):
@@ -85,7 +85,7 @@ class GMMOptions(PartOptions):
     kind = "sampler"
 
     sampler_components: int = Field(10, ge=1, le=MAX_COMPONENTS)
-    """Number of components of the Gaussian mixture sampler, per class if the model is conditional."""
+    """Number of components of the Gaussian mixture sampler; per class if the model is conditional."""
 
 
 class PartsConfig(Config):

@@ -36,7 +36,8 @@ class RunConfig(DataConfig, ModelConfig):
     """All options that affect the result of a training run. The toy datasets have their own defaults."""
 
     sampler: Annotated[str, OneOf("sampler", registry.SAMPLERS)] | None = None
-    """Sampler to fit to the latents after training; samples then come from it instead of the prior. Default: none."""
+    """Sampler to fit to the latents after training; samples then come from it instead of the prior. Default: no
+    sampler."""
     epochs: int = Field(10, ge=1, le=MAX_COUNT)
     """Number of passes over the training set."""
     learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False)
@@ -44,11 +45,11 @@ class RunConfig(DataConfig, ModelConfig):
     learning_rate_schedule: Annotated[str, OneOf("learning_rate_schedule", registry.LEARNING_RATE_SCHEDULES)] = (
         "constant"
     )
-    """Learning rate schedule: constant; linear or cosine, which decay to 0; or exponential, which decays to a hundredth
-    of the learning rate."""
+    """Learning rate schedule: constant; linear or cosine, which decay to 0; or exponential, which decays to 1% of the
+    initial value."""
     warmup_steps: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = None
-    """Number of updates during which the learning rate rises from 0; only with learning_rate_schedule=cosine. Default:
-    no warm-up."""
+    """Number of updates during which the learning rate rises from 0; only with the cosine schedule. Default: no
+    warm-up."""
     clip_norm: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Clip the gradients to this global norm. Default: no clipping."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
@@ -92,7 +93,7 @@ class RunConfig(DataConfig, ModelConfig):
         if self.binarize != "none" and self.likelihood in ("continuous_bernoulli", "logistic_mixture"):
             raise InputError(
                 f"likelihood={self.likelihood} models pixel intensities, not binary ones. "
-                f"Received: binarize={self.binarize}; leave one of them out"
+                f"Received: binarize={self.binarize}; remove one of the two"
             )
         return self
 
@@ -142,8 +143,8 @@ class RunConfig(DataConfig, ModelConfig):
     def fill_in_defaults(self, example_shape: tuple[int, ...]) -> Self:
         """Returns a copy of the config in which every default that depends on the data is filled in.
 
-        This is the config to save. A secret in `data_dir`, the only free text, is redacted, so that the user has to
-        pass `--data-dir` again.
+        This is the config to save. A secret in `data_dir`, the only free text, is redacted; the user then has to pass
+        `--data-dir` again.
 
         Args:
             example_shape: Shape of an example from the input pipeline, `(height, width, channels)` or `(features,)`.
@@ -161,8 +162,8 @@ class CheckpointConfig(Config):
     """When to save checkpoints of a run, and whether to resume from them."""
 
     resume: Literal["auto", "never"] = "auto"
-    """auto: resume an unfinished run in run_dir or checkpoint_dir that has the same options, or extend a finished one
-    to more epochs. never: only start new runs."""
+    """auto: resume an unfinished run with the same options, found in the run folder or the checkpoint folder, or extend
+    a finished one to more epochs. never: only start new runs."""
     checkpoint_dir: UserPath | None = None
     """Folder for checkpoints, for example on a mounted drive that outlives the machine. Default: inside the run
     folder."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from vae_tf.config import DataConfig
-from vae_tf.data.loading import RawSplits, parse_image_size, require_data_dir
+from vae_tf.data.loading import NativeSplits, parse_image_size, require_data_dir
 from vae_tf.data.sources.image_cache import open_cached_images
 from vae_tf.data.sources.image_paths import find_images, read_list
 from vae_tf.data.sources.images import MAX_PIXELS, ImageFileSource, open_images
@@ -18,7 +18,7 @@ TEST_FOLDERS = ("test", "val")
 NO_CLASS = ""
 
 
-def load_folder(config: DataConfig) -> RawSplits:
+def load_folder(config: DataConfig) -> NativeSplits:
     """Loads a tree of image files, or a .txt file that lists them.
 
     If the tree has both `train/` and `test/` subfolders, they are the splits; if it has no `test/`, `val/` is the test
@@ -30,14 +30,14 @@ def load_folder(config: DataConfig) -> RawSplits:
     if path.suffix.lower() == LIST_SUFFIX and not path.is_dir():
         base_dir = path.absolute().parent
         examples = _open_examples(read_list(path), path, config)
-        return _make_raw_splits([examples], [[_find_class_in_list(name, base_dir) for name in examples.names]])
+        return _make_native_splits([examples], [[_find_class_in_list(name, base_dir) for name in examples.names]])
     folders = _find_split_folders(path) or [path]
     splits = [_open_examples(find_images(folder), folder, config) for folder in folders]
     classes = [
         [_find_class_in_folder(name, folder) for name in split.names]
         for split, folder in zip(splits, folders, strict=True)
     ]
-    return _make_raw_splits(splits, classes)
+    return _make_native_splits(splits, classes)
 
 
 def _find_split_folders(path: Path) -> list[Path]:
@@ -70,14 +70,14 @@ def _find_class_in_list(path: str, base_dir: Path) -> str:
     return NO_CLASS if folder == base_dir or folder.name.startswith(".") else sys.intern(folder.name)
 
 
-def _make_raw_splits(splits: list[ImageFileSource], classes: list[list[str]]) -> RawSplits:
+def _make_native_splits(splits: list[ImageFileSource], classes: list[list[str]]) -> NativeSplits:
     """Returns `splits`, train first, labelled if there are classes; labels are indices into the sorted class names."""
     names = sorted({name for split_classes in classes for name in split_classes})
-    numbers = {name: number for number, name in enumerate(names)}
+    class_indices = {name: index for index, name in enumerate(names)}
     if len(names) > 1 and NO_CLASS not in names:
         splits = [
-            split.with_labels(np.fromiter((numbers[name] for name in split_classes), np.int64, len(split)))
+            split.with_labels(np.fromiter((class_indices[name] for name in split_classes), np.int64, len(split)))
             for split, split_classes in zip(splits, classes, strict=True)
         ]
     test = splits[1] if len(splits) > 1 else None
-    return RawSplits(splits[0], test, None if splits[0].labels is None else tuple(map(escape_unprintable, names)))
+    return NativeSplits(splits[0], test, None if splits[0].labels is None else tuple(map(escape_unprintable, names)))

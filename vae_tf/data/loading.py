@@ -1,6 +1,6 @@
 """Loads datasets by name and splits them into train, validation and test sets.
 
-Each dataset has a `load_*` function, in this module, in `standard` or in `folders`, that returns `RawSplits` and is
+Each dataset has a `load_*` function, in this module, in `standard` or in `folders`, that returns `NativeSplits` and is
 listed in `vae_tf.registry.DATASETS`. `load_splits` does what all datasets need: it draws a test split if the data has
 none, holds out the validation split, and checks the data.
 """
@@ -18,7 +18,7 @@ from vae_tf.data.sources.arrays import (
     ArraySource,
     check_labels,
     check_pixels,
-    get_max_pixel_value,
+    infer_pixel_scale,
     read_npy,
     read_npz,
 )
@@ -32,7 +32,7 @@ TEST_FRACTION, TEST_SPLIT_SEED = 0.2, 0
 MAX_NUM_CLASSES = 10_000
 
 
-class RawSplits(NamedTuple):
+class NativeSplits(NamedTuple):
     """The splits that the data itself defines.
 
     `test` is `None` if the data has no test split, and `class_names` is `None` if it does not name its classes.
@@ -73,14 +73,15 @@ def load_splits(config: DataConfig) -> Splits:
         InputError: The data is missing, damaged, empty or too small, or its labels can't be used for a conditional
             model.
     """
-    train, test, class_names = _load_raw_splits(config)
+    train, test, class_names = _load_native_splits(config)
     if test is None:
-        train, test = _split(train, TEST_FRACTION, TEST_SPLIT_SEED, "a test split")
+        train, test = _split(train, TEST_FRACTION, TEST_SPLIT_SEED, "a test split", "add examples")
     if config.conditional:
         _check_classes(config, train.labels, test.labels)
     train_and_val, val = train, None
     if config.val_fraction > 0:
-        train, val = _split(train, config.val_fraction, config.seed, f"val_fraction={config.val_fraction}")
+        purpose = f"val_fraction={config.val_fraction}"
+        train, val = _split(train, config.val_fraction, config.seed, purpose, "add examples or use --val-fraction 0")
     num_classes = _count_classes([split.labels for split in (train, val, test) if split is not None])
     spec = DatasetSpec(
         name=config.dataset,
@@ -104,7 +105,7 @@ def load_native_splits(config: DataConfig) -> tuple[tuple[int, ...], dict[str, E
     Raises:
         InputError: The data is missing, damaged or empty.
     """
-    train, test = _load_raw_splits(config)[:2]
+    train, test = _load_native_splits(config)[:2]
     splits = {"all": train} if test is None else {"train": train, "test": test}
     return _get_example_shape(config, train.example_shape), splits
 
@@ -140,14 +141,12 @@ def _count_classes(labels: list[np.ndarray | None]) -> int | None:
     return int(max(known)) + 1 if known else None
 
 
-def _load_raw_splits(config: DataConfig) -> RawSplits:
+def _load_native_splits(config: DataConfig) -> NativeSplits:
     try:
-        raw: RawSplits = resolve(DATASETS[config.dataset])(config)
+        splits: NativeSplits = resolve(DATASETS[config.dataset])(config)
     except OSError as error:
-        raise InputError(
-            f"data_dir must be readable. Received: data_dir={config.data_dir} ({error.strerror})"
-        ) from None
-    return raw
+        raise InputError(f"data_dir must be readable. Received: {config.data_dir} ({error.strerror})") from None
+    return splits
 
 
 def load_arrays(
@@ -175,12 +174,12 @@ def _to_arrays(examples: ExampleSource) -> tuple[np.ndarray, np.ndarray | None]:
     return pixels.astype(np.float32) / np.float32(examples.scale), examples.labels
 
 
-def _split(examples: ExampleSource, fraction: float, seed: int, purpose: str) -> tuple[ExampleSource, ExampleSource]:
+def _split(
+    examples: ExampleSource, fraction: float, seed: int, purpose: str, remedy: str
+) -> tuple[ExampleSource, ExampleSource]:
     count = round(len(examples) * fraction)
     if not 0 < count < len(examples):
-        raise InputError(
-            f"There are too few examples for {purpose}. Received: {len(examples)}; add examples or use --val-fraction 0"
-        )
+        raise InputError(f"There are too few examples for {purpose}. Received: {len(examples)}; {remedy}")
     held_out = _draw_stratified_indices(examples, count, seed)
     return examples.subset(np.delete(np.arange(len(examples)), held_out)), examples.subset(held_out)
 
@@ -219,7 +218,7 @@ def parse_image_size(config: DataConfig) -> tuple[int, int] | None:
     return int(height), int(width)
 
 
-def load_fashion_mnist_sample(config: DataConfig) -> RawSplits:
+def load_fashion_mnist_sample(config: DataConfig) -> NativeSplits:
     """Loads the bundled subset of Fashion-MNIST (MIT, Zalando SE): 10,000 + 2,500 images, 28x28x1, ten classes."""
     if config.data_dir is not None:
         raise InputError(
@@ -230,16 +229,16 @@ def load_fashion_mnist_sample(config: DataConfig) -> RawSplits:
         return splits_from_arrays(read_npz(path, NPZ_KEYS), "")
 
 
-def load_npz(config: DataConfig) -> RawSplits:
+def load_npz(config: DataConfig) -> NativeSplits:
     """Loads an npz file with the arrays of `keras.datasets`: `x_train`, `x_test`, and optionally the labels `y_*`."""
     return splits_from_npz(require_data_dir(config, "the npz file"))
 
 
-def load_npy(config: DataConfig) -> RawSplits:
+def load_npy(config: DataConfig) -> NativeSplits:
     """Loads one array of images from an npy file; it has no test split of its own."""
     path = require_data_dir(config, "the npy file")
     pixels = check_pixels(read_npy(path), str(path))
-    return RawSplits(ArraySource(pixels, None, get_max_pixel_value(pixels)), None)
+    return NativeSplits(ArraySource(pixels, None, infer_pixel_scale(pixels)), None)
 
 
 def require_data_dir(config: DataConfig, expected: str) -> Path:
@@ -259,7 +258,7 @@ def require_data_dir(config: DataConfig, expected: str) -> Path:
     return Path(config.data_dir)
 
 
-def splits_from_npz(path: Path) -> RawSplits:
+def splits_from_npz(path: Path) -> NativeSplits:
     """Returns the splits in an npz file whose arrays have the names used by `keras.datasets`.
 
     Raises:
@@ -272,7 +271,7 @@ def splits_from_npz(path: Path) -> RawSplits:
     return splits_from_arrays(arrays, f"{path}: ")
 
 
-def splits_from_arrays(arrays: Mapping[str, Array], prefix: str) -> RawSplits:
+def splits_from_arrays(arrays: Mapping[str, Array], prefix: str) -> NativeSplits:
     """Returns the splits in arrays with the names used by `keras.datasets`.
 
     Args:
@@ -288,12 +287,12 @@ def splits_from_arrays(arrays: Mapping[str, Array], prefix: str) -> RawSplits:
             f"{prefix}x_train and x_test must contain images of the same shape. "
             f"Received: {x_train.shape[1:]} and {x_test.shape[1:]}"
         )
-    scale = get_max_pixel_value(x_train, x_test)
+    scale = infer_pixel_scale(x_train, x_test)
     y_train, y_test = (
         check_labels(_load_into_memory(arrays.get(key)), len(pixels), prefix + key)
         for key, pixels in zip(NPZ_KEYS[2:], (x_train, x_test), strict=True)
     )
-    return RawSplits(ArraySource(x_train, y_train, scale), ArraySource(x_test, y_test, scale))
+    return NativeSplits(ArraySource(x_train, y_train, scale), ArraySource(x_test, y_test, scale))
 
 
 def _load_into_memory(labels: Array | None) -> np.ndarray | None:

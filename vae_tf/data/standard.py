@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from vae_tf.config import DataConfig
-from vae_tf.data.loading import RawSplits, splits_from_arrays, splits_from_npz
+from vae_tf.data.loading import NativeSplits, splits_from_arrays, splits_from_npz
 from vae_tf.data.sources.arrays import ArraySource
 from vae_tf.data.sources.idx import read_idx
 from vae_tf.data.sources.on_disk import Array
@@ -37,22 +37,22 @@ TOY_SIZES = (10_000, 2_000)
 TOY_SEEDS = (0, 1)
 
 
-def load_fashion_mnist(config: DataConfig) -> RawSplits:
+def load_fashion_mnist(config: DataConfig) -> NativeSplits:
     """Loads Fashion-MNIST (Xiao et al. 2017, MIT): 60,000 + 10,000 images, 28x28x1, ten classes."""
     return _load_standard("fashion_mnist", config)
 
 
-def load_mnist(config: DataConfig) -> RawSplits:
+def load_mnist(config: DataConfig) -> NativeSplits:
     """Loads MNIST (LeCun et al. 1998): 60,000 + 10,000 images, 28x28x1, ten classes."""
     return _load_standard("mnist", config)
 
 
-def load_cifar10(config: DataConfig) -> RawSplits:
+def load_cifar10(config: DataConfig) -> NativeSplits:
     """Loads CIFAR-10 (Krizhevsky 2009): 50,000 + 10,000 images, 32x32x3, ten classes."""
     return _load_standard("cifar10", config)
 
 
-def _load_standard(name: str, config: DataConfig) -> RawSplits:
+def _load_standard(name: str, config: DataConfig) -> NativeSplits:
     """Loads a standard dataset from `data_dir`, or downloads it if `data_dir` is not set."""
     if config.data_dir is None:
         return splits_from_arrays(_download(name), f"{name}: ")
@@ -66,7 +66,7 @@ def _load_standard(name: str, config: DataConfig) -> RawSplits:
     return splits
 
 
-def _read_standard(name: str, path: Path) -> RawSplits:
+def _read_standard(name: str, path: Path) -> NativeSplits:
     if path.is_file():
         return splits_from_npz(path)
     if not path.is_dir():
@@ -125,19 +125,19 @@ def _report_download_errors(name: str) -> Iterator[None]:
         ) from None
 
 
-def load_stl10(config: DataConfig) -> RawSplits:
+def load_stl10(config: DataConfig) -> NativeSplits:
     """Loads STL-10 (Coates et al. 2011): 5,000 + 8,000 images, 96x96x3, ten classes."""
     return _load_stl10("train", config)
 
 
-def load_stl10_unlabeled(config: DataConfig) -> RawSplits:
+def load_stl10_unlabeled(config: DataConfig) -> NativeSplits:
     """Loads STL-10 with its 100,000 unlabelled images as the train split; the test split is labelled."""
     return _load_stl10("unlabeled", config)
 
 
-def _load_stl10(split: str, config: DataConfig) -> RawSplits:
+def _load_stl10(split: str, config: DataConfig) -> NativeSplits:
     folder = _get_stl10_folder(config)
-    return RawSplits(read_split(folder, split), read_split(folder, "test"))
+    return NativeSplits(read_split(folder, split), read_split(folder, "test"))
 
 
 def load_official_folds(config: DataConfig) -> list[np.ndarray] | None:
@@ -171,22 +171,22 @@ def _download_stl10() -> Path:
         return extract_archive(Path(archive))
 
 
-def load_moons(config: DataConfig) -> RawSplits:
+def load_moons(config: DataConfig) -> NativeSplits:
     """Generates two interlocking half circles: 10,000 + 2,000 points, two classes."""
     return _load_toy(config)
 
 
-def load_circles(config: DataConfig) -> RawSplits:
+def load_circles(config: DataConfig) -> NativeSplits:
     """Generates a circle inside a circle: 10,000 + 2,000 points, two classes."""
     return _load_toy(config)
 
 
-def load_blobs(config: DataConfig) -> RawSplits:
+def load_blobs(config: DataConfig) -> NativeSplits:
     """Generates three round clusters: 10,000 + 2,000 points, three classes."""
     return _load_toy(config)
 
 
-def _load_toy(config: DataConfig) -> RawSplits:
+def _load_toy(config: DataConfig) -> NativeSplits:
     splits = [generate_points(config.dataset, size, seed) for size, seed in zip(TOY_SIZES, TOY_SEEDS, strict=True)]
     train, test = (ArraySource(points, classes, 1.0) for points, classes in splits)
-    return RawSplits(train, test)
+    return NativeSplits(train, test)

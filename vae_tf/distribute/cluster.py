@@ -35,7 +35,7 @@ class Cluster:
         return f"Worker {index} ({self.addresses[index]})"
 
 
-def cluster_for(distribute: DistributionMode) -> Cluster | None:
+def cluster_from_environment(distribute: DistributionMode) -> Cluster | None:
     """Returns the workers of this run, or `None` if this process is the only one.
 
     Args:
@@ -50,7 +50,7 @@ def cluster_for(distribute: DistributionMode) -> Cluster | None:
     if cluster is None and distribute == "multi_worker":
         raise InputError(
             f"distribute=multi_worker needs {ENV_VAR} to list at least two workers. "
-            f"Received: {os.environ.get(ENV_VAR) or 'none'}; set it, or omit --distribute"
+            f"Received: {ENV_VAR}={os.environ.get(ENV_VAR, '(not set)')}; set it, or omit --distribute"
         )
     return cluster
 

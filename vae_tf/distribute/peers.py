@@ -29,7 +29,7 @@ STARTED = "started"
 DONE = "done"
 ERROR = "error: "
 INTERRUPTED = "interrupted; restart all workers"
-WATCHDOG = -1
+WATCHDOG_INDEX = -1
 MAX_REASON_LENGTH = 400
 RETRY_INTERVAL = 0.2
 RESPONSE_TIMEOUT = 2.0
@@ -168,7 +168,7 @@ class Peers:
         )
         for connection in (child_socket, *self._connections.values()):
             connection.close()
-        self._connections = {WATCHDOG: parent_socket}
+        self._connections = {WATCHDOG_INDEX: parent_socket}
 
     def report_started(self) -> None:
         """Reports to the watchdog that TensorFlow has started."""

@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 
 from vae_tf.backend.compiled import compile_function, gradient_of_sum
-from vae_tf.metrics.elbo import with_seeds
+from vae_tf.metrics.elbo import with_example_seeds
 from vae_tf.model.batch import Batch
 from vae_tf.model.latents import FlatLatents
 from vae_tf.model.terms import Terms
@@ -68,7 +68,7 @@ def _features(vae: VAE, batches: Iterable[Any], seed: int) -> np.ndarray:
         means = vae.latents.representation(batch.inputs, batch.labels)
         return ops.concatenate([means, ops.stack(losses, axis=-1)], axis=-1)
 
-    return np.concatenate([features(batch, seeds) for batch, seeds in with_seeds(vae, batches, seed)]).astype(
+    return np.concatenate([features(batch, seeds) for batch, seeds in with_example_seeds(vae, batches, seed)]).astype(
         np.float64
     )
 
@@ -108,7 +108,9 @@ def likelihood_regret(vae: VAE, batches: Iterable[Any], reference: Iterable[Any]
         best_params = _minimize(lambda params, step: loss(params, 1, step + 1), encoder_params)
         return loss(encoder_params, NUM_SAMPLES, 0) - loss(best_params, NUM_SAMPLES, 0)
 
-    return np.concatenate([regret(batch, seeds) for batch, seeds in with_seeds(vae, batches, seed)]).astype(np.float64)
+    return np.concatenate([regret(batch, seeds) for batch, seeds in with_example_seeds(vae, batches, seed)]).astype(
+        np.float64
+    )
 
 
 def _negative_elbo(
@@ -124,7 +126,7 @@ def _negative_elbo(
 def _minimize(
     loss: Callable[[keras.KerasTensor, keras.KerasTensor], keras.KerasTensor], start: keras.KerasTensor
 ) -> keras.KerasTensor:
-    """Minimizes `loss(values, step)` `(B,)` with Adam (Kingma & Ba 2015) from `start` `(B, P)`, each row by itself."""
+    """Minimizes `loss(values, step)` `(B,)` with Adam (Kingma & Ba 2015) from `start` `(B, P)`, row by row."""
 
     def update(step: keras.KerasTensor, state: tuple[keras.KerasTensor, ...]) -> tuple[keras.KerasTensor, ...]:
         values, first, second = state

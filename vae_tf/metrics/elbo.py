@@ -48,7 +48,7 @@ def elbo_per_image(vae: VAE, batches: Iterable[Any], seed: int) -> PerImageELBO:
         terms = vae.elbo_terms(batch.inputs, target=batch.target, labels=batch.labels, seed=seeds)
         return terms.negative_elbo(), terms.reconstruction_loss(), terms.kl_loss()
 
-    batch_terms = [elbo_terms(batch, seeds) for batch, seeds in with_seeds(vae, batches, seed)]
+    batch_terms = [elbo_terms(batch, seeds) for batch, seeds in with_example_seeds(vae, batches, seed)]
     return PerImageELBO(*(np.concatenate(values).astype(np.float64) for values in zip(*batch_terms, strict=True)))
 
 
@@ -81,14 +81,14 @@ class NLLEstimator:
         Args:
             batches: Batches in the format that `fit` accepts, in the order of the split.
         """
-        for batch, seeds in with_seeds(self._vae, batches, self._seed):
+        for batch, seeds in with_example_seeds(self._vae, batches, self._seed):
             log_sum = self._compiled_log_weight_sum(batch, seeds, ops.convert_to_tensor(self._num_blocks))
             yield math.log(self._num_samples) - log_sum.numpy().astype(np.float64)
 
     def seconds_per_batch(self, batch: Any) -> float:
         """Returns about how long a batch takes, measured with at most two blocks of its samples."""
         num_blocks = min(self._num_blocks, 1)
-        [(batch, seeds)] = with_seeds(self._vae, [batch], self._seed)
+        [(batch, seeds)] = with_example_seeds(self._vae, [batch], self._seed)
         for _ in range(2):  # the first call also compiles
             start = time.perf_counter()
             self._compiled_log_weight_sum(batch, seeds, ops.convert_to_tensor(num_blocks)).numpy()
@@ -115,7 +115,7 @@ class NLLEstimator:
 
 
 def max_batch_size(vae: VAE, num_samples: int) -> int:
-    """Returns how many images to process in one batch at most, so that memory stays bounded for any `num_samples`.
+    """Returns the maximum number of images per batch, which bounds memory for any `num_samples`.
 
     Args:
         vae: The model; the result depends on the output sizes of its decoder's layers.
@@ -137,7 +137,7 @@ def _log_add(a: keras.KerasTensor, b: keras.KerasTensor) -> keras.KerasTensor:
     return high + ops.log1p(ops.exp(low - high))
 
 
-def with_seeds(vae: VAE, batches: Iterable[Any], seed: int) -> Iterator[tuple[Batch, keras.KerasTensor]]:
+def with_example_seeds(vae: VAE, batches: Iterable[Any], seed: int) -> Iterator[tuple[Batch, keras.KerasTensor]]:
     """Yields each batch with int32 seeds `(B, 2)`, one per example; the second number counts blocks of samples."""
     key = np.random.SeedSequence(seed).generate_state(1, np.uint32)[0]
     offset = 0

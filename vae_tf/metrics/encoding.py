@@ -10,7 +10,7 @@ from keras import ops
 from vae_tf.backend.compiled import compile_function
 from vae_tf.config import RunConfig
 from vae_tf.data.pipeline import Split, evaluation_batches
-from vae_tf.metrics.elbo import with_seeds
+from vae_tf.metrics.elbo import with_example_seeds
 from vae_tf.metrics.latents import normal_kl
 from vae_tf.model.latents import FlatLatents
 from vae_tf.model.posterior import DiagonalNormal
@@ -82,7 +82,7 @@ def _monte_carlo_kl(model: "VAE", batches: Iterable[Any]) -> np.ndarray:
         noise = model.latents.noise(ops.shape(batch.inputs)[0], KL_SAMPLES, seeds)
         return model.latents.kl_per_dimension(model.latents.infer(batch.inputs, batch.labels, noise))
 
-    values = [kl(batch, seeds) for batch, seeds in with_seeds(model, batches, seed=0)]
+    values = [kl(batch, seeds) for batch, seeds in with_example_seeds(model, batches, seed=0)]
     return np.concatenate(values).astype(np.float64).mean(axis=0)
 
 

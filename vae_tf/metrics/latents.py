@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 from vae_tf.metrics.estimate import Estimate, bootstrap_error
 from vae_tf.metrics.metric import METRICS
 
-ACTIVE_VARIANCE = 0.01
+MIN_ACTIVE_VARIANCE = 0.01
 
 
 class Projection2D(NamedTuple):
@@ -37,7 +37,7 @@ def active_units(means: np.ndarray, seed: int) -> Estimate:
     """
 
     def count(rows: np.ndarray) -> float:
-        return float(np.sum(rows.var(axis=0) > ACTIVE_VARIANCE))
+        return float(np.sum(rows.var(axis=0) > MIN_ACTIVE_VARIANCE))
 
     return Estimate(
         count(means), METRICS["active_units"].unit, bootstrap_error(count, (means,), seed), len(means), seed

@@ -31,7 +31,8 @@ class RowSampleMetrics:
     def __init__(self, context: EvaluationContext, train: "ExampleSource", features: str) -> None:
         if features != "classifier":
             raise InputError(
-                f"features={features} needs images. Received: dataset={context.config.dataset}; omit --features"
+                f"features={features} applies only to images. Received: dataset={context.config.dataset}; "
+                "omit --features"
             )
         config = without_corruption_and_labels(context.config)
         self._context = context

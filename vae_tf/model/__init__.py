@@ -12,10 +12,10 @@ from vae_tf.model.latents import FlatLatents, LatentModel
 from vae_tf.model.likelihood import (
     Bernoulli,
     ContinuousBernoulli,
+    DiscretizedLogisticMixture,
     Gaussian,
     LearnedGaussian,
     Likelihood,
-    LogisticMixture,
 )
 from vae_tf.model.network.conv import ConvNetwork
 from vae_tf.model.network.dense import DenseNetwork
@@ -34,13 +34,13 @@ __all__ = [
     "ConvNetwork",
     "DenseNetwork",
     "DiagonalNormal",
+    "DiscretizedLogisticMixture",
     "FlatLatents",
     "Gaussian",
     "Inferred",
     "LatentModel",
     "LearnedGaussian",
     "Likelihood",
-    "LogisticMixture",
     "Objective",
     "Posterior",
     "Prior",

@@ -77,7 +77,7 @@ class GuardedModel(keras.Model):
             InputError: Training diverged.
         """
         given = [callbacks] if isinstance(callbacks, keras.callbacks.Callback) else list(callbacks or [])
-        return super().fit(x, y, batch_size, epochs, verbose, [*given, StopOnDivergence()], *args, **kwargs)
+        return super().fit(x, y, batch_size, epochs, verbose, [*given, StopFitOnDivergence()], *args, **kwargs)
 
     def _track(self, values: dict[str, keras.KerasTensor]) -> None:
         """Adds one value per example `(B,)` to each mean, so that a short last batch gets the right weight."""
@@ -88,7 +88,7 @@ class GuardedModel(keras.Model):
         return {metric.name: metric.result() for metric in self.metrics}
 
 
-class StopOnDivergence(keras.callbacks.Callback):
+class StopFitOnDivergence(keras.callbacks.Callback):
     """Stops `fit` after too many consecutive non-finite updates."""
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:

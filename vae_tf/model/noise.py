@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 import keras
 
 from vae_tf.backend import replicas
-from vae_tf.backend.kernels import normal_per_example
+from vae_tf.backend.kernels import normal_from_seeds
 
 # An integer, a generator, or one seed per example, int32 (B, 2).
 Seed: TypeAlias = int | keras.random.SeedGenerator | keras.KerasTensor
@@ -21,4 +21,4 @@ def standard_normal(shape: Any, seed: Seed) -> keras.KerasTensor:
     """
     if isinstance(seed, int | keras.random.SeedGenerator):
         return replicas.standard_normal(shape, seed)
-    return normal_per_example(shape, seed)
+    return normal_from_seeds(shape, seed)

@@ -51,11 +51,11 @@ class Figures(Protocol):
         """
         ...
 
-    def samples(self, samples: np.ndarray, classes: np.ndarray | None) -> Figure:
+    def samples(self, samples: np.ndarray, classes: np.ndarray | None, title: str) -> Figure:
         """Returns a figure of samples with classes `(N,)`."""
         ...
 
-    def samples_by_class(self, samples: np.ndarray, classes: np.ndarray, names: Sequence[str]) -> Figure:
+    def samples_by_class(self, samples: np.ndarray, classes: np.ndarray, names: Sequence[str], title: str) -> Figure:
         """Returns a figure of samples with the same number of samples per class, in the order of `names`."""
         ...
 
@@ -105,14 +105,14 @@ class ImageFigures:
             dict(zip(map(str, classes), rows, strict=True)), f"Prior samples of each class{title_suffix}"
         )
 
-    def samples(self, samples: np.ndarray, classes: np.ndarray | None) -> Figure:
+    def samples(self, samples: np.ndarray, classes: np.ndarray | None, title: str) -> Figure:
         """Returns a grid of samples."""
-        return image_grid(samples, min(COLUMNS, len(samples)), "Prior samples")
+        return image_grid(samples, min(COLUMNS, len(samples)), title)
 
-    def samples_by_class(self, samples: np.ndarray, classes: np.ndarray, names: Sequence[str]) -> Figure:
+    def samples_by_class(self, samples: np.ndarray, classes: np.ndarray, names: Sequence[str], title: str) -> Figure:
         """Returns a row of samples for each class."""
         rows = samples.reshape(len(names), -1, *samples.shape[1:])
-        return rows_with_side_labels(dict(zip(names, rows, strict=True)), "Prior samples of each class")
+        return rows_with_side_labels(dict(zip(names, rows, strict=True)), f"{title} of each class")
 
     def reconstructions(self, batch: "Batch", reconstructed: np.ndarray, title_suffix: str = "") -> Figure:
         """Returns originals above reconstructions; for a denoising model, also the corrupted inputs on top."""
@@ -157,13 +157,13 @@ class PointFigures:
         latents = {"Latent space": Points(model.encode(batch.inputs, batch.labels), classes)}
         return {"samples": point_panels(panels, latents)}
 
-    def samples(self, samples: np.ndarray, classes: np.ndarray | None) -> Figure:
+    def samples(self, samples: np.ndarray, classes: np.ndarray | None, title: str) -> Figure:
         """Returns the samples, coloured by class."""
-        return point_panels({"Prior samples": Points(samples, classes)})
+        return point_panels({title: Points(samples, classes)})
 
-    def samples_by_class(self, samples: np.ndarray, classes: np.ndarray, names: Sequence[str]) -> Figure:
+    def samples_by_class(self, samples: np.ndarray, classes: np.ndarray, names: Sequence[str], title: str) -> Figure:
         """Returns the samples, coloured by class."""
-        return self.samples(samples, classes)
+        return self.samples(samples, classes, title)
 
     def reconstructions(self, batch: "Batch", reconstructed: np.ndarray, title_suffix: str = "") -> Figure:
         """Returns examples and reconstructions next to each other."""

@@ -22,7 +22,7 @@ class RunView(NamedTuple):
     """What a report shows about one run.
 
     Attributes:
-        samples: Prior samples `(N, H, W, C)`.
+        samples: Samples `(N, H, W, C)`.
         inputs: The first test examples, as inputs of the encoder `(N, H, W, C)`.
         targets: The same examples before they were corrupted; `inputs` itself if the run has no corruption.
         reconstructions: Reconstructions of `inputs` `(N, H, W, C)`.
@@ -42,7 +42,7 @@ class Comparison(NamedTuple):
     Attributes:
         groups: The groups; the runs of a group differ only in their seed.
         rows: The metrics.
-        samples: Prior samples `(N, H, W, C)` of each group's first run, from the same latent samples.
+        samples: Samples `(N, H, W, C)` of each group's first run, from the same latent samples.
         reconstructions: The rows of a figure: test examples, then each group's reconstructions `(N, H, W, C)`.
         latents: The latents of each group's first run.
         histories: The histories of each group's runs.

@@ -58,7 +58,7 @@ def write(comparison: Comparison, out: Path) -> dict[str, Path]:
 
 
 def samples_figure(comparison: Comparison) -> Figure:
-    """Returns a figure of each group's prior samples, next to each other."""
+    """Returns a figure of each group's samples, next to each other."""
     return comparison.modality.figures.side_by_side(comparison.samples, COLUMNS)
 
 

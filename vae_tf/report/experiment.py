@@ -90,7 +90,7 @@ def compare_runs(folders: Sequence[RunDir], settings: EvaluationConfig) -> "Comp
     first_runs = {group.runs[0] for group in groups}
     evaluations, histories, views = {}, {}, {}
     for folder in folders:
-        name, run = str(folder.path), LoadedRun(folder, from_prior=settings.sampler == "prior")
+        name, run = str(folder.path), LoadedRun(folder, ignore_sampler=settings.sampler == "prior")
         if not folder.is_evaluated or not requested.items() <= folder.read_metrics()["settings"].items():
             print(f"Evaluating {folder.path}")
             evaluations[name] = evaluate_run(run, settings)

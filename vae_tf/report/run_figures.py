@@ -35,7 +35,7 @@ class RunFigure(NamedTuple):
 def samples(
     run: LoadedRun, num: int | None = None, label: str | None = None, seed: int = 0, temperature: float = 1.0
 ) -> RunFigure:
-    """Returns prior samples.
+    """Returns samples from the run's sampler, or from the prior if it has none.
 
     Args:
         run: The run.
@@ -62,9 +62,10 @@ def samples(
         count, seed, classes, temperature=temperature, mean=figures.shows_likelihood_mean, sampler=run.sampler
     )
     arrays = {"samples": generated} if classes is None else {"samples": generated, "labels": classes}
+    title = "Prior samples" if run.sampler is None else f"Samples of the {run.sampler.name} sampler"
     if label == ALL:
-        return RunFigure("samples", arrays, figures.samples_by_class(generated, classes, names))
-    return RunFigure("samples", arrays, figures.samples(generated, classes))
+        return RunFigure("samples", arrays, figures.samples_by_class(generated, classes, names, title))
+    return RunFigure("samples", arrays, figures.samples(generated, classes, title))
 
 
 def reconstructions(run: LoadedRun, num: int | None = None) -> RunFigure:

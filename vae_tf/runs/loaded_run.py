@@ -21,30 +21,30 @@ class LoadedRun:
 
     Args:
         folder: The run folder.
-        from_prior: Whether to sample from the prior even if the run has a sampler.
+        ignore_sampler: Whether to sample from the prior even if the run has a sampler.
         trusted: Packages other than Keras and vae_tf whose classes the files may contain.
     """
 
-    def __init__(self, folder: RunDir, *, from_prior: bool = False, trusted: Sequence[str] = ()) -> None:
+    def __init__(self, folder: RunDir, *, ignore_sampler: bool = False, trusted: Sequence[str] = ()) -> None:
         self.folder = folder
-        self._from_prior = from_prior
+        self._from_prior = ignore_sampler
         self._trusted = trusted
 
     @classmethod
-    def open(cls, path: Path, data_dir: str | None = None, *, from_prior: bool = False) -> Self:
+    def open(cls, path: Path, data_dir: str | None = None, *, ignore_sampler: bool = False) -> Self:
         """Returns the finished run in a folder.
 
         Args:
             path: The run folder.
             data_dir: Path to the data, if it has moved since training. Default: the path used in training.
-            from_prior: Whether to sample from the prior even if the run has a sampler.
+            ignore_sampler: Whether to sample from the prior even if the run has a sampler.
 
         Raises:
             InputError: There is no run at `path`, or it is not finished.
         """
         folder = RunDir.open(path, data_dir)
         folder.check_finished()
-        return cls(folder, from_prior=from_prior)
+        return cls(folder, ignore_sampler=ignore_sampler)
 
     @cached_property
     def config(self) -> RunConfig:

@@ -40,8 +40,8 @@ def check_classes(path: Path, root_class: str | None = MODEL_CLASS, trusted: Seq
         raise InputError(f"{path} must contain a vae_tf model. Received: {config['class_name']}; choose another file")
     if root_class == MODEL_CLASS and "latents" not in config["config"]:
         raise InputError(
-            f"{path} must have been saved by this version of vae_tf. Received: a model saved by version 0.1.0; train "
-            "the model again, or use that version"
+            f"{path} must have the present format of vae_tf models. Received: an earlier format; train the model "
+            "again, or use the version of vae_tf that saved it"
         )
     for entry in _objects(config):
         name = str(entry["class_name"])

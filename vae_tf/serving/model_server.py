@@ -162,7 +162,7 @@ class ModelServer:
         """Returns the class of each image; a conditional model requires classes, any other model rejects them."""
         if self._num_classes is None:
             if labels is not None:
-                raise InputError("Labels need a model trained with --conditional; this model is unconditional")
+                raise InputError("This model is unconditional and takes no labels")
             return None
         if labels is None or len(labels) != count or max(labels) >= self._num_classes:
             raise InputError(
@@ -200,11 +200,11 @@ def _compile(
     count = 2 if conditional else 1
     compiled = compile_for_shapes(function, shapes[:count], dtypes[:count])
 
-    def call_in_steps(values: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+    def call_in_batches(values: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         return map_batches(compiled, [values] if labels is None else [values, labels], step)
 
-    call_in_steps(np.zeros((1, *shape), np.float32), np.zeros(1, np.int64) if conditional else None)
-    return call_in_steps
+    call_in_batches(np.zeros((1, *shape), np.float32), np.zeros(1, np.int64) if conditional else None)
+    return call_in_batches
 
 
 def _read_body(stream: IO[bytes]) -> bytes:

@@ -8,8 +8,9 @@ import re
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TextIO, TypeVar, cast, get_args, get_origin
 
@@ -70,7 +71,9 @@ def _parse_command_line(options_class: type[Options], command: str, arguments: S
     settings_class: Any = _settings_class(options_class, command, tuple(options_class.extra_fields()))
     try:
         source: CliSettingsSource[Any] = CliSettingsSource(
-            settings_class, cli_parse_args=_join_lists(options_class, arguments), formatter_class=_HelpFormatter
+            settings_class,
+            cli_parse_args=_join_lists(options_class, arguments),
+            formatter_class=functools.partial(_HelpFormatter, settings_class.model_fields),
         )
         values = source()
     except SettingsError as error:
@@ -82,8 +85,8 @@ def _parse_command_line(options_class: type[Options], command: str, arguments: S
 def _settings_class(options_class: type[Options], command: str, extra_names: tuple[str, ...]) -> type[BaseSettings]:
     """Returns the class that parses a command line.
 
-    Creating it takes a tenth of a second, and a linter of commands parses many. `extra_names` is part of the cache's
-    key, because parts of a model that are registered later add options.
+    Creating it takes a tenth of a second, and `azure_check` parses many command lines. `extra_names` is part of the
+    cache's key, because parts of a model that are registered later add options.
     """
 
     class Settings(options_class, BaseSettings):  # type: ignore[misc, valid-type]  # the base is known only at run time
@@ -97,8 +100,8 @@ def _settings_class(options_class: type[Options], command: str, extra_names: tup
             extra="forbid",
         )
 
-    Settings.__doc__ = options_class.__doc__
-    settings_class: Any = create_model("Settings", __base__=Settings, **_make_optional(options_class.extra_fields()))
+    fields = _make_optional(options_class.extra_fields())
+    settings_class: Any = create_model("Settings", __base__=Settings, __doc__=options_class.__doc__, **fields)
     for field in settings_class.model_fields.values():
         field.description = _add_choices(field)
     return settings_class
@@ -117,14 +120,24 @@ def _add_default(field: FieldInfo) -> str:
     return f"{field.description} Default: {default}."
 
 
-def _add_choices(field: FieldInfo) -> str | None:
-    """Returns the help text of an option with the names that it accepts, unless the text lists them already."""
-    metadata = [*field.metadata, *(item for member in get_args(field.annotation) for item in get_args(member))]
-    names = [name for item in metadata for name in getattr(item, "known", ())]
-    description = field.description or ""
-    return (
-        f"{description} One of: {', '.join(names)}." if not all(name in description for name in names) else description
-    )
+def _add_choices(field: FieldInfo) -> str:
+    """Returns the help text of an option with the names that it accepts, unless the help shows them already."""
+    shown = f"{_get_metavar(field)} {field.description}"
+    names = [name for item in _get_metadata(field) for name in getattr(item, "known", ())]
+    if all(name in shown for name in names):
+        return str(field.description)
+    return f"{field.description} One of: {', '.join(names)}."
+
+
+def _get_metadata(field: FieldInfo) -> list[Any]:
+    """Returns the metadata of an option's type, and of the members of a union."""
+    return [*field.metadata, *(item for member in get_args(field.annotation) for item in get_args(member))]
+
+
+def _get_metavar(field: FieldInfo) -> str | None:
+    """Returns the word that stands for an option's value in the help, or `None` if its type has no such word."""
+    metavar = next((item.metavar for item in _get_metadata(field) if hasattr(item, "metavar")), None)
+    return f"{metavar},{metavar},..." if metavar and get_origin(field.annotation) is tuple else metavar
 
 
 def _join_lists(options_class: type[Options], arguments: Sequence[str]) -> list[str]:
@@ -145,14 +158,51 @@ def _to_flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+@dataclass(frozen=True)
+class Metavar:
+    """Marks an option with the word that stands for its value in the help, such as `PATH`."""
+
+    metavar: str
+
+
 class _HelpFormatter(argparse.HelpFormatter):
-    """Omits empty defaults, which the help text itself explains, and rewrites Python's notation for types."""
+    """Shortens the usage to the required options, and shows `--run PATH` instead of `--run str`.
+
+    Args:
+        fields: The options, keyed by name.
+        prog: Name of the command.
+    """
+
+    def __init__(self, fields: Mapping[str, FieldInfo], prog: str) -> None:
+        super().__init__(prog)
+        self._fields = fields
+
+    def add_usage(
+        self,
+        usage: str | None,
+        actions: Iterable[argparse.Action],
+        groups: Iterable[Any],
+        prefix: str | None = None,
+    ) -> None:
+        """Adds the usage: the positional arguments and the required options, and `[options]` for the rest."""
+        words = ["%(prog)s"]
+        for action in actions:
+            if not action.option_strings:
+                words.append(f"[{action.metavar} ...]")
+            elif action.dest in self._fields and self._fields[action.dest].is_required():
+                words.append(f"{action.option_strings[0]} {self._format_args(action, '')}")
+        super().add_usage(" ".join([*words, "[options]"]), actions, groups, prefix)
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
+        # The help text itself explains an empty default.
         return action.help and re.sub(r"\s*\(default: (None|\(\))\)$", "", action.help)
 
     def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
-        return re.sub(r"tuple\[(\w+),\.\.\.\]", r"\1,\1,...", super()._format_args(action, default_metavar))
+        metavar = _get_metavar(self._fields[action.dest]) if action.dest in self._fields else None
+        metavar = metavar or re.sub(
+            r"tuple\[(\w+),\.\.\.\]", r"\1,\1,...", super()._format_args(action, default_metavar)
+        )
+        return re.sub(r"\b(int|float|str)\b", lambda match: match[0].upper(), metavar)
 
 
 def _explain_error(message: str, options_class: type[Options]) -> str:
@@ -162,7 +212,7 @@ def _explain_error(message: str, options_class: type[Options]) -> str:
         return message
     word = unknown.group(1)
     if not word.startswith("-"):
-        return f"Unexpected argument: {word}. Options begin with --"
+        return f"Unexpected argument: {word}. Names of options begin with --"
     names = [name.replace("_", "-") for name in (*options_class.model_fields, *options_class.extra_fields())]
     hint = did_you_mean(word.partition("=")[0].lstrip("-"), names)
     return f"Unknown option '{word}'{hint.replace('mean ', 'mean --')}"
@@ -182,7 +232,7 @@ class _RedactingStream:
 
 
 @contextmanager
-def _safe_output() -> Iterator[None]:
+def _redact_output() -> Iterator[None]:
     """Redacts secrets in everything that Python prints in this context, and escapes what can't be encoded."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # the terminal may not be able to encode every character
@@ -192,7 +242,7 @@ def _safe_output() -> Iterator[None]:
 
 
 @contextmanager
-def _sigterm_as_keyboard_interrupt() -> Iterator[None]:
+def _raise_on_sigterm() -> Iterator[None]:
     def stop(*_: object) -> NoReturn:
         raise Terminated
 
@@ -203,15 +253,15 @@ def _sigterm_as_keyboard_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-@_safe_output()
-@_sigterm_as_keyboard_interrupt()
+@_redact_output()
+@_raise_on_sigterm()
 def run(main: Callable[[OptionsT], None], options_class: type[OptionsT], command: str) -> None:
     """Parses `sys.argv`, calls `main(options)`, and exits with a status that says how it ended.
 
     The status is 0 on success, 2 (with one line on stderr) for an error that the user can fix, 130 after Ctrl-C, 143
     after SIGTERM, and 141 on a broken pipe.
     """
-    # Pillow warns about malformed metadata in images that it can still open; the others are reported elsewhere.
+    # Pillow warns about malformed metadata in images that it can still open; vae_tf reports the others itself.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         main(parse(options_class, command, sys.argv[1:]))

@@ -8,7 +8,7 @@ from vae_tf.config import RunConfig
 from vae_tf.data.loading import Splits
 from vae_tf.data.pipeline import Split
 from vae_tf.metrics.encoding import encode, evenly_spaced
-from vae_tf.metrics.latents import ACTIVE_VARIANCE
+from vae_tf.metrics.latents import MIN_ACTIVE_VARIANCE
 from vae_tf.model.vae import VAE
 
 MAX_EXAMPLES = 2_500
@@ -26,7 +26,7 @@ def warn_if_collapsed(model: VAE, config: RunConfig, splits: Splits) -> None:
     split: Split = "train" if splits.val is None else "val"
     examples = evenly_spaced(splits.train if splits.val is None else splits.val, MAX_EXAMPLES)
     means = encode(model, examples, config, splits.spec.example_shape, split).means
-    active, latent_dim = int(np.sum(means.var(axis=0) > ACTIVE_VARIANCE)), means.shape[1]
+    active, latent_dim = int(np.sum(means.var(axis=0) > MIN_ACTIVE_VARIANCE)), means.shape[1]
     if active < MIN_ACTIVE_FRACTION * latent_dim:
         print(
             f"warning: possible posterior collapse: only {active} of {latent_dim} latent dimensions are active; "

@@ -72,7 +72,7 @@ class DivergenceCallback(keras.callbacks.Callback):
         losses = ", ".join(f"{name} {value:g}" for name, value in skipped.losses.items())
         return (
             f"Training diverged in epoch {self._epoch + 1}: the loss or gradient was not finite {steps}. "
-            f"Received: {losses}, gradient norm {skipped.gradient_norm:g}, "
+            f"Last values: {losses}, gradient norm {skipped.gradient_norm:g}, "
             f"learning_rate={self._config.learning_rate:g}; lower learning_rate or set clip_norm, and start over "
             "in a new run_dir or with --overwrite"
         )
@@ -90,7 +90,6 @@ def check_final_model(model: VAE, test: dict[str, float], config: RunConfig) -> 
     weights = (ops.convert_to_numpy(weight) for weight in model.weights)
     if not (np.isfinite(test["loss"]) and all(np.isfinite(values).all() for values in weights)):
         raise InputError(
-            f"Training diverged in epoch {config.epochs}: the final weights or the test loss are not finite. "
-            f"Received: learning_rate={config.learning_rate}; lower it, and start over in a new run_dir or with "
-            "--overwrite"
+            f"Training diverged in epoch {config.epochs}: the final weights or the test loss are not finite. Lower "
+            f"learning_rate={config.learning_rate}, and start over in a new run_dir or with --overwrite"
         )

@@ -35,7 +35,7 @@ class ResumePoint:
     Args:
         run_dir: The run folder; it need not exist.
         options: The checkpoint options: where the checkpoints are, and whether to resume.
-        config: The run's resolved config.
+        config: The run's config, with all defaults filled in.
         splits: The run's data.
     """
 
@@ -47,7 +47,7 @@ class ResumePoint:
         folder = run_dir / CHECKPOINTS if options.checkpoint_dir is None else Path(options.checkpoint_dir)
         self.store = CheckpointStore(folder, options.keep_checkpoints)
         self._locks = ExitStack()
-        self._to_lock = [run_dir] if options.checkpoint_dir is None else [run_dir, folder]
+        self._unlocked_folders = [run_dir] if options.checkpoint_dir is None else [run_dir, folder]
         self.is_finished = False
 
     def __enter__(self) -> Self:
@@ -80,7 +80,7 @@ class ResumePoint:
             InputError: Another process has locked the folders, they contain a run with different options or data, or
                 all its checkpoints are damaged.
         """
-        self._lock([folder for folder in self._to_lock if folder.exists()])
+        self._lock([folder for folder in self._unlocked_folders if folder.exists()])
         self._overwrite = overwrite
         if overwrite:
             return None
@@ -106,7 +106,7 @@ class ResumePoint:
         Raises:
             InputError: The folder can't be created or written, or another process has locked it.
         """
-        self._lock(self._to_lock)
+        self._lock(self._unlocked_folders)
         if checkpoint is None:
             run = create_run_dir(self._run_dir, overwrite=self._overwrite)
             self.store.clear()
@@ -122,7 +122,7 @@ class ResumePoint:
     def _lock(self, folders: list[Path]) -> None:
         for folder in folders:
             self._locks.enter_context(lock_folder(folder, "run_dir" if folder == self._run_dir else "checkpoint_dir"))
-        self._to_lock = [folder for folder in self._to_lock if folder not in folders]
+        self._unlocked_folders = [folder for folder in self._unlocked_folders if folder not in folders]
 
     def _require_no_checkpoint(self, checkpoint: Checkpoint | None) -> None:
         if checkpoint is not None:

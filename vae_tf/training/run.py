@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vae_tf.config import CheckpointConfig, RunConfig
 from vae_tf.data.spec import DatasetSpec
-from vae_tf.distribute.cluster import Cluster, DistributionMode, cluster_for
+from vae_tf.distribute.cluster import Cluster, DistributionMode, cluster_from_environment
 from vae_tf.runs import tracking
 from vae_tf.support.errors import InputError
 from vae_tf.support.quiet_tensorflow import load_tensorflow
@@ -59,9 +59,9 @@ def run_training(
     from vae_tf.runs.new_run import check_usable
     from vae_tf.runs.run_dir import RunDir
 
-    _check_outside_data(run_dir, config)
+    _check_run_dir_is_outside_data_dir(run_dir, config)
     options = checkpoints or CheckpointConfig()
-    cluster = cluster_for(distribute)
+    cluster = cluster_from_environment(distribute)
     is_chief = cluster is None or cluster.is_chief
     if is_chief:
         check_usable(run_dir, overwrite=overwrite, resume=options.resume == "auto")
@@ -124,7 +124,7 @@ def _replicas(strategy: Any, cluster: Cluster | None) -> str:
     return f"{workers}, {count} replicas" if count > 1 else workers
 
 
-def _check_outside_data(run_dir: Path, config: RunConfig) -> None:
+def _check_run_dir_is_outside_data_dir(run_dir: Path, config: RunConfig) -> None:
     if config.dataset == "folder" and config.data_dir is not None:
         data_dir = Path(config.data_dir).resolve()
         resolved_run_dir = run_dir.resolve()
@@ -154,7 +154,7 @@ def _print_summary(
 ) -> None:
     spec, model = splits.spec, trainer.model
     shape, noun = spec.modality.describe(spec.example_shape), spec.modality.plural
-    parameters = f"{model.encoder.count_params():,} + {model.decoder.count_params():,} parameters"
+    parameters = f"encoder {model.encoder.count_params():,} + decoder {model.decoder.count_params():,} parameters"
     print(
         f"Data    {spec.name}, {shape}: {spec.num_train:,} train, {spec.num_val:,} val, {spec.num_test:,} test {noun}"
     )

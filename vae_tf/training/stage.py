@@ -53,7 +53,7 @@ def vae_stage(config: RunConfig, splits: Splits, strategy: tf.distribute.Strateg
     """Returns the stage that trains the VAE, the first stage of every run.
 
     Args:
-        config: The run's resolved config.
+        config: The run's config, with all defaults filled in.
         splits: The run's data.
         strategy: The run's strategy.
     """

@@ -28,7 +28,7 @@ class Trainer:
     Steps are counted across all stages.
 
     Args:
-        config: The run's resolved config.
+        config: The run's config, with all defaults filled in.
         splits: The run's data.
         strategy: The run's strategy.
         stages: At least one stage; the first trains the VAE.

@@ -11,7 +11,7 @@ from vae_tf.data.sources.arrays import (
     ArraySource,
     check_labels,
     check_pixels,
-    get_max_pixel_value,
+    infer_pixel_scale,
     read_npy,
     read_npz,
 )
@@ -154,7 +154,7 @@ def test_labels_that_are_no_class_numbers_are_refused(labels):
     ],
 )
 def test_white_is_1_only_where_no_array_exceeds_1(arrays, white):
-    assert get_max_pixel_value(*arrays) == white
+    assert infer_pixel_scale(*arrays) == white
 
 
 # The collection
@@ -370,7 +370,7 @@ def test_images_of_a_file_that_changed_are_told_in_one_line(tmp_path, monkeypatc
     examples = ArraySource(check_pixels(read_npy(path), "x"), None, 255.0)
     path.write_bytes(b"short")
 
-    assert "The data file is no longer readable" in read_error(examples.read, np.array([0]))
+    assert "The data file was removed or changed while in use" in read_error(examples.read, np.array([0]))
 
 
 def test_values_out_of_range_are_seen_in_a_file_too(tmp_path, monkeypatch):

@@ -419,7 +419,7 @@ def test_a_bar_shows_on_a_terminal_how_far_it_is(monkeypatch):
     monkeypatch.setattr(images, "CHUNK_SIZE", 2)
 
     assert list(map_in_threads(len, ["a", "bb", "ccc"])) == [1, 2, 3]
-    assert "Opening images:   0%|          | 0/3" in images.sys.stdout.getvalue()
+    assert "Checking images:   0%|          | 0/3" in images.sys.stdout.getvalue()
 
 
 # The collection

@@ -5,7 +5,7 @@ import tensorflow as tf
 from scipy import stats
 from scipy.special import log_softmax, logsumexp
 
-from vae_tf.model import LogisticMixture, build_vae
+from vae_tf.model import DiscretizedLogisticMixture, build_vae
 
 LEVELS = np.arange(256, dtype="float32")
 RNG = np.random.default_rng(0)
@@ -26,7 +26,7 @@ def reference(params, levels, num_components):
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("num_components", [1, 5])
 def test_log_prob_equals_scipy(channels, num_components):
-    likelihood = LogisticMixture(num_components)
+    likelihood = DiscretizedLogisticMixture(num_components)
     levels = RNG.integers(0, 256, (2, 4, 3, channels)).astype("float32")
     params = RNG.normal(scale=0.3, size=(3, *levels.shape[:-1], likelihood.params_size(channels))).astype("float32")
     expected = reference(params, np.broadcast_to(levels, (3, *levels.shape)), num_components).sum(axis=(-2, -1))
@@ -35,7 +35,7 @@ def test_log_prob_equals_scipy(channels, num_components):
 
 @pytest.mark.parametrize("scale", [0.1, 1.0, 8.0])
 def test_probabilities_of_all_levels_add_up_to_1(scale):
-    likelihood = LogisticMixture(4)
+    likelihood = DiscretizedLogisticMixture(4)
     params = RNG.normal(scale=scale, size=(1, 1, 1, likelihood.params_size(1))).astype("float32")
     every = np.broadcast_to(params, (256, 1, 1, params.shape[-1]))
     log_probs = likelihood.log_prob(every, LEVELS.reshape(256, 1, 1, 1) / 255)
@@ -43,7 +43,7 @@ def test_probabilities_of_all_levels_add_up_to_1(scale):
 
 
 def test_values_between_levels_are_rounded():
-    likelihood = LogisticMixture()
+    likelihood = DiscretizedLogisticMixture()
     params = RNG.normal(size=(1, 1, 1, likelihood.params_size(1))).astype("float32")
     values = likelihood.log_prob(params, np.full((1, 1, 1, 1), 100.4 / 255, "float32"))
     np.testing.assert_allclose(values, likelihood.log_prob(params, np.full((1, 1, 1, 1), 100 / 255, "float32")))
@@ -51,7 +51,7 @@ def test_values_between_levels_are_rounded():
 
 @pytest.mark.parametrize("extreme", [-60.0, 60.0])
 def test_gradients_are_finite_for_extreme_parameters(extreme):
-    likelihood = LogisticMixture(2)
+    likelihood = DiscretizedLogisticMixture(2)
     params = tf.fill((3, 1, 1, likelihood.params_size(1)), extreme)
     with tf.GradientTape() as tape:
         tape.watch(params)
@@ -61,7 +61,7 @@ def test_gradients_are_finite_for_extreme_parameters(extreme):
 
 
 def test_draws_have_the_probabilities_of_the_levels():
-    likelihood = LogisticMixture(3)
+    likelihood = DiscretizedLogisticMixture(3)
     params = RNG.normal(size=(1, 1, 1, likelihood.params_size(1))).astype("float32")
     draws = np.asarray(likelihood.sample(np.repeat(params, 20_000, axis=0), 0)).ravel() * 255
     np.testing.assert_allclose(draws, draws.round(), atol=1e-3)
@@ -73,7 +73,7 @@ def test_draws_have_the_probabilities_of_the_levels():
 
 
 def test_mean_lies_in_0_to_1_and_weighs_the_components():
-    likelihood = LogisticMixture(2)
+    likelihood = DiscretizedLogisticMixture(2)
     params = np.array([[0.0, 0.0, 0.0, np.log(3), 0.0, 0.0]], "float32")  # logit, mean, log-scale of each component
     # Components begin at -1/3 and 1/3, which are 1/3 and 2/3 in data units.
     np.testing.assert_allclose(likelihood.mean(params), [[0.25 / 3 + 0.75 * 2 / 3]], rtol=1e-5)
@@ -81,13 +81,15 @@ def test_mean_lies_in_0_to_1_and_weighs_the_components():
 
 
 def test_components_are_in_the_config():
-    likelihood = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(LogisticMixture(7)))
+    likelihood = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(DiscretizedLogisticMixture(7))
+    )
     assert likelihood.params_size(1) == 21
 
 
 def test_fewer_than_one_component_is_refused():
     with pytest.raises(ValueError, match=r"num_components must be at least 1\. Received: num_components=0"):
-        LogisticMixture(0)
+        DiscretizedLogisticMixture(0)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

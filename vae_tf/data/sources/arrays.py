@@ -63,7 +63,7 @@ class ArraySource:
         try:
             return self._values[self._indices[indices]].astype(self.dtype, copy=False)
         except (OSError, ValueError) as error:
-            raise InputError(f"The data file is no longer readable ({error}); restore it") from None
+            raise InputError(f"The data file was removed or changed while in use ({error}); restore it") from None
 
     def subset(self, indices: np.ndarray) -> Self:
         """Returns a collection of the examples at `indices` `(B,)`, in that order."""
@@ -124,7 +124,7 @@ def check_labels(labels: np.ndarray | None, num_images: int, name: str) -> np.nd
     return labels.reshape(-1).astype(np.int64)
 
 
-def get_max_pixel_value(*arrays: Array) -> float:
+def infer_pixel_scale(*arrays: Array) -> float:
     """Returns the maximum pixel value of the format: 1 if no value exceeds 1, otherwise 255."""
     return 1.0 if all(block.max() <= 1 for array in arrays for block in iter_blocks(array)) else 255.0
 

@@ -203,7 +203,7 @@ def map_in_threads(function: Callable[[str | Path], T], paths: Sequence[str | Pa
         ThreadPoolExecutor() as pool,
         tqdm(
             total=len(paths),
-            desc="Opening images",
+            desc="Checking images",
             unit=" files",
             leave=False,
             delay=PROGRESS_BAR_DELAY,

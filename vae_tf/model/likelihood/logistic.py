@@ -13,7 +13,7 @@ MIN_LOG_SCALE = -7.0
 
 
 @keras.saving.register_keras_serializable(package="vae_tf")
-class LogisticMixture(Likelihood):
+class DiscretizedLogisticMixture(Likelihood):
     """8-bit pixels from a mixture of discretized logistic distributions (Salimans et al. 2017, section 2.1).
 
     Each pixel has one component for all of its channels, which are independent given the component. Values are k / 255,
