@@ -23,7 +23,7 @@ CALL = re.compile(r"\bpython3?\s+-m\s+(vae_tf\.\w+)(.*)")
 PLACEHOLDERS = {"integer": "1", "number": "1", "boolean": "true"}
 
 
-class Call(NamedTuple):
+class Command(NamedTuple):
     """A command with its expressions replaced by values.
 
     Attributes:
@@ -57,7 +57,7 @@ class Call(NamedTuple):
             return cli.parse(options, f"python -m {self.module}", words)
 
 
-def find_calls(document: Document) -> Iterator[Call]:
+def find_commands(document: Document) -> Iterator[Command]:
     """Yields every vae_tf command in the jobs of a file, for representative values of a sweep's search space."""
     job = document.data
     pipeline_inputs = {f"parent.{name}": value for name, value in input_values(job).items()}
@@ -67,24 +67,24 @@ def find_calls(document: Document) -> Iterator[Call]:
 
     for key_path, text in document.strings():
         if key_path[-1] == "command":
-            owner = lookup(job, key_path[:-1])
+            job_or_step = lookup(job, key_path[:-1])
             for point in sample_search_space(job):
-                values = {**input_values(job), **step_inputs(owner), **point}
-                yield from _parse_calls(key_path, substitute(text, values), get_code_folder(document, owner))
+                values = {**input_values(job), **step_inputs(job_or_step), **point}
+                yield from _parse_commands(key_path, substitute(text, values), get_code_folder(document, job_or_step))
     for name, step in as_mapping(job.get("jobs")).items():
         component = load_component(document, step)
         if component is not None:
             command = substitute(
                 str(component.data.get("command")), {**input_values(component.data), **step_inputs(step)}
             )
-            yield from _parse_calls(("jobs", name), command, get_code_folder(component, component.data))
+            yield from _parse_commands(("jobs", name), command, get_code_folder(component, component.data))
 
 
-def _parse_calls(key_path: KeyPath, text: str, folder: Path) -> Iterator[Call]:
+def _parse_commands(key_path: KeyPath, text: str, folder: Path) -> Iterator[Command]:
     for line in re.split(r"&&|;|\n", text.replace("\\\n", " ")):
         match = CALL.search(line)
         if match and folder.is_dir():
-            yield Call(key_path, match[1], match[2], folder)
+            yield Command(key_path, match[1], match[2], folder)
 
 
 def substitute(text: str, values: Mapping[str, str]) -> str:
@@ -92,9 +92,9 @@ def substitute(text: str, values: Mapping[str, str]) -> str:
     return EXPRESSION.sub(lambda match: values.get(match[1], match[1].rpartition(".")[2]), text)
 
 
-def get_code_folder(document: Document, owner: Any) -> Path:
+def get_code_folder(document: Document, job_or_step: Any) -> Path:
     """Returns the folder that a job uploads and in which it runs."""
-    return document.folder / str(as_mapping(owner).get("code", "."))
+    return document.folder / str(as_mapping(job_or_step).get("code", "."))
 
 
 def load_component(document: Document, step: Any) -> Document | None:

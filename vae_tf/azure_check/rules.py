@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from vae_tf.azure_check.commands import EXPRESSION, find_calls, get_code_folder, load_component
+from vae_tf.azure_check.commands import EXPRESSION, find_commands, get_code_folder, load_component
 from vae_tf.azure_check.document import Document, Finding, KeyPath, as_mapping, lookup
 from vae_tf.config import DataConfig
 from vae_tf.runs.tracking import EPOCH_METRICS
@@ -115,8 +115,10 @@ def check_worker_counts(document: Document) -> Iterator[Finding]:
     for key_path, workers in document.values():
         if key_path[-1] != "worker_count":
             continue
-        owners = (lookup(document.data, key_path[:-2]), document.data)  # a sweep declares the nodes of its trial
-        nodes = next(filter(None, (lookup(owner, ("resources", "instance_count")) for owner in owners)), 1)
+        jobs_or_steps = (lookup(document.data, key_path[:-2]), document.data)  # a sweep declares the nodes of its trial
+        nodes = next(
+            filter(None, (lookup(job_or_step, ("resources", "instance_count")) for job_or_step in jobs_or_steps)), 1
+        )
         if workers != nodes:
             problem = f"worker_count is {workers}, but resources.instance_count is {nodes}"
             yield document.finding(key_path, problem, "make them equal: one worker runs on each node")
@@ -139,12 +141,12 @@ def check_local_paths(document: Document) -> Iterator[Finding]:
 def check_commands(document: Document) -> Iterator[Finding]:
     """Yields each command that vae_tf would reject."""
     reported = set()
-    for call in find_calls(document):
+    for command in find_commands(document):
         try:
-            call.options()
+            command.options()
         except InputError as error:
-            problem = f"{call.module} rejects the command: {error}"
-            finding = document.finding(call.key_path, problem, "fix the command or its inputs")
+            problem = f"{command.module} rejects the command: {error}"
+            finding = document.finding(command.key_path, problem, "fix the command or its inputs")
             if finding not in reported:
                 yield finding
             reported.add(finding)
@@ -169,7 +171,7 @@ def check_sweep(document: Document) -> Iterator[Finding]:
 
 def _has_validation_split(document: Document) -> bool:
     try:
-        parsed = [call.options() for call in find_calls(document)]
+        parsed = [command.options() for command in find_commands(document)]
     except InputError:  # reported by the rule for commands
         return True
     return all(options.val_fraction > 0 for options in parsed if isinstance(options, DataConfig))

@@ -63,7 +63,7 @@ class EvaluationContext(NamedTuple):
         yield from evaluation_batches(examples, config, shape, self.split).as_numpy_iterator()
 
 
-def fingerprint(batches: Iterable[np.ndarray]) -> str:
+def sha256_of(batches: Iterable[np.ndarray]) -> str:
     """Returns the SHA-256 of batches of examples; two runs with the same SHA-256 are evaluated on the same examples."""
     digest = hashlib.sha256()
     for batch in batches:

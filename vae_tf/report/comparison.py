@@ -8,7 +8,7 @@ import numpy as np
 from vae_tf.data.modality import Modality, get_modality
 from vae_tf.data.pipeline import first_batch
 from vae_tf.report.latent_page import LatentView, latent_view
-from vae_tf.report.ranking import Evaluation, Group, Row, compare_metrics, group_runs
+from vae_tf.report.ranking import Evaluation, Group, MetricComparison, compare_metrics, group_runs
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.runs.run_dir import RunDir
 
@@ -50,7 +50,7 @@ class Comparison(NamedTuple):
     """
 
     groups: list[Group]
-    rows: list[Row]
+    rows: list[MetricComparison]
     samples: dict[str, np.ndarray]
     reconstructions: dict[str, np.ndarray]
     latents: dict[str, LatentView]

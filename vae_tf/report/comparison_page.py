@@ -15,7 +15,7 @@ from vae_tf.model.sampler import PRIOR
 from vae_tf.report import html, latent_page
 from vae_tf.report.comparison import Comparison
 from vae_tf.report.html import Cell, Section, Table
-from vae_tf.report.ranking import CONFIDENCE, Group, GroupMetric, Row
+from vae_tf.report.ranking import CONFIDENCE, Group, GroupMetric, MetricComparison
 from vae_tf.support.files import atomic_write
 from vae_tf.support.redaction import redact
 
@@ -239,7 +239,7 @@ def _format_value(metric: GroupMetric) -> str:
     return html.format_number(metric.mean, metric.standard_error if metric.seeds_sd is None else metric.seeds_sd)
 
 
-def _metric_cells(row: Row, groups: Sequence[Group], has_difference: bool) -> list[Cell]:
+def _metric_cells(row: MetricComparison, groups: Sequence[Group], has_difference: bool) -> list[Cell]:
     if row.incomparable_reason:
         values = [Cell(NOT_COMPARED)] * (len(groups) + has_difference)
     else:
@@ -270,7 +270,7 @@ def _runs_table(comparison: Comparison) -> Table:
     return Table(["run", "group", "seed", "epochs", "ELBO, nats per example"], lines)
 
 
-def _row_as_json(row: Row) -> dict[str, Any]:
+def _row_as_json(row: MetricComparison) -> dict[str, Any]:
     if row.incomparable_reason:
         return {"unit": row.unit, "refused": row.incomparable_reason}
     return {

@@ -71,7 +71,7 @@ def _measure(context: EvaluationContext, settings: EvaluationConfig) -> tuple[Es
         "dataset": context.config.dataset,
         "example_shape": list(context.splits.spec.example_shape),
         "likelihood": context.config.likelihood,
-        "pictures_sha256": suite.fingerprint(context.images()),
+        "pictures_sha256": suite.sha256_of(context.images()),
         "settings": {**settings.model_dump(), "seed": context.seed, "sampler": sampler_name(context.sampler)},
         "metrics": {name: estimate.as_dict() for name, estimate in estimates.items()},
         "kl_per_dimension": {"values": [round(float(v), 6) for v in per_dimension], "unit": "nats"},

@@ -54,7 +54,7 @@ class Difference(NamedTuple):
     margin: float  # half the width of the confidence interval
 
 
-class Row(NamedTuple):
+class MetricComparison(NamedTuple):
     """A row of the comparison: one metric of all groups.
 
     Attributes:
@@ -110,7 +110,7 @@ def group_runs(runs: Sequence[tuple[str, RunConfig]]) -> list[Group]:
     ]
 
 
-def compare_metrics(groups: Sequence[Group], evaluations: Mapping[str, Evaluation]) -> list[Row]:
+def compare_metrics(groups: Sequence[Group], evaluations: Mapping[str, Evaluation]) -> list[MetricComparison]:
     """Compares the groups in every metric that any run has.
 
     Args:
@@ -129,20 +129,20 @@ def _label(experiment: dict[str, Any], keys: Sequence[str]) -> str:
     return ", ".join(describe(key) for key in keys if key in experiment)
 
 
-def _row(name: str, members: Mapping[str, Sequence[Evaluation]]) -> Row:
+def _row(name: str, members: Mapping[str, Sequence[Evaluation]]) -> MetricComparison:
     runs = [run for group in members.values() for run in group]
     estimate = next(run.metrics["metrics"][name] for run in runs if name in run.metrics["metrics"])
     unit = estimate["unit"]
     direction = get_metric(name).direction
     incomparable_reason = _explain_incomparable(name, runs)
     if incomparable_reason:
-        return Row(name, unit, direction, {}, {}, None, incomparable_reason)
+        return MetricComparison(name, unit, direction, {}, {}, None, incomparable_reason)
     groups = {label: _aggregate(name, group) for label, group in members.items()}
     differences = {
         (a, b): _difference(name, members[a], members[b], groups[a], groups[b]) for a, b in combinations(members, 2)
     }
     winner = _find_winner(direction, groups, differences)
-    return Row(name, unit, direction, groups, differences, winner, note=estimate.get("note", ""))
+    return MetricComparison(name, unit, direction, groups, differences, winner, note=estimate.get("note", ""))
 
 
 def _explain_incomparable(name: str, runs: Sequence[Evaluation]) -> str:
