@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from scripts.soak import report
-from scripts.soak.damage import Damage, DamageTest, damage_stores, resume_damaged_run, sample_damages
+from scripts.soak.damage import Damage, DamageTest, damage_stores, one_of_each_kind, resume_damaged_run
 from scripts.soak.growth import slope
 from scripts.soak.kills import UninterruptedRun, kill_and_finish
 from scripts.soak.runs import SmallRun, differences, digest_contents
@@ -77,7 +77,7 @@ def test_use_of_a_damaged_checkpoint_would_be_seen(stopped, tmp_path, monkeypatc
 
 @pytest.mark.slow
 def test_command_goes_on_from_the_checkpoint_before_a_damaged_one(stopped, whole, folder):
-    *_, flip = sample_damages(stopped, np.random.default_rng(0))
+    *_, flip = one_of_each_kind(stopped, np.random.default_rng(0))
     assert resume_damaged_run(stopped, SmallRun(folder, folder / "damaged"), flip, whole) == []
 
 

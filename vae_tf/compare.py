@@ -26,7 +26,7 @@ class CompareOptions(EvaluationConfig, RunConfig):
     out: UserPath
     """Output folder: new, empty, or containing an unfinished --variants comparison to resume."""
     variants: tuple[Variant, ...] = ()
-    """Variants to train, such as plain,bn, instead of passing run folders; the runs go to OUT/runs, and runs that
+    """Variants to train and compare, such as plain,bn; replaces the run folders. The runs go to OUT/runs, and runs that
     already exist there are reused."""
     seeds: tuple[Seed, ...] = ()
     """Random seeds to train each variant with, such as 0,1,2. Default: the value of --seed."""

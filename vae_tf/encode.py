@@ -23,8 +23,8 @@ COMMAND = "python -m vae_tf.encode"
 class EncodeOptions(Config):
     """Write the posterior of every example in a run's dataset to an npz file, in the order of the dataset.
 
-    For each split, such as "test", the file contains z_test, the posterior means (N, Z); log_var_test, the log
-    variances of the posteriors (N, Z), if they are normal; and y_test, the classes (N,), if the data has them.
+    For each split, such as "test", the file contains z_test, the posterior means, one row per example; log_var_test,
+    the log-variances of the posteriors, if they are normal; and y_test, the classes, if the data has them.
     """
 
     run: UserPath

@@ -34,7 +34,7 @@ MIN_STEPS_TO_COMPILE = 50
 class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """A dense variational autoencoder (Kingma & Welling 2014) for tabular data, arrays `(num_samples, num_features)`.
 
-    Columns are standardised. The likelihood is a normal distribution with a learned standard deviation (sigma-VAE,
+    Columns are standardized. The likelihood is a normal distribution with a learned standard deviation (sigma-VAE,
     Rybkin et al. 2021), because the amount of noise in a table is not known beforehand and a fixed value would have to
     be tuned.
 
@@ -55,7 +55,7 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             is changed.
 
     Attributes:
-        model_: The fitted `vae_tf.VAE`; it works in standardised units.
+        model_: The fitted `vae_tf.VAE`; it works in standardized units.
         scaler_: The fitted `StandardScaler`.
         n_samples_: Number of rows seen during `fit`.
         n_features_in_: Number of columns seen during `fit`.
@@ -152,7 +152,7 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def score_samples(self, X: Any) -> np.ndarray:
         """Returns the ELBO of each row, a lower bound on its log density, in nats, float64 `(N,)`.
 
-        The density is over the original columns: the log-Jacobian of the standardisation is included. All rows use the
+        The density is over the original columns: the log-Jacobian of the standardization is included. All rows use the
         same posterior noise, regardless of `random_state`, so the ELBO of a row does not depend on the other rows.
 
         Args:
@@ -178,7 +178,7 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return rows
 
     def _to_data_units(self, scaled: np.ndarray) -> np.ndarray:
-        """Undoes the standardisation. `StandardScaler.inverse_transform` would not keep a constant column constant."""
+        """Undoes the standardization. `StandardScaler.inverse_transform` would not keep a constant column constant."""
         rows: np.ndarray = scaled * np.sqrt(self.scaler_.var_) + self.scaler_.mean_
         return rows
 
@@ -212,7 +212,7 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
 
 def _train_model(config: RunConfig, rows: np.ndarray) -> "VAE":
-    """Returns a new model trained on standardised rows, float32 `(N, F)`."""
+    """Returns a new model trained on standardized rows, float32 `(N, F)`."""
     import keras
 
     from vae_tf.data.pipeline import num_batches, training_batches

@@ -1,4 +1,4 @@
-"""Evaluate a trained run: python -m vae_tf.evaluate --run runs/x"""
+"""Evaluate a finished run: python -m vae_tf.evaluate --run runs/x"""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,7 @@ COMMAND = "python -m vae_tf.evaluate"
 
 
 class EvaluateOptions(EvaluationConfig):
-    """Evaluate a trained run on its test or validation split; print a table and write metrics.json and a report."""
+    """Evaluate a finished run on its test or validation split; print a table and write metrics.json and a report."""
 
     run: UserPath
     """Run folder."""

@@ -15,7 +15,7 @@ COMMAND = "python -m vae_tf.fit_sampler"
 
 
 class FitSamplerOptions(PartsConfig):
-    """Fit a sampler to the training set's latents in a finished run, for use by sample, evaluate and compare.
+    """Fit a sampler to the latents of a finished run's training set; sample, evaluate and compare then use it.
 
     This replaces any sampler that the run has. It also deletes the run's evaluation, which is not valid for the new
     sampler.

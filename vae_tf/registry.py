@@ -45,14 +45,14 @@ POSTERIORS = {
 }
 PRIORS = {
     "standard_normal": "vae_tf.model.prior.standard_normal:StandardNormal",
-    "mixture": "vae_tf.model.prior.mixture:Mixture",
+    "mixture": "vae_tf.model.prior.mixture:GaussianMixturePrior",
 }
 OBJECTIVES = {
     "elbo": "vae_tf.model.objective.elbo:ELBO",
     "free_bits": "vae_tf.model.objective.free_bits:FreeBits",
 }
 SAMPLERS = {
-    "gmm": "vae_tf.model.sampler.gmm:GaussianMixture",
+    "gmm": "vae_tf.model.sampler.gmm:GaussianMixtureSampler",
 }
 # The parts of a model that a user can choose, keyed by the option that selects them.
 PARTS = {

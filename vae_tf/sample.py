@@ -1,4 +1,4 @@
-"""Generate images with a trained run: python -m vae_tf.sample --run runs/x --out grid.png"""
+"""Generate images from a finished run: python -m vae_tf.sample --run runs/x --out grid.png"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
@@ -22,16 +22,16 @@ FORMATS = (".png", ".npz")
 
 
 class SampleOptions(Config):
-    """Generate samples, reconstructions, interpolations or latent traversals with a trained run."""
+    """Generate samples, reconstructions, interpolations or latent traversals from a finished run."""
 
     run: UserPath
     """Run folder."""
     data_dir: UserPath | None = None
     """Path to the data, if it has moved since training. Default: the path used in training."""
     num: Annotated[int, Field(ge=1, le=MAX_NUM)] | None = None
-    """Number of samples (per class with --label all), reconstructions, interpolations or traversed dimensions. Default:
-    64 samples (8 per class with --label all) and 10 reconstructions of images, 2,000 of 2D points; 8 interpolations;
-    10 dimensions."""
+    """Number of samples (per class with --label all), reconstructions, interpolations or traversed dimensions. Default
+    for images: 64 samples (8 per class with --label all), 10 reconstructions, 8 interpolations, 10 dimensions; for 2D
+    points: 2,000 samples or reconstructions."""
     label: Annotated[str, Metavar("CLASS")] | None = None
     """Class to sample from, in a conditional run: a number, a name, or all for one row per class. Default: cycle
     through the classes."""
@@ -47,8 +47,8 @@ class SampleOptions(Config):
     traverse: bool = False
     """Vary one latent dimension of a test image from -3 to 3 in each row, the dimension with the highest KL first."""
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    """Sampling temperature: multiplies the standard deviation of the prior; a value below 1 gives less varied samples.
-    Default: 1."""
+    """Sampling temperature: scales the spread of the prior or of the run's sampler; a value below 1 gives less varied
+    samples. Default: 1."""
     sampler: Annotated[Literal["prior"], Metavar("{prior}")] | None = None
     """Sample from the prior, even if the run has a fitted sampler. Default: use the run's sampler, if it has one."""
 

@@ -21,7 +21,7 @@ COMMAND = "python -m vae_tf.score"
 
 
 class ScoreOptions(Config):
-    """Score how far images are from a run's training data; a higher score is more anomalous."""
+    """Score how far images are from a run's training data; the higher the score, the more anomalous the image."""
 
     run: UserPath
     """Run folder."""
@@ -30,7 +30,8 @@ class ScoreOptions(Config):
     data_dir: UserPath | None = None
     """Path to the dataset."""
     split: Literal["all", "test"] | None = None
-    """Split to score. Default: all if dataset or data_dir is set, otherwise the test split of the run's own data."""
+    """Split to score. Default: all if --dataset or --data-dir is set, otherwise the test split of the run's own
+    data."""
     score: Annotated[str, OneOf("score", registry.ANOMALY_SCORES)] = "mahalanobis"
     """Anomaly score: mahalanobis (distance to the run's training images) or likelihood_regret (needs no training
     images; slower)."""
@@ -84,7 +85,7 @@ def main(options: ScoreOptions) -> None:
                 columns = score_columns(run, data, options.score, options.seed)
                 _write_csv(columns, partial)
             print(out)
-            if data.modality.figures.shows_likelihood_mean:
+            if data.modality.figures.shows_single_examples:
                 sheet = out.with_suffix(".png")
                 plots.save(contact_sheet(data, columns["anomaly_score"]), sheet)
                 print(sheet)

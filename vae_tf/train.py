@@ -30,7 +30,7 @@ class TrainOptions(CheckpointConfig, RunConfig):
     track: bool = False
     """Log parameters, metrics and images to MLflow. Always on in an Azure ML job."""
     require_gpu: bool = False
-    """Print the GPUs at the start; exit with an error if there are none."""
+    """Exit with an error if there is no GPU; otherwise print the GPUs at the start."""
     distribute: DistributionMode = "auto"
     """Train on several GPUs of this machine (mirrored), on the machines listed in TF_CONFIG (multi_worker), or on one
     device (none). auto uses all machines in TF_CONFIG, or else all GPUs of this machine."""

@@ -4,8 +4,8 @@
 and runs the tests until one fails; `table` prints which faults two such runs caught. If coverage.py has recorded the
 tests with `pytest --cov=vae_tf --cov-context=test`, the tests that execute the changed line run first.
 
-faults.json has the faults that were drawn from commit 449f8f2, and faults_now.json the same changes on the lines that
-have taken their place: `run --faults scripts/plant_faults/faults_now.json`.
+faults.json has the faults that were drawn from commit 449f8f2, and faults_now.json the same faults on the corresponding
+lines of commit 4015b97: `run --faults scripts/plant_faults/faults_now.json`.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 from .copies import Copy
 from .faults import draw, excluded_keys, read_faults, write_faults
 from .report import build_table
-from .trials import attempt_all, read_results
+from .trials import read_results, try_faults
 
 ROOT = Path(__file__).resolve().parents[2]
 FAULTS = Path(__file__).with_name("faults.json")
@@ -76,7 +76,7 @@ def _run(options: argparse.Namespace) -> None:
             Copy(options.tree.resolve(), Path(folder) / str(job), options.python.absolute(), 60 * options.minutes)
             for job in range(options.jobs)
         ]
-        attempt_all(faults, copies, options.contexts, options.out)
+        try_faults(faults, copies, options.contexts, options.out)
 
 
 def _table(options: argparse.Namespace) -> None:

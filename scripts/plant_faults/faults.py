@@ -27,28 +27,28 @@ class Fault:
 
     Attributes:
         id: A short name.
-        room: The subpackage of the line, `root` for a module at the top level.
+        subpackage: The subpackage of the line, `root` for a module at the top level.
         path: Path of the file, relative to the root of the tree.
         name: Qualified name of the function that contains the line, such as `Class.method`.
         kind: comparison, operator, call, constant or branch.
         line: The line without its indentation.
         occurrence: Position among the equal lines of the function, counted from 1.
-        becomes: The replacement, without its indentation.
+        replacement: The replacement, without its indentation.
     """
 
     id: str
-    room: str
+    subpackage: str
     path: str
     name: str
     kind: str
     line: str
     occurrence: int
-    becomes: str
+    replacement: str
 
     @property
     def key(self) -> Key:
         """The attributes that identify the fault."""
-        return self.path, self.name, self.line, self.occurrence, self.becomes
+        return self.path, self.name, self.line, self.occurrence, self.replacement
 
 
 def modules(tree: Path) -> list[str]:
@@ -73,14 +73,16 @@ def draw(tree: Path, seed: int, count: int, excluded: Collection[Key] = ()) -> l
     candidates = [fault for fault in _shuffled(tree, random.Random(seed)) if fault.key not in excluded]
     by_subpackage: dict[str, list[Fault]] = {subpackage_of(path): [] for path in modules(tree)}
     for fault in candidates:
-        by_subpackage[fault.room].append(fault)
+        by_subpackage[fault.subpackage].append(fault)
     drawn = [fault for group in by_subpackage.values() for fault in group[:FAULTS_PER_SUBPACKAGE]]
     drawn += [fault for fault in candidates if fault not in drawn][: count - len(drawn)]
     if len(drawn) != count:
         raise ValueError(f"can't draw {count} faults from {len(candidates)} lines in {len(by_subpackage)} subpackages")
     for fault in drawn:
         plant(_source(tree, fault.path), fault)
-    drawn.sort(key=lambda fault: (fault.room != TOP_LEVEL, fault.path, number_in(_source(tree, fault.path), fault)))
+    drawn.sort(
+        key=lambda fault: (fault.subpackage != TOP_LEVEL, fault.path, number_in(_source(tree, fault.path), fault))
+    )
     return [Fault(**{**asdict(fault), "id": f"f{number:02}"}) for number, fault in enumerate(drawn, start=1)]
 
 
@@ -97,7 +99,7 @@ def _shuffled(tree: Path, generator: random.Random) -> Iterator[Fault]:
         site = generator.choice(found[path, number])
         line = sources[path].split("\n")[number - 1].strip()
         occurrence = _numbers(sources[path], site.name, line).index(number) + 1
-        yield Fault("", subpackage_of(path), path, site.name, site.kind, line, occurrence, site.becomes.strip())
+        yield Fault("", subpackage_of(path), path, site.name, site.kind, line, occurrence, site.replacement.strip())
 
 
 def _numbers(source: str, name: str, line: str) -> list[int]:
@@ -138,7 +140,7 @@ def plant(source: str, fault: Fault) -> str:
     if number is None:
         raise LostError(f"lost: {fault.line!r}")
     lines = source.split("\n")
-    lines[number - 1] = lines[number - 1].replace(fault.line, fault.becomes)
+    lines[number - 1] = lines[number - 1].replace(fault.line, fault.replacement)
     changed = "\n".join(lines)
     compile(changed, fault.path, "exec")
     if ast.dump(ast.parse(changed)) == ast.dump(ast.parse(source)):

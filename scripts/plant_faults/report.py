@@ -16,7 +16,7 @@ def build_table(faults: Sequence[Fault], runs: Runs) -> str:
     """Returns a table with a row per fault, and a line of counts for each run."""
     head = ["id", "subpackage", "function", "kind", "change", *runs]
     rows = [
-        [fault.id, fault.room, f"{fault.path}:{fault.name}", fault.kind, describe_change(fault)]
+        [fault.id, fault.subpackage, f"{fault.path}:{fault.name}", fault.kind, describe_change(fault)]
         + [_caught_by(results.get(fault.id)) for results in runs.values()]
         for fault in faults
     ]
@@ -27,7 +27,7 @@ def build_table(faults: Sequence[Fault], runs: Runs) -> str:
 
 def describe_change(fault: Fault) -> str:
     """Returns a line and its replacement; of a long line, only the characters around the change."""
-    old, new = fault.line, fault.becomes
+    old, new = fault.line, fault.replacement
     begin = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
     same = 0
     while same < min(len(old), len(new)) - begin and old[-1 - same] == new[-1 - same]:

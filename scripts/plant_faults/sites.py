@@ -40,20 +40,20 @@ class Site(NamedTuple):
         name: Qualified name of the function that contains the line, such as `Class.method`.
         number: Number of the line.
         kind: Kind of the fault.
-        becomes: The whole line with the fault in it.
+        replacement: The whole line with the fault in it.
     """
 
     name: str
     number: int
     kind: str
-    becomes: str
+    replacement: str
 
 
 def find_sites(source: str) -> list[Site]:
     """Returns all sites in a module, in the order of their lines."""
     finder = _Finder(source)
     finder.visit(ast.parse(source))
-    return sorted(finder.found, key=lambda site: (site.number, site.kind, site.becomes))
+    return sorted(finder.found, key=lambda site: (site.number, site.kind, site.replacement))
 
 
 @functools.cache
@@ -194,8 +194,8 @@ class _Finder(ast.NodeVisitor):
     def _add_between(self, kind: str, begin: tuple[int, int], end: tuple[int, int], new: str) -> None:
         if self._is_in_function and begin[0] == end[0]:
             line = self._lines[begin[0] - 1]
-            becomes = line[: begin[1]] + new + line[end[1] :]
-            self.found.append(Site(".".join(self._names), begin[0], kind, becomes))
+            replacement = line[: begin[1]] + new + line[end[1] :]
+            self.found.append(Site(".".join(self._names), begin[0], kind, replacement))
 
     def _begin(self, node: ast.stmt | ast.expr) -> tuple[int, int]:
         return self._in_characters(node.lineno, node.col_offset)

@@ -17,7 +17,11 @@ from .sites import statement_lines
 
 CAUGHT, SURVIVED, LOST = "caught", "survived", "lost"
 # The groups of tests, in the order in which they run.
-STAGES = {"room": "tests of its subpackage", "line": "other tests that run its line", "all": "the remaining tests"}
+STAGES = {
+    "subpackage": "tests of its subpackage",
+    "line": "other tests that run its line",
+    "all": "the remaining tests",
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Result:
         how: failing, hanging or crashing.
         test: The first test that caught it.
         why: The line with the error message.
-        not_counted: Tests that failed, but also fail without the fault.
+        baseline_failures: Tests that failed, but also fail without the fault.
         seconds: Total duration.
     """
 
@@ -43,7 +47,7 @@ class Result:
     how: str = ""
     test: str = ""
     why: str = ""
-    not_counted: Sequence[str] = ()
+    baseline_failures: Sequence[str] = ()
     seconds: float = 0.0
 
 
@@ -107,23 +111,23 @@ def _has(bits: bytes, number: int) -> bool:
     return number // 8 < len(bits) and bool(bits[number // 8] >> number % 8 & 1)
 
 
-def attempt(copy: Copy, fault: Fault, contexts: Path | None, baseline: Baseline) -> Result:
+def try_fault(copy: Copy, fault: Fault, contexts: Path | None, baseline: Baseline) -> Result:
     """Plants a fault in a copy, runs tests until one catches it, and restores the copy."""
     start = time.monotonic()
     try:
         path = locate(copy.root, fault)
     except LostError as error:
         return Result(fault.id, "", LOST, why=str(error))
-    not_counted: list[str] = []
-    stage, run = _first_catch(copy, path, fault, contexts, baseline, not_counted)
+    baseline_failures: list[str] = []
+    stage, run = _first_catch(copy, path, fault, contexts, baseline, baseline_failures)
     seconds = round(time.monotonic() - start, 1)
     if not run.how:
-        return Result(fault.id, path, SURVIVED, not_counted=not_counted, seconds=seconds)
-    return Result(fault.id, path, CAUGHT, stage, run.how, run.test, run.why, not_counted, seconds)
+        return Result(fault.id, path, SURVIVED, baseline_failures=baseline_failures, seconds=seconds)
+    return Result(fault.id, path, CAUGHT, stage, run.how, run.test, run.why, baseline_failures, seconds)
 
 
 def _first_catch(
-    copy: Copy, path: str, fault: Fault, contexts: Path | None, baseline: Baseline, not_counted: list[str]
+    copy: Copy, path: str, fault: Fault, contexts: Path | None, baseline: Baseline, baseline_failures: list[str]
 ) -> tuple[str, RunResult]:
     """Returns the stage at which a test caught the fault, and the result of that run of the tests."""
     done: set[str] = set()
@@ -141,14 +145,14 @@ def _first_catch(
             if "::" not in run.test:
                 raise RuntimeError(f"{run.test or 'collecting tests'} also fails without a fault: {run.why}")
             done.update(run.started)
-            not_counted.append(run.test)
+            baseline_failures.append(run.test)
     return "", RunResult()
 
 
 def _stages(root: Path, path: str, fault: Fault, contexts: Path | None) -> Iterator[tuple[str, Selection]]:
     own = find_own_tests(root, path)
     if own:
-        yield "room", Selection(own)
+        yield "subpackage", Selection(own)
     if contexts is not None:
         source = (root / path).read_text(encoding="utf-8")
         number = number_in(source, fault)
@@ -169,7 +173,7 @@ def _run_with_fault(copy: Copy, path: str, fault: Fault, selection: Selection) -
         copy.reset()
 
 
-def attempt_all(faults: Sequence[Fault], copies: Sequence[Copy], contexts: Path | None, out: Path) -> None:
+def try_faults(faults: Sequence[Fault], copies: Sequence[Copy], contexts: Path | None, out: Path) -> None:
     """Tests faults in several copies in parallel, and saves every result; faults that have a result are skipped."""
     results = read_results(out) if out.exists() else []
     done = {result.id for result in results}
@@ -178,15 +182,15 @@ def attempt_all(faults: Sequence[Fault], copies: Sequence[Copy], contexts: Path 
         free.put(copy)
     baseline = Baseline()
 
-    def attempt_in_free(fault: Fault) -> Result:
+    def try_in_free_copy(fault: Fault) -> Result:
         copy = free.get()
         try:
-            return attempt(copy, fault, contexts, baseline)
+            return try_fault(copy, fault, contexts, baseline)
         finally:
             free.put(copy)
 
     with ThreadPoolExecutor(len(copies)) as pool:
-        futures = [pool.submit(attempt_in_free, fault) for fault in faults if fault.id not in done]
+        futures = [pool.submit(try_in_free_copy, fault) for fault in faults if fault.id not in done]
         try:
             for future in as_completed(futures):
                 results.append(future.result())

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 
-class Watch:
+class Recorder:
     """A pytest plugin that selects tests and records what they do."""
 
     def __init__(self, record: Path, selection: Path) -> None:
@@ -53,4 +53,4 @@ def _error_line(report: str) -> str:
 
 if __name__ == "__main__":
     record, selection, *arguments = sys.argv[1:]
-    sys.exit(pytest.main(arguments, plugins=[Watch(Path(record), Path(selection))]))
+    sys.exit(pytest.main(arguments, plugins=[Recorder(Path(record), Path(selection))]))

@@ -25,30 +25,32 @@ def main() -> int:
     parser.add_argument("--disks", type=int, default=12, help="number of disks to fill at a random point")
     parser.add_argument("--cases", type=int, default=10_000, help="number of fuzz cases")
     parser.add_argument("--epochs", type=int, default=300, help="epochs of the long run")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the random moments, bits and sizes")
     parser.add_argument(
-        "--parts", nargs="+", choices=("kills", "damage", "disk", "fuzz", "growth"), help="scenarios; default: all"
+        "--seed", type=int, default=0, help="random seed of the times of kills, the flipped bits and the sizes of disks"
+    )
+    parser.add_argument(
+        "--scenarios", nargs="+", choices=("kills", "damage", "disk", "fuzz", "growth"), help="default: all"
     )
     parser.add_argument("--report", type=Path, default=ROOT / "RELIABILITY.md")
     options = parser.parse_args()
     load_tensorflow()
-    from .damage import damage
-    from .full_disk import full_disk
-    from .fuzz import fuzz
-    from .growth import growth
-    from .kills import kills
+    from .damage import damage_scenario
+    from .full_disk import full_disk_scenario
+    from .fuzz import fuzz_scenario
+    from .growth import growth_scenario
+    from .kills import kill_scenario
 
     def rng() -> np.random.Generator:
         return np.random.default_rng(options.seed)  # so that a scenario does not depend on which others run
 
     scenario_functions: dict[str, Callable[[Path], Scenario]] = {
-        "kills": lambda folder: kills(folder, options.kills, rng()),
-        "damage": lambda folder: damage(folder, options.flips, rng()),
-        "disk": lambda folder: full_disk(folder, options.disks, rng()),
-        "fuzz": lambda _: fuzz(options.cases),
-        "growth": lambda folder: growth(folder, options.epochs),
+        "kills": lambda folder: kill_scenario(folder, options.kills, rng()),
+        "damage": lambda folder: damage_scenario(folder, options.flips, rng()),
+        "disk": lambda folder: full_disk_scenario(folder, options.disks, rng()),
+        "fuzz": lambda _: fuzz_scenario(options.cases),
+        "growth": lambda folder: growth_scenario(folder, options.epochs),
     }
-    scenarios = [_run_scenario(name, scenario_functions[name]) for name in options.parts or scenario_functions]
+    scenarios = [_run_scenario(name, scenario_functions[name]) for name in options.scenarios or scenario_functions]
     options.report.write_text(page(scenarios, command_line(sys.argv[1:])), encoding="utf-8")
     print(options.report)
     return status(scenarios)

@@ -132,7 +132,7 @@ def resume_damaged_run(stopped: SmallRun, run: SmallRun, damage: Damage, referen
     )
 
 
-def damage(folder: Path, num_flips: int, rng: np.random.Generator) -> Scenario:
+def damage_scenario(folder: Path, num_flips: int, rng: np.random.Generator) -> Scenario:
     """Damages checkpoints and reads them, with `CheckpointStore` and with the command."""
     reference = UninterruptedRun(SmallRun(folder, folder / "reference"))
     stopped = SmallRun(folder, folder / "stopped")
@@ -140,14 +140,14 @@ def damage(folder: Path, num_flips: int, rng: np.random.Generator) -> Scenario:
     scenario = damage_stores(stopped, folder / "store", num_flips, rng)
     # An empty line, a reply to the signal, the error.
     scenario.add("SIGTERM", stop.problems(143, "are saved in", lines=3))
-    for number, change in enumerate(sample_damages(stopped, rng)):
+    for number, damage in enumerate(one_of_each_kind(stopped, rng)):
         run = SmallRun(folder, folder / f"run{number}")
-        problems = resume_damaged_run(stopped, run, change, reference)
-        scenario.add(f"the command, {change.file} {change.description}", problems)
+        problems = resume_damaged_run(stopped, run, damage, reference)
+        scenario.add(f"the command, {damage.file} {damage.description}", problems)
     return scenario
 
 
-def sample_damages(stopped: SmallRun, rng: np.random.Generator) -> list[Damage]:
+def one_of_each_kind(stopped: SmallRun, rng: np.random.Generator) -> list[Damage]:
     """Returns a truncation, a deletion and a flipped bit."""
     newest = checkpoint_folder(stopped.checkpoints, -1)
     truncation, *_, deletion = truncations(newest)

@@ -107,7 +107,7 @@ def fill_temporary_folder(folder: Path, reference: UninterruptedRun, checkpoint:
     return problems if stderr else [*problems, "the disk was not full"]
 
 
-def full_disk(folder: Path, count: int, rng: np.random.Generator) -> Scenario:
+def full_disk_scenario(folder: Path, count: int, rng: np.random.Generator) -> Scenario:
     """Fills disks: with checkpoints, and `count` times at a random point, by size or by number of files."""
     scenario = Scenario(
         "disk", "a full disk ends the run with a one-line error and damages no file; with free space, the run resumes"

@@ -11,7 +11,7 @@ CASES = "VAE_TF_FUZZ_CASES"
 MAX_LINE_LENGTH = 300
 
 
-def fuzz(cases: int) -> Scenario:
+def fuzz_scenario(cases: int) -> Scenario:
     """Runs the fuzz cases."""
     scenario = Scenario("fuzz", "a file with arbitrary bytes is read, or rejected with a one-line error")
     environment = {**os.environ, CASES: str(cases), "PYTHONPATH": str(ROOT)}

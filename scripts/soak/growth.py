@@ -13,7 +13,7 @@ MAX_KILOBYTES_PER_EPOCH = 20.0
 WINDOW = 10  # epochs; only the lowest value in each window counts, because figures are freed late
 
 
-def growth(folder: Path, epochs: int) -> Scenario:
+def growth_scenario(folder: Path, epochs: int) -> Scenario:
     """Trains for many epochs on a few images: once with figures after every epoch, once only after the last."""
     requirement = f"memory grows by at most {MAX_KILOBYTES_PER_EPOCH:g} kB per epoch, and open files do not increase"
     scenario = Scenario("growth", requirement)

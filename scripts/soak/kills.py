@@ -98,7 +98,7 @@ def kill_and_finish(
     return activities, run.train().problems() + differences(digest_contents(run.path), reference.content)
 
 
-def kills(folder: Path, count: int, rng: np.random.Generator) -> Scenario:
+def kill_scenario(folder: Path, count: int, rng: np.random.Generator) -> Scenario:
     """Kills `count` runs, each once or several times."""
     scenario = Scenario("kills", "a run that was killed with SIGKILL ends bit-identical to the uninterrupted one")
     reference = UninterruptedRun(SmallRun(folder, folder / "reference"))

@@ -354,8 +354,9 @@ def test_a_toy_run_resolves_without_an_image_size():
 
 @pytest.mark.parametrize("likelihood", ["continuous_bernoulli", "logistic_mixture"])
 def test_binary_pixels_are_not_for_likelihoods_of_grey_values(likelihood):
-    assert f"likelihood={likelihood} models pixel intensities, not binary ones. Received: binarize=static" in error_of(
-        {"likelihood": likelihood, "binarize": "static"}
+    assert (
+        f"likelihood={likelihood} models pixel intensities, not binary pixels. Received: binarize=static"
+        in error_of({"likelihood": likelihood, "binarize": "static"})
     )
 
 
@@ -460,6 +461,6 @@ def test_a_file_of_another_format_is_refused_in_one_line(tmp_path, version):
         RunConfig.from_yaml(path)
 
     assert str(caught.value) == (
-        f"format_version of a config must be at most 2. Received: {version}; use the version of vae_tf that wrote it, "
-        "or a later one"
+        f"format_version of a config must be an integer from 1 to 2. Received: {version}; use the version of "
+        "vae_tf that wrote it, or a later one"
     )

@@ -326,7 +326,7 @@ def test_classes_are_counted_over_all_splits(tmp_path):
 
 
 def test_home_of_a_user_there_is_not_is_an_input_error():
-    with pytest.raises(InputError, match="A path must lead to a file or folder"):
+    with pytest.raises(InputError, match="A path can't be resolved"):
         config(dataset="npz", data_dir="~there-is-no-such-user/a.npz")
 
 

@@ -10,7 +10,7 @@ from vae_tf.data.pipeline import (
     epoch_order,
     evaluation_batches,
     first_batch,
-    first_images,
+    first_examples,
     num_batches,
     training_batches,
 )
@@ -353,14 +353,14 @@ def test_first_images_are_the_first_of_evaluation(binarize, split):
     examples = ArraySource(noise(20, 10, 9), None, 255.0)
     settings = config(binarize=binarize, batch_size=3)
 
-    first = first_images(examples, settings, SHAPE, split, 7)
+    first = first_examples(examples, settings, SHAPE, split, 7)
 
     assert first.dtype == np.float32
     np.testing.assert_array_equal(first, evaluated(examples, settings, SHAPE, split)[:7])
 
 
 def test_first_images_of_a_small_split_are_all_of_it():
-    assert numbers(first_images(numbered(5), config(), SHAPE, "test", 10)) == [0, 1, 2, 3, 4]
+    assert numbers(first_examples(numbered(5), config(), SHAPE, "test", 10)) == [0, 1, 2, 3, 4]
 
 
 def test_white_stays_white_in_grey():
@@ -424,7 +424,7 @@ def test_first_batch_is_as_evaluation_delivers_it_and_first_images_are_clean():
     expected = next(evaluation_batches(labelled(), settings, SHAPE, "test").as_numpy_iterator())
     for given, wanted in zip((inputs, labels, target), (*expected[0], expected[1]), strict=True):
         np.testing.assert_array_equal(given, wanted)
-    np.testing.assert_array_equal(first_images(labelled(), settings, SHAPE, "test", 7), target)
+    np.testing.assert_array_equal(first_examples(labelled(), settings, SHAPE, "test", 7), target)
 
 
 def test_rows_pass_as_they_are():

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from vae_tf.config import RunConfig
-from vae_tf.distribute.strategy import check_divisible, strategy_for
+from vae_tf.distribute.strategy import check_can_distribute, strategy_for
 from vae_tf.support.errors import InputError
 
 
@@ -34,7 +34,7 @@ def test_several_gpus_are_mirrored(monkeypatch, mirrored, distribute, num_gpus, 
 
 
 def check(replicas, num_train=100, **options):
-    check_divisible(SimpleNamespace(num_replicas_in_sync=replicas), RunConfig(**options), num_train)
+    check_can_distribute(SimpleNamespace(num_replicas_in_sync=replicas), RunConfig(**options), num_train)
 
 
 @pytest.mark.parametrize(

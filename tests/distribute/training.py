@@ -43,18 +43,17 @@ def train(vae, num_train=TRAIN, epochs=EPOCHS, callbacks=()):
     strategy, logs = vae.distribute_strategy, {}
     record = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, measured: logs.update(measured))
     seen, judged = examples(num_train), examples(TEST)
-    evaluate = loop.make_evaluator(
-        vae,
-        distribute_dataset(strategy, lambda shard: pipeline.evaluation_batches(judged, CONFIG, SHAPE, "test", shard)),
-        pipeline.num_batches(judged, CONFIG.batch_size),
+    test_batches = distribute_dataset(
+        strategy, lambda shard: pipeline.evaluation_batches(judged, CONFIG, SHAPE, "test", shard)
     )
+    evaluate = loop.Evaluator(vae)
     loop.train(
         vae,
         distribute_dataset(strategy, lambda shard: pipeline.training_batches(seen, CONFIG, SHAPE, shard)),
         epochs=epochs,
         steps_per_epoch=pipeline.num_batches(seen, CONFIG.batch_size),
         guard=GuardedStep(vae),
-        validate=evaluate,
+        validate=lambda: evaluate(test_batches, pipeline.num_batches(judged, CONFIG.batch_size)),
         callbacks=[record, *callbacks],
     )
     # Keras numbers the layers of a process, so that their paths are those of the first model alone.

@@ -6,7 +6,7 @@ import pytest
 import vae_tf
 from vae_tf.config import RunConfig
 from vae_tf.data.loading import load_splits
-from vae_tf.data.pipeline import first_images
+from vae_tf.data.pipeline import first_examples
 from vae_tf.metrics.probe import linear_probe, probe_metrics
 from vae_tf.metrics.suite import EvaluationContext
 
@@ -98,8 +98,8 @@ def test_there_is_no_probe_without_classes_to_tell_apart(context, changes):
 
 def test_what_a_conditional_encoder_was_given_is_another_score(context):
     scores, references = scores_of(context(conditional=True))
-    assert set(scores) == set(references["pca"]) == {"class_left_in_latents"}
-    assert "the encoder is given the class" in scores["class_left_in_latents"].note
+    assert set(scores) == set(references["pca"]) == {"conditional_probe_accuracy"}
+    assert "the encoder is given the class" in scores["conditional_probe_accuracy"].note
 
 
 def test_a_dataset_with_official_folds_is_probed_by_its_protocol(stl10):
@@ -111,7 +111,7 @@ def test_a_dataset_with_official_folds_is_probed_by_its_protocol(stl10):
     train = load_splits(config).train_and_val
     scores, _ = probe_metrics(EvaluationContext(config, splits, "test", splits.test, model, 0), train)
     means, labels, judged = (
-        model.encode(first_images(part, config, (8, 8, 3), "test", 100)) if part is not None else train.labels
+        model.encode(first_examples(part, config, (8, 8, 3), "test", 100)) if part is not None else train.labels
         for part in (train, None, splits.test)
     )
     folds = [np.loadtxt(stl10 / "fold_indices.txt", dtype=int)[number] for number in range(10)]

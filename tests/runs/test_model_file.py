@@ -121,7 +121,5 @@ def test_a_model_of_the_first_version_is_refused_in_one_line(saved, tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("config.json", json.dumps(config))
 
-    with pytest.raises(
-        InputError, match=r"must have the present format of vae_tf models\. Received: an earlier format"
-    ):
+    with pytest.raises(InputError, match=r"must have the current format of vae_tf models\. Received: an older format"):
         check_classes(path)

@@ -1,4 +1,4 @@
-"""Which lines faults are drawn from, what becomes of them, and where they are found again.
+"""Which lines faults are drawn from, what replacement of them, and where they are found again.
 
 All on sources that are made here: a test that looked for the faults in vae_tf would fail where one is plant, and
 catch every fault.
@@ -19,10 +19,10 @@ from scripts.plant_faults.report import build_table, describe_change
 from scripts.plant_faults.sites import find_scopes, find_sites, statement_lines
 from scripts.plant_faults.trials import (
     Result,
-    attempt_all,
     find_covering_tests,
     find_own_tests,
     read_results,
+    try_faults,
     write_results,
 )
 
@@ -50,9 +50,9 @@ def made(body):
     found = find_sites(source)
     for site in found:
         lines = source.split("\n")
-        lines[site.number - 1] = site.becomes
+        lines[site.number - 1] = site.replacement
         assert ast.dump(ast.parse("\n".join(lines))) != ast.dump(ast.parse(source))
-    return [(site.kind, site.becomes.strip()) for site in found]
+    return [(site.kind, site.replacement.strip()) for site in found]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_messages_and_what_types_alone_see_are_passed_over():
 
 
 def test_only_bodies_of_functions_have_sites_and_tell_their_name():
-    assert [(site.name, site.kind, site.becomes.strip()) for site in find_sites(MODULE)] == [
+    assert [(site.name, site.kind, site.replacement.strip()) for site in find_sites(MODULE)] == [
         ("Scale.times", "branch", "if False:"),
         ("Scale.times", "comparison", "if x <= 0:"),
         ("Scale.times", "constant", "if x < 1:"),
@@ -160,8 +160,8 @@ def tree(tmp_path):
 def test_draw_takes_two_in_every_room_and_the_same_from_the_same_seed(tree):
     drawn = draw(tree, 1, 7)
     assert [fault.id for fault in drawn] == [f"f{number:02}" for number in range(1, 8)]
-    assert [fault.room for fault in drawn if fault.room != "root"].count("model") == 2
-    assert [fault.room for fault in drawn].count("data") >= 2
+    assert [fault.subpackage for fault in drawn if fault.subpackage != "root"].count("model") == 2
+    assert [fault.subpackage for fault in drawn].count("data") >= 2
     assert drawn == draw(tree, 1, 7)
     assert drawn != draw(tree, 2, 7)
 
@@ -174,7 +174,7 @@ def test_too_many_faults_can_not_be_drawn(tree):
 def test_excluded_fault_is_replaced_and_the_others_stay(tree, tmp_path):
     file = tmp_path / "faults.json"
     drawn = draw(tree, 1, 8)
-    left_out = next(fault for fault in drawn if fault.room == "root")
+    left_out = next(fault for fault in drawn if fault.subpackage == "root")
     write_faults(file, {"seed": 1}, [{**vars(left_out), "reason": "it is the same"}], drawn)
     read_again, excluded = read_faults(file)
     assert read_again == drawn
@@ -208,9 +208,9 @@ def test_fault_that_is_not_there_or_changes_nothing_or_is_no_python_is_refused()
     with pytest.raises(LostError):
         plant(SOURCE.replace("total", "sum"), SUM)
     with pytest.raises(ValueError, match="changes nothing"):
-        plant(SOURCE, Fault(**{**vars(SUM), "becomes": "a = (a + b)"}))
+        plant(SOURCE, Fault(**{**vars(SUM), "replacement": "a = (a + b)"}))
     with pytest.raises(SyntaxError):
-        plant(SOURCE, Fault(**{**vars(SUM), "becomes": "a = a +"}))
+        plant(SOURCE, Fault(**{**vars(SUM), "replacement": "a = a +"}))
 
 
 @pytest.mark.parametrize(
@@ -235,8 +235,8 @@ def test_fault_is_lost_where_it_is_nowhere_or_at_two_places(tmp_path, files, tol
 
 
 def test_own_tests_are_the_mirror_then_the_room(tmp_path):
-    room = ["tests/data/test_a.py", "tests/data/deep/test_b.py", "tests/test_data.py", "tests/data/replicas.py"]
-    _write(tmp_path, [*room, "tests/test_root.py", "tests/data/test_main.py"])
+    subpackage = ["tests/data/test_a.py", "tests/data/deep/test_b.py", "tests/test_data.py", "tests/data/replicas.py"]
+    _write(tmp_path, [*subpackage, "tests/test_root.py", "tests/data/test_main.py"])
     everything = ["tests/data/deep/test_b.py", "tests/data/test_a.py", "tests/data/test_main.py", "tests/test_data.py"]
     assert find_own_tests(tmp_path, "vae_tf/data/deep/b.py") == everything
     assert find_own_tests(tmp_path, "vae_tf/data/__main__.py") == sorted(
@@ -317,7 +317,7 @@ def test_told():
 
 @pytest.fixture
 def results(tmp_path, monkeypatch):
-    """Tries some faults in a small tree, whose only room has a test that is broken; returns the results by id."""
+    """Tries some faults in a small tree, whose only subpackage has a test that is broken; returns the results by id."""
     tree = tmp_path / "tree"
     files = {"vae_tf/__init__.py": "", "vae_tf/levels.py": LEVELS, **TESTS, "pyproject.toml": "[tool.pytest]\n"}
     for name, text in files.items():
@@ -328,30 +328,35 @@ def results(tmp_path, monkeypatch):
 
     def tried(*faults, contexts=None, seconds=60.0):
         copy = Copy(tree, tmp_path / "copy", Path(sys.executable), seconds)
-        attempt_all(faults, [copy], contexts, tmp_path / "results.json")
+        try_faults(faults, [copy], contexts, tmp_path / "results.json")
         assert (copy.root / "vae_tf" / "levels.py").read_text() == LEVELS
         return {result.id: result for result in read_results(tmp_path / "results.json")}
 
     return tried
 
 
-def _of_levels(number, name, line, becomes):
-    return Fault(number, "root", "vae_tf/levels.py", name, "", line, 1, becomes)
+def _of_levels(number, name, line, replacement):
+    return Fault(number, "root", "vae_tf/levels.py", name, "", line, 1, replacement)
 
 
 def test_fault_is_caught_by_a_test_that_passes_without_it(results):
     always = _of_levels("f01", "level", "return a < b", "return not a < b")
     found = results(always)["f01"]
-    assert (found.outcome, found.stage, found.how, found.path) == ("caught", "room", "failing", "vae_tf/levels.py")
+    assert (found.outcome, found.stage, found.how, found.path) == (
+        "caught",
+        "subpackage",
+        "failing",
+        "vae_tf/levels.py",
+    )
     assert (found.test, found.why) == ("tests/test_levels.py::test_larger", "assert False")
-    assert found.not_counted == ["tests/test_levels.py::test_broken"]
+    assert found.baseline_failures == ["tests/test_levels.py::test_broken"]
 
 
 def test_other_tests_follow_and_what_is_written_is_not_tried_again(results, tmp_path):
     at_equal = _of_levels("f01", "level", "return a < b", "return a <= b")
     silent = _of_levels("f02", "told", "print(a)", "pass")
     gone = _of_levels("f03", "told", "print(b)", "pass")
-    tried_before = Result("f04", "", "survived", not_counted=[])
+    tried_before = Result("f04", "", "survived", baseline_failures=[])
     write_results(tmp_path / "results.json", [tried_before])
     found = results(at_equal, silent, gone, _of_levels("f04", "level", "return a < b", "return False"))
     assert (found["f01"].stage, found["f01"].test) == ("all", "tests/test_equals.py::test_equal")
@@ -384,24 +389,26 @@ def test_fault_is_caught_by_tests_that_crash_or_can_not_be_imported(results):
 
 def test_change_of_a_long_line_shows_what_is_around():
     line = "x" * 50 + "(a < b)" + "y" * 50
-    fault = Fault(**{**vars(SUM), "line": line, "becomes": line.replace("<", "<=")})
+    fault = Fault(**{**vars(SUM), "line": line, "replacement": line.replace("<", "<=")})
     assert describe_change(fault) == f"`...{'x' * 20}(a < b){'y' * 21}...` -> `...{'x' * 20}(a <= b){'y' * 21}...`"
     assert describe_change(SUM) == "`a = a + b` -> `a = a - b`"
 
 
 def test_table_has_a_row_for_each_fault_and_counts(tmp_path):
     before = [
-        Result("f01", SUM.path, "caught", "room", "failing", "tests/x.py::a[b|c]", "assert 1 == 2"),
+        Result("f01", SUM.path, "caught", "subpackage", "failing", "tests/x.py::a[b|c]", "assert 1 == 2"),
         Result("f02", SUM.path, "survived"),
     ]
     write_results(tmp_path / "before.json", before[::-1])
-    assert read_results(tmp_path / "before.json") == [Result(**{**vars(each), "not_counted": []}) for each in before]
+    assert read_results(tmp_path / "before.json") == [
+        Result(**{**vars(each), "baseline_failures": []}) for each in before
+    ]
     faults = [SUM, Fault(**{**vars(SUM), "id": "f02"}), Fault(**{**vars(SUM), "id": "f03"})]
     lines = build_table(faults, {"by": {result.id: result for result in before}}).split("\n")
     assert lines[0] == "| id | subpackage | function | kind | change | by |"
     start = "data | vae_tf/data/sums.py:Sums.total | operator | `a = a + b` -> `a = a - b` |"
     assert lines[2:5] == [
-        rf"| f01 | {start} tests/x.py::a[b\|c] (room) |",
+        rf"| f01 | {start} tests/x.py::a[b\|c] (subpackage) |",
         f"| f02 | {start} **survived** |",
         f"| f03 | {start} not tested |",
     ]

@@ -8,7 +8,7 @@ import pytest
 
 from vae_tf.support import files
 from vae_tf.support.errors import InputError
-from vae_tf.support.files import atomic_write, is_leftover, lock_folder, remove_partial
+from vae_tf.support.files import atomic_write, is_leftover, lock_folder, remove_partial_writes
 
 ROOT = Path(__file__).parents[2]
 DIES = """
@@ -105,7 +105,7 @@ def killed(tmp_path_factory):
 def test_what_a_killed_process_left_is_known_and_removed(killed):
     assert names(killed) != [".lock"]
     assert all(is_leftover(entry) for entry in killed.iterdir())
-    remove_partial(killed)
+    remove_partial_writes(killed)
     assert names(killed) == [".lock"]
 
 

@@ -29,13 +29,13 @@ def with_pixel(value):
 
 
 def built(
-    *, jit=False, micro_batch_size=None, optimizer=Adam, max_consecutive=10, averaging=False, clip=None, **options
+    *, jit=False, micro_batch_size=None, optimizer=Adam, max_consecutive_skips=10, averaging=False, clip=None, **options
 ):
     keras.utils.set_random_seed(0)
     vae = build_vae((8, 8, 1), 2, **{**DENSE, **options})
     vae.micro_batch_size = micro_batch_size
     vae.compile(optimizer(1e-2, use_ema=averaging, global_clipnorm=clip), jit_compile=jit)
-    guard = GuardedStep(vae, max_consecutive)
+    guard = GuardedStep(vae, max_consecutive_skips)
     steps = loop.StepRunner(vae, guard, guard.may_continue)
 
     def step(batch=IMAGES):
@@ -188,7 +188,7 @@ def test_an_infinite_average_with_finite_loss_and_gradient_is_skipped():
 
 
 def test_no_more_steps_are_made_in_a_call_after_the_most_in_a_row(monkeypatch):
-    training = built(max_consecutive=3)
+    training = built(max_consecutive_skips=3)
     steps = loop.StepRunner(training.vae, training.guard, training.guard.may_continue)
     steps._steps_per_call = 20
     done, _ = next(steps.run(iter(poisoned_batches(range(5, 21))), 0, 20))
@@ -253,7 +253,7 @@ def test_the_losses_of_an_epoch_are_those_of_its_finite_batches(training):
 
 @pytest.mark.usefixtures("seconds_per_call")
 def test_stop_stops_at_the_first(capsys):
-    training = built(max_consecutive=1)
+    training = built(max_consecutive_skips=1)
     with pytest.raises(InputError) as error:
         run(training, range(5, 100), on_nan="stop")
 
@@ -268,7 +268,7 @@ def test_stop_stops_at_the_first(capsys):
 
 @pytest.mark.usefixtures("seconds_per_call")
 def test_skip_stops_after_so_many_in_a_row():
-    training = built(max_consecutive=4)
+    training = built(max_consecutive_skips=4)
     with pytest.raises(
         InputError, match=r"^Training diverged in epoch 2: .* not finite for 4 consecutive steps, up to step 9\."
     ):
@@ -279,7 +279,7 @@ def test_skip_stops_after_so_many_in_a_row():
 
 @pytest.mark.usefixtures("seconds_per_call")
 def test_rollback_continues_with_the_weights_that_were_saved(capsys):
-    training = built(max_consecutive=2)
+    training = built(max_consecutive_skips=2)
     saved = training.state.capture()
 
     def roll_back():
@@ -296,7 +296,7 @@ def test_rollback_continues_with_the_weights_that_were_saved(capsys):
 
 @pytest.mark.usefixtures("seconds_per_call")
 def test_rollbacks_come_to_an_end():
-    training = built(max_consecutive=2)
+    training = built(max_consecutive_skips=2)
     calls = []
 
     def roll_back():
@@ -311,7 +311,7 @@ def test_rollbacks_come_to_an_end():
 
 
 def test_rollback_needs_a_checkpoint():
-    training = built(max_consecutive=2)
+    training = built(max_consecutive_skips=2)
     with pytest.raises(
         InputError, match=r"in a new run_dir or with --overwrite \(there is no checkpoint to roll back to yet\)$"
     ):

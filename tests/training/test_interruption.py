@@ -30,7 +30,7 @@ def test_a_signal_is_a_request_to_stop(number, capsys):
         with pytest.raises(Interrupted, match=f"^stopped by {number.name}$") as stop:
             interruption.check()
 
-    assert (stop.value.number, stop.value.status) == (number, 128 + number)
+    assert (stop.value.signal_number, stop.value.status) == (number, 128 + number)
 
 
 def test_the_user_is_told(capfd):

@@ -80,10 +80,22 @@ def test_the_number_of_steps_in_a_call_changes_nothing():
 def test_evaluation_is_that_of_keras(trained_once):
     vae, _ = trained_once
     expected = vae.evaluate(batches(), return_dict=True, verbose=0)
-    evaluate = loop.make_evaluator(vae, batches(), 3)
+    evaluate = loop.Evaluator(vae)
 
-    assert evaluate() == pytest.approx(expected)
-    assert evaluate() == pytest.approx(expected)  # the same noise again
+    assert evaluate(batches(), 3) == pytest.approx(expected)
+    assert evaluate(batches(), 3) == pytest.approx(expected)  # the same noise again
+
+
+def test_an_evaluator_traces_the_test_step_once_for_all_its_data(trained_once, monkeypatch):
+    vae, _ = trained_once
+    traced = []
+    test_step = vae.test_step
+    monkeypatch.setattr(vae, "test_step", lambda data: traced.append(data) or test_step(data))
+    evaluate = loop.Evaluator(vae)
+    evaluate(batches(), 3)
+    evaluate(batches().take(2), 2)
+
+    assert len(traced) == 1
 
 
 def test_what_is_measured_after_an_epoch_is_logged_as_val():

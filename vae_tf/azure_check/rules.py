@@ -40,11 +40,11 @@ def check(folder: Path) -> list[Finding]:
         InputError: The folder contains no YAML file.
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    documents = [path for path in files if path.suffix in (".yml", ".yaml")]
-    if not documents:
+    yaml_paths = [path for path in files if path.suffix in (".yml", ".yaml")]
+    if not yaml_paths:
         raise InputError(f"folder must contain YAML files. Received: {folder}, which has none")
     return [
-        *(f for path in documents for f in _check_document(path)),
+        *(f for path in yaml_paths for f in _check_document(path)),
         *(f for path in files for f in find_secrets(path)),
     ]
 

@@ -1,1 +1,1 @@
-"""Code that uses TensorFlow directly instead of through Keras."""
+"""Low-level code: kernels, devices, replicas and the guarded training step."""

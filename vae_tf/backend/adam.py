@@ -15,7 +15,7 @@ def inner_optimizer(optimizer: keras.optimizers.Optimizer) -> Any:
 
 @keras.saving.register_keras_serializable(package="vae_tf")
 class Adam(keras.optimizers.Adam):
-    """`keras.optimizers.Adam` (Kingma & Ba 2015) with one fused kernel per update instead of a dozen operations.
+    """`keras.optimizers.Adam` (Kingma & Ba 2015) with one fused kernel per variable instead of a dozen operations.
 
     Args:
         *args: Passed to `keras.optimizers.Adam`.

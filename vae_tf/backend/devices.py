@@ -116,5 +116,5 @@ def convert_runtime_errors() -> Iterator[None]:
         path = error.filename2 or error.filename
         raise InputError(
             f"Reading or writing failed: {error.strerror or error}{f' ({path})' if path else ''}; fix the cause, then "
-            "rerun the command with the same run_dir to resume from the last checkpoint"
+            "rerun the command (train with the same run_dir resumes from the last checkpoint)"
         ) from None

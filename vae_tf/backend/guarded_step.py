@@ -39,18 +39,18 @@ class GuardedStep:
 
     Args:
         model: A compiled model with a method `gradients(data)`, whose metrics are means over examples.
-        max_consecutive: After this many consecutive skipped steps, `may_continue` returns false.
+        max_consecutive_skips: After this many consecutive skipped steps, `may_continue` returns false.
     """
 
-    def __init__(self, model: keras.Model, max_consecutive: int = MAX_CONSECUTIVE_SKIPS) -> None:
-        self.max_consecutive = max_consecutive
+    def __init__(self, model: keras.Model, max_consecutive_skips: int = MAX_CONSECUTIVE_SKIPS) -> None:
+        self.max_consecutive_skips = max_consecutive_skips
         self._model = model
-        self._names = [metric.name for metric in model.metrics[1:]]  # without the total loss, which comes first
+        self._loss_names = [metric.name for metric in model.metrics[1:]]  # without the total loss, which comes first
         with tf.init_scope(), model.distribute_strategy.scope():
             if not model.optimizer.built:  # otherwise the traced step would treat the loss scale as a constant
                 model.optimizer.build(model.trainable_weights)
             self._counts = _variable(np.zeros(3, np.int32))
-            self._losses_and_norm = _variable(np.zeros(len(self._names) + 1, np.float32))
+            self._losses_and_norm = _variable(np.zeros(len(self._loss_names) + 1, np.float32))
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -61,13 +61,13 @@ class GuardedStep:
     def skipped(self) -> SkippedUpdates:
         """The updates skipped so far."""
         *losses, gradient_norm = ops.convert_to_numpy(self._losses_and_norm).tolist()
-        by_name = dict(zip(self._names, losses, strict=True))
+        by_name = dict(zip(self._loss_names, losses, strict=True))
         total, consecutive, rollbacks = ops.convert_to_numpy(self._counts).tolist()
         return SkippedUpdates(total, consecutive, rollbacks, by_name, gradient_norm)
 
     def may_continue(self) -> tf.Tensor:
         """Returns whether training may take another step, as a bool scalar."""
-        return self._counts.value[1] < self.max_consecutive
+        return self._counts.value[1] < self.max_consecutive_skips
 
     def count_rollback(self) -> None:
         """Counts a rollback, and resets the number of consecutive skipped steps."""

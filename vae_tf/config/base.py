@@ -61,7 +61,7 @@ def _expand_path(value: str) -> str:
         path = Path(value).expanduser()
         path.resolve()
     except RuntimeError as error:  # the ~user does not exist, or a symlink points to itself
-        raise InputError(f"A path must lead to a file or folder. Received: {value} ({error})") from None
+        raise InputError(f"A path can't be resolved. Received: {value} ({error})") from None
     return str(path)
 
 
@@ -94,7 +94,7 @@ class Config(Options):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _reject_bool_for_number(cls, value: object, info: ValidationInfo) -> object:
+    def _reject_unexpected_bool(cls, value: object, info: ValidationInfo) -> object:
         name = str(info.field_name)
         if isinstance(value, bool) and cls.model_fields[name].annotation is not bool:
             raise InputError(f"{name} must not be a boolean. Received: {name}={value}")

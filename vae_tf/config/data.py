@@ -72,8 +72,8 @@ class DataConfig(Config):
     npz or npy; or of 2D points: moons, circles or blobs, which have their own defaults (such as the dense network, 2
     latent dimensions and the learned_gaussian likelihood)."""
     data_dir: UserPath | None = None
-    """Path to the data: a folder (of images with --dataset folder; of the downloaded files with mnist and the like) or
-    a file (with npz and npy; with --dataset folder, a .txt list of images)."""
+    """Path to the data. For folder: a folder of images, or a .txt file that lists them. For npz and npy: the file. For
+    the other datasets of images: a folder with their downloaded files."""
     image_size: Annotated[str, BeforeValidator(_parse_image_size), Metavar("SIZE")] | None = None
     """Resize images to this size in pixels: one number for square images, or HEIGHTxWIDTH, such as 64x48. Default: the
     size of the images; 64 with --dataset folder."""

@@ -18,7 +18,7 @@ class EvaluationConfig(Config):
     nll_images: int = Field(500, ge=2, le=MAX_COUNT)
     """Number of images for the estimate of the log-likelihood, taken from the start of the split."""
     features: Literal["classifier", "inception"] = "classifier"
-    """Features in which samples are compared with real images: those of a classifier trained on the dataset, or of
+    """Feature space in which samples are compared with real images: that of a classifier trained on the dataset, or of
     Inception-v3."""
     sampler: Annotated[Literal["prior"], Metavar("{prior}")] | None = None
-    """Sample from the prior, even if the run has a fitted sampler. Default: use the run's sampler, if it has one."""
+    """Sample from the prior, even if a run has a fitted sampler. Default: use each run's sampler, if it has one."""

@@ -27,7 +27,7 @@ class ModelConfig(PartsConfig):
     arch: Annotated[str, OneOf("arch", registry.NETWORKS)] = "conv"
     """Network architecture: convolutional, or dense (fully connected)."""
     variant: Variant = "bn"
-    """Whether the network has batch normalization: bn (alias v2) has it, plain (alias v1) does not."""
+    """Network variant: bn (alias v2) uses batch normalization, plain (alias v1) does not."""
     latent_dim: int = Field(128, ge=1, le=MAX_WIDTH)
     """Number of latent dimensions."""
     latents: Annotated[str, OneOf("latents", registry.LATENTS)] = "flat"
@@ -38,14 +38,14 @@ class ModelConfig(PartsConfig):
     """Prior distribution of the latents."""
     likelihood: Annotated[str, OneOf("likelihood", registry.LIKELIHOODS)] = "bernoulli"
     """Distribution of the data given the latents: bernoulli, gaussian, learned_gaussian (learns sigma),
-    continuous_bernoulli or logistic_mixture (of 8-bit pixels)."""
+    continuous_bernoulli or logistic_mixture (for 8-bit pixels)."""
     objective: Annotated[str, OneOf("objective", registry.OBJECTIVES)] = "elbo"
     """Training objective."""
     beta: float = Field(1.0, ge=0, le=1e6, allow_inf_nan=False)
     """Weight of the KL term in the training loss."""
     kl_schedule: Literal["constant", "linear", "cyclical"] = "constant"
     """Schedule of the KL weight: constant at beta; linear, which raises it from 0 to beta during the warm-up; or
-    cyclical, which repeats the warm-up, each time followed by an equally long phase at beta."""
+    cyclical, which alternates the warm-up with equally long phases at beta."""
     kl_warmup_epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Length of the KL warm-up in epochs; required if --kl-schedule is linear or cyclical, and not allowed
     otherwise."""

@@ -56,8 +56,8 @@ class RunConfig(DataConfig, ModelConfig):
     """Keep an exponential moving average of the weights with this momentum, such as 0.999, and use it for the figures,
     the val_* metrics, the test ELBO and the saved model. Default: no averaging."""
     micro_batch_size: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = None
-    """Accumulate gradients over micro-batches of N examples, to save memory; bn normalizes each micro-batch separately.
-    Default: the whole batch in one step."""
+    """Accumulate gradients over micro-batches of this many examples, to save memory; bn normalizes each micro-batch
+    separately. Default: the whole batch in one step."""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     """Precision of the hidden layers: float32, mixed_bfloat16, or mixed_float16 with loss scaling. Weights, output
     layers and losses are always float32."""
@@ -69,7 +69,7 @@ class RunConfig(DataConfig, ModelConfig):
     deterministic: bool = True
     """Make runs with the same seed bit-identical; slower on a GPU, whose fastest kernels are not deterministic."""
     sample_every: int = Field(1, ge=1, le=MAX_COUNT)
-    """Save sample and reconstruction figures every N epochs, and at the end."""
+    """Number of epochs between figures of samples and reconstructions; the last epoch always has them."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Device to use: cpu, gpu, or auto, which uses a GPU if one is available."""
 
@@ -92,7 +92,7 @@ class RunConfig(DataConfig, ModelConfig):
     def _check_binarize(self) -> Self:
         if self.binarize != "none" and self.likelihood in ("continuous_bernoulli", "logistic_mixture"):
             raise InputError(
-                f"likelihood={self.likelihood} models pixel intensities, not binary ones. "
+                f"likelihood={self.likelihood} models pixel intensities, not binary pixels. "
                 f"Received: binarize={self.binarize}; remove one of the two"
             )
         return self
@@ -135,8 +135,8 @@ class RunConfig(DataConfig, ModelConfig):
         version = values.pop(FORMAT_KEY, 1)  # files without the key have format 1, whose keys mean the same
         if not (isinstance(version, int) and 1 <= version <= FORMAT):
             raise InputError(
-                f"{FORMAT_KEY} of a config must be at most {FORMAT}. Received: {version}; use the version of "
-                "vae_tf that wrote it, or a later one"
+                f"{FORMAT_KEY} of a config must be an integer from 1 to {FORMAT}. Received: {version}; use the version "
+                "of vae_tf that wrote it, or a later one"
             )
         return super().merge(values, from_command_line)
 
@@ -168,9 +168,8 @@ class CheckpointConfig(Config):
     """Folder for checkpoints, for example on a mounted drive that outlives the machine. Default: inside the run
     folder."""
     checkpoint_steps: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = None
-    """Save a checkpoint every N updates, in addition to the one after each epoch. Default: off."""
+    """Number of updates between checkpoints, in addition to the one after each epoch. Default: off."""
     checkpoint_minutes: float = Field(10, gt=0, allow_inf_nan=False)
-    """Save a checkpoint every N minutes, in addition to the one after each epoch; ignored with multiple
-    workers."""
+    """Minutes between checkpoints, in addition to the one after each epoch; ignored with several workers."""
     keep_checkpoints: int = Field(2, ge=1, le=MAX_COUNT)
     """Number of most recent checkpoints to keep."""

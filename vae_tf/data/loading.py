@@ -95,7 +95,7 @@ def load_splits(config: DataConfig) -> Splits:
     return Splits(spec, train, val, test, train_and_val)
 
 
-def load_native_splits(config: DataConfig) -> tuple[tuple[int, ...], dict[str, ExampleSource]]:
+def load_all_examples(config: DataConfig) -> tuple[tuple[int, ...], dict[str, ExampleSource]]:
     """Returns all examples of a dataset, in the dataset's own splits.
 
     Returns:

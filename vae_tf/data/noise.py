@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-NUMBERS_PER_COUNTER_VALUE = 4  # random numbers
+RANDOM_NUMBERS_PER_COUNTER_VALUE = 4
 PHILOX = 1  # TensorFlow's enum value for this algorithm
 
 
@@ -45,11 +45,11 @@ class RandomStream(NamedTuple):
         seed = tf.stack([tf.constant(zlib.crc32(stream_name.encode()), tf.int64), self.epoch])
         key, _ = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
         size = math.prod(shape)
-        counts = math.ceil(size / NUMBERS_PER_COUNTER_VALUE)
+        counters_per_example = math.ceil(size / RANDOM_NUMBERS_PER_COUNTER_VALUE)
 
         def draw_chunks(first: tf.Tensor, num_chunks: tf.Tensor) -> tf.Tensor:
-            counter = tf.cast(tf.stack([first * counts, 0]), tf.uint64)
-            chunk_size = counts * NUMBERS_PER_COUNTER_VALUE
+            counter = tf.cast(tf.stack([first * counters_per_example, 0]), tf.uint64)
+            chunk_size = counters_per_example * RANDOM_NUMBERS_PER_COUNTER_VALUE
             numbers = operation(shape=tf.stack([num_chunks, chunk_size]), key=key, counter=counter, alg=PHILOX)
             return tf.reshape(numbers[:, :size], (-1, *shape))
 

@@ -129,15 +129,15 @@ def _map_and_prefetch(
 
 
 def _batch_positions(num_examples: int, batch_size: int, shard: Shard) -> tf.data.Dataset:
-    """Returns the positions in an epoch of each batch's examples, int64 `(B,)`; one element per replica of a shard."""
+    """Returns the positions in an epoch of the examples that a replica reads, for each batch and each local replica."""
     first, num_local_replicas, num_replicas = shard
 
-    def rows(element: tf.Tensor) -> tf.Tensor:
+    def positions(element: tf.Tensor) -> tf.Tensor:
         start, replica = element // num_local_replicas * batch_size, first + element % num_local_replicas
         size = tf.minimum(tf.constant(batch_size, tf.int64), num_examples - start)
         return tf.range(start + replica * size // num_replicas, start + (replica + 1) * size // num_replicas)
 
-    return tf.data.Dataset.range(math.ceil(num_examples / batch_size) * num_local_replicas).map(rows)
+    return tf.data.Dataset.range(math.ceil(num_examples / batch_size) * num_local_replicas).map(positions)
 
 
 def first_batch(
@@ -149,17 +149,17 @@ def first_batch(
     return next(evaluation_batches(subset, one_batch_config, example_shape, split).as_numpy_iterator())
 
 
-def without_corruption_and_labels(config: ConfigT) -> ConfigT:
-    """Returns the config without corruption and labels, so that a batch is only the data."""
+def without_corruption_and_conditioning(config: ConfigT) -> ConfigT:
+    """Returns the config with corruption and conditioning turned off, so that a batch is only the data."""
     return config.model_copy(update={"corrupt": "none", "conditional": False})
 
 
-def first_images(
+def first_examples(
     examples: ExampleSource, config: DataConfig, example_shape: tuple[int, ...], split: Split, count: int
 ) -> np.ndarray:
-    """Returns the first `count` images of a split, uncorrupted, float32 `(min(count, N), H, W, C)` in [0, 1]."""
-    images: np.ndarray = first_batch(examples, without_corruption_and_labels(config), example_shape, split, count)
-    return images
+    """Returns the first `count` examples of a split, uncorrupted, float32 `(min(count, N), *example_shape)`."""
+    data: np.ndarray = first_batch(examples, without_corruption_and_conditioning(config), example_shape, split, count)
+    return data
 
 
 def epoch_order(num_examples: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:

@@ -9,7 +9,7 @@ from vae_tf.support.errors import InputError
 
 DistributionMode = Literal["auto", "none", "mirrored", "multi_worker"]
 
-ENV_VAR = "TF_CONFIG"
+TF_CONFIG_VAR = "TF_CONFIG"
 TASK_TYPES = ("chief", "worker")
 
 
@@ -49,14 +49,14 @@ def cluster_from_environment(distribute: DistributionMode) -> Cluster | None:
     cluster = _from_environment()
     if cluster is None and distribute == "multi_worker":
         raise InputError(
-            f"distribute=multi_worker needs {ENV_VAR} to list at least two workers. "
-            f"Received: {ENV_VAR}={os.environ.get(ENV_VAR, '(not set)')}; set it, or omit --distribute"
+            f"distribute=multi_worker needs {TF_CONFIG_VAR} to list at least two workers. "
+            f"Received: {TF_CONFIG_VAR}={os.environ.get(TF_CONFIG_VAR, '(not set)')}; set it, or omit --distribute"
         )
     return cluster
 
 
 def _from_environment() -> Cluster | None:
-    text = os.environ.get(ENV_VAR)
+    text = os.environ.get(TF_CONFIG_VAR)
     if not text:
         return None
     try:
@@ -70,8 +70,8 @@ def _from_environment() -> Cluster | None:
         return Cluster(addresses, _index(config["task"], jobs)) if len(addresses) > 1 else None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f'{ENV_VAR} must have the form {{"cluster": {{"worker": ["host:port", ...]}}, "task": {{"type": "worker", '
-            f'"index": 0}}}}. Received: {" ".join(text.split())} ({_reason(error)})'
+            f'{TF_CONFIG_VAR} must have the form {{"cluster": {{"worker": ["host:port", ...]}}, "task": '
+            f'{{"type": "worker", "index": 0}}}}. Received: {" ".join(text.split())} ({_reason(error)})'
         ) from None
 
 

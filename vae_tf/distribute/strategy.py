@@ -59,7 +59,7 @@ def _multi_worker_strategy(peers: "Peers", timeout: float) -> tf.distribute.Stra
     return strategy
 
 
-def check_divisible(strategy: tf.distribute.Strategy, config: RunConfig, num_train: int) -> None:
+def check_can_distribute(strategy: tf.distribute.Strategy, config: RunConfig, num_train: int) -> None:
     """Raises an error if the run can't be split across the replicas.
 
     Args:

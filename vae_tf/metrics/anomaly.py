@@ -64,9 +64,9 @@ def _features(vae: VAE, batches: Iterable[Any], seed: int) -> np.ndarray:
     @compile_function
     def features(batch: Batch, seeds: keras.KerasTensor) -> keras.KerasTensor:
         terms = vae.elbo_terms(batch.inputs, target=batch.target, labels=batch.labels, seed=seeds)
-        losses = [terms.log_likelihood[0], terms.kl_loss(), vae.likelihood.max_log_prob(batch.target)]
+        elbo_features = [terms.log_likelihood[0], terms.kl_loss(), vae.likelihood.max_log_prob(batch.target)]
         means = vae.latents.representation(batch.inputs, batch.labels)
-        return ops.concatenate([means, ops.stack(losses, axis=-1)], axis=-1)
+        return ops.concatenate([means, ops.stack(elbo_features, axis=-1)], axis=-1)
 
     return np.concatenate([features(batch, seeds) for batch, seeds in with_example_seeds(vae, batches, seed)]).astype(
         np.float64

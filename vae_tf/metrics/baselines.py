@@ -23,7 +23,7 @@ def pca_generators(
 
     Args:
         images: Training images `(N, H, W, C)`, or rows `(N, F)`.
-        latent_dim: Number of principal components, at most; the latent dimension of the VAE.
+        latent_dim: Maximum number of principal components; usually the number of latent dimensions of the VAE.
         seed: Random seed for the fits.
         clip_min: Minimum of the generated values; `None` for no minimum.
         clip_max: Maximum of the generated values; `None` for no maximum.

@@ -86,7 +86,7 @@ class NLLEstimator:
             yield math.log(self._num_samples) - log_sum.numpy().astype(np.float64)
 
     def seconds_per_batch(self, batch: Any) -> float:
-        """Returns about how long a batch takes, measured with at most two blocks of its samples."""
+        """Estimates the seconds that a batch takes, by timing at most two blocks of its samples."""
         num_blocks = min(self._num_blocks, 1)
         [(batch, seeds)] = with_example_seeds(self._vae, [batch], self._seed)
         for _ in range(2):  # the first call also compiles
@@ -98,7 +98,7 @@ class NLLEstimator:
     def _log_weight_sum(
         self, batch: Batch, seeds: keras.KerasTensor, num_blocks: keras.KerasTensor
     ) -> keras.KerasTensor:
-        """Returns the log of the sum of the weights of `num_blocks` blocks of samples and of what remains."""
+        """Returns the log of the sum of the weights of `num_blocks` blocks of samples and of the remaining samples."""
         vae, x = self._vae, batch.target
 
         def add_block(index: keras.KerasTensor, size: int, total: keras.KerasTensor) -> keras.KerasTensor:

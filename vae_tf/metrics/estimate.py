@@ -15,7 +15,8 @@ class Estimate:
     Attributes:
         value: The estimate.
         unit: Unit of the value, such as `"nats per image"`.
-        standard_error: Standard error of the value over the examples (and over samples if `note` says so).
+        standard_error: Standard error of the value over the examples; for a distance between real and generated
+            examples, over both.
         num_examples: Number of examples the value was computed from.
         seed: Random seed.
         num_samples: Number of samples, per example or in total; `None` if the metric needs no samples.

@@ -11,7 +11,7 @@ NUM_NEIGHBOURS = 5
 
 
 def frechet_distance(real: np.ndarray, generated: np.ndarray) -> float:
-    """Returns the Frechet distance between two normal distributions fitted to features (Dowson & Landau 1982).
+    """Returns the Fréchet distance between two normal distributions fitted to features (Dowson & Landau 1982).
 
     This is |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), as used by Heusel et al. (2017). It is biased upwards if
     there are few examples, so compare only distances that are computed from equal numbers of examples.
@@ -42,7 +42,7 @@ class ManifoldMetrics(NamedTuple):
 def manifold_metrics(real: np.ndarray, generated: np.ndarray) -> ManifoldMetrics:
     """Returns precision, recall, density and coverage as one value per example.
 
-    Precision and recall are defined by Kynkaanniemi et al. (2019), density and coverage by Naeem et al. (2020). The
+    Precision and recall are defined by Kynkäänniemi et al. (2019), density and coverage by Naeem et al. (2020). The
     neighbourhood of a point is the ball whose radius is the distance to its fifth nearest neighbour.
 
     Args:
@@ -77,8 +77,8 @@ def sliced_wasserstein(real: np.ndarray, generated: np.ndarray, seed: int, num_d
     """
     directions = np.random.default_rng(seed).standard_normal((num_directions, real.shape[1]))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    lines = zip(directions @ real.T, directions @ generated.T, strict=True)
-    return float(np.mean([wasserstein_distance(a, b) for a, b in lines]))
+    projections = zip(directions @ real.T, directions @ generated.T, strict=True)
+    return float(np.mean([wasserstein_distance(a, b) for a, b in projections]))
 
 
 def _radii(points: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ACCURACY = "probe_accuracy_latents"
 # It has a separate name because the encoder is given the class: the accuracy then measures leakage, and neither higher
 # nor lower is better.
-CONDITIONAL_ACCURACY = "class_left_in_latents"
+CONDITIONAL_ACCURACY = "conditional_probe_accuracy"
 REFERENCES = ("pixels", "pca")
 MAX_TRAINING_EXAMPLES = 10_000
 MAX_CLASSES = 100  # the time grows with the number of classes
@@ -34,15 +34,17 @@ TOLERANCE = 1e-3  # with 784 pixels, the default 1e-4 takes seven times as long 
 MAX_ITERATIONS = 2000
 
 
-def linear_probe(features: np.ndarray, labels: np.ndarray, test: np.ndarray, test_labels: np.ndarray) -> np.ndarray:
+def linear_probe(
+    train_features: np.ndarray, train_labels: np.ndarray, test_features: np.ndarray, test_labels: np.ndarray
+) -> np.ndarray:
     """Returns whether logistic regression on standardized features classifies each test example correctly.
 
     Source: Alain & Bengio 2016.
 
     Args:
-        features: Features to train on, `(N, D)`.
-        labels: Their classes `(N,)`, with at least two different classes.
-        test: Features to classify, `(M, D)`.
+        train_features: Features to train on, `(N, D)`.
+        train_labels: Their classes `(N,)`, with at least two different classes.
+        test_features: Features to classify, `(M, D)`.
         test_labels: Their classes `(M,)`.
 
     Returns:
@@ -51,7 +53,7 @@ def linear_probe(features: np.ndarray, labels: np.ndarray, test: np.ndarray, tes
     classifier = LogisticRegression(C=INVERSE_REGULARIZATION, tol=TOLERANCE, max_iter=MAX_ITERATIONS)
     # The matrix products are too small to gain from threads, and the result would depend on the number of threads.
     with threadpool_limits(1):
-        predicted = make_pipeline(StandardScaler(), classifier).fit(features, labels).predict(test)
+        predicted = make_pipeline(StandardScaler(), classifier).fit(train_features, train_labels).predict(test_features)
     return np.asarray(predicted == test_labels)
 
 

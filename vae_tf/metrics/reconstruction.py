@@ -21,7 +21,7 @@ def mean_squared_error(originals: np.ndarray, reconstructions: np.ndarray) -> np
     return (error**2).mean(axis=(1, 2, 3))
 
 
-def row_squared_error(originals: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
+def row_mean_squared_error(originals: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
     """Returns the squared error averaged over features, float64 `(N,)`, for rows `(N, F)`."""
     return ((originals.astype(np.float64) - reconstructions) ** 2).mean(axis=1)
 
@@ -56,4 +56,4 @@ IMAGE_METRICS: MetricFunctions = {
     "reconstruction_psnr": psnr,
     "reconstruction_ssim": ssim,
 }
-ROW_METRICS: MetricFunctions = {"reconstruction_mse": row_squared_error}
+ROW_METRICS: MetricFunctions = {"reconstruction_mse": row_mean_squared_error}

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vae_tf.data.pipeline import first_images, without_corruption_and_labels
+from vae_tf.data.pipeline import first_examples, without_corruption_and_conditioning
 from vae_tf.metrics.baselines import pca_generators
 from vae_tf.metrics.estimate import Estimate, bootstrap_error
 from vae_tf.metrics.generation import sliced_wasserstein
@@ -34,10 +34,10 @@ class RowSampleMetrics:
                 f"features={features} applies only to images. Received: dataset={context.config.dataset}; "
                 "omit --features"
             )
-        config = without_corruption_and_labels(context.config)
+        config = without_corruption_and_conditioning(context.config)
         self._context = context
         self._real = np.concatenate(list(context.images()))
-        self._train_rows = first_images(train, config, train.example_shape, "train", len(train))
+        self._train_rows = first_examples(train, config, train.example_shape, "train", len(train))
 
     def model_metrics(self) -> Estimates:
         """Returns the metrics of samples from the model, including the observation noise of the likelihood."""

@@ -1,4 +1,4 @@
-"""All metrics of a run except its likelihood: latents, reconstructions and samples, with reference values."""
+"""The metrics of a run's latents, reconstructions and samples, with reference values."""
 
 import hashlib
 import math
@@ -9,7 +9,7 @@ import numpy as np
 
 from vae_tf.config import RunConfig
 from vae_tf.data.loading import Splits, load_arrays
-from vae_tf.data.pipeline import evaluation_batches, first_images, without_corruption_and_labels
+from vae_tf.data.pipeline import evaluation_batches, first_examples, without_corruption_and_conditioning
 from vae_tf.metrics import latents, reconstruction
 from vae_tf.metrics.baselines import Generator, noise_generator, pca_generators
 from vae_tf.metrics.encoding import encode, evenly_spaced
@@ -55,7 +55,8 @@ class EvaluationContext(NamedTuple):
     def images(self) -> Iterator[np.ndarray]:
         """Yields the clean examples of the split, float32 `(B, H, W, C)`."""
         yield from self._batches(
-            self.examples, without_corruption_and_labels(self.config).model_copy(update={"batch_size": BATCH_SIZE})
+            self.examples,
+            without_corruption_and_conditioning(self.config).model_copy(update={"batch_size": BATCH_SIZE}),
         )
 
     def _batches(self, examples: "ExampleSource", config: RunConfig) -> Iterator[Any]:
@@ -123,12 +124,12 @@ class ImageSampleMetrics:
 
     def __init__(self, context: EvaluationContext, train: "ExampleSource", features: str) -> None:
         config, shape = (
-            without_corruption_and_labels(context.config).model_copy(update={"seed": 0}),
+            without_corruption_and_conditioning(context.config).model_copy(update={"seed": 0}),
             context.splits.spec.example_shape,
         )
         self._context = context
         self._num_samples = min(MAX_SAMPLES, len(train))
-        self._train_images = first_images(train, config, shape, "train", self._num_samples)
+        self._train_images = first_examples(train, config, shape, "train", self._num_samples)
         _check_enough_images(min(self._num_samples, len(context.examples)), features)
         self._space = _feature_space(train, config, shape, features)
         self._real = np.concatenate([self._space.extract(batch) for batch in context.images()])
@@ -153,7 +154,7 @@ class ImageSampleMetrics:
         return self._metrics(generate(self._num_samples, self._context.seed))
 
     def _metrics(self, images: np.ndarray) -> Estimates:
-        """Returns the Frechet distance, precision, recall, density and coverage of images `(N, H, W, C)`."""
+        """Returns the Fréchet distance, precision, recall, density and coverage of images `(N, H, W, C)`."""
         generated, seed, name = self._space.extract(images), self._context.seed, self._space.name
         distance = Estimate(
             frechet_distance(self._real, generated),
@@ -178,7 +179,7 @@ def _feature_space(train: "ExampleSource", config: RunConfig, shape: tuple[int, 
         assert labels is not None
         return classifier_features(images, labels, "fashion_mnist_sample")
     subset = evenly_spaced(train, MAX_CLASSIFIER_BYTES // (FLOAT_BYTES * math.prod(shape)))
-    images = first_images(subset, config, shape, "train", len(subset))
+    images = first_examples(subset, config, shape, "train", len(subset))
     assert subset.labels is not None  # because the whole split has labels
     return classifier_features(images, subset.labels, config.dataset)
 

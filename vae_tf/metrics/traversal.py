@@ -12,7 +12,7 @@ from vae_tf.metrics.encoding import EncodedExamples, encode, evenly_spaced
 if TYPE_CHECKING:
     from vae_tf.model.vae import VAE
 
-VALUES = np.linspace(-3, 3, 7, dtype=np.float32)
+TRAVERSAL_VALUES = np.linspace(-3, 3, 7, dtype=np.float32)
 MAX_DIMENSIONS = 10
 MAX_EXAMPLES = 2_500
 
@@ -23,7 +23,7 @@ class Traversal(NamedTuple):
     Attributes:
         dimensions: Indices of the latent dimensions in order of decreasing KL, int64 `(R,)`.
         kl: KL(q(z_j | x) || p(z_j)) of each dimension, averaged over the data, in nats, float64 `(R,)`.
-        values: Values the dimension is set to, in standard deviations of the prior, float32 `(S,)`.
+        values: Values that the dimension is set to, from -3 to 3, float32 `(S,)`.
         traversals: Decoded means, float32 `(R, S, H, W, C)`.
     """
 
@@ -73,8 +73,8 @@ def traverse(
     kl = encoded.kl_per_dimension
     dimensions = np.argsort(-kl, kind="stable")[:num]
     base = model.to_base(model.encode(first.inputs, first.labels))
-    u = np.tile(base, (len(dimensions), len(VALUES), 1))
-    u[np.arange(len(dimensions)), :, dimensions] = VALUES
+    u = np.tile(base, (len(dimensions), len(TRAVERSAL_VALUES), 1))
+    u[np.arange(len(dimensions)), :, dimensions] = TRAVERSAL_VALUES
     flat = model.from_base(u.reshape(-1, u.shape[-1]))
     decoded = model.decode(flat, None if first.labels is None else np.repeat(first.labels, len(flat)))
-    return Traversal(dimensions, kl[dimensions], VALUES, decoded.reshape(*u.shape[:2], *decoded.shape[1:]))
+    return Traversal(dimensions, kl[dimensions], TRAVERSAL_VALUES, decoded.reshape(*u.shape[:2], *decoded.shape[1:]))

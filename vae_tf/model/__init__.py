@@ -55,7 +55,7 @@ if keras.backend.backend() != "tensorflow":
         "set KERAS_BACKEND=tensorflow before keras is imported"
     )
 
-for _names in registry.PARTS.values():
-    for _target in _names.values():
+for _targets in registry.PARTS.values():
+    for _target in _targets.values():
         if _target.startswith("vae_tf."):  # parts from other packages are imported on first use
             registry.resolve(_target)

@@ -98,7 +98,7 @@ class StopFitOnDivergence(keras.callbacks.Callback):
             InputError: Too many consecutive updates were skipped.
         """
         skipped = self.model.guard.skipped
-        if skipped.consecutive >= self.model.guard.max_consecutive:
+        if skipped.consecutive >= self.model.guard.max_consecutive_skips:
             losses = ", ".join(f"{name} {value:g}" for name, value in skipped.losses.items())
             raise InputError(
                 f"Training diverged: losses or gradients were non-finite for {skipped.consecutive} consecutive steps, "

@@ -21,7 +21,9 @@ from vae_tf.registry import LOSSES
 
 
 class Inferred(NamedTuple):
-    """The latents inferred for B examples with K posterior samples each; float32, in nats.
+    """The latents inferred for B examples with K posterior samples each.
+
+    All arrays are float32; log-probabilities, KL and losses are in nats.
 
     Attributes:
         z: The samples `(K, B, Z)`.
@@ -44,7 +46,9 @@ class Inferred(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """The terms of the ELBO of B examples with K posterior samples each; float32, in nats.
+    """The terms of the ELBO of B examples with K posterior samples each.
+
+    All arrays are float32; log-probabilities, KL and losses are in nats.
 
     Attributes:
         inferred: The result of the latent model.

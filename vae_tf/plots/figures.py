@@ -27,14 +27,15 @@ class Figures(Protocol):
         num_samples: Number of samples in a figure.
         num_samples_per_class: Number of samples per class in a figure of all classes.
         num_reconstructions: Number of examples in a figure of reconstructions.
-        shows_likelihood_mean: Whether figures show the mean of the likelihood rather than samples from it.
+        shows_single_examples: Whether a figure shows each example by itself. A sample is then the mean of its
+            likelihood instead of a draw from it.
         shows_traversals: Whether the modality has figures of latent traversals.
     """
 
     num_samples: int
     num_samples_per_class: int
     num_reconstructions: int
-    shows_likelihood_mean: bool
+    shows_single_examples: bool
     shows_traversals: bool
 
     def epoch_figures(
@@ -82,7 +83,7 @@ class ImageFigures:
     num_samples = NUM_SAMPLES
     num_samples_per_class = COLUMNS
     num_reconstructions = NUM_RECONSTRUCTIONS
-    shows_likelihood_mean = True
+    shows_single_examples = True
     shows_traversals = True
 
     def epoch_figures(
@@ -115,7 +116,7 @@ class ImageFigures:
         return rows_with_side_labels(dict(zip(names, rows, strict=True)), f"{title} of each class")
 
     def reconstructions(self, batch: "Batch", reconstructed: np.ndarray, title_suffix: str = "") -> Figure:
-        """Returns originals above reconstructions; for a denoising model, also the corrupted inputs on top."""
+        """Returns originals above reconstructions; if denoising: inputs, reconstructions, originals."""
         if batch.inputs is batch.target:
             return image_rows([batch.target, reconstructed], f"Originals above, reconstructions below{title_suffix}")
         return image_rows([batch.inputs, reconstructed, batch.target], f"Corrupted, denoised, original{title_suffix}")
@@ -140,7 +141,7 @@ class PointFigures:
     num_samples = NUM_POINTS
     num_samples_per_class = NUM_POINTS_PER_CLASS
     num_reconstructions = NUM_POINTS
-    shows_likelihood_mean = False
+    shows_single_examples = False
     shows_traversals = False
 
     def epoch_figures(

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 
 from vae_tf import plots, registry
 from vae_tf.config import RunConfig
-from vae_tf.data.loading import load_native_splits, load_splits
+from vae_tf.data.loading import load_all_examples, load_splits
 from vae_tf.data.modality import Modality, get_modality
-from vae_tf.data.pipeline import evaluation_batches, first_images
+from vae_tf.data.pipeline import evaluation_batches, first_examples
 from vae_tf.data.sources import ExampleSource
 from vae_tf.data.sources.images import ImageFileSource
 from vae_tf.metrics.anomaly import NUM_SAMPLES
@@ -51,7 +51,7 @@ class ScoringData:
         config = self.config.model_copy(update={"binarize": "none"})
         rows = [(examples, row) for examples in self.splits.values() for row in range(len(examples))]
         subsets = [examples.subset(np.array([row])) for examples, row in (rows[index] for index in indices)]
-        return np.concatenate([first_images(subset, config, self.example_shape, "test", 1) for subset in subsets])
+        return np.concatenate([first_examples(subset, config, self.example_shape, "test", 1) for subset in subsets])
 
 
 def load_scoring_data(
@@ -76,7 +76,7 @@ def load_scoring_data(
     if not is_own:
         config = config.model_copy(update={"dataset": dataset or config.dataset, "data_dir": data_dir})
     if split == "all":
-        return ScoringData(config, *load_native_splits(config))
+        return ScoringData(config, *load_all_examples(config))
     splits = load_splits(config.model_copy(update={"val_fraction": 0.0}))
     return ScoringData(config, splits.spec.example_shape, {"test": splits.test})
 

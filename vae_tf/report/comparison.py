@@ -8,7 +8,7 @@ import numpy as np
 from vae_tf.data.modality import Modality, get_modality
 from vae_tf.data.pipeline import first_batch
 from vae_tf.report.latent_page import LatentView, latent_view
-from vae_tf.report.ranking import Evaluation, Group, MetricComparison, compare_metrics, group_runs
+from vae_tf.report.metric_comparison import Evaluation, Group, MetricComparison, compare_metrics, group_runs
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.runs.run_dir import RunDir
 
@@ -106,8 +106,8 @@ def create_view(run: LoadedRun) -> RunView:
     count = figures.num_reconstructions
     batch = model.unpack_batch(first_batch(splits.test, run.config, splits.spec.example_shape, "test", count))
     latents = latent_view(model, run.config, splits)
-    num_samples = NUM_SAMPLES if figures.shows_likelihood_mean else figures.num_samples
-    samples = model.sample(num_samples, SEED, mean=figures.shows_likelihood_mean, sampler=run.sampler)
+    num_samples = NUM_SAMPLES if figures.shows_single_examples else figures.num_samples
+    samples = model.sample(num_samples, SEED, mean=figures.shows_single_examples, sampler=run.sampler)
     return RunView(samples, batch.inputs, batch.target, model.reconstruct(batch.inputs, batch.labels), latents)
 
 

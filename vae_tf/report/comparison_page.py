@@ -15,7 +15,7 @@ from vae_tf.model.sampler import PRIOR
 from vae_tf.report import html, latent_page
 from vae_tf.report.comparison import Comparison
 from vae_tf.report.html import Cell, Section, Table
-from vae_tf.report.ranking import CONFIDENCE, Group, GroupMetric, MetricComparison
+from vae_tf.report.metric_comparison import CONFIDENCE, Group, GroupMetric, MetricComparison
 from vae_tf.support.files import atomic_write
 from vae_tf.support.redaction import redact
 
@@ -81,7 +81,7 @@ def metric_table(comparison: Comparison) -> Table:
     """Returns the metrics of each group with the best value marked, and the difference between two groups."""
     labels = [_label_with_seeds(group) for group in comparison.groups]
     has_difference = len(comparison.groups) == 2
-    header = ["metric", *labels, *([f"difference ({CONFIDENCE:.0%})"] if has_difference else []), "unit"]
+    header = ["metric", *labels, *([f"difference ({CONFIDENCE:.0%} CI)"] if has_difference else []), "unit"]
     return Table(header, [_metric_cells(row, comparison.groups, has_difference) for row in comparison.rows])
 
 

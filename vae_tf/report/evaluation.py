@@ -13,7 +13,7 @@ from vae_tf.model.sampler import sampler_name
 from vae_tf.report import html
 from vae_tf.report.comparison import Comparison, create_view
 from vae_tf.report.comparison_page import lead, sections
-from vae_tf.report.ranking import Evaluation
+from vae_tf.report.metric_comparison import Evaluation
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.support.errors import InputError
 

@@ -8,7 +8,7 @@ from vae_tf.config import RunConfig
 from vae_tf.config.evaluation import EvaluationConfig
 from vae_tf.data.loading import load_splits
 from vae_tf.registry import TOY_DATASETS
-from vae_tf.report.ranking import group_runs
+from vae_tf.report.metric_comparison import group_runs
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.support.errors import InputError

@@ -30,7 +30,7 @@ class Image(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A table cell. The text of a `"best"` cell is emphasised; the text of a `"note"` cell may wrap."""
+    """A table cell. The text of a `"best"` cell is emphasized; the text of a `"note"` cell may wrap."""
 
     text: str
     kind: Literal["", "best", "note"] = ""

@@ -59,7 +59,7 @@ def samples(
     classes = _classes(label, names, num, (figures.num_samples, figures.num_samples_per_class))
     count = (num or figures.num_samples) if classes is None else len(classes)
     generated = model.sample(
-        count, seed, classes, temperature=temperature, mean=figures.shows_likelihood_mean, sampler=run.sampler
+        count, seed, classes, temperature=temperature, mean=figures.shows_single_examples, sampler=run.sampler
     )
     arrays = {"samples": generated} if classes is None else {"samples": generated, "labels": classes}
     title = "Prior samples" if run.sampler is None else f"Samples of the {run.sampler.name} sampler"

@@ -27,7 +27,7 @@ class LoadedRun:
 
     def __init__(self, folder: RunDir, *, ignore_sampler: bool = False, trusted: Sequence[str] = ()) -> None:
         self.folder = folder
-        self._from_prior = ignore_sampler
+        self._ignore_sampler = ignore_sampler
         self._trusted = trusted
 
     @classmethod
@@ -66,7 +66,7 @@ class LoadedRun:
     @cached_property
     def sampler(self) -> "Sampler | None":
         """The sampler that replaces the prior; `None` to sample from the prior."""
-        return None if self._from_prior else self.folder.load_sampler(self._trusted)
+        return None if self._ignore_sampler else self.folder.load_sampler(self._trusted)
 
     def check_compatible(self) -> None:
         """Raises an error if the current data does not match what the model was trained on.

@@ -1,6 +1,6 @@
 """Checks which classes a model file contains, before Keras creates any object from it.
 
-In safe mode, Keras rejects lambdas and imports no other modules, but it still creates any layer of its own, and any
+In safe mode, Keras rejects lambdas and imports only its own modules, but it still creates any layer of its own, and any
 class that other code in the process has registered.
 """
 
@@ -40,7 +40,7 @@ def check_classes(path: Path, root_class: str | None = MODEL_CLASS, trusted: Seq
         raise InputError(f"{path} must contain a vae_tf model. Received: {config['class_name']}; choose another file")
     if root_class == MODEL_CLASS and "latents" not in config["config"]:
         raise InputError(
-            f"{path} must have the present format of vae_tf models. Received: an earlier format; train the model "
+            f"{path} must have the current format of vae_tf models. Received: an older format; train the model "
             "again, or use the version of vae_tf that saved it"
         )
     for entry in _objects(config):

@@ -15,7 +15,7 @@ from vae_tf.registry import TOY_DATASETS
 from vae_tf.runs.history import Row, read_rows, write_rows
 from vae_tf.runs.model_file import load_keras_file, save_keras_file
 from vae_tf.support.errors import InputError
-from vae_tf.support.files import atomic_write, remove_partial
+from vae_tf.support.files import atomic_write, remove_partial_writes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -97,7 +97,7 @@ class RunDir:
         for name in RESULTS:
             (self.path / name).unlink(missing_ok=True)
         for folder in (self.path, self.path / SAMPLES, self.path / RECONSTRUCTIONS):
-            remove_partial(folder)
+            remove_partial_writes(folder)
 
     def write_config(self, config: RunConfig) -> None:
         """Writes `config.yml`."""

@@ -80,7 +80,7 @@ class Tracker:
     If MLflow fails, this prints a one-line warning, and training continues.
 
     Args:
-        config: The run's config, resolved.
+        config: The run's config, with all defaults filled in.
         run_dir: The run folder; a new MLflow run gets its name.
         is_enabled: Whether to track. If false, nothing is logged and MLflow is not imported.
         run_id: ID of the MLflow run to resume, if any.
@@ -142,7 +142,9 @@ class Tracker:
         job_run_id = os.environ.get(RUN_ID_VAR)
         run_id = job_run_id or self._resumed_run_id
         name = redact(self._run_dir.name)
-        run = client.get_run(run_id) if run_id else client.create_run(_experiment(client), run_name=name)
+        run = (
+            client.get_run(run_id) if run_id else client.create_run(_get_or_create_experiment_id(client), run_name=name)
+        )
         hint = "" if TRACKING_URI_VAR in os.environ else " (view it with `mlflow ui`)"
         print(f"Logging to MLflow run {run.info.run_name}{hint}", flush=True)
         return _Run(client, run.info.run_id, run.data.params, should_terminate=not job_run_id)
@@ -195,7 +197,7 @@ def _silence_logging() -> Iterator[None]:
         logging.disable(previous_level)
 
 
-def _experiment(client: "MlflowClient") -> str:
+def _get_or_create_experiment_id(client: "MlflowClient") -> str:
     """Returns the ID of the user's experiment, by default `vae_tf`; creates the experiment if it does not exist."""
     if experiment_id := os.environ.get(EXPERIMENT_ID_VAR):
         return experiment_id

@@ -1,4 +1,4 @@
-"""Handles the requests to an endpoint: every possible request body gets a status code and a response.
+"""Handles the requests to an endpoint: every request body, valid or not, gets a response with a status code.
 
 The request and the response are JSON objects. An image is a file (PNG, JPEG, ...) in base64, which is resized to the
 model's input size as in training, or nested lists of numbers in [0, 1] with exactly the model's input shape:
@@ -184,14 +184,16 @@ def find_run(folder: Path) -> RunDir:
         except InputError:
             continue
     if len(runs) != 1:
-        raise InputError(f"The model must be or contain exactly one run folder. Received: {folder}, with {len(runs)}")
+        raise InputError(
+            f"The model must be or contain exactly one run folder. Received: {folder}, with {len(runs)} run folders"
+        )
     return runs[0]
 
 
 def _compile(
-    function: Callable[..., keras.KerasTensor], shape: tuple[int, ...], step: int, conditional: bool
+    function: Callable[..., keras.KerasTensor], shape: tuple[int, ...], batch_size: int, conditional: bool
 ) -> Callable[[np.ndarray, np.ndarray | None], np.ndarray]:
-    """Compiles a function for any number of examples of a shape; it processes `step` at a time, to limit memory use.
+    """Compiles a function for any number of examples of a shape; it processes `batch_size` of them at a time.
 
     Compiling happens here, so that the first request does not wait for it. Keras's `predict` would add about 40 ms to
     every request.
@@ -201,7 +203,7 @@ def _compile(
     compiled = compile_for_shapes(function, shapes[:count], dtypes[:count])
 
     def call_in_batches(values: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-        return map_batches(compiled, [values] if labels is None else [values, labels], step)
+        return map_batches(compiled, [values] if labels is None else [values, labels], batch_size)
 
     call_in_batches(np.zeros((1, *shape), np.float32), np.zeros(1, np.int64) if conditional else None)
     return call_in_batches

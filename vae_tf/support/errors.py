@@ -24,14 +24,14 @@ class Interrupted(Exception):  # noqa: N818  # like KeyboardInterrupt, it is not
     """The process received a signal to stop.
 
     Args:
-        number: Signal number.
-        message: Where the process stopped.
+        signal_number: The signal.
+        message: Says where the process stopped.
     """
 
-    def __init__(self, number: int, message: str = "") -> None:
-        super().__init__(message or f"stopped by {signal.Signals(number).name}")
-        self.number = number
-        self.status = 128 + number
+    def __init__(self, signal_number: int, message: str = "") -> None:
+        super().__init__(message or f"stopped by {signal.Signals(signal_number).name}")
+        self.signal_number = signal_number
+        self.status = 128 + signal_number
 
 
 class Terminated(KeyboardInterrupt):

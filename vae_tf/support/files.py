@@ -63,7 +63,7 @@ def atomic_write(target: Path) -> Iterator[Path]:
     _flush(target.parent)
 
 
-def remove_partial(folder: Path) -> None:
+def remove_partial_writes(folder: Path) -> None:
     """Removes the leftovers in a folder from processes that died during an `atomic_write`."""
     for path in folder.glob(f"{PARTIAL}*"):
         shutil.rmtree(path, ignore_errors=True)

@@ -31,17 +31,17 @@ class HistoryWriter(keras.callbacks.Callback):
 
     Args:
         run_dir: The run folder to write to.
-        num_images: Training images per epoch.
+        num_examples: Number of training examples per epoch.
         state: The result of `get_state` that was saved with the checkpoint, if training resumes.
     """
 
-    def __init__(self, run_dir: RunDir, num_images: int, state: Mapping[str, Any] = MappingProxyType({})) -> None:
+    def __init__(self, run_dir: RunDir, num_examples: int, state: Mapping[str, Any] = MappingProxyType({})) -> None:
         super().__init__()
         self.rows: list[Row] = list(state.get("history", []))
         self.stage: str | None = None
         self._elapsed_before_resume: float = state.get("seconds", 0.0)
         self._run_dir = run_dir
-        self._num_images = num_images
+        self._num_examples = num_examples
 
     def get_state(self) -> dict[str, Any]:
         """Returns the rows, and the seconds spent on the current epoch so far."""
@@ -62,7 +62,7 @@ class HistoryWriter(keras.callbacks.Callback):
         seconds = self._last_step_time - self._epoch_start
         stage = {} if self.stage is None else {"stage": self.stage}
         losses = {name: float(logs[name]) for name in sorted(logs, key=_column_order)}
-        timing = {"seconds": round(seconds, 3), "images_per_second": round(self._num_images / seconds, 1)}
+        timing = {"seconds": round(seconds, 3), "images_per_second": round(self._num_examples / seconds, 1)}
         self.rows.append({**stage, "epoch": epoch + 1, **losses, **timing})
         self._run_dir.write_history(self.rows)
 

@@ -44,7 +44,7 @@ class DivergenceCallback(keras.callbacks.Callback):
             InputError: Too many consecutive steps were skipped.
         """
         skipped = self._guard.skipped
-        if skipped.consecutive < self._guard.max_consecutive:
+        if skipped.consecutive < self._guard.max_consecutive_skips:
             return
         step = self._epoch * self.params["steps"] + batch + 1
         if self._config.on_nan != "rollback" or skipped.rollbacks == MAX_ROLLBACKS:

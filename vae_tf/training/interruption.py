@@ -1,4 +1,4 @@
-"""Stops training on SIGTERM or SIGINT: the first signal after the current step, a second one immediately."""
+"""Stops training on SIGTERM or SIGINT: after the current step on the first signal, immediately on the second."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The training loop of the train command, built on `VAE.train_step`.
+"""The training loop of the train command, which runs guarded steps.
 
 `keras.Model.fit` has three limitations: the steps of an epoch must be a multiple of the steps it runs per call, it
 can't start in the middle of an epoch, and it fails with TensorFlow's multi-worker strategy.
@@ -39,7 +39,7 @@ class StepRunner:
         self._steps_per_call = 1
         # All workers must run the same number of steps per call, but their clocks would disagree.
         self._may_grow = not is_multi_worker(model.distribute_strategy)
-        self._call = _compiled(model, step, may_continue)
+        self._call = _compile_run_steps(model, step, may_continue)
 
     def run(
         self, batches: Any, start: int, stop: int, callback_every: int | None = None
@@ -66,7 +66,7 @@ class StepRunner:
             is_finished = done == stop
 
 
-def _compiled(
+def _compile_run_steps(
     model: VAE, step: Callable[[Any], Any], may_continue: Callable[[], tf.Tensor]
 ) -> Callable[[Any, tf.Tensor], tuple[tf.Tensor, dict[str, tf.Tensor]]]:
     strategy = model.distribute_strategy
@@ -142,26 +142,30 @@ def epoch_of(step: int, steps_per_epoch: int) -> int:
     return max(step - 1, 0) // steps_per_epoch
 
 
-def make_evaluator(
-    model: VAE, batches: tf.data.Dataset, num_batches: int, check: Callable[[], None] = lambda: None
-) -> Callable[[], dict[str, float]]:
-    """Returns a function that does the same as `model.evaluate(batches, return_dict=True)`.
+class Evaluator:
+    """Computes what `model.evaluate(batches, return_dict=True)` computes.
 
     Args:
-        model: A compiled model.
-        batches: One pass over the data.
-        num_batches: Number of batches.
+        model: A compiled model. Its `test_step` is compiled once, for all datasets that are evaluated.
         check: Called every few batches; it may raise an error.
     """
-    runner = StepRunner(model, model.test_step)
 
-    def evaluate() -> dict[str, float]:
-        model.reset_evaluation_noise()
-        model.reset_metrics()
+    def __init__(self, model: VAE, check: Callable[[], None] = lambda: None) -> None:
+        self._model = model
+        self._check = check
+        self._runner = StepRunner(model, model.test_step)
+
+    def __call__(self, batches: tf.data.Dataset, num_batches: int) -> dict[str, float]:
+        """Returns the metrics, by name.
+
+        Args:
+            batches: At least one pass over the data.
+            num_batches: Number of batches in one pass.
+        """
+        self._model.reset_evaluation_noise()
+        self._model.reset_metrics()
         metrics: dict[str, float] = {}
-        for _, means in runner.run(iter(batches), 0, num_batches):
-            metrics = {name: value for name, value in means.items() if name not in model.training_only_metrics}
-            check()
+        for _, means in self._runner.run(iter(batches), 0, num_batches):
+            metrics = {name: value for name, value in means.items() if name not in self._model.training_only_metrics}
+            self._check()
         return metrics
-
-    return evaluate

@@ -113,7 +113,7 @@ class ResumePoint:
         else:
             run = RunDir(self._run_dir)
             run.remove_results()
-            self.store.remove_partial()
+            self.store.remove_partial_writes()
         run.write_config(self._config)
         if self._config.conditional and self._splits.spec.class_names is not None:
             run.write_classes(self._splits.spec.class_names)

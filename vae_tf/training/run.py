@@ -72,7 +72,7 @@ def run_training(
         load_tensorflow()
 
         from vae_tf.backend.devices import convert_runtime_errors, limit_threads, use_device
-        from vae_tf.distribute.strategy import check_divisible, strategy_for
+        from vae_tf.distribute.strategy import check_can_distribute, strategy_for
         from vae_tf.training.resume import ResumePoint
         from vae_tf.training.stage import vae_stage
         from vae_tf.training.trainer import Trainer
@@ -95,7 +95,7 @@ def run_training(
             if start == FINISHED:
                 return RunDir(run_dir)
             strategy = strategy_for(distribute, peers, worker_timeout)
-            check_divisible(strategy, config, splits.spec.num_train)
+            check_can_distribute(strategy, config, splits.spec.num_train)
             trainer = Trainer(config, splits, strategy, [vae_stage(config, splits, strategy)])
             if start:
                 trainer.resume(start, checkpoint.arrays() if checkpoint else None)

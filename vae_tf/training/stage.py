@@ -61,8 +61,8 @@ def vae_stage(config: RunConfig, splits: Splits, strategy: tf.distribute.Strateg
     steps_per_epoch = pipeline.num_batches(splits.train, config.batch_size)
     with strategy.scope():
         model = _compiled_vae(config, splits, steps_per_epoch)
-    max_consecutive = 1 if config.on_nan == "stop" else min(MAX_CONSECUTIVE_SKIPS, steps_per_epoch)
-    model.guard = GuardedStep(model, max_consecutive)
+    max_consecutive_skips = 1 if config.on_nan == "stop" else min(MAX_CONSECUTIVE_SKIPS, steps_per_epoch)
+    model.guard = GuardedStep(model, max_consecutive_skips)
     return Stage(
         VAE_STAGE,
         model,

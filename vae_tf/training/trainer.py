@@ -100,23 +100,26 @@ class Trainer:
                 save_every_minutes=minutes,
                 last_saved=self._resumed_from,
             )
+            # A worker must not leave the others in the middle of an evaluation.
+            check = (lambda: None) if is_multi_worker(self._strategy) else signal_handler.check
+            evaluators = [loop.Evaluator(stage.model, check) for stage in self.stages]
             try:
                 with writer:
-                    for stage in self.stages:
-                        self._train_stage(stage, make_callbacks(stage), writer, signal_handler, options)
+                    for stage, evaluate in zip(self.stages, evaluators, strict=True):
+                        self._train_stage(stage, evaluate, make_callbacks(stage), writer, options)
                         writer.steps_in_previous_stages += stage.num_steps
-                    test = self._test(signal_handler)
+                    test = self._test(evaluators[0])
             except Interrupted as stop:
-                raise Interrupted(stop.number, self._message(stop, writer, store)) from None
+                raise Interrupted(stop.signal_number, self._message(stop, writer, store)) from None
         self._check_result(test)
         return test
 
     def _train_stage(
         self,
         stage: Stage,
+        evaluate: loop.Evaluator,
         callbacks: Sequence[keras.callbacks.Callback],
         writer: CheckpointWriter,
-        signal_handler: SignalHandler,
         options: CheckpointConfig,
     ) -> None:
         start = max(0, self._start - writer.steps_in_previous_stages)
@@ -131,30 +134,20 @@ class Trainer:
             guard=stage.guard,
             start=start,
             callback_every=options.checkpoint_steps,
-            validate=self._validation(stage, signal_handler),
+            validate=self._make_validator(stage, evaluate),
             callbacks=[divergence, *callbacks, writer],
         )
 
-    def _validation(self, stage: Stage, signal_handler: SignalHandler) -> Callable[[], dict[str, float]] | None:
+    def _make_validator(self, stage: Stage, evaluate: loop.Evaluator) -> Callable[[], dict[str, float]] | None:
         if stage.validation_batches is None:
             return None
-        return self._make_evaluator(stage.model, stage.validation_batches, stage.num_validation_batches, signal_handler)
+        batches = distribute_dataset(self._strategy, stage.validation_batches)
+        return lambda: evaluate(batches, stage.num_validation_batches)
 
-    def _test(self, signal_handler: SignalHandler) -> dict[str, float]:
+    def _test(self, evaluate: loop.Evaluator) -> dict[str, float]:
         batches = evaluation_batches(self._config, self._splits, "test", self._splits.test)
         num_batches = pipeline.num_batches(self._splits.test, self._config.batch_size)
-        return self._make_evaluator(self.model, batches, num_batches, signal_handler)()
-
-    def _make_evaluator(
-        self,
-        model: keras.Model,
-        batches: Callable[[pipeline.Shard], tf.data.Dataset],
-        num_batches: int,
-        signal_handler: SignalHandler,
-    ) -> Callable[[], dict[str, float]]:
-        # A worker must not leave the others in the middle of an evaluation.
-        check = (lambda: None) if is_multi_worker(self._strategy) else signal_handler.check
-        return loop.make_evaluator(model, distribute_dataset(self._strategy, batches), num_batches, check)
+        return evaluate(distribute_dataset(self._strategy, batches), num_batches)
 
     def _message(self, stop: Interrupted, writer: CheckpointWriter, store: CheckpointStore | None) -> str:
         if store is None:

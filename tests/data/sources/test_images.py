@@ -418,7 +418,7 @@ def test_a_bar_shows_on_a_terminal_how_far_it_is(monkeypatch):
     monkeypatch.setattr(images, "PROGRESS_BAR_DELAY", 0)
     monkeypatch.setattr(images, "CHUNK_SIZE", 2)
 
-    assert list(map_in_threads(len, ["a", "bb", "ccc"])) == [1, 2, 3]
+    assert list(map_in_threads(len, ["a", "bb", "ccc"], "Checking images")) == [1, 2, 3]
     assert "Checking images:   0%|          | 0/3" in images.sys.stdout.getvalue()
 
 

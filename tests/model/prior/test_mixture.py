@@ -12,7 +12,7 @@ from vae_tf.config import RunConfig
 from vae_tf.model import build_vae
 from vae_tf.model.kl import kl_divergence
 from vae_tf.model.posterior import DiagonalNormal
-from vae_tf.model.prior.mixture import Mixture
+from vae_tf.model.prior.mixture import GaussianMixturePrior
 from vae_tf.support.errors import InputError
 
 WEIGHTS = np.array([0.2, 0.5, 0.3])
@@ -22,7 +22,7 @@ SIGMAS = np.array([[0.5, 1.0], [1.5, 0.3], [1.0, 2.0]])
 
 @pytest.fixture
 def mixture():
-    prior = Mixture(2, components=3, name="prior")
+    prior = GaussianMixturePrior(2, components=3, name="prior")
     prior.build((None, 2))
     prior.logits.assign(np.log(WEIGHTS) + 1.7)  # a constant that the softmax removes
     prior.means.assign(MEANS)
@@ -65,7 +65,7 @@ def test_a_seed_repeats_samples(mixture):
 
 
 def test_one_component_at_the_standard_normal_has_its_divergence():
-    prior = Mixture(3, components=1)
+    prior = GaussianMixturePrior(3, components=1)
     prior.build((None, 3))
     prior.means.assign(np.zeros((1, 3)))
     mean, log_var = np.array([[0.5, -1.0, 2.0]]), np.array([[0.1, -0.5, 0.3]])
@@ -79,7 +79,7 @@ def test_one_component_at_the_standard_normal_has_its_divergence():
 
 
 def test_components_start_apart():
-    prior = Mixture(4, components=5)
+    prior = GaussianMixturePrior(4, components=5)
     prior.build((None, 4))
     assert len(np.unique(np.asarray(prior.means), axis=0)) == 5
 

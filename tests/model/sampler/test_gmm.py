@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from vae_tf.model.sampler.gmm import GaussianMixture
+from vae_tf.model.sampler.gmm import GaussianMixtureSampler
 from vae_tf.runs.model_file import load_keras_file, save_keras_file
 from vae_tf.support.errors import InputError
 
@@ -22,7 +22,7 @@ def latents(count, seed=0):
 
 @pytest.fixture(scope="module")
 def fitted():
-    sampler = GaussianMixture(2, components=2, name="gmm")
+    sampler = GaussianMixtureSampler(2, components=2, name="gmm")
     sampler.build(None)
     sampler.fit(latents(4_000)[0], None, seed=0)
     return sampler
@@ -54,7 +54,7 @@ def test_a_seed_repeats_samples_and_a_generator_moves_on(fitted):
 
 
 def test_each_class_has_a_mixture_of_its_own():
-    sampler = GaussianMixture(2, num_classes=2, components=1, name="gmm")
+    sampler = GaussianMixtureSampler(2, num_classes=2, components=1, name="gmm")
     sampler.build(None)
     sampler.fit(*latents(2_000), seed=0)
     labels = np.repeat([1, 0], 500)
@@ -71,7 +71,7 @@ def test_a_file_restores_it(fitted, tmp_path):
 
 
 def test_fewer_latents_than_components_are_refused():
-    sampler = GaussianMixture(2, components=5)
+    sampler = GaussianMixtureSampler(2, components=5)
     sampler.build(None)
     with pytest.raises(InputError, match="Received: 4 examples, sampler_components=5"):
         sampler.fit(latents(4)[0], None, seed=0)

@@ -41,7 +41,7 @@ def training():
     keras.utils.set_random_seed(0)
     vae = build_vae((8, 8, 1), 2, "dense", "bn", hidden_sizes=(4,))
     vae.compile(Adam(1e-2), jit_compile=False)
-    guard = GuardedStep(vae, max_consecutive=4)
+    guard = GuardedStep(vae, max_consecutive_skips=4)
     stage = Stage(VAE_STAGE, vae, guard, epochs=1, steps_per_epoch=STEPS_PER_EPOCH, training_batches=None)
     return SimpleNamespace(vae=vae, guard=guard, state=TrainingState([stage]))
 
@@ -182,7 +182,7 @@ def test_a_signal_saves_and_stops_after_the_step(training, monkeypatch, number):
         with pytest.raises(Interrupted) as stop:
             run(training, store, interruption=interruption, listeners=[after_step(3, ask)])
 
-    assert stop.value.number == number
+    assert stop.value.signal_number == number
     assert list(store.written) == [3]
 
 

@@ -177,7 +177,7 @@ def _read_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.
     offset, num_bytes = content.tell(), math.prod(shape) * dtype.itemsize
     if offset + num_bytes != size:
         raise ValueError(f"expected {num_bytes:,} bytes for shape {shape}, found {size - offset:,}")
-    if max(shape, default=0) > sys.maxsize:  # of an array without values
+    if max(shape, default=0) > sys.maxsize:  # possible only if another dimension is 0
         raise ValueError(f"invalid shape: {shape}")
     return shape, is_fortran, dtype, offset
 

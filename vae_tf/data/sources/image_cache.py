@@ -68,15 +68,16 @@ def _is_intact(path: Path, size: int) -> bool:
 def _write_cache(target: Path, paths: Sequence[str | Path], image_shape: tuple[int, int, int]) -> None:
     """Decodes every image into the cache file, which is created atomically."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    empty = np.zeros(image_shape, np.uint8)
+    blank = np.zeros(image_shape, np.uint8)
     is_readable = np.zeros(len(paths), bool)
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as partial:
         new = Path(partial) / target.name
         with new.open("wb") as file:
             checksum = 0
-            for index, pixels in enumerate(map_in_threads(lambda path: _try_read_image(path, image_shape), paths)):
+            decoded = map_in_threads(lambda path: _try_read_image(path, image_shape), paths, "Caching images")
+            for index, pixels in enumerate(decoded):
                 is_readable[index] = pixels is not None
-                content = (empty if pixels is None else pixels).tobytes()
+                content = (blank if pixels is None else pixels).tobytes()
                 checksum = zlib.crc32(content, checksum)
                 file.write(content)
             file.write(is_readable.tobytes())

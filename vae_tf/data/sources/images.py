@@ -172,7 +172,7 @@ def open_images(paths: Sequence[str | Path], image_shape: tuple[int, int, int]) 
     """
     key = fingerprint(paths, image_shape)
     if key not in _readable_cache:
-        is_readable = map_in_threads(lambda path: _is_readable(path, image_shape), paths)
+        is_readable = map_in_threads(lambda path: _is_readable(path, image_shape), paths, "Checking images")
         _readable_cache[key] = np.fromiter(is_readable, bool, len(paths))
         warn_about_skipped(paths, _readable_cache[key])
     return ImageFileSource(paths, image_shape, indices=np.flatnonzero(_readable_cache[key]))
@@ -196,14 +196,14 @@ def fingerprint(paths: Sequence[str | Path], image_shape: tuple[int, int, int]) 
     return digest.hexdigest()
 
 
-def map_in_threads(function: Callable[[str | Path], T], paths: Sequence[str | Path]) -> Iterator[T]:
+def map_in_threads(function: Callable[[str | Path], T], paths: Sequence[str | Path], description: str) -> Iterator[T]:
     """Yields `function` of each path, in order, computed in threads; shows a progress bar if it takes a while."""
     # Only a few paths are submitted at a time, because both pending and finished results use memory.
     with (
         ThreadPoolExecutor() as pool,
         tqdm(
             total=len(paths),
-            desc="Checking images",
+            desc=description,
             unit=" files",
             leave=False,
             delay=PROGRESS_BAR_DELAY,

@@ -12,7 +12,7 @@ class Likelihood(keras.layers.Layer):
     """A family of distributions over data; the raw parameters of an example specify one distribution of the family.
 
     Attributes:
-        support: The kind of values that the distribution is over: `"binary"` (0 or 1), `"8-bit"` (the 256 values of an
+        support: The kind of values that the distribution models: `"binary"` (0 or 1), `"8-bit"` (the 256 values of an
             8-bit pixel) or `"continuous"` (the distribution has a density).
     """
 

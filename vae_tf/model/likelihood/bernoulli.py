@@ -38,12 +38,12 @@ class Bernoulli(Likelihood):
         product. The factors are in [1/2, 1], so a product of 16 factors is exact up to rounding.
         """
         size = math.prod(x.shape[1:])
-        groups = max(n for n in range(1, MAX_GROUP_SIZE + 1) if size % n == 0)
+        group_size = max(n for n in range(1, MAX_GROUP_SIZE + 1) if size % n == 0)
         rows = ops.reshape(ops.cast(params, "float32"), (*ops.shape(params)[: 1 - len(x.shape)], size))
         linear, product = 0.0, 1.0
         for logits, values in zip(
-            ops.split(rows, groups, axis=-1),
-            ops.split(ops.reshape(ops.cast(x, "float32"), (-1, size)), groups, axis=-1),
+            ops.split(rows, group_size, axis=-1),
+            ops.split(ops.reshape(ops.cast(x, "float32"), (-1, size)), group_size, axis=-1),
             strict=True,
         ):
             linear += values * logits - ops.relu(logits)

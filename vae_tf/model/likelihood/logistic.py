@@ -42,8 +42,8 @@ class DiscretizedLogisticMixture(Likelihood):
         levels = ops.expand_dims(ops.round(x * MAX_LEVEL), -2)  # (B, H, W, 1, C)
         centred, inverse_scale = levels * (2 / MAX_LEVEL) - 1 - means, ops.exp(-log_scales)
         upper, lower = inverse_scale * (centred + 1 / MAX_LEVEL), inverse_scale * (centred - 1 / MAX_LEVEL)
-        # P(lower < logit < upper) = (1 - e^(lower - upper)) * sigmoid(upper) * sigmoid(-lower); the outermost levels
-        # include the tails.
+        # A standard logistic u lies between lower and upper with probability
+        # (1 - e^(lower - upper)) * sigmoid(upper) * sigmoid(-lower); the outermost levels include the tails.
         inside = ops.log(-ops.expm1(-2 / MAX_LEVEL * inverse_scale)) + ops.log_sigmoid(upper) + ops.log_sigmoid(-lower)
         log_probs = ops.where(
             levels < 0.5, ops.log_sigmoid(upper), ops.where(levels > MAX_LEVEL - 0.5, ops.log_sigmoid(-lower), inside)

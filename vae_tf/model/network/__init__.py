@@ -14,8 +14,8 @@ class Network(Protocol):
         """Returns the encoder, from data `(B, H, W, C)` to float32 `(B, params_size)`."""
         ...
 
-    def build_decoder(self, latent_dim: int, params_channels: int) -> keras.Model:
-        """Returns the decoder, from latents `(B, Z)` to float32 `(B, H, W, params_channels)`."""
+    def build_decoder(self, latent_dim: int, params_size: int) -> keras.Model:
+        """Returns the decoder, from latents `(B, Z)` to float32 `(B, H, W, params_size)`."""
         ...
 
 

@@ -24,7 +24,7 @@ class ConvNetwork:
     """An encoder of three strided convolutions and a decoder of transposed convolutions, as in the original notebooks.
 
     Batch normalization, if used, follows the ReLU of each encoder convolution and of the first three transposed
-    convolutions. For odd sizes, the decoder outputs one extra pixel and crops it.
+    convolutions. For odd sizes, the upsampled features have one extra row or column, which is cropped.
 
     Args:
         example_shape: `(height, width, channels)`.
@@ -52,8 +52,8 @@ class ConvNetwork:
         head.append(layers.Dense(params_size, dtype="float32", name="posterior_params"))
         return build_network("encoder", self.example_shape, self.num_classes, body, head)
 
-    def build_decoder(self, latent_dim: int, params_channels: int) -> keras.Model:
-        """Returns the decoder, from latents `(B, Z)` to float32 `(B, H, W, params_channels)`."""
+    def build_decoder(self, latent_dim: int, params_size: int) -> keras.Model:
+        """Returns the decoder, from latents `(B, Z)` to float32 `(B, H, W, params_size)`."""
         height, width, _ = self.example_shape
         base = (math.ceil(height / 2), math.ceil(width / 2), DECODER_BASE_FILTERS)
         body: list[keras.layers.Layer] = [
@@ -66,5 +66,5 @@ class ConvNetwork:
                 body.append(BatchNormalization())
         if height % 2 or width % 2:
             body.append(layers.Cropping2D(((0, height % 2), (0, width % 2))))
-        body.append(Conv2DTranspose(params_channels, 3, padding="same", dtype="float32", name="likelihood_params"))
+        body.append(Conv2DTranspose(params_size, 3, padding="same", dtype="float32", name="likelihood_params"))
         return build_network("decoder", (latent_dim,), self.num_classes, body)

@@ -43,9 +43,9 @@ class DenseNetwork:
         head.append(layers.Dense(params_size, dtype="float32", name="posterior_params"))
         return build_network("encoder", self.example_shape, self.num_classes, [layers.Flatten()], head)
 
-    def build_decoder(self, latent_dim: int, params_channels: int) -> keras.Model:
-        """Returns the decoder, from latents `(B, Z)` to float32 `(B, H, W, params_channels)`."""
-        output_shape = (*self.example_shape[:-1], params_channels)
+    def build_decoder(self, latent_dim: int, params_size: int) -> keras.Model:
+        """Returns the decoder, from latents `(B, Z)` to float32 `(B, H, W, params_size)`."""
+        output_shape = (*self.example_shape[:-1], params_size)
         body = self._build_hidden_layers(self.hidden_sizes[::-1])
         body.append(layers.Dense(math.prod(output_shape), dtype="float32", name="likelihood_params"))
         body.append(layers.Reshape(output_shape, dtype="float32"))

@@ -1,4 +1,4 @@
-"""A learned mixture of diagonal normals as the prior."""
+"""A learned mixture of diagonal Gaussians as the prior."""
 
 import math
 from typing import Any
@@ -9,11 +9,11 @@ from keras import ops
 from vae_tf.model.noise import Seed
 from vae_tf.model.prior.base import Prior
 
-INITIAL_STDDEV = 1.0
+INITIAL_MEAN_STDDEV = 1.0
 
 
 @keras.saving.register_keras_serializable(package="vae_tf")
-class Mixture(Prior):
+class GaussianMixturePrior(Prior):
     """sum_c w_c N(mean_c, diag(sigma_c^2)), with weights, means and standard deviations trained with the model.
 
     The means are initialized from N(0, I), so that no two components are the same. The KL divergence to the mixture has
@@ -42,8 +42,8 @@ class Mixture(Prior):
         """Creates the logits of the mixture weights, the means and the standard deviations."""
         shape = (self.components, self.latent_dim)
         self.logits = self.add_weight(shape=(self.components,), initializer="zeros", name="logits")
-        means = keras.initializers.RandomNormal(stddev=INITIAL_STDDEV)
-        self.means = self.add_weight(shape=shape, initializer=means, name="means")
+        mean_initializer = keras.initializers.RandomNormal(stddev=INITIAL_MEAN_STDDEV)
+        self.means = self.add_weight(shape=shape, initializer=mean_initializer, name="means")
         self.log_sigmas = self.add_weight(shape=shape, initializer="zeros", name="log_sigmas")
         self.built = True
 

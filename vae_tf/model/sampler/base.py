@@ -56,5 +56,5 @@ class Sampler(keras.layers.Layer):
 
 
 def sampler_name(sampler: Sampler | None) -> str:
-    """Returns the name of a sampler to display: its name in the registry, or `"prior"` if there is no sampler."""
+    """Returns the display name of a sampler: its name in the registry, or `"prior"` if there is no sampler."""
     return PRIOR if sampler is None else str(sampler.name)

@@ -12,8 +12,8 @@ from vae_tf.support.errors import InputError
 
 
 @keras.saving.register_keras_serializable(package="vae_tf")
-class GaussianMixture(Sampler):
-    """A mixture of normals with full covariances, fitted with scikit-learn's `GaussianMixture` (Ghosh et al. 2020).
+class GaussianMixtureSampler(Sampler):
+    """A mixture of Gaussians with full covariances, fitted with scikit-learn's `GaussianMixture` (Ghosh et al. 2020).
 
     Args:
         latent_dim: Number of latent dimensions Z.
@@ -40,7 +40,7 @@ class GaussianMixture(Sampler):
 
     def fit(self, latents: np.ndarray, labels: np.ndarray | None, seed: int) -> None:
         """Fits one mixture to all latents, or one mixture to the latents of each class; see `Sampler.fit`."""
-        from sklearn.mixture import GaussianMixture as SklearnMixture
+        from sklearn.mixture import GaussianMixture
 
         groups = [latents] if labels is None else [latents[labels == label] for label in range(self.num_classes or 0)]
         fewest = min(map(len, groups))
@@ -50,7 +50,7 @@ class GaussianMixture(Sampler):
                 f"conditional). Received: {fewest} examples, sampler_components={self.components}"
             )
         mixtures = [
-            SklearnMixture(self.components, random_state=seed).fit(group.astype(np.float64)) for group in groups
+            GaussianMixture(self.components, random_state=seed).fit(group.astype(np.float64)) for group in groups
         ]
         self.mixing_weights.assign(np.stack([mixture.weights_ for mixture in mixtures]))
         self.means.assign(np.stack([mixture.means_ for mixture in mixtures]))

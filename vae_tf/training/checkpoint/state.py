@@ -41,7 +41,10 @@ class TrainingState:
         self._all = {**self._mirrored, **self._metrics}
 
     def should_save(self, values: Arrays) -> bool:
-        """Returns whether captured values should be saved: all are finite, and no steps are currently being skipped."""
+        """Returns whether captured values should be saved.
+
+        They should if the weights and the optimizer state are finite, and no steps are currently being skipped.
+        """
         is_skipping = any(guard.skipped.consecutive for guard in self._guards)
         return not is_skipping and all(np.isfinite(values[name]).all() for name in self._weights_and_optimizer)
 

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from vae_tf.support.errors import InputError
-from vae_tf.support.files import atomic_write, remove_partial
+from vae_tf.support.files import atomic_write, remove_partial_writes
 
 FORMAT = 1
 CHECKSUMS = "SHA256SUMS"
@@ -115,11 +115,11 @@ class CheckpointStore:
         """Removes all checkpoints, and the leftovers of a process that was interrupted while writing."""
         for step in self._steps():
             shutil.rmtree(self._folder(step))
-        self.remove_partial()
+        self.remove_partial_writes()
 
-    def remove_partial(self) -> None:
+    def remove_partial_writes(self) -> None:
         """Removes the leftovers of a process that was interrupted while writing."""
-        remove_partial(self.path)
+        remove_partial_writes(self.path)
 
     def _steps(self) -> list[int]:
         suffixes = (path.name.partition("_")[2] for path in self.path.glob(ANY_STEP))

@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import norm, sem, ttest_ind
 
 from vae_tf.config import RunConfig
-from vae_tf.report.ranking import Evaluation, compare_metrics, group_runs
+from vae_tf.report.metric_comparison import Evaluation, compare_metrics, group_runs
 from vae_tf.support.errors import InputError
 
 NUM_IMAGES = 400
@@ -121,7 +121,7 @@ def test_margin_of_single_runs_is_that_of_the_normal_distribution():
         ("nll", "plain"),
         ("kl_loss", None),
         ("probe_accuracy_latents", "bn"),
-        ("class_left_in_latents", None),
+        ("conditional_probe_accuracy", None),
     ],
 )
 def test_winner_depends_on_what_is_better(score, winner):
