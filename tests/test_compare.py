@@ -238,9 +238,62 @@ def test_variant_and_seed_of_a_config_file_are_overridden(tmp_path):
     assert [config.epochs for config in trainings.values()] == [3, 3]
 
 
-def test_compare_has_no_options_of_a_sampler_that_it_does_not_fit():
-    with pytest.raises(InputError, match="Unknown option '--sampler-components'"):
-        cli.parse(CompareOptions, COMMAND, ["--sampler-components", "3"])
+@pytest.mark.parametrize(
+    ("words", "trained_with", "evaluated_with"),
+    [
+        ((), None, None),
+        (("--sampler", "gmm", "--sampler-components", 3), "gmm", None),
+        (("--sampler", "prior"), None, "prior"),
+    ],
+)
+def test_variants_are_trained_with_a_sampler_and_evaluated_with_it(words, trained_with, evaluated_with):
+    parsed = options("--variants", "bn", *words, "--out", "x")
+    [config] = parsed.training_configs().values()
+    assert config.sampler == trained_with
+    assert getattr(config, "sampler_components", None) == (3 if trained_with else None)
+    assert parsed.evaluation_options().sampler == evaluated_with
+
+
+def test_the_prior_replaces_the_sampler_of_a_config_file(tmp_path):
+    (tmp_path / "c.yml").write_text("sampler: gmm\nsampler_components: 3\n")
+    parsed = options("--variants", "bn", "--config", tmp_path / "c.yml", "--sampler", "prior", "--out", "x")
+    assert parsed.training_configs()["bn-seed0"].sampler is None
+
+
+@pytest.fixture
+def with_sampler(command, copy_of):
+    """A copy of an evaluated run that has been given a sampler, and evaluated again."""
+    run = copy_of("bn", "with_sampler")
+    command("fit_sampler", "--run", run.path, "--sampler", "gmm", "--sampler-components", 2)
+    command("evaluate", "--run", run.path, "--nll-images", 20, "--nll-samples", 20)
+    return run
+
+
+def test_the_sampler_sets_runs_apart_and_its_samples_are_said_to_be_its(with_sampler, evaluated, command, tmp_path):
+    ended = command("compare", with_sampler.path, evaluated("bn").path, "--out", tmp_path / "out")
+    assert (ended.status, ended.stderr) == (0, "")
+    assert list(numbers(tmp_path / "out")["groups"]) == ["sampler=gmm", "sampler=None"]
+    assert f"Samples of {with_sampler.path} come from its gmm sampler" in ended.stdout
+    assert "Evaluating" not in ended.stdout
+
+
+def test_a_run_is_evaluated_again_if_its_samples_came_from_elsewhere(with_sampler, evaluated, command, tmp_path):
+    words = ("--sampler", "prior", "--nll-images", 20, "--nll-samples", 20)
+    ended = command("compare", with_sampler.path, evaluated("plain").path, *words, "--out", tmp_path / "prior")
+    assert [line for line in ended.stdout.splitlines() if line.startswith("Eval")] == [
+        f"Evaluating {with_sampler.path}"
+    ]
+    assert list(numbers(tmp_path / "prior")["groups"]) == ["bn", "plain"]
+    assert with_sampler.read_metrics()["settings"]["sampler"] == "prior"
+    ended = command("compare", with_sampler.path, evaluated("plain").path, *words[2:], "--out", tmp_path / "sampler")
+    assert f"Evaluating {with_sampler.path}" in ended.stdout
+    assert with_sampler.read_metrics()["settings"]["sampler"] == "gmm"
+
+
+def test_a_damaged_sampler_is_named(refused, evaluated, with_sampler):
+    (with_sampler.path / "sampler.keras").write_bytes(b"PK\x03\x04 half a file")
+    line = refused(with_sampler.path, evaluated("plain").path, "--out", "out")
+    assert "sampler.keras is missing or damaged; run fit_sampler again" in line
 
 
 @pytest.mark.parametrize("written", [("--seeds", 0, 1, 2), ("--seeds", "0,1,2"), ("--seeds", 0, "--seeds", 1, 2)])
@@ -255,6 +308,8 @@ def test_lists_are_written_with_spaces_or_commas(written):
         (("bn0", "--variants", "bn"), "Received: both"),
         (("bn0",), "at least two run folders. Received: bn0"),
         (("bn0", "plain0", "--epochs", 3), "epochs can only be used with --variants"),
+        (("bn0", "plain0", "--sampler", "gmm"), "sampler can only be used with --variants"),
+        (("bn0", "plain0", "--sampler", "flow"), "sampler must be one of prior, gmm. Received: sampler=flow"),
         (("bn0", "plain0", "--seeds", 3), "seeds can only be used with --variants"),
         (("--variants", "v3"), "variant must be one of plain, bn, v1, v2"),
         (("--variants", "bn", "--seeds", "-1"), "seeds must be at least 0"),

@@ -84,7 +84,7 @@ def test_nll_is_below_minus_the_elbo_of_the_same_images(evaluated, kind):
 def test_a_conditional_run_is_evaluated_with_the_classes(evaluated, images):
     run = RunDir(evaluated("conditional").path)
     metrics = run.read_metrics()["metrics"]
-    assert "conditional_probe_accuracy" in metrics
+    assert "class_left_in_latents" in metrics
     assert "probe_accuracy_latents" not in metrics
     with np.load(images / "images.npz") as data:
         x, y = data["x_test"][..., np.newaxis].astype(np.float32) / 255, data["y_test"]

@@ -27,8 +27,8 @@ def test_help_of_a_command_names_it_by_how_it_was_called(name, monkeypatch, caps
     assert capsys.readouterr().out.startswith(f"usage: vae-tf {name} ")
 
 
-def test_a_command_may_be_written_with_a_hyphen(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["vae-tf", "fit-sampler", "--help"])
+def test_a_command_may_be_written_as_its_module(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["vae-tf", "fit_sampler", "--help"])
     with pytest.raises(SystemExit):
         main()
     assert "--sampler" in capsys.readouterr().out

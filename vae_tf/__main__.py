@@ -14,7 +14,7 @@ COMMANDS = {
     "sample": "draw samples, reconstructions, interpolations or traversals",
     "encode": "save the latents of a dataset to an npz file",
     "score": "compute an anomaly score for every image",
-    "fit_sampler": "fit a sampler to the latents of a finished run",
+    "fit-sampler": "fit a sampler to the latents of a finished run",
 }
 USAGE = "\n".join(
     [
@@ -29,8 +29,8 @@ USAGE = "\n".join(
 
 def main() -> None:
     """Runs the command given as the first argument."""
-    name = sys.argv[1].replace("-", "_") if len(sys.argv) > 1 else "_h"
-    if name in ("__help", "_h"):
+    name = sys.argv[1].replace("_", "-") if len(sys.argv) > 1 else "-h"
+    if name in ("--help", "-h"):
         print(USAGE)
         return
     if name not in COMMANDS:
@@ -38,7 +38,7 @@ def main() -> None:
         print(f"error: {message}", file=sys.stderr)
         sys.exit(cli.USAGE_ERROR)
     del sys.argv[1]
-    command = import_module(f"vae_tf.{name}").main
+    command = import_module(f"vae_tf.{name.replace('-', '_')}").main
     cli.run(command, get_type_hints(command)["options"], f"vae-tf {name}")
 
 

@@ -1,21 +1,24 @@
 """Compare runs: python -m vae_tf.compare runs/v1 runs/v2 --out comparison"""
 
+from collections import ChainMap
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Any, Self
 
 from pydantic import model_validator
-from pydantic.fields import FieldInfo
 from pydantic_settings import CliPositionalArg, CliSuppress
 
+from vae_tf import registry
 from vae_tf.config import RunConfig, Seed, UserPath, Variant
-from vae_tf.config.evaluation import EvaluationConfig
+from vae_tf.config.base import OneOf
+from vae_tf.config.evaluation import PRIOR, EvaluationConfig
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.support import cli
 from vae_tf.support.errors import InputError
 from vae_tf.support.quiet_tensorflow import load_tensorflow
 
 COMMAND = "python -m vae_tf.compare"
-RUNS = "runs"
+RUNS_FOLDER = "runs"
 
 
 class CompareOptions(EvaluationConfig, RunConfig):
@@ -33,6 +36,9 @@ class CompareOptions(EvaluationConfig, RunConfig):
     config: UserPath | None = None
     """YAML file with training options as keys; the command line takes precedence."""
     variant: CliSuppress[Variant] = "bn"
+    sampler: Annotated[str, OneOf("sampler", ChainMap({PRIOR: ""}, registry.SAMPLERS))] | None = None
+    """With --variants, the sampler to fit to the latents of each run; prior: sample from the prior, even if a run has a
+    fitted sampler. Default: no sampler with --variants; otherwise use each run's sampler, if it has one."""
 
     @model_validator(mode="after")
     def _check_runs_or_variants(self) -> Self:
@@ -43,19 +49,23 @@ class CompareOptions(EvaluationConfig, RunConfig):
         if self.runs and len(self.runs) < 2:
             raise InputError(f"compare needs at least two run folders. Received: {self.runs[0]}")
         training_only = {*RunConfig.model_fields, "seeds", "config"} - {"device", "data_dir"}
+        if self.sampler == PRIOR:
+            training_only.remove("sampler")
         invalid = sorted(training_only & self.model_fields_set)
         if self.runs and invalid:
             raise InputError(f"{invalid[0]} can only be used with --variants, not with run folders")
         return self
 
     @classmethod
-    def extra_fields(cls) -> dict[str, FieldInfo]:
-        """Returns the options of all parts except the sampler; `compare` does not fit one."""
-        return {name: field for name, field in super().extra_fields().items() if not name.startswith("sampler_")}
+    def get_part_names(cls, values: Mapping[str, Any]) -> dict[str, str]:
+        """Returns the name of the part of each kind; the prior is no sampler."""
+        parts = super().get_part_names(values)
+        return {kind: name for kind, name in parts.items() if (kind, name) != ("sampler", PRIOR)}
 
     def training_configs(self) -> dict[str, RunConfig]:
         """Returns the config of each training run, keyed by folder name."""
-        common = self.subset(RunConfig).model_dump()
+        options = self.model_copy(update={"sampler": None}) if self.sampler == PRIOR else self
+        common = options.subset(RunConfig).model_dump()
         return {
             f"{variant}-seed{seed}": RunConfig(**{**common, "variant": variant, "seed": seed})
             for seed in self.seeds or (self.seed,)
@@ -65,6 +75,8 @@ class CompareOptions(EvaluationConfig, RunConfig):
     def evaluation_options(self) -> EvaluationConfig:
         """Returns the evaluation options that are set explicitly; existing evaluations may differ in the rest."""
         explicit = EvaluationConfig.model_fields.keys() & self.model_fields_set
+        if self.sampler != PRIOR:
+            explicit.discard("sampler")
         return EvaluationConfig(**{name: getattr(self, name) for name in explicit})
 
 
@@ -72,7 +84,7 @@ def _create_output_folder(out: Path, *, may_contain_runs: bool) -> None:
     """Creates the output folder, or raises an error if it contains files that compare did not write."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        is_available = not any(out.iterdir()) or (may_contain_runs and (out / RUNS).is_dir())
+        is_available = not any(out.iterdir()) or (may_contain_runs and (out / RUNS_FOLDER).is_dir())
     except OSError as error:
         raise InputError(f"out must be a writable folder. Received: {out} ({error.strerror})") from None
     if not is_available:
@@ -86,10 +98,10 @@ def main(options: CompareOptions) -> None:
     out = Path(options.out)
     folders = [RunDir.open(Path(path), options.data_dir) for path in options.runs]
     if folders:
-        check_comparable(folders)
+        check_comparable(folders, ignore_sampler=options.sampler == PRIOR)
     _create_output_folder(out, may_contain_runs=bool(options.variants))
     if options.variants:
-        folders = train_missing(options.training_configs(), out / RUNS)
+        folders = train_missing(options.training_configs(), out / RUNS_FOLDER)
     load_tensorflow()
 
     from vae_tf.backend.devices import use_device

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vae_tf.config import Seed, UserPath
-from vae_tf.config.evaluation import EvaluationConfig
+from vae_tf.config.evaluation import PRIOR, EvaluationConfig
 from vae_tf.data.modality import get_modality
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.support import cli
@@ -47,7 +47,7 @@ def _format_line(name: str, estimate: dict[str, Any], noun: str) -> str:
 
 def main(options: EvaluateOptions) -> None:
     """Runs the command."""
-    run = LoadedRun.open(Path(options.run), options.data_dir, ignore_sampler=options.sampler == "prior")
+    run = LoadedRun.open(Path(options.run), options.data_dir, ignore_sampler=options.sampler == PRIOR)
     load_tensorflow()
 
     from vae_tf.backend.devices import use_device

@@ -1,12 +1,14 @@
 """Generate images from a finished run: python -m vae_tf.sample --run runs/x --out grid.png"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from vae_tf.config import Config, Seed, UserPath
+from vae_tf.config.base import OneOf
+from vae_tf.config.evaluation import PRIOR
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.support import cli
 from vae_tf.support.cli import Metavar
@@ -49,7 +51,7 @@ class SampleOptions(Config):
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """Sampling temperature: scales the spread of the prior or of the run's sampler; a value below 1 gives less varied
     samples. Default: 1."""
-    sampler: Annotated[Literal["prior"], Metavar("{prior}")] | None = None
+    sampler: Annotated[str, OneOf("sampler", (PRIOR,))] | None = None
     """Sample from the prior, even if the run has a fitted sampler. Default: use the run's sampler, if it has one."""
 
     @model_validator(mode="after")
@@ -70,7 +72,7 @@ class SampleOptions(Config):
 
 def main(options: SampleOptions) -> None:
     """Runs the command."""
-    run = LoadedRun.open(Path(options.run), options.data_dir, ignore_sampler=options.sampler == "prior")
+    run = LoadedRun.open(Path(options.run), options.data_dir, ignore_sampler=options.sampler == PRIOR)
     load_tensorflow()
 
     from vae_tf import plots

@@ -98,8 +98,8 @@ def test_there_is_no_probe_without_classes_to_tell_apart(context, changes):
 
 def test_what_a_conditional_encoder_was_given_is_another_score(context):
     scores, references = scores_of(context(conditional=True))
-    assert set(scores) == set(references["pca"]) == {"conditional_probe_accuracy"}
-    assert "the encoder is given the class" in scores["conditional_probe_accuracy"].note
+    assert set(scores) == set(references["pca"]) == {"class_left_in_latents"}
+    assert "the encoder is given the class" in scores["class_left_in_latents"].note
 
 
 def test_a_dataset_with_official_folds_is_probed_by_its_protocol(stl10):

@@ -70,6 +70,21 @@ def test_options_of_a_part_are_in_the_label_if_they_differ_between_groups_with_t
     assert labels(*dense, {"arch": "conv"}) == ["dense, hidden_sizes=(6,)", "dense, hidden_sizes=(7,)", "conv"]
 
 
+def test_a_group_whose_options_are_too_long_for_a_title_is_labelled_with_its_first_run():
+    long = {"arch": "dense", "likelihood": "continuous_bernoulli", "learning_rate_schedule": "exponential"}
+    runs = [("runs/a", RunConfig(seed=1, **long)), ("runs/b", RunConfig()), ("runs/c", RunConfig(**long))]
+    groups = group_runs(runs)
+    assert [group.label for group in groups] == ["c", "b"]
+    assert groups[0].options == "dense, continuous_bernoulli, learning_rate_schedule=exponential"
+    assert groups[1].options == "conv, bernoulli, learning_rate_schedule=constant"
+
+
+def test_runs_in_folders_of_the_same_name_are_labelled_with_their_paths():
+    long = {"arch": "dense", "likelihood": "continuous_bernoulli", "learning_rate_schedule": "exponential"}
+    groups = group_runs([("here/run", RunConfig(**long)), ("there/run", RunConfig())])
+    assert [group.label for group in groups] == ["here/run", "there/run"]
+
+
 def test_group_has_mean_and_standard_deviation_over_seeds():
     row = compared(*(plain(shift=shift, seed=seed) for seed, shift in enumerate((0, 1, 5))))
     pooled = row.groups["conv, plain"]
@@ -121,7 +136,7 @@ def test_margin_of_single_runs_is_that_of_the_normal_distribution():
         ("nll", "plain"),
         ("kl_loss", None),
         ("probe_accuracy_latents", "bn"),
-        ("conditional_probe_accuracy", None),
+        ("class_left_in_latents", None),
     ],
 )
 def test_winner_depends_on_what_is_better(score, winner):

@@ -207,7 +207,7 @@ def test_asking_without_mlflow_is_one_line_with_status_2(folder, tmp_path, monke
     assert ended.value.code == 2
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("error: --track needs MLflow, which is not installed;")
-    assert "pip install 'vae_tf[track]'" in line
+    assert "pip install '.[track]'" in line
 
 
 def test_mlflow_skinny_does_where_the_place_is_elsewhere(monkeypatch):

@@ -4,8 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from vae_tf.config.base import MAX_COUNT, Config
-from vae_tf.support.cli import Metavar
+from vae_tf.config.base import MAX_COUNT, Config, OneOf
+
+PRIOR = "prior"
+"""The value of `--sampler` that selects the prior."""
 
 
 class EvaluationConfig(Config):
@@ -20,5 +22,5 @@ class EvaluationConfig(Config):
     features: Literal["classifier", "inception"] = "classifier"
     """Feature space in which samples are compared with real images: that of a classifier trained on the dataset, or of
     Inception-v3."""
-    sampler: Annotated[Literal["prior"], Metavar("{prior}")] | None = None
+    sampler: Annotated[str, OneOf("sampler", (PRIOR,))] | None = None
     """Sample from the prior, even if a run has a fitted sampler. Default: use each run's sampler, if it has one."""

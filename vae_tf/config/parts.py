@@ -106,7 +106,7 @@ class PartsConfig(Config):
             if name not in known:
                 suggestion = did_you_mean(name, (*cls.model_fields, *known))
                 raise InputError(f"Unknown config key '{name}'{suggestion}")
-        return {**own, **_validate_part_options(cls._get_part_names(own), extra)}
+        return {**own, **_validate_part_options(cls.get_part_names(own), extra)}
 
     @classmethod
     def extra_fields(cls) -> dict[str, FieldInfo]:
@@ -120,11 +120,10 @@ class PartsConfig(Config):
 
         If the command line replaces a part, the file's options for the replaced part are dropped.
         """
-        before, after = cls._get_part_names(from_file), cls._get_part_names({**from_file, **from_command_line})
+        before, after = cls.get_part_names(from_file), cls.get_part_names({**from_file, **from_command_line})
         changed = [kind for kind in registry.PARTS if before.get(kind) != after.get(kind)]
-        replaced = [_get_options_class(kind, before.get(kind)) for kind in changed]
-        kept = [_get_options_class(kind, name) for kind, name in after.items()]
-        dropped = {name for options in replaced if options not in kept for name in _get_option_names(options)}
+        kept = {option for kind, name in after.items() for option in get_option_names(kind, name)}
+        dropped = {option for kind in changed for option in get_option_names(kind, before.get(kind))} - kept
         return super().merge(
             {name: value for name, value in from_file.items() if name not in dropped}, from_command_line
         )
@@ -139,7 +138,7 @@ class PartsConfig(Config):
         return {} if options is None else self.options(options).arguments()
 
     @classmethod
-    def _get_part_names(cls, values: Mapping[str, Any]) -> dict[str, str]:
+    def get_part_names(cls, values: Mapping[str, Any]) -> dict[str, str]:
         """Returns the name of the part of each kind: the one in `values`, otherwise the default, if any."""
         kinds = [kind for kind in registry.PARTS if kind in cls.model_fields]
         selected = {kind: values.get(kind) or cls.model_fields[kind].get_default() for kind in kinds}
@@ -152,7 +151,9 @@ def _get_options_class(kind: str, name: str | None) -> type[PartOptions] | None:
     return None if target is None else registry.resolve(target)
 
 
-def _get_option_names(options: type[PartOptions] | None) -> Iterable[str]:
+def get_option_names(kind: str, name: str | None) -> Iterable[str]:
+    """Returns the names of a part's options, such as `sampler_components` for `"sampler"` and `"gmm"`."""
+    options = _get_options_class(kind, name)
     return () if options is None else options.model_fields
 
 
@@ -175,7 +176,7 @@ def _validate_part_options(parts: Mapping[str, str], given: Mapping[str, Any]) -
             own = {option: rest.pop(option) for option in options.model_fields if option in rest}
             validated |= options(**own).model_dump()
     for option, value in rest.items():
-        owners = [key for key in registry.OPTIONS if option in _get_option_names(_get_options_class(*key))]
+        owners = [key for key in registry.OPTIONS if option in get_option_names(*key)]
         kind, names = owners[0][0], " or ".join(name for _, name in owners)
         received = parts.get(kind, "none")
         raise InputError(f"{option} needs {kind}={names}. Received: {kind}={received}, {option}={value}")

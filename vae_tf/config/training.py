@@ -15,7 +15,7 @@ from vae_tf.support.errors import InputError
 from vae_tf.support.plain_yaml import read_yaml
 from vae_tf.support.redaction import redact
 
-FORMAT_KEY, FORMAT = "format_version", 2
+FORMAT_KEY, FORMAT_VERSION = "format_version", 2
 # The toy datasets consist of 2D points instead of images, so they need different defaults.
 TOY_DEFAULTS: dict[str, Any] = {
     "arch": "dense",
@@ -122,7 +122,7 @@ class RunConfig(DataConfig, ModelConfig):
 
     def to_yaml(self) -> str:
         """Returns YAML text that `from_yaml` reads back as an equal config."""
-        return yaml.safe_dump({FORMAT_KEY: FORMAT, **self.model_dump(mode="json")}, sort_keys=False)
+        return yaml.safe_dump({FORMAT_KEY: FORMAT_VERSION, **self.model_dump(mode="json")}, sort_keys=False)
 
     @classmethod
     def merge(cls, from_file: Mapping[str, Any], from_command_line: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,10 +133,10 @@ class RunConfig(DataConfig, ModelConfig):
         """
         values = dict(from_file)
         version = values.pop(FORMAT_KEY, 1)  # files without the key have format 1, whose keys mean the same
-        if not (isinstance(version, int) and 1 <= version <= FORMAT):
+        if not (isinstance(version, int) and 1 <= version <= FORMAT_VERSION):
             raise InputError(
-                f"{FORMAT_KEY} of a config must be an integer from 1 to {FORMAT}. Received: {version}; use the version "
-                "of vae_tf that wrote it, or a later one"
+                f"{FORMAT_KEY} of a config must be an integer from 1 to {FORMAT_VERSION}. Received: {version}; use the "
+                "version of vae_tf that wrote it, or a later one"
             )
         return super().merge(values, from_command_line)
 

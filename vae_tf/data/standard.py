@@ -24,7 +24,7 @@ IDX_STEMS = {
     "y_test": "t10k-labels-idx1-ubyte",
 }
 STANDARD_SHAPES = {"fashion_mnist": (28, 28, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
-FASHION_MNIST = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+FASHION_MNIST_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 FASHION_MNIST_SHA256 = {
     "x_train": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
     "y_train": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
@@ -98,7 +98,7 @@ def _download(name: str) -> dict[str, Array]:
         if name == "fashion_mnist":  # keras.datasets does not verify the hashes of this dataset
             files = {
                 key: keras.utils.get_file(
-                    origin=f"{FASHION_MNIST}{IDX_STEMS[key]}.gz",
+                    origin=f"{FASHION_MNIST_URL}{IDX_STEMS[key]}.gz",
                     file_hash=sha256,
                     cache_subdir="datasets/fashion-mnist",
                 )

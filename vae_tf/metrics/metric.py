@@ -66,7 +66,7 @@ METRICS = {
         ("active_units", "latent dimensions", 0),
         ("mutual_information", "nats", 0),
         ("probe_accuracy_latents", "1", HIGHER),
-        ("conditional_probe_accuracy", "1", 0),
+        ("class_left_in_latents", "1", 0),
         ("frechet_distance", "squared feature distance", LOWER),
         ("precision", "1", HIGHER),
         ("recall", "1", HIGHER),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ACCURACY = "probe_accuracy_latents"
 # It has a separate name because the encoder is given the class: the accuracy then measures leakage, and neither higher
 # nor lower is better.
-CONDITIONAL_ACCURACY = "conditional_probe_accuracy"
+CONDITIONAL_ACCURACY = "class_left_in_latents"
 REFERENCES = ("pixels", "pca")
 MAX_TRAINING_EXAMPLES = 10_000
 MAX_CLASSES = 100  # the time grows with the number of classes

@@ -113,7 +113,7 @@ class ImageFigures:
     def samples_by_class(self, samples: np.ndarray, classes: np.ndarray, names: Sequence[str], title: str) -> Figure:
         """Returns a row of samples for each class."""
         rows = samples.reshape(len(names), -1, *samples.shape[1:])
-        return rows_with_side_labels(dict(zip(names, rows, strict=True)), f"{title} of each class")
+        return rows_with_side_labels(dict(zip(names, rows, strict=True)), f"{title}, one row for each class")
 
     def reconstructions(self, batch: "Batch", reconstructed: np.ndarray, title_suffix: str = "") -> Figure:
         """Returns originals above reconstructions; if denoising: inputs, reconstructions, originals."""

@@ -8,10 +8,10 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from vae_tf import plots
+from vae_tf.config.evaluation import PRIOR
 from vae_tf.data.modality import get_modality
 from vae_tf.metrics.metric import HIGHER
 from vae_tf.metrics.probe import REFERENCES as PROBE_REFERENCES
-from vae_tf.model.sampler import PRIOR
 from vae_tf.report import html, latent_page
 from vae_tf.report.comparison import Comparison
 from vae_tf.report.html import Cell, Section, Table
@@ -92,6 +92,7 @@ def table_notes(comparison: Comparison) -> list[str]:
         "± is the standard deviation over seeds for groups with several seeds, otherwise the standard error over "
         "examples.",
     ]
+    sentences += [f"{group.label}: {group.options}." for group in comparison.groups if group.label != group.options]
     sentences += [
         f"Samples of {name} come from its {sampler} sampler, not from its prior."
         for name, evaluation in comparison.evaluations.items()
@@ -206,20 +207,22 @@ def _samples_section(comparison: Comparison) -> Section:
         if has_same_latents
         else "the same seed; the latent spaces differ in dimension"
     )
-    return Section("Samples", f"Samples of the first run of each group, from {latents}.", figures)
+    runs = _first_runs(comparison)
+    text = f"Samples of {runs}, from {latents}." if len(comparison.groups) > 1 else f"Samples of {runs}."
+    return Section("Samples", text, figures)
 
 
 def _reconstructions_section(comparison: Comparison) -> Section:
     alt = f"Test examples, and below them their reconstructions by {_labels(comparison)}"
     image = html.image(reconstructions_figure(comparison), alt, is_wide=True)
-    return Section("Reconstructions", "Decoded posterior means of the first run of each group.", [image])
+    return Section("Reconstructions", f"Decoded posterior means of {_first_runs(comparison)}.", [image])
 
 
 def _curves_section(comparison: Comparison) -> Section:
     reason = explain_missing_curves(comparison)
     if reason:
         return Section("Learning curves", f"The curves are not plotted together: {reason}.")
-    text = "Dashed lines: training; solid lines: validation; one line per run. The steep initial drop is cut off."
+    text = "Dashed lines: training; solid lines: validation; one of each per run. The steep initial drop is cut off."
     figures = [
         html.image(plots.comparison_curves(comparison.histories, [name]), f"{name} of {_labels(comparison)} by epoch")
         for name in plots.COMPARISON_PANELS
@@ -229,6 +232,10 @@ def _curves_section(comparison: Comparison) -> Section:
 
 def _labels(comparison: Comparison) -> str:
     return " and ".join(group.label for group in comparison.groups)
+
+
+def _first_runs(comparison: Comparison) -> str:
+    return "the first run of each group" if len(comparison.evaluations) > 1 else "the run"
 
 
 def _label_with_seeds(group: Group) -> str:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vae_tf.config import RunConfig
-from vae_tf.config.evaluation import EvaluationConfig
+from vae_tf.config.evaluation import PRIOR, EvaluationConfig
+from vae_tf.config.parts import get_option_names
 from vae_tf.data.loading import load_splits
 from vae_tf.registry import TOY_DATASETS
 from vae_tf.report.metric_comparison import group_runs
@@ -52,21 +53,46 @@ def _check_same_config(run: RunDir, expected: RunConfig) -> None:
             )
 
 
-def check_comparable(folders: Sequence[RunDir]) -> None:
+def check_comparable(folders: Sequence[RunDir], *, ignore_sampler: bool) -> None:
     """Raises an error if the runs can't be compared, before anything is computed.
+
+    Args:
+        folders: The runs.
+        ignore_sampler: Whether to sample from the prior even if a run has a sampler.
 
     Raises:
         InputError: A run is not finished, two runs have the same configuration and seed, or only some are of images.
     """
     for folder in folders:
         folder.check_finished()
-    configs = [folder.read_config() for folder in folders]
+    configs = [_read_config(folder, ignore_sampler=ignore_sampler) for folder in folders]
     group_runs([(str(folder.path), config) for folder, config in zip(folders, configs, strict=True)])
     if len({config.dataset in TOY_DATASETS for config in configs}) > 1:
         raise InputError(
             "compare can't mix runs trained on images and runs trained on points. Received: both; compare them "
             "separately"
         )
+
+
+def _read_config(folder: RunDir, *, ignore_sampler: bool) -> RunConfig:
+    """Returns the config of a run with the sampler that its samples come from, which `fit_sampler` may have fitted."""
+    config = folder.read_config()
+    sampler = None if ignore_sampler else folder.read_sampler_config()
+    unchanged = {key: value for key, value in config.model_dump().items() if not key.startswith("sampler")}
+    if sampler is None:
+        return RunConfig(**unchanged)
+    names = get_option_names("sampler", sampler["name"])
+    options = {name: sampler[name.removeprefix("sampler_")] for name in names}
+    return RunConfig(**unchanged, sampler=sampler["name"], **options)
+
+
+def _is_evaluated(folder: RunDir, settings: EvaluationConfig, sampler: str) -> bool:
+    """Returns whether a run has an evaluation with these settings, of samples from this sampler."""
+    if not folder.is_evaluated:
+        return False
+    requested = {**settings.model_dump(include=settings.model_fields_set), "sampler": sampler}
+    before_samplers = {"sampler": PRIOR}  # evaluations that are older than samplers do not have this setting
+    return requested.items() <= {**before_samplers, **folder.read_metrics()["settings"]}.items()
 
 
 def compare_runs(folders: Sequence[RunDir], settings: EvaluationConfig) -> "Comparison":
@@ -76,8 +102,8 @@ def compare_runs(folders: Sequence[RunDir], settings: EvaluationConfig) -> "Comp
 
     Args:
         folders: Finished runs, no two with the same configuration and seed.
-        settings: Options of the evaluation. An existing evaluation is used if it matches the options that are set
-            explicitly; otherwise the run is evaluated again.
+        settings: Options of the evaluation. An existing evaluation is used if its samples came from the same sampler
+            and it matches the options that are set explicitly; otherwise the run is evaluated again.
 
     Raises:
         InputError: A run's data, model or files can't be read, or can't be evaluated.
@@ -85,17 +111,18 @@ def compare_runs(folders: Sequence[RunDir], settings: EvaluationConfig) -> "Comp
     from vae_tf.report.comparison import Comparison, create_view, load_evaluation
     from vae_tf.report.evaluation import evaluate_run
 
-    requested = settings.model_dump(include=settings.model_fields_set)
-    groups = group_runs([(str(folder.path), folder.read_config()) for folder in folders])
-    first_runs = {group.runs[0] for group in groups}
+    ignore_sampler = settings.sampler == PRIOR
+    configs = {str(folder.path): _read_config(folder, ignore_sampler=ignore_sampler) for folder in folders}
+    first_runs = {group.runs[0] for group in group_runs(list(configs.items()))}
     evaluations, histories, views = {}, {}, {}
     for folder in folders:
-        name, run = str(folder.path), LoadedRun(folder, ignore_sampler=settings.sampler == "prior")
-        if not folder.is_evaluated or not requested.items() <= folder.read_metrics()["settings"].items():
-            print(f"Evaluating {folder.path}")
-            evaluations[name] = evaluate_run(run, settings)
+        name, run = str(folder.path), LoadedRun(folder, ignore_sampler=ignore_sampler)
+        if _is_evaluated(folder, settings, configs[name].sampler or PRIOR):
+            evaluation = load_evaluation(folder)
         else:
-            evaluations[name] = load_evaluation(folder)
+            print(f"Evaluating {folder.path}")
+            evaluation = evaluate_run(run, settings)
+        evaluations[name] = evaluation._replace(config=configs[name])
         histories[name] = folder.read_history()
         if name in first_runs:
             views[name] = create_view(run)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,8 @@ IGNORED_CONFIG_KEYS = {"seed", "device", "sample_every"}
 # Config keys that labels show by value only.
 VALUE_ONLY_LABEL_KEYS = {"arch", "variant", "dataset", "likelihood"}
 CONFIDENCE = 0.95
+# Longer labels do not fit above the panels of a figure.
+MAX_LABEL_LENGTH = 40
 
 # Likelihoods that are densities over the same space, so that their log-likelihoods are comparable.
 DENSITY_LIKELIHOODS = {"gaussian", "learned_gaussian", "continuous_bernoulli"}
@@ -31,10 +34,18 @@ class Evaluation(NamedTuple):
 
 
 class Group(NamedTuple):
-    """The label of a group of runs that differ only in their seed, and their names in the order of their seeds."""
+    """A group of runs that differ only in their seed.
+
+    Attributes:
+        label: The options that distinguish it from the other groups; if they are too long for the title of a figure,
+            the name of its first run.
+        runs: The names of its runs, in the order of their seeds.
+        options: The options that distinguish it from the other groups.
+    """
 
     label: str
     runs: tuple[str, ...]
+    options: str
 
 
 class GroupMetric(NamedTuple):
@@ -102,12 +113,15 @@ def group_runs(runs: Sequence[tuple[str, RunConfig]]) -> list[Group]:
     # The options of a part are keys only in the experiments that use it; the part's name distinguishes the others.
     keys = dict.fromkeys(key for each in experiments.values() for key in each)
     different = [key for key in keys if len({repr(each[key]) for each in experiments.values() if key in each}) > 1]
-    return [
-        Group(
-            _label(experiments[key], different or ["arch", "variant"]), tuple(members[seed] for seed in sorted(members))
-        )
-        for key, members in groups.items()
-    ]
+    options = {key: _describe(experiments[key], different or ["arch", "variant"]) for key in groups}
+    run_names = {key: tuple(members[seed] for seed in sorted(members)) for key, members in groups.items()}
+    if max(map(len, options.values())) <= MAX_LABEL_LENGTH:
+        labels = options
+    else:
+        labels = {key: Path(names[0]).name for key, names in run_names.items()}
+        if len(set(labels.values())) < len(labels):
+            labels = {key: names[0] for key, names in run_names.items()}
+    return [Group(labels[key], run_names[key], options[key]) for key in groups]
 
 
 def compare_metrics(groups: Sequence[Group], evaluations: Mapping[str, Evaluation]) -> list[MetricComparison]:
@@ -122,7 +136,7 @@ def compare_metrics(groups: Sequence[Group], evaluations: Mapping[str, Evaluatio
     return [_row(name, members) for name in names]
 
 
-def _label(experiment: dict[str, Any], keys: Sequence[str]) -> str:
+def _describe(experiment: dict[str, Any], keys: Sequence[str]) -> str:
     def describe(key: str) -> str:
         return str(experiment[key]) if key in VALUE_ONLY_LABEL_KEYS else f"{key}={experiment[key]}"
 

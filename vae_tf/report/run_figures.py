@@ -43,7 +43,7 @@ def samples(
         label: Class of the samples of a conditional run, by number or name, or `"all"`. Default: cycle through the
             classes.
         seed: Random seed.
-        temperature: Multiplies the standard deviation of the prior.
+        temperature: Scales the spread of the prior or of the sampler.
 
     Raises:
         InputError: The class is unknown, or the run is unconditional.
@@ -62,7 +62,7 @@ def samples(
         count, seed, classes, temperature=temperature, mean=figures.shows_single_examples, sampler=run.sampler
     )
     arrays = {"samples": generated} if classes is None else {"samples": generated, "labels": classes}
-    title = "Prior samples" if run.sampler is None else f"Samples of the {run.sampler.name} sampler"
+    title = "Prior samples" if run.sampler is None else f"Samples from the {run.sampler.name} sampler"
     if label == ALL:
         return RunFigure("samples", arrays, figures.samples_by_class(generated, classes, names, title))
     return RunFigure("samples", arrays, figures.samples(generated, classes, title))

@@ -21,6 +21,16 @@ CODE_CLASSES = ("Lambda", "__lambda__", "function")
 PLAIN_VALUES = ("__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__")
 
 
+def read_keras_config(path: Path) -> Any:
+    """Returns the config in a `.keras` file: the name of its class, and the constructor's arguments as `"config"`.
+
+    Raises:
+        OSError, ValueError, LookupError, zipfile.BadZipFile: The file is damaged.
+    """
+    with zipfile.ZipFile(path) as archive:
+        return json.loads(archive.read("config.json"))
+
+
 def check_classes(path: Path, root_class: str | None = MODEL_CLASS, trusted: Sequence[str] = ()) -> None:
     """Raises an error if a `.keras` file contains classes of packages other than vae_tf and Keras.
 
@@ -33,8 +43,7 @@ def check_classes(path: Path, root_class: str | None = MODEL_CLASS, trusted: Seq
         InputError: The file contains a class that is not allowed, or one that runs code from the file.
         OSError, ValueError, LookupError, TypeError, zipfile.BadZipFile: The file is damaged.
     """
-    with zipfile.ZipFile(path) as archive:
-        config = json.loads(archive.read("config.json"))
+    config = read_keras_config(path)
     packages = (*PACKAGES, *trusted)
     if root_class is not None and config["registered_name"] != root_class:
         raise InputError(f"{path} must contain a vae_tf model. Received: {config['class_name']}; choose another file")

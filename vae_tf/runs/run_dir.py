@@ -13,7 +13,7 @@ import numpy as np
 from vae_tf.config import RunConfig
 from vae_tf.registry import TOY_DATASETS
 from vae_tf.runs.history import Row, read_rows, write_rows
-from vae_tf.runs.model_file import load_keras_file, save_keras_file
+from vae_tf.runs.model_file import load_keras_file, read_keras_config, save_keras_file
 from vae_tf.support.errors import InputError
 from vae_tf.support.files import atomic_write, remove_partial_writes
 
@@ -245,6 +245,17 @@ class RunDir:
     def has_sampler(self) -> bool:
         """Whether `sampler.keras` exists."""
         return (self.path / SAMPLER).is_file()
+
+    def read_sampler_config(self) -> dict[str, Any] | None:
+        """Returns the constructor's arguments of the sampler in `sampler.keras`, or `None` if there is none.
+
+        Raises:
+            InputError: The file is damaged.
+        """
+        if not self.has_sampler:
+            return None
+        with _as_input_error(self.path / SAMPLER, "fit_sampler") as path:
+            return dict(read_keras_config(path)["config"])
 
     def save_sampler(self, sampler: "Sampler") -> Path:
         """Writes `sampler.keras` and returns its path; deletes the run's evaluation, which did not use it."""

@@ -63,7 +63,9 @@ def should_track(*, requested: bool) -> bool:
     # mlflow-skinny has no database support, and therefore no local store.
     packages = ("mlflow",) if TRACKING_URI_VAR in os.environ else ("mlflow", "sqlalchemy")
     if requested and not all(map(find_spec, packages)):
-        raise InputError("--track needs MLflow, which is not installed; run pip install 'vae_tf[track]'")
+        raise InputError(
+            "--track needs MLflow, which is not installed; run pip install '.[track]' in the folder of vae_tf"
+        )
     return requested or bool(os.environ.get(RUN_ID_VAR))
 
 

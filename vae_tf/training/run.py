@@ -74,11 +74,13 @@ def run_training(
         from vae_tf.backend.devices import convert_runtime_errors, limit_threads, use_device
         from vae_tf.distribute.strategy import check_can_distribute, strategy_for
         from vae_tf.training.resume import ResumePoint
+        from vae_tf.training.sampler import check_sampler
         from vae_tf.training.stage import vae_stage
         from vae_tf.training.trainer import Trainer
 
         device = use_device(config.device, deterministic=config.deterministic)
         limit_threads(config, splits.spec.example_shape)
+        check_sampler(config, splits)
         if peers is not None:
             peers.check_equal("options and data", _fingerprint(config, splits.spec))
         with convert_runtime_errors(), ResumePoint(run_dir, options, config, splits) as resume_point:

@@ -47,7 +47,7 @@ def read_error(read, *arguments):
 def large(monkeypatch):
     """Makes every array too large for memory."""
     for module in (arrays, on_disk):
-        monkeypatch.setattr(module, "MAX_IN_MEMORY", 0)
+        monkeypatch.setattr(module, "MAX_IN_MEMORY_BYTES", 0)
 
 
 # What an array of images must be
@@ -353,7 +353,7 @@ def npy_bytes(array):
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("limit", [0, 10**6], ids=["large", "small"])
 def test_npy_is_read_by_rows(tmp_path, monkeypatch, limit, order):
-    monkeypatch.setattr(arrays, "MAX_IN_MEMORY", limit)
+    monkeypatch.setattr(arrays, "MAX_IN_MEMORY_BYTES", limit)
     path = tmp_path / "data.npy"
     path.write_bytes(npy_bytes(np.asarray(grey(), order=order)))
 
@@ -364,7 +364,7 @@ def test_npy_is_read_by_rows(tmp_path, monkeypatch, limit, order):
 
 
 def test_images_of_a_file_that_changed_are_told_in_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(arrays, "MAX_IN_MEMORY", 0)
+    monkeypatch.setattr(arrays, "MAX_IN_MEMORY_BYTES", 0)
     path = tmp_path / "data.npy"
     path.write_bytes(npy_bytes(grey()))
     examples = ArraySource(check_pixels(read_npy(path), "x"), None, 255.0)
@@ -374,7 +374,7 @@ def test_images_of_a_file_that_changed_are_told_in_one_line(tmp_path, monkeypatc
 
 
 def test_values_out_of_range_are_seen_in_a_file_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(arrays, "MAX_IN_MEMORY", 0)
+    monkeypatch.setattr(arrays, "MAX_IN_MEMORY_BYTES", 0)
     path = tmp_path / "data.npy"
     path.write_bytes(npy_bytes(np.array([0, 7, 300], np.int64).repeat(64).reshape(3, 8, 8)))
 

@@ -52,7 +52,7 @@ def test_a_gzipped_file_holds_the_same(tmp_path):
 @pytest.mark.parametrize(("pack", "name"), [(bytes, "file"), (gzip.compress, "file.gz")])
 def test_a_large_file_is_read_by_rows(tmp_path, monkeypatch, pack, name):
     for module in (idx, on_disk):
-        monkeypatch.setattr(module, "MAX_IN_MEMORY", 0)
+        monkeypatch.setattr(module, "MAX_IN_MEMORY_BYTES", 0)
 
     rows = read_idx(written(tmp_path, pack(IMAGES), name), rank=3)
 

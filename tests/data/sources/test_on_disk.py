@@ -59,7 +59,7 @@ def test_blocks_are_the_whole_in_order(rows, monkeypatch, size):
 
 @pytest.mark.parametrize("limit", [0, 240], ids=["large", "small"])
 def test_a_stream_is_unpacked_to_memory_or_to_a_file(monkeypatch, limit):
-    monkeypatch.setattr(on_disk, "MAX_IN_MEMORY", limit)
+    monkeypatch.setattr(on_disk, "MAX_IN_MEMORY_BYTES", limit)
     monkeypatch.setattr(on_disk, "BLOCK_BYTES", 100)
 
     rows = read_array(io.BytesIO(VALUES.tobytes() + b"more"), VALUES.dtype, VALUES.shape)
@@ -70,7 +70,7 @@ def test_a_stream_is_unpacked_to_memory_or_to_a_file(monkeypatch, limit):
 
 @pytest.mark.parametrize("limit", [0, 240], ids=["large", "small"])
 def test_a_stream_that_ends_early_is_an_error(monkeypatch, limit):
-    monkeypatch.setattr(on_disk, "MAX_IN_MEMORY", limit)
+    monkeypatch.setattr(on_disk, "MAX_IN_MEMORY_BYTES", limit)
 
     with pytest.raises(EOFError, match="2 bytes are missing"):
         read_array(io.BytesIO(VALUES.tobytes()[:-2]), VALUES.dtype, VALUES.shape)
@@ -78,7 +78,7 @@ def test_a_stream_that_ends_early_is_an_error(monkeypatch, limit):
 
 @pytest.mark.parametrize("limit", [0, 240], ids=["large", "small"])
 def test_a_stream_in_fortran_order_is_the_same_array(monkeypatch, limit):
-    monkeypatch.setattr(on_disk, "MAX_IN_MEMORY", limit)
+    monkeypatch.setattr(on_disk, "MAX_IN_MEMORY_BYTES", limit)
 
     rows = read_array(io.BytesIO(VALUES.tobytes(order="F")), VALUES.dtype, VALUES.shape, is_fortran=True)
 

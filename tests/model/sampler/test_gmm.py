@@ -73,8 +73,16 @@ def test_a_file_restores_it(fitted, tmp_path):
 def test_fewer_latents_than_components_are_refused():
     sampler = GaussianMixtureSampler(2, components=5)
     sampler.build(None)
-    with pytest.raises(InputError, match="Received: 4 examples, sampler_components=5"):
+    with pytest.raises(InputError, match=r"sampler_components=5 needs at least 5 training examples\. Received: 4 "):
         sampler.fit(latents(4)[0], None, seed=0)
+
+
+def test_fewer_latents_of_a_class_than_components_are_refused():
+    sampler = GaussianMixtureSampler(2, num_classes=2, components=5)
+    sampler.build(None)
+    x, labels = latents(20)
+    with pytest.raises(InputError, match=r"needs at least 5 training examples of each class\. Received: 4 "):
+        sampler.fit(x[:14], labels[:14], seed=0)
 
 
 # Through the commands
@@ -134,7 +142,23 @@ def test_a_finished_run_gets_one_that_replaces_its_evaluation(trained, command, 
 
 def test_more_components_than_training_examples_are_refused_in_one_line(trained, command):
     ended = command("fit_sampler", "--run", trained, "--sampler", "gmm", "--sampler-components", 1000)
-    assert "sampler=gmm needs" in ended.error
+    assert "sampler=gmm with sampler_components=1000 needs at least 1000 training examples" in ended.error
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], "at least 101 training examples. Received: 100"),
+        (["--conditional"], "at least 101 training examples of each class. Received: 40"),
+    ],
+)
+def test_more_components_than_training_examples_are_refused_before_training(command, tmp_path, words, expected):
+    x, y = np.zeros((110, 8, 8), np.uint8), np.arange(110) % 100 >= 60
+    np.savez(tmp_path / "data.npz", x_train=x[:100], y_train=y[:100].astype(int), x_test=x[100:], y_test=y[100:] * 1)
+    run = "--dataset npz --arch dense --hidden-sizes 16 --sampler gmm --sampler-components 101 --val-fraction 0"
+    paths = ["--data-dir", tmp_path / "data.npz", "--run-dir", tmp_path / "run"]
+    assert expected in command("train", *run.split(), *words, *paths).error
+    assert not (tmp_path / "run").exists()
 
 
 def test_options_of_a_sampler_need_one(command, tmp_path):

@@ -241,7 +241,7 @@ def test_clearing_keeps_what_is_no_checkpoint(store):
 
 def test_a_checkpoint_of_another_version_is_refused(tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(module, "FORMAT", 2)
+        patched.setattr(module, "FORMAT_VERSION", 2)
         store = filled(tmp_path, 3)
     with pytest.raises(
         InputError, match=r"^The checkpoint was written by another version of vae_tf\. Received: .*step_0000000003"

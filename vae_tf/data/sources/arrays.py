@@ -12,7 +12,7 @@ from typing import IO, Self
 
 import numpy as np
 
-from vae_tf.data.sources.on_disk import BLOCK_BYTES, MAX_IN_MEMORY, Array, OnDiskArray, iter_blocks, read_array
+from vae_tf.data.sources.on_disk import BLOCK_BYTES, MAX_IN_MEMORY_BYTES, Array, OnDiskArray, iter_blocks, read_array
 from vae_tf.support.errors import InputError
 
 IMAGE_RANKS = (3, 4)
@@ -44,7 +44,7 @@ class ArraySource:
         self.scale = scale
         self.dtype = np.dtype(np.uint8 if values.dtype == np.uint8 else np.float32)
         self.example_shape = self._values.shape[1:]
-        self.is_in_memory = isinstance(values, np.ndarray) and values.nbytes <= MAX_IN_MEMORY
+        self.is_in_memory = isinstance(values, np.ndarray) and values.nbytes <= MAX_IN_MEMORY_BYTES
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -154,7 +154,7 @@ def _read_member(path: Path, archive: zipfile.ZipFile, name: str) -> Array:
     size = info.file_size - offset
     with archive.open(info) as file:
         file.read(offset)
-        if size <= MAX_IN_MEMORY or is_fortran or info.compress_type != zipfile.ZIP_STORED:
+        if size <= MAX_IN_MEMORY_BYTES or is_fortran or info.compress_type != zipfile.ZIP_STORED:
             return read_array(file, dtype, shape, is_fortran=is_fortran)
         while file.read(BLOCK_BYTES):  # zipfile verifies the checksum at the end of the member
             pass
@@ -202,7 +202,7 @@ def read_npy(path: Path) -> Array:
             if not shape:  # a scalar, which has no rows
                 return read_array(file, dtype, shape, is_fortran=is_fortran)
             array = OnDiskArray(path, dtype, shape, offset)
-            if array.nbytes <= MAX_IN_MEMORY:
+            if array.nbytes <= MAX_IN_MEMORY_BYTES:
                 return read_array(file, dtype, shape, is_fortran=is_fortran)
             return np.memmap(path, dtype, "r", offset, shape, "F") if is_fortran else array
     except OSError as error:

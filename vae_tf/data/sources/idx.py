@@ -13,7 +13,7 @@ from typing import IO, cast
 
 import numpy as np
 
-from vae_tf.data.sources.on_disk import MAX_IN_MEMORY, Array, OnDiskArray, read_array
+from vae_tf.data.sources.on_disk import MAX_IN_MEMORY_BYTES, Array, OnDiskArray, read_array
 from vae_tf.support.errors import InputError
 
 UNSIGNED_BYTE = 0x08
@@ -49,7 +49,7 @@ def _read_uncompressed(content: IO[bytes], path: Path, rank: int) -> Array:
     if size != offset + math.prod(shape):
         raise _make_length_error(path, offset + math.prod(shape), shape, f"{size:,} bytes")
     array = OnDiskArray(path, np.dtype(np.uint8), shape, offset)
-    return read_array(content, array.dtype, shape) if array.nbytes <= MAX_IN_MEMORY else array
+    return read_array(content, array.dtype, shape) if array.nbytes <= MAX_IN_MEMORY_BYTES else array
 
 
 def _read_gzipped(content: IO[bytes], path: Path, rank: int) -> Array:

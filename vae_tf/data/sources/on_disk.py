@@ -8,7 +8,7 @@ from typing import IO
 
 import numpy as np
 
-MAX_IN_MEMORY = 48 * 2**20  # bytes; just above the size of MNIST's training images
+MAX_IN_MEMORY_BYTES = 48 * 2**20  # just above the size of MNIST's training images
 BLOCK_BYTES = 2**23
 
 
@@ -109,7 +109,7 @@ def read_array(stream: IO[bytes], dtype: np.dtype, shape: tuple[int, ...], *, is
         OSError: The stream is damaged, or the temporary folder is full.
     """
     size = math.prod(shape) * dtype.itemsize
-    if size <= MAX_IN_MEMORY:
+    if size <= MAX_IN_MEMORY_BYTES:
         return np.frombuffer(_read_exactly(stream, size), dtype).reshape(shape, order="F" if is_fortran else "C")
     if is_fortran:  # the values of one row are scattered across the file
         with tempfile.TemporaryFile() as file:

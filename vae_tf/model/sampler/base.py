@@ -5,9 +5,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from vae_tf.config.evaluation import PRIOR
 from vae_tf.model.noise import Seed
-
-PRIOR = "prior"
 
 
 class Sampler(keras.layers.Layer):
@@ -26,6 +25,16 @@ class Sampler(keras.layers.Layer):
         self.latent_dim = latent_dim
         self.num_classes = num_classes
 
+    def check_num_examples(self, num_examples: int) -> None:
+        """Raises an error if there are too few training examples; by default, any number is enough.
+
+        Args:
+            num_examples: Number of training examples; of the smallest class, for a conditional model.
+
+        Raises:
+            InputError: Too few examples.
+        """
+
     def fit(self, latents: np.ndarray, labels: np.ndarray | None, seed: int) -> None:
         """Fits the distribution.
 
@@ -35,7 +44,7 @@ class Sampler(keras.layers.Layer):
             seed: Random seed for fitting.
 
         Raises:
-            InputError: Too few latents.
+            InputError: Too few latents; see `check_num_examples`.
         """
         raise NotImplementedError
 

@@ -38,17 +38,22 @@ class GaussianMixtureSampler(Sampler):
             setattr(self, name, self.add_weight(shape=shape, initializer="zeros", trainable=False, name=name))
         self.built = True
 
+    def check_num_examples(self, num_examples: int) -> None:
+        """Raises an error if there are fewer examples than components; see `Sampler.check_num_examples`."""
+        fewest = max(2, self.components)
+        if num_examples < fewest:
+            of_class = "" if self.num_classes is None else " of each class"
+            raise InputError(
+                f"sampler=gmm with sampler_components={self.components} needs at least {fewest} training "
+                f"examples{of_class}. Received: {num_examples} examples; choose fewer components"
+            )
+
     def fit(self, latents: np.ndarray, labels: np.ndarray | None, seed: int) -> None:
         """Fits one mixture to all latents, or one mixture to the latents of each class; see `Sampler.fit`."""
         from sklearn.mixture import GaussianMixture
 
         groups = [latents] if labels is None else [latents[labels == label] for label in range(self.num_classes or 0)]
-        fewest = min(map(len, groups))
-        if fewest < max(2, self.components):
-            raise InputError(
-                f"sampler=gmm needs at least {max(2, self.components)} training examples (per class, if the model is "
-                f"conditional). Received: {fewest} examples, sampler_components={self.components}"
-            )
+        self.check_num_examples(min(map(len, groups)))
         mixtures = [
             GaussianMixture(self.components, random_state=seed).fit(group.astype(np.float64)) for group in groups
         ]

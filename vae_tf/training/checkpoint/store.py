@@ -18,7 +18,7 @@ import tensorflow as tf
 from vae_tf.support.errors import InputError
 from vae_tf.support.files import atomic_write, remove_partial_writes
 
-FORMAT = 1
+FORMAT_VERSION = 1
 CHECKSUMS = "SHA256SUMS"
 PROGRESS = "progress.json"
 VARIABLES = "variables"
@@ -73,7 +73,7 @@ class CheckpointStore:
         # be a mounted drive, to which only whole files are copied.
         with tempfile.TemporaryDirectory() as folder:
             _write_arrays(Path(folder, VARIABLES), arrays)
-            text = json.dumps({"format": FORMAT, "step": step, **progress})
+            text = json.dumps({"format": FORMAT_VERSION, "step": step, **progress})
             Path(folder, PROGRESS).write_text(text, encoding="utf-8")
             target = self._folder(step)
             with atomic_write(target) as partial:
@@ -177,7 +177,7 @@ def _find_damage(path: Path) -> str | None:
 
 def _load(path: Path) -> Checkpoint:
     progress = json.loads((path / PROGRESS).read_text(encoding="utf-8"))
-    if progress.get("format") != FORMAT:
+    if progress.get("format") != FORMAT_VERSION:
         raise InputError(
             f"The checkpoint was written by another version of vae_tf. Received: {path}; resume with the version that "
             "wrote it"
