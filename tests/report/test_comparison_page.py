@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from vae_tf.report.comparison_page import table_notes
+from vae_tf.report.metric_comparison import Group
 
 BEST, SINGLE_SEED = "The best value is marked", "With a single seed"
 
@@ -13,7 +14,7 @@ def comparison(*groups, sampler="prior", rows=()):
     """A comparison of groups of runs, each a list of names."""
     settings = SimpleNamespace(metrics={"settings": {"sampler": sampler}})
     return SimpleNamespace(
-        groups=[SimpleNamespace(runs=group) for group in groups],
+        groups=[Group(f"group {group[0]}", group, f"group {group[0]}") for group in groups],
         evaluations={name: settings for group in groups for name in group},
         rows=[SimpleNamespace(name=name, note=note, incomparable_reason=reason) for name, note, reason in rows],
     )
@@ -43,6 +44,12 @@ def test_runs_whose_samples_come_from_a_sampler_are_listed(sampler, count):
     notes = table_notes(comparison(["a"], ["b"], sampler=sampler))
 
     assert sum("come from its gmm sampler" in note for note in notes) == count
+
+
+def test_options_that_are_too_long_for_a_label_are_listed():
+    two = comparison(["a"], ["b"])
+    two.groups[0] = Group("run a", ("a",), "dense, beta=2.0")
+    assert [note for note in table_notes(two) if ": " in note] == ["run a: dense, beta=2.0."]
 
 
 def test_notes_and_reasons_are_given_once():
