@@ -1,11 +1,13 @@
 """Variational autoencoders for Keras 3 on TensorFlow: train, evaluate, compare and deploy them.
 
 Public names are looked up on first use (PEP 562), so `import vae_tf` does not import TensorFlow.
+It only sets the environment variable that turns on TensorFlow's oneDNN kernels; see `vae_tf.support.onednn`.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from vae_tf.registry import resolve as _resolve
+from vae_tf.support.onednn import enable_onednn as _enable_onednn
 
 if TYPE_CHECKING:
     from vae_tf.config import RunConfig
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from vae_tf.model.vae import VAE
     from vae_tf.registry import register
     from vae_tf.runs.loaded_run import load_run
+
+_enable_onednn()
 
 __version__ = "0.1.0"
 __all__ = ["VAE", "RunConfig", "VAEEstimator", "build_vae", "load_arrays", "load_run", "register"]

@@ -1,11 +1,19 @@
 """Where the computation runs; the GPUs here are pretended, so that every machine tests every case."""
 
+import os
+import platform
+import subprocess
+import sys
+
+import numpy as np
 import pytest
 import tensorflow as tf
 
+from vae_tf.backend import devices
 from vae_tf.backend.devices import convert_runtime_errors, limit_threads, require_gpus, use_device
 from vae_tf.config import RunConfig
 from vae_tf.support.errors import InputError
+from vae_tf.support.onednn import ONEDNN_VARIABLE
 
 
 @pytest.fixture
@@ -130,3 +138,31 @@ def test_operations_of_a_small_dense_net_have_one_thread_each(monkeypatch, optio
     monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", asked.append)
     limit_threads(RunConfig(**options), (28, 28, 1))
     assert asked == threads
+
+
+@pytest.mark.parametrize("setting", ["0", "1"])
+@pytest.mark.skipif((sys.platform, platform.machine()) != ("linux", "x86_64"), reason="only there it can be turned off")
+def test_onednn_is_used_if_it_is_turned_on(setting):
+    code = "import vae_tf.backend.devices as devices; print(devices.uses_onednn())"
+    environment = {**os.environ, ONEDNN_VARIABLE: setting, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert ended.stdout == f"{setting == '1'}\n"
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "instructions", "is_slow"),
+    [
+        ("mixed_bfloat16", "CPU", ["X86_V3"], True),
+        ("mixed_bfloat16", "CPU", ["SSE3", "AVX2"], True),
+        ("mixed_bfloat16", "CPU", ["X86_V3", "X86_V4"], False),
+        ("mixed_bfloat16", "CPU", ["AVX2", "AVX512_SKX"], False),
+        ("mixed_bfloat16", "1 GPU", ["X86_V3"], False),
+        ("float32", "CPU", ["X86_V3"], False),
+    ],
+)
+def test_bfloat16_on_a_cpu_without_kernels_for_it_is_warned_about(
+    monkeypatch, capsys, precision, device, instructions, is_slow
+):
+    monkeypatch.setattr(np, "show_config", lambda mode: {"SIMD Extensions": {"found": instructions}})
+    devices.warn_if_bfloat16_is_slow(precision, device)
+    assert ("mixed_bfloat16 is slower than float32" in capsys.readouterr().err) == is_slow

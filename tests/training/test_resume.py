@@ -18,7 +18,7 @@ from vae_tf.data.spec import DatasetSpec
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.support.errors import InputError, Interrupted
 from vae_tf.support.files import lock_folder
-from vae_tf.training import loop, trainer
+from vae_tf.training import loop, resume, trainer
 from vae_tf.training.checkpoint.store import CheckpointStore
 from vae_tf.training.checkpoint.writer import CheckpointWriter
 from vae_tf.training.resume import ResumePoint
@@ -157,6 +157,16 @@ def test_data_at_another_place_and_another_device_are_no_change(tmp_path):
     begun(tmp_path / "run")
 
     assert found(tmp_path / "run", data_dir="/mnt", device="cpu", splits=splits_of(prefix="/mnt")).step == 7
+
+
+@pytest.mark.parametrize(("before", "now", "warns"), [(True, False, True), (False, True, True), (True, True, False)])
+def test_resuming_with_other_kernels_warns_about(tmp_path, monkeypatch, capsys, before, now, warns):
+    monkeypatch.setattr(resume, "uses_onednn", lambda: before)
+    begun(tmp_path / "run")
+    monkeypatch.setattr(resume, "uses_onednn", lambda: now)
+    assert found(tmp_path / "run").step == 7
+    warning = f"was written with TF_ENABLE_ONEDNN_OPTS={int(before)}, and training resumes with {int(now)}: "
+    assert (warning in capsys.readouterr().err) == warns
 
 
 def test_one_image_more_is_refused(tmp_path):

@@ -2,12 +2,15 @@
 
 import math
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from typing import Literal
 
+import numpy as np
 import tensorflow as tf
+from tensorflow.python.util import _pywrap_util_port
 
 from vae_tf.config import DenseOptions, RunConfig
 from vae_tf.support.errors import InputError
@@ -72,6 +75,35 @@ def limit_threads(config: RunConfig, example_shape: tuple[int, ...]) -> None:
     if FLOPS_PER_WEIGHT * num_weights * config.batch_size < SMALL_STEP_FLOPS:
         with suppress(RuntimeError):  # TensorFlow has already started: the number of threads can no longer change
             tf.config.threading.set_intra_op_parallelism_threads(1)
+
+
+def uses_onednn() -> bool:
+    """Returns whether TensorFlow uses oneDNN's kernels on the CPU; results differ in rounding if it does not."""
+    # The environment variable alone does not say it: its default depends on the CPU, and on how TensorFlow was built.
+    return bool(_pywrap_util_port.IsMklEnabled())
+
+
+def warn_if_bfloat16_is_slow(precision: str, device: str) -> None:
+    """Warns if training in bfloat16 is slower than in float32, because the CPU has no kernels for it.
+
+    oneDNN's bfloat16 kernels need AVX-512 or newer
+    (https://uxlfoundation.github.io/oneDNN/dev_guide_data_types.html#hardware-limitations).
+
+    Args:
+        precision: The run's precision.
+        device: The result of `use_device`.
+    """
+    if precision == "mixed_bfloat16" and device == "CPU" and not _has_avx512():
+        print(
+            "warning: this CPU has no AVX-512, so mixed_bfloat16 is slower than float32; remove --precision",
+            file=sys.stderr,
+        )
+
+
+def _has_avx512() -> bool:
+    # NumPy calls the group of AVX-512 instructions AVX512_SKX until version 2.3, and X86_V4 from 2.4 on.
+    found = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
+    return any(name.startswith(("AVX512", "X86_V4")) for name in found)
 
 
 def has_gpu() -> bool:

@@ -1,6 +1,7 @@
 """Finds where a run stopped, and checks that it can resume: with the same options, on the same data."""
 
 import json
+import sys
 import zlib
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from vae_tf.backend.devices import uses_onednn
 from vae_tf.config import CheckpointConfig, RunConfig
 from vae_tf.data.pipeline import num_batches
 from vae_tf.data.sources import ExampleSource
@@ -18,6 +20,7 @@ from vae_tf.runs.new_run import create_run_dir
 from vae_tf.runs.run_dir import CHECKPOINTS, RunDir
 from vae_tf.support.errors import InputError
 from vae_tf.support.files import lock_folder
+from vae_tf.support.onednn import ONEDNN_VARIABLE
 from vae_tf.training.checkpoint.store import Checkpoint, CheckpointStore
 
 if TYPE_CHECKING:
@@ -66,7 +69,11 @@ class ResumePoint:
             for name, examples in (("train", self._splits.train), ("test", self._splits.test))
         }
         data = {**asdict(self._splits.spec), **checksums}
-        return {"config": self._config.model_dump(mode="json"), "data": json.loads(json.dumps(data))}
+        return {
+            "config": self._config.model_dump(mode="json"),
+            "data": json.loads(json.dumps(data)),
+            "onednn": uses_onednn(),
+        }
 
     def find(self, *, overwrite: bool) -> Checkpoint | None:
         """Returns the checkpoint to resume from, or `None` to start from the beginning.
@@ -155,8 +162,18 @@ class ResumePoint:
                 f"{key}={saved.get(key)} (now {current[key]}); restore the data, choose another run_dir, or add "
                 "--overwrite"
             )
+        self._warn_if_onednn_changed(checkpoint)
         last = self._config.epochs * num_batches(self._splits.train, self._config.batch_size)
         self.is_finished = checkpoint.step == last and RunDir(self._run_dir).is_finished
+
+    def _warn_if_onednn_changed(self, checkpoint: Checkpoint) -> None:
+        before, now = checkpoint.progress.get("onednn"), uses_onednn()
+        if before is not None and before != now:
+            print(
+                f"warning: the checkpoint was written with {ONEDNN_VARIABLE}={int(before)}, and training resumes with "
+                f"{int(now)}: the results will not be bit-identical to those of an uninterrupted run",
+                file=sys.stderr,
+            )
 
     def _check_options(self, saved_config: RunConfig) -> None:
         """Raises an error if the options have changed; apart from `CHANGEABLE_OPTIONS`, only `epochs` may be raised."""

@@ -71,7 +71,7 @@ def run_training(
         config = config.fill_in_defaults(splits.spec.example_shape)
         load_tensorflow()
 
-        from vae_tf.backend.devices import convert_runtime_errors, limit_threads, use_device
+        from vae_tf.backend.devices import convert_runtime_errors, limit_threads, use_device, warn_if_bfloat16_is_slow
         from vae_tf.distribute.strategy import check_can_distribute, strategy_for
         from vae_tf.training.resume import ResumePoint
         from vae_tf.training.sampler import check_sampler
@@ -80,6 +80,7 @@ def run_training(
 
         device = use_device(config.device, deterministic=config.deterministic)
         limit_threads(config, splits.spec.example_shape)
+        warn_if_bfloat16_is_slow(config.precision, device)
         check_sampler(config, splits)
         if peers is not None:
             peers.check_equal("options and data", _fingerprint(config, splits.spec))
