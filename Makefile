@@ -11,7 +11,7 @@ ARGS ?=
 .PHONY: train test test-all soak lint lock audit clean
 
 train: $(VENV)/.installed
-	$(BIN)/python -m vae_tf.train --variant bn $(ARGS)
+	$(BIN)/python -m vae_tf.train --config configs/first_run.yml $(ARGS)
 
 # As many processes as cores; neighbouring tests run in the same process, so that they share fixtures.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal

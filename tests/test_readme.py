@@ -190,7 +190,7 @@ def test_python_blocks_run_as_they_stand(page, run, workplace):
 @pytest.mark.parametrize(
     ("target", "expected"),
     [
-        ("train", "-m vae_tf.train --variant bn"),
+        ("train", "-m vae_tf.train --config configs/first_run.yml"),
         ("test", '-m "not slow"'),
         ("test", "ruff check"),
         ("test-all", "-m pytest"),

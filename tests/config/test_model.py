@@ -87,3 +87,8 @@ def test_a_schedule_and_a_warmup_need_each_other(values):
 )
 def test_a_wrong_schedule_or_warmup_is_refused(values, requirement):
     assert error_of(values).startswith(requirement)
+
+
+def test_momentum_needs_batch_normalization():
+    with pytest.raises(InputError, match=r"batch_norm_momentum needs variant=bn\. Received: variant=plain"):
+        ModelConfig(variant="plain", batch_norm_momentum=0.9)

@@ -144,3 +144,11 @@ def test_the_global_dtype_policy_is_the_default_and_comes_back_after_an_error():
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
     finally:
         keras.config.set_dtype_policy(before)
+
+
+@pytest.mark.parametrize("arch", ["conv", "dense"])
+def test_momentum_is_that_of_every_batch_normalization(arch):
+    vae = vae_tf.build_vae((8, 8, 1), latent_dim=2, arch=arch, batch_norm_momentum=0.75)
+    layers = [layer for network in (vae.encoder, vae.decoder) for layer in network.layers]
+    momenta = [layer.momentum for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert momenta == [0.75] * (6 if arch == "conv" else 4)

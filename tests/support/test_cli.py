@@ -41,6 +41,7 @@ NON_DEFAULTS = {
     "seed": ("5", 5),
     "arch": ("dense", "dense"),
     "variant": ("plain", "plain"),
+    "batch_norm_momentum": ("0.9", 0.9),
     "latent_dim": ("3", 3),
     "hidden_sizes": ("30,20", (30, 20)),
     "activation": ("tanh", "tanh"),

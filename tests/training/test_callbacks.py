@@ -1,14 +1,6 @@
 """What happens while fit runs."""
 
-import contextlib
 import csv
-import fcntl
-import os
-import pty
-import struct
-import termios
-from collections.abc import Callable
-from functools import partial
 from types import SimpleNamespace
 
 import keras
@@ -19,10 +11,9 @@ from PIL import Image
 
 import vae_tf
 from vae_tf.config import RunConfig
-from vae_tf.data.modality import IMAGE, ROW
 from vae_tf.plots.figures import ImageFigures
 from vae_tf.runs.new_run import create_run_dir
-from vae_tf.training.callbacks import EpochFigures, HistoryWriter, ProgressBar
+from vae_tf.training.callbacks import EpochFigures, HistoryWriter
 
 SHAPE = (8, 8, 1)
 IMAGES = np.random.default_rng(0).random((24, *SHAPE), np.float32)
@@ -185,69 +176,3 @@ def test_drawing_does_not_change_what_training_computes(run):
     for callbacks in ([], [EpochFigures(run, RunConfig(epochs=2), IMAGES[:4])]):
         histories.append(new_model().fit(IMAGES, epochs=2, shuffle=False, callbacks=callbacks, verbose=0).history)
     assert histories[0] == histories[1]
-
-
-LOSSES = {"epoch": 1, "loss": 3.25, "reconstruction_loss": 2.5, "kl_loss": 0.75, "images_per_second": 1234.5}
-
-
-def progress_of_one_epoch(config: RunConfig, row: dict[str, float], num_examples: int = 10, modality=IMAGE) -> None:
-    """Three batches, after each of which the bar is drawn."""
-    progress = ProgressBar(SimpleNamespace(rows=[row]), config, num_examples, modality)
-    progress.on_epoch_begin(0)
-    for batch in range(3):
-        progress.on_train_batch_end(batch, row)
-        progress._bar.refresh()
-    progress.on_epoch_end(0)
-
-
-def test_piped_progress_is_one_plain_line_per_epoch(capsys):
-    progress_of_one_epoch(RunConfig(batch_size=4, epochs=10), LOSSES)
-    expected = "epoch  1/10  loss 3.25  reconstruction_loss 2.50  kl_loss 0.75  1,234 images/s\n"
-    assert capsys.readouterr() == (expected, "")
-
-
-def test_progress_of_points_counts_rows(capsys):
-    progress_of_one_epoch(RunConfig(batch_size=4, epochs=1), LOSSES, modality=ROW)
-    assert capsys.readouterr().out.endswith("1,234 rows/s\n")
-
-
-def test_piped_progress_shows_the_validation_loss_of_a_run_with_validation(capsys):
-    progress_of_one_epoch(RunConfig(batch_size=4, epochs=1), {**LOSSES, "val_loss": 4.5})
-    assert "val_loss 4.50" in capsys.readouterr().out
-
-
-def shown_on_terminal(show: Callable[[], None]) -> str:
-    """What `show` prints on a terminal of 80 columns."""
-    screen, inside = pty.openpty()
-    fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    received = b""
-    with os.fdopen(inside, "w", encoding="utf-8") as terminal:
-        with contextlib.redirect_stdout(terminal):
-            show()
-        terminal.write(END_OF_TEXT)
-        terminal.flush()
-        while not received.endswith(END_OF_TEXT.encode()):
-            received += os.read(screen, 65536)
-    os.close(screen)
-    return received.decode().removesuffix(END_OF_TEXT).replace("\r\n", "\n")
-
-
-def test_bar_on_a_terminal_of_80_columns_shows_the_three_losses_and_the_speed():
-    row = {"epoch": 1, "loss": 243.11, "reconstruction_loss": 231.05, "kl_loss": 12.06, "images_per_second": 500.0}
-    show = partial(progress_of_one_epoch, RunConfig(), row, num_examples=60_000)
-    bar = [part for part in shown_on_terminal(show).split("\r") if "reconstruction " in part][-1]
-    assert [
-        part for part in ("loss 243.1", "reconstruction 231.1", "kl 12.1", "1%", "images/") if part not in bar
-    ] == []
-
-
-def test_bar_ends_at_the_number_of_images_though_the_last_batch_is_short():
-    shown = shown_on_terminal(lambda: progress_of_one_epoch(RunConfig(batch_size=4, epochs=1), LOSSES))
-    assert "100%" in shown
-    assert "120%" not in shown
-
-
-def test_bar_is_replaced_by_the_line_of_the_epoch():
-    shown = shown_on_terminal(lambda: progress_of_one_epoch(RunConfig(batch_size=4, epochs=1), LOSSES))
-    assert shown.count("\r") > 2
-    assert shown.split("\r")[-1] == "epoch 1/1  loss 3.25  reconstruction_loss 2.50  kl_loss 0.75  1,234 images/s\n"

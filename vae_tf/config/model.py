@@ -11,6 +11,8 @@ from vae_tf.support.cli import Metavar
 from vae_tf.support.errors import InputError
 from vae_tf.support.names import check_name
 
+DEFAULT_MOMENTUM = 0.99  # of Keras
+
 
 def _resolve_variant(name: object) -> str:
     known = (*registry.VARIANTS, *registry.VARIANT_ALIASES)
@@ -28,6 +30,8 @@ class ModelConfig(PartsConfig):
     """Network architecture: convolutional, or dense (fully connected)."""
     variant: Variant = "bn"
     """Network variant: bn (alias v2) uses batch normalization, plain (alias v1) does not."""
+    batch_norm_momentum: float = Field(DEFAULT_MOMENTUM, ge=0, lt=1)
+    """Momentum of the moving averages of batch normalization; lower it for runs of fewer than about 500 updates."""
     latent_dim: int = Field(128, ge=1, le=MAX_WIDTH)
     """Number of latent dimensions."""
     latents: Annotated[str, OneOf("latents", registry.LATENTS)] = "flat"
@@ -49,6 +53,15 @@ class ModelConfig(PartsConfig):
     kl_warmup_epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Length of the KL warm-up in epochs; required if --kl-schedule is linear or cyclical, and not allowed
     otherwise."""
+
+    @model_validator(mode="after")
+    def _check_momentum(self) -> Self:
+        if self.variant != "bn" and self.batch_norm_momentum != DEFAULT_MOMENTUM:
+            raise InputError(
+                f"batch_norm_momentum needs variant=bn. Received: variant={self.variant}, "
+                f"batch_norm_momentum={self.batch_norm_momentum}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_kl_warmup(self) -> Self:

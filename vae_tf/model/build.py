@@ -9,6 +9,7 @@ import keras
 
 from vae_tf import registry
 from vae_tf.config import MIN_IMAGE_SIZE, ModelConfig
+from vae_tf.config.model import DEFAULT_MOMENTUM
 from vae_tf.model.factory import create_part
 from vae_tf.model.vae import VAE
 from vae_tf.support.errors import InputError
@@ -21,6 +22,7 @@ def build_vae(
     variant: str = "bn",
     likelihood: str = "bernoulli",
     *,
+    batch_norm_momentum: float = DEFAULT_MOMENTUM,
     latents: str = "flat",
     prior: str = "standard_normal",
     objective: str = "elbo",
@@ -42,6 +44,7 @@ def build_vae(
         latent_dim: Number of latent dimensions.
         arch: `"conv"` or `"dense"`.
         variant: `"plain"` (alias `"v1"`), or `"bn"` (alias `"v2"`) with batch normalization.
+        batch_norm_momentum: Momentum of the moving averages of batch normalization.
         likelihood: `"bernoulli"`, `"gaussian"`, `"learned_gaussian"`, `"continuous_bernoulli"` or
             `"logistic_mixture"`.
         latents: The latent model, a name in `vae_tf.registry.LATENTS`.
@@ -69,6 +72,7 @@ def build_vae(
         latent_dim=latent_dim,
         arch=arch,
         variant=variant,
+        batch_norm_momentum=batch_norm_momentum,
         likelihood=likelihood,
         latents=latents,
         prior=prior,

@@ -22,8 +22,11 @@ def create_part(kind: str, config: ModelConfig, **arguments: Any) -> Any:
 def create_network(config: ModelConfig, example_shape: tuple[int, ...], num_classes: int | None) -> Network:
     """Creates the network architecture selected by a config, for examples of the given shape."""
     architecture = registry.resolve(registry.NETWORKS[config.arch])
-    arguments = config.arguments("arch")
     network: Network = architecture(
-        example_shape, batch_norm=config.variant == "bn", num_classes=num_classes, **arguments
+        example_shape,
+        batch_norm=config.variant == "bn",
+        batch_norm_momentum=config.batch_norm_momentum,
+        num_classes=num_classes,
+        **config.arguments("arch"),
     )
     return network

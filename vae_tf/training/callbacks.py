@@ -1,7 +1,6 @@
-"""Callbacks that write files, show progress, draw figures and log to the tracker."""
+"""Callbacks that write files, draw figures and log to the tracker."""
 
 import gc
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,18 +9,14 @@ from typing import Any
 
 import keras
 import numpy as np
-from tqdm import tqdm
 
 from vae_tf.config import RunConfig
-from vae_tf.data.modality import Modality, get_modality
+from vae_tf.data.modality import get_modality
 from vae_tf.registry import LOSSES
 from vae_tf.runs.history import Row
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.runs.tracking import Tracker
 from vae_tf.training.optimizer import averaged_weights
-
-# Short, so that the bar fits in an 80-column terminal.
-BAR_LABELS = {"loss": "loss", "reconstruction_loss": "reconstruction", "kl_loss": "kl"}
 
 
 class HistoryWriter(keras.callbacks.Callback):
@@ -71,58 +66,6 @@ def _column_order(name: str) -> tuple[bool, int]:
     """Returns the sort key of a column: training before validation, and losses before other values."""
     loss = name.removeprefix("val_")
     return name.startswith("val_"), LOSSES.index(loss) if loss in LOSSES else len(LOSSES)
-
-
-class ProgressBar(keras.callbacks.Callback):
-    """Shows a progress bar with the losses and the speed on a terminal, and prints a line after every epoch.
-
-    If the output is piped, only the lines are printed.
-
-    Args:
-        history: The callback that has the epoch's row; it must be called before this one.
-        config: The run's config.
-        num_examples: Training examples per epoch.
-        modality: Modality of the examples.
-    """
-
-    def __init__(self, history: HistoryWriter, config: RunConfig, num_examples: int, modality: Modality) -> None:
-        super().__init__()
-        self._history = history
-        self._config = config
-        self._num_examples = num_examples
-        self._noun = modality.plural
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Opens the epoch's bar."""
-        self._epoch = epoch
-        self._bar = tqdm(
-            total=self._num_examples,
-            desc=self._name(epoch),
-            unit=f" {self._noun}",
-            leave=False,
-            bar_format="{desc} {percentage:3.0f}%{bar} {rate_noinv_fmt}",
-            file=sys.stdout,
-            disable=not sys.stdout.isatty(),
-        )
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
-        """Advances the bar."""
-        if self._bar.disable:
-            return
-        losses = "  ".join(f"{label} {float(logs[name]):.1f}" for name, label in BAR_LABELS.items() if name in logs)
-        self._bar.set_description_str(f"{self._name(self._epoch)}  {losses}", refresh=False)
-        self._bar.update(min((batch + 1) * self._config.batch_size, self._num_examples) - self._bar.n)
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Replaces the bar with the line of the epoch."""
-        self._bar.close()
-        row = self._history.rows[-1]
-        losses = "  ".join(f"{name} {row[name]:.2f}" for name in (*LOSSES, "val_loss") if name in row)
-        print(f"{self._name(epoch)}  {losses}  {row['images_per_second']:,.0f} {self._noun}/s", flush=True)
-
-    def _name(self, epoch: int) -> str:
-        total = str(self._config.epochs)
-        return f"epoch {epoch + 1:{len(total)}}/{total}"
 
 
 class EpochFigures(keras.callbacks.Callback):

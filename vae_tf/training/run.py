@@ -147,6 +147,16 @@ def _figure_examples(config: RunConfig, splits: "Splits") -> "tuple[Any, np.ndar
     return batch, None if splits.test.labels is None else splits.test.labels[:count]
 
 
+def _spread_batch(config: RunConfig, splits: "Splits") -> Any:
+    """Returns a batch of examples from all over the training set, which may be sorted by class."""
+    import numpy as np
+
+    from vae_tf.data.pipeline import first_batch
+
+    indices = np.linspace(0, len(splits.train) - 1, min(config.batch_size, len(splits.train))).astype(int)
+    return first_batch(splits.train.subset(indices), config, splits.spec.example_shape, "train", len(indices))
+
+
 def _print_summary(
     config: RunConfig,
     splits: "Splits",
@@ -190,17 +200,21 @@ def _train_and_write(
     from vae_tf import plots
     from vae_tf.training import callbacks
     from vae_tf.training.collapse import warn_if_collapsed
+    from vae_tf.training.early_samples import EarlySamples
+    from vae_tf.training.progress import ProgressBar, TimeLeft
     from vae_tf.training.sampler import fit_sampler
 
     history = callbacks.HistoryWriter(run, splits.spec.num_train, progress)
     figures = callbacks.EpochFigures(run, config, *_figure_examples(config, splits))
-    progress_bar = callbacks.ProgressBar(history, config, splits.spec.num_train, splits.spec.modality)
+    time_left = TimeLeft()
+    bar = ProgressBar(history, time_left, config, splits.spec.num_train, splits.spec.modality)
+    early_samples = EarlySamples(run, config, lambda: _spread_batch(config, splits))
     has_several_stages = len(trainer.stages) > 1
 
     def make_callbacks(stage: "Stage") -> "Sequence[keras.callbacks.Callback]":
         history.stage = stage.name if has_several_stages else None
-        vae_callbacks = [figures] if stage is trainer.stages[0] else []
-        return [history, progress_bar, *vae_callbacks, callbacks.TrackingCallback(tracker, history, figures)]
+        vae_callbacks = [early_samples, figures] if stage is trainer.stages[0] else []
+        return [history, time_left, bar, *vae_callbacks, callbacks.TrackingCallback(tracker, history, figures)]
 
     test = trainer.train(
         make_callbacks,

@@ -29,15 +29,22 @@ class ConvNetwork:
     Args:
         example_shape: `(height, width, channels)`.
         batch_norm: Whether to use batch normalization (Version 2) or not (Version 1).
+        batch_norm_momentum: Momentum of its moving averages.
         num_classes: Number of classes of a conditional model. Labels are concatenated to the encoder's flattened
             features and to the latents.
     """
 
     def __init__(
-        self, example_shape: tuple[int, int, int], *, batch_norm: bool, num_classes: int | None = None
+        self,
+        example_shape: tuple[int, int, int],
+        *,
+        batch_norm: bool,
+        batch_norm_momentum: float = 0.99,
+        num_classes: int | None = None,
     ) -> None:
         self.example_shape = example_shape
         self.batch_norm = batch_norm
+        self.batch_norm_momentum = batch_norm_momentum
         self.num_classes = num_classes
 
     def build_encoder(self, params_size: int) -> keras.Model:
@@ -46,7 +53,7 @@ class ConvNetwork:
         for filters in ENCODER_FILTERS:
             body.append(Conv2D(filters, 3, strides=2, padding="same", activation="relu"))
             if self.batch_norm:
-                body.append(BatchNormalization())
+                body.append(BatchNormalization(momentum=self.batch_norm_momentum))
         body.append(layers.Flatten())
         head = [layers.Dense(units, activation="relu") for units in ENCODER_UNITS]
         head.append(layers.Dense(params_size, dtype="float32", name="posterior_params"))
@@ -63,7 +70,7 @@ class ConvNetwork:
         for filters, kernel_size, strides, is_normalized in DECODER_LAYERS:
             body.append(Conv2DTranspose(filters, kernel_size, strides=strides, padding="same", activation="relu"))
             if self.batch_norm and is_normalized:
-                body.append(BatchNormalization())
+                body.append(BatchNormalization(momentum=self.batch_norm_momentum))
         if height % 2 or width % 2:
             body.append(layers.Cropping2D(((0, height % 2), (0, width % 2))))
         body.append(Conv2DTranspose(params_size, 3, padding="same", dtype="float32", name="likelihood_params"))

@@ -17,6 +17,7 @@ class DenseNetwork:
     Args:
         example_shape: `(height, width, channels)` or `(features,)`.
         batch_norm: Whether batch normalization follows the activation of each hidden layer.
+        batch_norm_momentum: Momentum of its moving averages.
         hidden_sizes: Number of units of each hidden layer of the encoder, first to last.
         activation: Activation function of the hidden layers, a Keras name.
         num_classes: Number of classes of a conditional model.
@@ -27,12 +28,14 @@ class DenseNetwork:
         example_shape: tuple[int, ...],
         *,
         batch_norm: bool,
+        batch_norm_momentum: float = 0.99,
         hidden_sizes: Sequence[int] = DEFAULT_HIDDEN_SIZES,
         activation: str = "relu",
         num_classes: int | None = None,
     ) -> None:
         self.example_shape = example_shape
         self.batch_norm = batch_norm
+        self.batch_norm_momentum = batch_norm_momentum
         self.hidden_sizes = tuple(hidden_sizes)
         self.activation = activation
         self.num_classes = num_classes
@@ -56,5 +59,5 @@ class DenseNetwork:
         for units in sizes:
             hidden.append(layers.Dense(units, activation=self.activation))
             if self.batch_norm:
-                hidden.append(BatchNormalization())
+                hidden.append(BatchNormalization(momentum=self.batch_norm_momentum))
         return hidden
