@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import vae_tf
 from vae_tf.compare import COMMAND, CompareOptions
 from vae_tf.config.evaluation import EvaluationConfig
 from vae_tf.report import evaluation as evaluation_module
@@ -352,3 +353,10 @@ def test_a_damaged_file_of_an_evaluated_run_is_named(refused, evaluated, copy_of
     run = copy_of("bn", "damaged")
     (run.path / name).write_bytes(b"PK\x03\x04 half a file")
     assert f"{name} is missing or damaged; run" in refused(run.path, evaluated("plain").path, "--out", "out")
+
+
+def test_compare_runs_returns_what_the_command_writes(evaluated, tmp_path):
+    runs = [vae_tf.load_run(evaluated("plain").path), evaluated("bn").path]
+    result = vae_tf.compare_runs(runs, tmp_path / "out", nll_images=20)
+    assert [group.label for group in result.groups] == ["plain", "bn"]
+    assert set(numbers(tmp_path / "out")["scores"]) == {row.name for row in result.rows}

@@ -241,3 +241,11 @@ def test_a_damaged_model_is_refused(refused, trained, tmp_path):
     model.write_bytes(model.read_bytes()[:500])
     assert "is damaged, or not a vae_tf model (truncated" in refused("run")
     assert not (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_evaluate_run_returns_what_the_command_writes(trained, evaluation, evaluated, tmp_path):
+    run = vae_tf.load_run(shutil.copytree(trained("bn").path, tmp_path / "run"))
+    result = vae_tf.evaluate_run(run, nll_images=20, nll_samples=20, seed=5)
+    expected = RunDir(evaluated("bn").path).read_metrics()
+    assert result.metrics["metrics"] == expected["metrics"]
+    assert run.folder.read_metrics()["metrics"] == expected["metrics"]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -320,3 +321,51 @@ def test_required_gpus_are_printed_before_the_data_is_read(command, tmp_path, mo
 def test_required_gpu_that_may_not_be_used_is_refused():
     with pytest.raises(InputError, match=r"^require_gpu needs device=auto or device=gpu\. Received: device=cpu"):
         TrainOptions(require_gpu=True, device="cpu")
+
+
+# From Python
+
+
+@pytest.fixture
+def small(images):
+    """Options of a run of a second."""
+    data = {"dataset": "npz", "data_dir": str(images / "images.npz")}
+    return {**data, "arch": "dense", "hidden_sizes": (16,), "latent_dim": 3, "epochs": 2, "batch_size": 32}
+
+
+def test_train_run_does_what_the_command_does(trained, images, tmp_path):
+    run = vae_tf.train_run(RunDir(trained("bn").path).read_config(), run_dir=tmp_path / "run")
+    assert repeatable(run.path) == repeatable(trained("bn").path)
+    assert run.history == RunDir(run.path).read_history()
+    assert run.model.sample(2, seed=0).shape == (2, 8, 10, 1)
+
+
+def test_train_run_overrides_its_config_and_refuses_what_the_command_refuses(tmp_path):
+    with pytest.raises(InputError, match=r"latent_dim must be at least 1\. Received: latent_dim=0"):
+        vae_tf.train_run(RunConfig(), latent_dim=0, run_dir=tmp_path / "run")
+    with pytest.raises(InputError, match=r"Unknown config key .latent_dims.\. Did you mean latent_dim"):
+        vae_tf.train_run(latent_dims=3)
+
+
+def test_a_run_that_a_callback_stops_is_finished(small, tmp_path, capsys):
+    def train():
+        stop = keras.callbacks.EarlyStopping("loss", min_delta=1e6, patience=1)
+        return vae_tf.train_run(**{**small, "epochs": 50}, run_dir=tmp_path / "run", callbacks=[stop])
+
+    assert [row["epoch"] for row in train().history] == [1, 2]
+    assert "already finished" not in capsys.readouterr().out
+    assert len(train().history) == 2
+    assert "already finished" in capsys.readouterr().out
+
+
+def test_callbacks_are_called_as_fit_calls_them(small, tmp_path):
+    seen = []
+    callback = keras.callbacks.LambdaCallback(
+        on_train_begin=lambda logs: seen.append("begin"),
+        on_epoch_end=lambda epoch, logs: seen.append((epoch, "val_loss" in logs)),
+        on_train_end=lambda logs: seen.append("end"),
+    )
+    checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", "val_loss", save_best_only=True)
+    vae_tf.train_run(**small, run_dir=tmp_path / "run", callbacks=[callback, checkpoint])
+    assert seen == ["begin", (0, True), (1, True), "end"]
+    assert (tmp_path / "best.keras").is_file()

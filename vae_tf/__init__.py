@@ -10,18 +10,32 @@ from vae_tf.registry import resolve as _resolve
 from vae_tf.support.onednn import enable_onednn as _enable_onednn
 
 if TYPE_CHECKING:
+    from vae_tf.compare import compare_runs
     from vae_tf.config import RunConfig
     from vae_tf.data.loading import load_arrays
     from vae_tf.estimator import VAEEstimator
+    from vae_tf.evaluate import evaluate_run
     from vae_tf.model.build import build_vae
     from vae_tf.model.vae import VAE
     from vae_tf.registry import register
     from vae_tf.runs.loaded_run import load_run
+    from vae_tf.train import train_run
 
 _enable_onednn()
 
 __version__ = "0.1.0"
-__all__ = ["VAE", "RunConfig", "VAEEstimator", "build_vae", "load_arrays", "load_run", "register"]
+__all__ = [
+    "VAE",
+    "RunConfig",
+    "VAEEstimator",
+    "build_vae",
+    "compare_runs",
+    "evaluate_run",
+    "load_arrays",
+    "load_run",
+    "register",
+    "train_run",
+]
 
 _LAZY_IMPORTS = {
     "VAE": "vae_tf.model.vae:VAE",
@@ -30,6 +44,9 @@ _LAZY_IMPORTS = {
     "build_vae": "vae_tf.model.build:build_vae",
     "load_arrays": "vae_tf.data.loading:load_arrays",
     "register": "vae_tf.registry:register",
+    "train_run": "vae_tf.train:train_run",
+    "evaluate_run": "vae_tf.evaluate:evaluate_run",
+    "compare_runs": "vae_tf.compare:compare_runs",
     "load_run": "vae_tf.runs.loaded_run:load_run",
 }
 

@@ -1,9 +1,10 @@
 """Compare runs: python -m vae_tf.compare runs/v1 runs/v2 --out comparison"""
 
+import os
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import model_validator
 from pydantic_settings import CliPositionalArg, CliSuppress
@@ -12,10 +13,14 @@ from vae_tf import registry
 from vae_tf.config import RunConfig, Seed, UserPath, Variant
 from vae_tf.config.base import OneOf
 from vae_tf.config.evaluation import PRIOR, EvaluationConfig
+from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.support import cli
 from vae_tf.support.errors import InputError
 from vae_tf.support.quiet_tensorflow import load_tensorflow
+
+if TYPE_CHECKING:
+    from vae_tf.report.comparison import Comparison
 
 COMMAND = "python -m vae_tf.compare"
 RUNS_FOLDER = "runs"
@@ -91,28 +96,58 @@ def _create_output_folder(out: Path, *, may_contain_runs: bool) -> None:
         raise InputError(f"out must be a new or empty folder. Received: {out}; choose another")
 
 
+def compare_runs(
+    runs: "Sequence[LoadedRun | str | os.PathLike[str]]", out: str | os.PathLike[str], **options: Any
+) -> "Comparison":
+    """Compares finished runs as the `compare` command does: writes a report and figures, and returns the comparison.
+
+    Args:
+        runs: The runs, or their folders; runs that differ only in their seed are pooled.
+        out: Output folder, new or empty.
+        **options: Options of the command with underscores, such as `nll_images=100`.
+
+    Raises:
+        InputError: An option is unknown or invalid, a run can't be evaluated, or the runs can't be compared.
+
+    Example:
+        >>> comparison = vae_tf.compare_runs(["runs/v1", "runs/v2"], out="comparison")
+        >>> [row.name for row in comparison.rows if row.winner == "bn"]
+    """
+    paths = [str(run.path if isinstance(run, LoadedRun) else run) for run in runs]
+    return _compare(CompareOptions(runs=paths, out=str(out), **options))[0]
+
+
 def main(options: CompareOptions) -> None:
     """Runs the command."""
-    from vae_tf.report.experiment import check_comparable, compare_runs, train_missing
+    comparison, paths = _compare(options)
+
+    from vae_tf.report import comparison_page
+
+    print(comparison_page.metric_table(comparison).text())
+    print("\n".join(comparison_page.table_notes(comparison)))
+    for title, path in paths.items():
+        print(f"{title:16}{path}")
+
+
+def _compare(options: CompareOptions) -> "tuple[Comparison, dict[str, Path]]":
+    """Returns the comparison, and the paths of the files that show it."""
+    from vae_tf.report import experiment
 
     out = Path(options.out)
     folders = [RunDir.open(Path(path), options.data_dir) for path in options.runs]
     if folders:
-        check_comparable(folders, ignore_sampler=options.sampler == PRIOR)
+        experiment.check_comparable(folders, ignore_sampler=options.sampler == PRIOR)
     _create_output_folder(out, may_contain_runs=bool(options.variants))
     if options.variants:
-        folders = train_missing(options.training_configs(), out / RUNS_FOLDER)
+        folders = experiment.train_missing(options.training_configs(), out / RUNS_FOLDER)
     load_tensorflow()
 
     from vae_tf.backend.devices import use_device
     from vae_tf.report import comparison_page
 
     use_device(options.device)
-    comparison = compare_runs(folders, options.evaluation_options())
-    print(comparison_page.metric_table(comparison).text())
-    print("\n".join(comparison_page.table_notes(comparison)))
-    for title, path in comparison_page.write(comparison, out).items():
-        print(f"{title:16}{path}")
+    comparison = experiment.compare_runs(folders, options.evaluation_options())
+    return comparison, comparison_page.write(comparison, out)
 
 
 if __name__ == "__main__":

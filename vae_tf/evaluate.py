@@ -1,7 +1,8 @@
 """Evaluate a finished run: python -m vae_tf.evaluate --run runs/x"""
 
+import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from vae_tf.config import Seed, UserPath
 from vae_tf.config.evaluation import PRIOR, EvaluationConfig
@@ -9,6 +10,9 @@ from vae_tf.data.modality import get_modality
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.support import cli
 from vae_tf.support.quiet_tensorflow import load_tensorflow
+
+if TYPE_CHECKING:
+    from vae_tf.report.metric_comparison import Evaluation
 
 COMMAND = "python -m vae_tf.evaluate"
 
@@ -45,16 +49,38 @@ def _format_line(name: str, estimate: dict[str, Any], noun: str) -> str:
     return f"{name:48} {value}{unit} ({estimate['num_examples']:,} {noun}{samples}{note})"
 
 
-def main(options: EvaluateOptions) -> None:
-    """Runs the command."""
+def evaluate_run(run: LoadedRun | str | os.PathLike[str], **options: Any) -> "Evaluation":
+    """Evaluates a finished run as the `evaluate` command does: writes its metrics and a report, and returns them.
+
+    Args:
+        run: The run, or its folder.
+        **options: Options of the command with underscores, such as `nll_images=100`.
+
+    Raises:
+        InputError: An option is unknown or invalid, or the run's model or data can't be used.
+
+    Example:
+        >>> evaluation = vae_tf.evaluate_run("runs/x")
+        >>> elbo = evaluation.metrics["metrics"]["elbo"]["value"]
+    """
+    path = run.path if isinstance(run, LoadedRun) else run
+    return _evaluate(EvaluateOptions(run=str(path), **options))[1]
+
+
+def _evaluate(options: EvaluateOptions) -> "tuple[LoadedRun, Evaluation]":
     run = LoadedRun.open(Path(options.run), options.data_dir, ignore_sampler=options.sampler == PRIOR)
     load_tensorflow()
 
     from vae_tf.backend.devices import use_device
-    from vae_tf.report.evaluation import evaluate_run
+    from vae_tf.report import evaluation
 
     use_device(options.device)
-    evaluation = evaluate_run(run, options.subset(EvaluationConfig), options.seed)
+    return run, evaluation.evaluate_run(run, options.subset(EvaluationConfig), options.seed)
+
+
+def main(options: EvaluateOptions) -> None:
+    """Runs the command."""
+    run, evaluation = _evaluate(options)
     print_table(evaluation.metrics)
     if run.sampler is not None:
         print(f"Samples come from the {run.sampler.name} sampler; --sampler prior samples from the prior instead")

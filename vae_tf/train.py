@@ -2,17 +2,22 @@
 
 import itertools
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
 from vae_tf.config import CheckpointConfig, RunConfig, UserPath
 from vae_tf.distribute.cluster import DistributionMode
+from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.support import cli
 from vae_tf.support.errors import InputError
 from vae_tf.support.quiet_tensorflow import load_tensorflow
 from vae_tf.training.run import run_training
+
+if TYPE_CHECKING:
+    import keras
 
 COMMAND = "python -m vae_tf.train"
 
@@ -60,13 +65,39 @@ def _print_gpus() -> None:
     print(f"GPUs    {', '.join(require_gpus())}", flush=True)
 
 
-def main(options: TrainOptions) -> None:
-    """Runs the command."""
+def train_run(
+    config: RunConfig | None = None, *, callbacks: "Sequence[keras.callbacks.Callback]" = (), **options: Any
+) -> LoadedRun:
+    """Trains a model as the `train` command does, and returns the finished run.
+
+    If the run folder contains an unfinished run with the same options, it is resumed, including the state of the
+    callbacks as far as a checkpoint can hold it.
+
+    Args:
+        config: The run's config. Default: the defaults of the command, for the options that are not set.
+        callbacks: Keras callbacks, such as `EarlyStopping`; their `on_train_batch_end` is called after several steps.
+        **options: Options of the command with underscores, such as `latent_dim=16` and `run_dir="runs/x"`; they take
+            precedence over `config`.
+
+    Raises:
+        InputError: An option is unknown or invalid, the data or the folder can't be used, or training diverged.
+        Interrupted: SIGTERM or SIGINT was received; the state of training is saved.
+
+    Example:
+        >>> stop = keras.callbacks.EarlyStopping("val_loss", patience=3)
+        >>> run = vae_tf.train_run(arch="dense", epochs=50, run_dir="runs/x", callbacks=[stop])
+        >>> images = run.model.sample(16, seed=0)
+    """
+    from_config = {} if config is None else config.model_dump()
+    return _train(TrainOptions(**TrainOptions.merge(from_config, options)), callbacks)
+
+
+def _train(options: TrainOptions, callbacks: "Sequence[keras.callbacks.Callback]" = ()) -> LoadedRun:
     if options.require_gpu:
         _print_gpus()
     config = options.subset(RunConfig)
     run_dir = Path(options.run_dir) if options.run_dir else default_run_dir(config)
-    run_training(
+    folder = run_training(
         config,
         run_dir,
         checkpoints=options.subset(CheckpointConfig),
@@ -74,7 +105,14 @@ def main(options: TrainOptions) -> None:
         track=options.track,
         distribute=options.distribute,
         worker_timeout=options.worker_timeout,
+        callbacks=callbacks,
     )
+    return LoadedRun(folder)
+
+
+def main(options: TrainOptions) -> None:
+    """Runs the command."""
+    _train(options)
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def post(port):
 
 @pytest.fixture(scope="module")
 def model(run_dir):
-    return vae_tf.load_run(run_dir)
+    return vae_tf.load_run(run_dir).model
 
 
 def test_sample_answers(post, model):

@@ -318,3 +318,28 @@ def test_an_epoch_without_an_update_has_no_loss(monkeypatch):
     loop.train(vae, nothing, epochs=1, steps_per_epoch=3, guard=GuardedStep(vae), callbacks=[recorded])
 
     assert np.isnan([recorded.epochs[0][name] for name in ("loss", "reconstruction_loss", "kl_loss")]).all()
+
+
+class StopAfter(keras.callbacks.Callback):
+    """Stops training after a number of batches or epochs."""
+
+    def __init__(self, *, batches=None, epochs=None):
+        super().__init__()
+        self.batches, self.epochs = batches, epochs
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.model.stop_training = int(self.model.step_counter.value) == self.batches
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = self.model.stop_training or epoch + 1 == self.epochs
+
+
+@pytest.mark.parametrize(("limit", "steps"), [({"batches": 5}, 5), ({"epochs": 2}, 6)])
+def test_a_callback_stops_training_after_a_call_or_an_epoch(monkeypatch, limit, steps):
+    monkeypatch.setattr(loop, "SECONDS_PER_CALL", 0)
+    vae, recorded = compiled_vae(), Recorded()
+    callbacks = [recorded, StopAfter(**limit)]
+    guard = GuardedStep(vae)
+    loop.train(vae, batches().repeat(), epochs=9, steps_per_epoch=3, guard=guard, callbacks=callbacks)
+    assert int(vae.step_counter.value) == steps
+    assert len(recorded.epochs) == 2  # the epoch that was cut short is validated and logged, as in Keras

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -443,6 +444,19 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(npz, tmp_path, options, 
         run(npz, tmp_path / "run", saving=saving, **options),
         run(npz, tmp_path / "whole", **options),
     )
+
+
+def test_a_run_with_callbacks_resumes_with_what_they_remember(npz, tmp_path):
+    def train(folder):
+        plateau = keras.callbacks.ReduceLROnPlateau("loss", min_delta=1e6, patience=2, factor=0.5)
+        config = RunConfig(**{**SMALL, "data_dir": str(npz), "epochs": 4})
+        return run_training(config, tmp_path / folder, callbacks=[plateau])
+
+    with stopped(2 * STEPS + 1, by="signal"):
+        train("run")
+    resumed, whole = train("run"), train("whole")
+    assert float(resumed.load_model().optimizer.learning_rate) == pytest.approx(1e-3 / 2)
+    check_same(resumed, whole)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The base class of all options: it is frozen, rejects unknown keys, and reports errors in one line."""
 
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
@@ -54,6 +56,10 @@ class OneOf:
         return check_name(self.kind, str(name), self.known)
 
 
+def _to_text(value: object) -> object:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
 def _expand_path(value: str) -> str:
     if UNPRINTABLE.search(value):
         raise InputError(f"A path must not contain control characters or line breaks. Received: {value!r}")
@@ -66,7 +72,7 @@ def _expand_path(value: str) -> str:
 
 
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
-UserPath = Annotated[str, Field(min_length=1), AfterValidator(_expand_path), Metavar("PATH")]
+UserPath = Annotated[str, BeforeValidator(_to_text), Field(min_length=1), AfterValidator(_expand_path), Metavar("PATH")]
 
 
 ConfigT = TypeVar("ConfigT", bound="Config")

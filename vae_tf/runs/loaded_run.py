@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from vae_tf.config import RunConfig
+from vae_tf.runs.history import Row
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.support.errors import InputError
 
@@ -45,6 +46,16 @@ class LoadedRun:
         folder = RunDir.open(path, data_dir)
         folder.check_finished()
         return cls(folder, ignore_sampler=ignore_sampler)
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.folder.path
+
+    @cached_property
+    def history(self) -> list[Row]:
+        """The rows of `history.csv`, one per epoch."""
+        return self.folder.read_history()
 
     @cached_property
     def config(self) -> RunConfig:
@@ -94,19 +105,21 @@ class LoadedRun:
             )
 
 
-def load_run(folder: str | os.PathLike[str], trusted: Sequence[str] = ()) -> "VAE":
-    """Returns the trained model of a run folder.
+def load_run(folder: str | os.PathLike[str], data_dir: str | None = None, *, trusted: Sequence[str] = ()) -> LoadedRun:
+    """Returns the run in a run folder: its config, history, data and model, each loaded on first use.
 
     Args:
         folder: The run folder, such as `runs/x`.
+        data_dir: Path to the data, if it has moved since training. Default: the path used in training.
         trusted: Packages other than Keras and vae_tf whose classes the model may contain. Loading the model runs their
             code, so name only packages that you trust.
 
     Raises:
-        InputError: The folder is not a run, or its model is missing, damaged, or contains classes of other packages.
+        InputError: The folder is not a run. A property raises it if its file is missing, damaged, or contains classes
+            of other packages.
 
     Example:
-        >>> vae = vae_tf.load_run("runs/x")
-        >>> images = vae.sample(16, seed=0)
+        >>> run = vae_tf.load_run("runs/x")
+        >>> images = run.model.sample(16, seed=0)
     """
-    return LoadedRun(RunDir.open(Path(folder)), trusted=trusted).model
+    return LoadedRun(RunDir.open(Path(folder), data_dir), trusted=trusted)

@@ -98,8 +98,12 @@ def train(
     callback_every: int | None = None,
     validate: Callable[[], dict[str, float]] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    any_worker: Callable[[bool], bool] = bool,
 ) -> None:
     """Trains a compiled model, and calls Keras's callbacks as `fit` does.
+
+    A callback can stop training by setting `model.stop_training`, which is checked after every call of several steps
+    and after every epoch.
 
     If the optimizer averages the weights, `validate` uses the averages, and the model has them at the end; the
     callbacks see the weights being trained.
@@ -115,9 +119,11 @@ def train(
         callback_every: If set, the callbacks are also called at every multiple of this number of steps.
         validate: Function that returns the validation metrics, called after each epoch; they are logged as `val_*`.
         callbacks: Their `on_train_batch_end` is called after several steps, with the index of the last one.
+        any_worker: Function that returns whether a condition holds on any worker; all workers call it.
     """
     callback_list = keras.callbacks.CallbackList(list(callbacks), model=model, epochs=epochs, steps=steps_per_epoch)
     runner, iterator = StepRunner(model, guard, guard.may_continue), iter(batches)
+    model.stop_training = False
     callback_list.on_train_begin()
     for epoch in range(epoch_of(start, steps_per_epoch), epochs):
         first, last = max(start, epoch * steps_per_epoch), (epoch + 1) * steps_per_epoch
@@ -127,9 +133,13 @@ def train(
         logs: dict[str, float] = {}
         for done, logs in runner.run(iterator, first, last, callback_every):
             callback_list.on_train_batch_end(done - epoch * steps_per_epoch - 1, logs)
+            if any_worker(model.stop_training):
+                break
         with averaged_weights(model):
             metrics = validate() if validate else {}
         callback_list.on_epoch_end(epoch, {**logs, **{f"val_{name}": value for name, value in metrics.items()}})
+        if any_worker(model.stop_training):
+            break
     apply_averaged_weights(model)
     callback_list.on_train_end()
 

@@ -14,7 +14,6 @@ import numpy as np
 
 from vae_tf.backend.devices import uses_onednn
 from vae_tf.config import CheckpointConfig, RunConfig
-from vae_tf.data.pipeline import num_batches
 from vae_tf.data.sources import ExampleSource
 from vae_tf.runs.new_run import create_run_dir
 from vae_tf.runs.run_dir import CHECKPOINTS, RunDir
@@ -163,8 +162,9 @@ class ResumePoint:
                 "--overwrite"
             )
         self._warn_if_onednn_changed(checkpoint)
-        last = self._config.epochs * num_batches(self._splits.train, self._config.batch_size)
-        self.is_finished = checkpoint.step == last and RunDir(self._run_dir).is_finished
+        run = RunDir(self._run_dir)
+        # A callback may have stopped the run before its last epoch.
+        self.is_finished = run.is_finished and run.read_config().epochs == self._config.epochs
 
     def _warn_if_onednn_changed(self, checkpoint: Checkpoint) -> None:
         before, now = checkpoint.progress.get("onednn"), uses_onednn()

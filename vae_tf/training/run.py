@@ -35,6 +35,7 @@ def run_training(
     track: bool = False,
     distribute: DistributionMode = "none",
     worker_timeout: float = 120,
+    callbacks: "Sequence[keras.callbacks.Callback]" = (),
 ) -> "RunDir":
     """Trains a model as `config` describes, writes the run folder, and returns it.
 
@@ -48,6 +49,7 @@ def run_training(
         track: Whether to log to MLflow; if `MLFLOW_RUN_ID` is set, the run is always logged.
         distribute: The distribution strategy, as in the command's `--distribute`.
         worker_timeout: Maximum time, in seconds, to wait for the other workers.
+        callbacks: Called while the VAE trains, on the chief only; one of them may stop training.
 
     Raises:
         InputError: The data or the folder can't be used, MLflow is not installed, a worker did not start, or training
@@ -108,11 +110,11 @@ def run_training(
                 progress = {} if checkpoint is None else checkpoint.progress
                 run_id = progress.get("mlflow_run_id")
                 with tracking.Tracker(config, run.path, is_enabled=is_tracked, run_id=run_id) as tracker:
-                    _train_and_write(trainer, config, splits, resume_point, run, tracker, progress)
+                    _train_and_write(trainer, config, splits, resume_point, run, tracker, progress, callbacks)
             else:
                 assert cluster is not None
                 print(f"{cluster.name(cluster.index)} of {len(cluster.addresses)}, {device}", flush=True)
-                trainer.train(lambda stage: [], None, dict, options)
+                trainer.train(lambda stage: [], None, dict, options, may_stop_early=bool(callbacks))
     return RunDir(run_dir)
 
 
@@ -195,10 +197,12 @@ def _train_and_write(
     run: "RunDir",
     tracker: tracking.Tracker,
     progress: Mapping[str, Any],
+    user_callbacks: "Sequence[keras.callbacks.Callback]",
 ) -> None:
     """Trains and writes the run folder, on the only worker or on the chief."""
     from vae_tf import plots
     from vae_tf.training import callbacks
+    from vae_tf.training.callback_states import CallbackStates
     from vae_tf.training.collapse import warn_if_collapsed
     from vae_tf.training.early_samples import EarlySamples
     from vae_tf.training.progress import ProgressBar, TimeLeft
@@ -208,19 +212,26 @@ def _train_and_write(
     figures = callbacks.EpochFigures(run, config, *_figure_examples(config, splits))
     time_left = TimeLeft()
     bar = ProgressBar(history, time_left, config, splits.spec.num_train, splits.spec.modality)
+    states = CallbackStates(user_callbacks, progress.get("callbacks", []))
     early_samples = EarlySamples(run, config, lambda: _spread_batch(config, splits))
     has_several_stages = len(trainer.stages) > 1
 
     def make_callbacks(stage: "Stage") -> "Sequence[keras.callbacks.Callback]":
         history.stage = stage.name if has_several_stages else None
-        vae_callbacks = [early_samples, figures] if stage is trainer.stages[0] else []
+        vae_callbacks = [early_samples, figures, *user_callbacks, states] if stage is trainer.stages[0] else []
         return [history, time_left, bar, *vae_callbacks, callbacks.TrackingCallback(tracker, history, figures)]
 
     test = trainer.train(
         make_callbacks,
         resume_point.store,
-        lambda: {**resume_point.description, **history.get_state(), "mlflow_run_id": tracker.run_id},
+        lambda: {
+            **resume_point.description,
+            **history.get_state(),
+            "callbacks": states.get_state(),
+            "mlflow_run_id": tracker.run_id,
+        },
         resume_point.options,
+        may_stop_early=bool(user_callbacks),
     )
     results = {**figures.paths, "Curves": run.save_curves(plots.curves(history.rows))}
     if config.sampler is not None:

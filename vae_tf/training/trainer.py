@@ -43,6 +43,7 @@ class Trainer:
         self._start = 0
         self._resumed_from: tuple[int, Arrays] | None = None
         self.stages = stages
+        self._any_worker = make_any_worker_fn(strategy)
         self._state = TrainingState(stages)
 
     @property
@@ -73,6 +74,8 @@ class Trainer:
         store: CheckpointStore | None,
         get_progress: Callable[[], dict[str, Any]],
         options: CheckpointConfig,
+        *,
+        may_stop_early: bool = False,
     ) -> dict[str, float]:
         """Trains to the last epoch, saves checkpoints, and returns the metrics on the test set.
 
@@ -81,6 +84,7 @@ class Trainer:
             store: Where to save checkpoints; `None` on a worker that does not save.
             get_progress: Function that returns the progress to save with the arrays.
             options: The checkpoint options.
+            may_stop_early: Whether a callback of the chief may stop training, so that all workers have to ask.
 
         Raises:
             InputError: Training diverged.
@@ -95,7 +99,7 @@ class Trainer:
                 store,
                 signal_handler,
                 get_progress,
-                make_any_worker_fn(self._strategy),
+                self._any_worker,
                 save_every_steps=options.checkpoint_steps,
                 save_every_minutes=minutes,
                 last_saved=self._resumed_from,
@@ -106,7 +110,7 @@ class Trainer:
             try:
                 with writer:
                     for stage, evaluate in zip(self.stages, evaluators, strict=True):
-                        self._train_stage(stage, evaluate, make_callbacks(stage), writer, options)
+                        self._train_stage(stage, evaluate, make_callbacks(stage), writer, options, may_stop_early)
                         writer.steps_in_previous_stages += stage.num_steps
                     test = self._test(evaluators[0])
             except Interrupted as stop:
@@ -121,6 +125,7 @@ class Trainer:
         callbacks: Sequence[keras.callbacks.Callback],
         writer: CheckpointWriter,
         options: CheckpointConfig,
+        may_stop_early: bool,
     ) -> None:
         start = max(0, self._start - writer.steps_in_previous_stages)
         if start > stage.num_steps:  # training resumes in a later stage; this one has its final weights
@@ -136,6 +141,7 @@ class Trainer:
             callback_every=options.checkpoint_steps,
             validate=self._make_validator(stage, evaluate),
             callbacks=[divergence, *callbacks, writer],
+            any_worker=self._any_worker if may_stop_early else bool,
         )
 
     def _make_validator(self, stage: Stage, evaluate: loop.Evaluator) -> Callable[[], dict[str, float]] | None:

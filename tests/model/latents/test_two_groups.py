@@ -106,4 +106,4 @@ def test_a_class_of_another_package_loads_only_if_it_is_trusted(run):
     path = run.path / "model.keras"
     with pytest.raises(InputError, match="must contain only classes from keras and vae_tf"):
         load_keras_file(path)
-    assert vae_tf.load_run(run.path, trusted=("two_groups",)).latents.latent_dim == 3
+    assert vae_tf.load_run(run.path, trusted=("two_groups",)).model.latents.latent_dim == 3
