@@ -4,7 +4,7 @@ import sys
 from importlib import import_module
 from typing import get_type_hints
 
-from vae_tf.support import cli
+from vae_tf import __version__
 from vae_tf.support.names import did_you_mean
 
 COMMANDS = {
@@ -19,6 +19,7 @@ COMMANDS = {
 USAGE = "\n".join(
     [
         "usage: vae-tf COMMAND [options]",
+        "       vae-tf --version",
         "",
         *(f"  {name:12} {description}" for name, description in COMMANDS.items()),
         "",
@@ -28,11 +29,17 @@ USAGE = "\n".join(
 
 
 def main() -> None:
-    """Runs the command given as the first argument."""
+    """Runs the command given as the first argument, or prints the usage or the version."""
     name = sys.argv[1].replace("_", "-") if len(sys.argv) > 1 else "-h"
     if name in ("--help", "-h"):
         print(USAGE)
         return
+    if name == "--version":
+        print(f"vae-tf {__version__}")
+        return
+
+    from vae_tf.support import cli  # takes longer to import than everything above takes to run
+
     if name not in COMMANDS:
         message = f"COMMAND must be one of {', '.join(COMMANDS)}. Received: {sys.argv[1]}{did_you_mean(name, COMMANDS)}"
         print(f"error: {message}", file=sys.stderr)
