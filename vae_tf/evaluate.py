@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from vae_tf.config import Seed, UserPath
-from vae_tf.config.evaluation import PRIOR, EvaluationConfig
+from vae_tf.config import Seed
+from vae_tf.config.evaluation import PRIOR, EvaluationConfig, RunFolderConfig
 from vae_tf.data.modality import get_modality
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.support import cli
@@ -13,13 +13,9 @@ from vae_tf.support.quiet_tensorflow import load_tensorflow
 COMMAND = "python -m vae_tf.evaluate"
 
 
-class EvaluateOptions(EvaluationConfig):
+class EvaluateOptions(EvaluationConfig, RunFolderConfig):
     """Evaluate a finished run on its test or validation split; print a table and write metrics.json and a report."""
 
-    run: UserPath
-    """Run folder."""
-    data_dir: UserPath | None = None
-    """Path to the data, if it has moved since training. Default: the path used in training."""
     seed: Seed = 0
     """Random seed for the samples and the estimate of the log-likelihood."""
     device: Literal["auto", "cpu", "gpu"] = "auto"

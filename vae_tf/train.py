@@ -3,13 +3,14 @@
 import itertools
 import time
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
 from vae_tf.config import CheckpointConfig, RunConfig, UserPath
 from vae_tf.distribute.cluster import DistributionMode
 from vae_tf.support import cli
+from vae_tf.support.arguments import GENERAL, Heading
 from vae_tf.support.errors import InputError
 from vae_tf.support.quiet_tensorflow import load_tensorflow
 from vae_tf.training.run import run_training
@@ -18,9 +19,15 @@ COMMAND = "python -m vae_tf.train"
 
 
 class TrainOptions(CheckpointConfig, RunConfig):
-    """Train a variational autoencoder and write a run folder with the model, its history, curves and images."""
+    """Train a variational autoencoder and write a run folder with the model, its history, curves and images.
 
-    config: UserPath | None = None
+    The options that most runs need are --dataset, --data-dir, --image-size, --variant, --latent-dim, --likelihood,
+    --beta, --epochs, --batch-size and --run-dir.
+    """
+
+    heading = "output"
+
+    config: Annotated[UserPath, Heading(GENERAL)] | None = None
     """YAML file that sets any of these options; the command line takes precedence."""
     run_dir: UserPath | None = None
     """Run folder: a new or empty folder, or a run to resume. Default: a new folder in runs/, named after the dataset,
@@ -29,12 +36,12 @@ class TrainOptions(CheckpointConfig, RunConfig):
     """Delete an existing run in the run folder, including its checkpoints, and start over."""
     track: bool = False
     """Log parameters, metrics and images to MLflow. Always on in an Azure ML job."""
-    require_gpu: bool = False
+    require_gpu: Annotated[bool, Heading("training")] = False
     """Exit with an error if there is no GPU; otherwise print the GPUs at the start."""
-    distribute: DistributionMode = "auto"
+    distribute: Annotated[DistributionMode, Heading("training")] = "auto"
     """Train on several GPUs of this machine (mirrored), on the machines listed in TF_CONFIG (multi_worker), or on one
     device (none). auto uses all machines in TF_CONFIG, or else all GPUs of this machine."""
-    worker_timeout: float = Field(120, gt=0, allow_inf_nan=False)
+    worker_timeout: Annotated[float, Heading("training")] = Field(120, gt=0, allow_inf_nan=False)
     """Seconds to wait for the other workers to respond."""
 
     @model_validator(mode="after")
