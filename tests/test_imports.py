@@ -36,6 +36,7 @@ COMMANDS = {
     "encode",
     "score",
     "fit_sampler",
+    "completion",
     "estimator",
     "azure_check",
 }
@@ -148,7 +149,7 @@ def test_importing_the_package_loads_nothing_heavy():
     "module",
     [
         *("vae_tf.train", "vae_tf.sample", "vae_tf.encode", "vae_tf.score", "vae_tf.evaluate", "vae_tf.compare"),
-        "vae_tf.fit_sampler",
+        *("vae_tf.fit_sampler", "vae_tf.completion"),
     ],
 )
 def test_importing_a_command_loads_no_tensorflow(module):

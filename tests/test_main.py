@@ -40,6 +40,61 @@ def test_version_is_the_one_that_pip_installs():
     assert "version" in project["project"]["dynamic"]
 
 
+@pytest.fixture(scope="module")
+def bash_script(tmp_path_factory, command):
+    ended = command("completion", "bash")
+    assert (ended.status, ended.stderr) == (0, "")
+    path = tmp_path_factory.mktemp("completion") / "vae-tf.bash"
+    path.write_text(ended.stdout)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("typed", "completions"),
+    [
+        (["fi"], {"fit-sampler"}),
+        (["train", "--latent"], {"--latent-dim", "--latents"}),
+        (["train", "--no-j"], {"--no-jit"}),
+        (["train", "--sigm"], {"--sigma"}),
+        (["train", "--arch", ""], {"conv", "dense"}),
+        (["train", "--precision", "mixed"], {"mixed_bfloat16", "mixed_float16"}),
+        (["score", "--dataset", "fashion"], {"fashion_mnist", "fashion_mnist_sample"}),
+        (["compare", "--variants", ""], {"plain", "bn"}),
+        (["sample", "--run", "tes"], {"tests"}),
+        (["completion", ""], {"bash", "zsh", "fish"}),
+    ],
+)
+def test_bash_completes(typed, completions, bash_script):
+    call = 'source "$0"; COMP_WORDS=(vae-tf "$@"); COMP_CWORD=$#; _shtab_vae_tf vae-tf "${!#}"; echo "${COMPREPLY[@]}"'
+    ended = subprocess.run(["bash", "-c", call, bash_script, *typed], cwd=ROOT, capture_output=True, text=True)
+
+    assert set(ended.stdout.split()) == completions
+
+
+def test_bash_completes_every_command(bash_script):
+    call = 'source "$0"; COMP_WORDS=(vae-tf ""); COMP_CWORD=1; _shtab_vae_tf vae-tf ""; echo "${COMPREPLY[@]}"'
+    ended = subprocess.run(["bash", "-c", call, bash_script], capture_output=True, text=True)
+
+    assert ended.stdout.split() == list(COMMANDS)
+
+
+@pytest.mark.parametrize(("shell", "first_word"), [("zsh", "#compdef vae-tf\n"), ("fish", "# AUTOMATICALLY")])
+def test_other_shells_have_scripts_of_their_own(shell, first_word, command):
+    script = command("completion", shell).stdout
+
+    assert script.startswith(first_word)
+    assert all(name in script for name in (*COMMANDS, "latent-dim", "mixed_bfloat16"))
+
+
+def test_completion_without_shtab_says_how_to_install_it(command, monkeypatch):
+    monkeypatch.setitem(sys.modules, "shtab", None)
+
+    assert (
+        "completion needs shtab, which is not installed; run pip install '.[completion]'"
+        in command("completion", "bash").error
+    )
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_of_a_command_names_it_by_how_it_was_called(name, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["vae-tf", name, "--help"])

@@ -1,11 +1,15 @@
 """Entry point for all commands: vae-tf COMMAND, or python -m vae_tf COMMAND"""
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
-from typing import get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
 
 from vae_tf import __version__
 from vae_tf.support.names import did_you_mean
+
+if TYPE_CHECKING:
+    from vae_tf.support.cli import Options
 
 COMMANDS = {
     "train": "train a model and save it to a run folder",
@@ -15,6 +19,7 @@ COMMANDS = {
     "encode": "save the latents of a dataset to an npz file",
     "score": "compute an anomaly score for every image",
     "fit-sampler": "fit a sampler to the latents of a finished run",
+    "completion": "print a script that completes commands and options in a shell",
 }
 USAGE = "\n".join(
     [
@@ -26,6 +31,19 @@ USAGE = "\n".join(
         "vae-tf COMMAND --help lists the options of a command.",
     ]
 )
+
+
+class Command(NamedTuple):
+    """A command: the function that runs it, and the class of its options."""
+
+    main: Callable[[Any], None]
+    options_class: "type[Options]"
+
+
+def load_command(name: str) -> Command:
+    """Imports and returns the command of a name, such as `"fit-sampler"`."""
+    main = import_module(f"vae_tf.{name.replace('-', '_')}").main
+    return Command(main, get_type_hints(main)["options"])
 
 
 def main() -> None:
@@ -45,8 +63,7 @@ def main() -> None:
         print(f"error: {message}", file=sys.stderr)
         sys.exit(cli.USAGE_ERROR)
     del sys.argv[1]
-    command = import_module(f"vae_tf.{name.replace('-', '_')}").main
-    cli.run(command, get_type_hints(command)["options"], f"vae-tf {name}")
+    cli.run(*load_command(name), f"vae-tf {name}")
 
 
 if __name__ == "__main__":

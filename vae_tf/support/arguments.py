@@ -53,7 +53,7 @@ class Parser(argparse.ArgumentParser):
         if kwargs["help"] != argparse.SUPPRESS:
             kwargs["help"] = _describe(field).replace("%", "%%")
         if flags[0].startswith("-") and "metavar" in kwargs:  # a flag has none
-            kwargs["metavar"] = _get_metavar(field)
+            kwargs["metavar"] = get_metavar(field)
         heading = next((item.heading for item in _get_markers(field) if isinstance(item, Heading)), heading)
         if heading not in self._groups:
             self._groups[heading] = self.add_argument_group(heading)
@@ -116,7 +116,7 @@ def _describe(field: FieldInfo) -> str:
     """Returns the help text of an option: its description, the names it accepts, and its default."""
     sentences = [str(field.description)]
     names = get_names(field)
-    if not all(name in f"{_get_metavar(field)} {field.description}" for name in names):
+    if not all(name in f"{get_metavar(field)} {field.description}" for name in names):
         sentences.append(f"One of: {', '.join(names)}.")
     if field.is_required():
         sentences.append("Required.")
@@ -133,7 +133,7 @@ def _format_default(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _get_metavar(field: FieldInfo) -> str:
+def get_metavar(field: FieldInfo) -> str:
     """Returns the word that stands for an option's value in the help."""
     markers = _get_markers(field)
     metavar = next((item.metavar for item in markers if hasattr(item, "metavar")), None)
