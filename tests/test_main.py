@@ -1,5 +1,7 @@
 """All commands under one name."""
 
+import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -8,9 +10,22 @@ from pathlib import Path
 import pytest
 
 import vae_tf
-from vae_tf.__main__ import COMMANDS, main
+from vae_tf.__main__ import COMMANDS, USAGE, main
+from vae_tf.registry import resolve
+from vae_tf.support import cli
 
 ROOT = Path(vae_tf.__file__).parents[1]
+EXAMPLES = {
+    "train": ["--variant", "plain", "--epochs", "3"],
+    "evaluate": ["--run", "x", "--split", "val"],
+    "compare": ["a", "b", "--out", "x"],
+    "sample": ["--run", "x", "--reconstruct"],
+    "encode": ["--run", "x", "--split", "test"],
+    "score": ["--run", "x", "--out", "x.csv"],
+    "fit-sampler": ["--run", "x", "--sampler", "gmm", "--sampler-components", "3"],
+    "azure-check": ["azure"],
+    "completion": ["zsh"],
+}
 
 
 def run(*words):
@@ -21,6 +36,68 @@ def test_help_lists_the_commands_without_tensorflow():
     ended = run("--help")
     assert (ended.returncode, ended.stderr) == (0, "")
     assert all(f"  {name:12} {description}\n" in ended.stdout for name, description in COMMANDS.items())
+
+
+def test_help_and_the_documentation_name_every_exit_status():
+    statuses = {0, 1, cli.USAGE_ERROR, cli.INTERRUPTED, cli.TERMINATED, cli.BROKEN_PIPE}
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+
+    assert {int(number) for number in re.findall(r"\b\d+\b", USAGE.partition("Exit status")[2])} == statuses
+    assert {int(number) for number in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)} == statuses
+
+
+def test_documentation_has_a_line_for_every_command():
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+
+    assert re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE) == list(COMMANDS)
+
+
+def started_as_module(name, words, patch):
+    patch.setattr(sys, "argv", ["module.py", *words])
+    runpy.run_module(f"vae_tf.{name.replace('-', '_')}", run_name="__main__")
+
+
+def started_by_the_package(name, words, patch):
+    patch.setattr(sys, "argv", ["__main__.py", name, *words])
+    runpy.run_module("vae_tf", run_name="__main__")
+
+
+def started_by_the_script(name, words, patch):
+    patch.setattr(sys, "argv", ["vae-tf", name, *words])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    resolve(project["scripts"]["vae-tf"])()
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")  # from runpy: other tests import it too
+@pytest.mark.parametrize(("name", "words"), EXAMPLES.items())
+def test_every_way_to_start_a_command_parses_the_same_options(name, words, monkeypatch):
+    parsed = []
+    monkeypatch.setattr(cli, "run", lambda main, *known: parsed.append(cli.parse(*known, sys.argv[1:]).model_dump()))
+
+    for start in (started_as_module, started_by_the_package, started_by_the_script):
+        start(name, words, monkeypatch)
+
+    assert len(parsed) == 3
+    assert parsed[0] == parsed[1] == parsed[2]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_way_to_start_a_command_prints_the_same_help(name, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    module = f"vae_tf.{name.replace('-', '_')}"
+    words = [sys.executable, "-m", module, "--help"]
+    as_module = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    by_the_package = run(name, "--help").stdout
+    with pytest.raises(SystemExit):
+        started_by_the_script(name, ["--help"], monkeypatch)
+
+    assert by_the_package.startswith(f"usage: vae-tf {name} ")
+    assert capsys.readouterr().out == by_the_package
+    assert as_module == by_the_package.replace(f"vae-tf {name}", f"python -m {module}", 1)
+
+
+def test_every_command_has_an_example():
+    assert list(EXAMPLES) == list(COMMANDS)
 
 
 def test_version_is_that_of_the_package_and_imports_nothing_slow():
@@ -93,15 +170,6 @@ def test_completion_without_shtab_says_how_to_install_it(command, monkeypatch):
         "completion needs shtab, which is not installed; run pip install '.[completion]'"
         in command("completion", "bash").error
     )
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_of_a_command_names_it_by_how_it_was_called(name, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["vae-tf", name, "--help"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 0
-    assert capsys.readouterr().out.startswith(f"usage: vae-tf {name} ")
 
 
 def test_a_command_may_be_written_as_its_module(monkeypatch, capsys):

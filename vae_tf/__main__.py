@@ -19,8 +19,10 @@ COMMANDS = {
     "encode": "save the latents of a dataset to an npz file",
     "score": "compute an anomaly score for every image",
     "fit-sampler": "fit a sampler to the latents of a finished run",
+    "azure-check": "check Azure ML files before you submit them",
     "completion": "print a script that completes commands and options in a shell",
 }
+MODULES = {"azure-check": "vae_tf.azure_check.__main__"}  # of the commands that are packages
 USAGE = "\n".join(
     [
         "usage: vae-tf COMMAND [options]",
@@ -29,6 +31,9 @@ USAGE = "\n".join(
         *(f"  {name:12} {description}" for name, description in COMMANDS.items()),
         "",
         "vae-tf COMMAND --help lists the options of a command.",
+        "",
+        "Exit status: 0 success, 2 an error that you can fix, 130 Ctrl-C, 143 SIGTERM,",
+        "141 broken pipe; 1 if azure-check found problems.",
     ]
 )
 
@@ -42,7 +47,7 @@ class Command(NamedTuple):
 
 def load_command(name: str) -> Command:
     """Imports and returns the command of a name, such as `"fit-sampler"`."""
-    main = import_module(f"vae_tf.{name.replace('-', '_')}").main
+    main = import_module(MODULES.get(name, f"vae_tf.{name.replace('-', '_')}")).main
     return Command(main, get_type_hints(main)["options"])
 
 
