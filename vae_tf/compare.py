@@ -16,6 +16,7 @@ from vae_tf.config.evaluation import PRIOR, EvaluationConfig
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.support import cli
+from vae_tf.support.arguments import GENERAL, Heading
 from vae_tf.support.errors import InputError
 from vae_tf.support.quiet_tensorflow import load_tensorflow
 
@@ -27,7 +28,12 @@ RUNS_FOLDER = "runs"
 
 
 class CompareOptions(EvaluationConfig, RunConfig):
-    """Compare finished runs, or train variants with several seeds and compare the resulting runs."""
+    """Compare finished runs, or train variants with several seeds and compare the resulting runs.
+
+    The options for the model, the data and training apply only with --variants, except --data-dir and --device.
+    """
+
+    heading = "comparison"
 
     runs: CliPositionalArg[tuple[UserPath, ...]] = ()
     """Run folders; runs that differ only in their seed are pooled."""
@@ -38,8 +44,8 @@ class CompareOptions(EvaluationConfig, RunConfig):
     already exist there are reused."""
     seeds: tuple[Seed, ...] = ()
     """Random seeds to train each variant with, such as 0,1,2. Default: the value of --seed."""
-    config: UserPath | None = None
-    """YAML file with training options as keys; the command line takes precedence."""
+    config: Annotated[UserPath, Heading(GENERAL)] | None = None
+    """YAML file that sets any of these options; the command line takes precedence."""
     variant: CliSuppress[Variant] = "bn"
     sampler: Annotated[str, OneOf("sampler", ChainMap({PRIOR: ""}, registry.SAMPLERS))] | None = None
     """With --variants, the sampler to fit to the latents of each run; prior: sample from the prior, even if a run has a

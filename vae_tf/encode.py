@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal, Self
 import numpy as np
 from pydantic import model_validator
 
-from vae_tf.config import Config, UserPath
+from vae_tf.config import UserPath
+from vae_tf.config.evaluation import RunFolderConfig
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.support import cli
 from vae_tf.support.errors import InputError
@@ -20,17 +21,15 @@ if TYPE_CHECKING:
 COMMAND = "python -m vae_tf.encode"
 
 
-class EncodeOptions(Config):
+class EncodeOptions(RunFolderConfig):
     """Write the posterior of every example in a run's dataset to an npz file, in the order of the dataset.
 
     For each split, such as "test", the file contains z_test, the posterior means, one row per example; log_var_test,
     the log-variances of the posteriors, if they are normal; and y_test, the classes, if the data has them.
     """
 
-    run: UserPath
-    """Run folder."""
-    data_dir: UserPath | None = None
-    """Path to the data, if it has moved since training. Default: the path used in training."""
+    heading = "output"
+
     split: Literal["train", "val", "test", "all"] = "all"
     """Split to encode; all encodes every split of the run."""
     out: UserPath = "latents.npz"

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from vae_tf.config import Seed, UserPath
-from vae_tf.config.evaluation import PRIOR, EvaluationConfig
+from vae_tf.config import Seed
+from vae_tf.config.evaluation import PRIOR, EvaluationConfig, RunFolderConfig
 from vae_tf.data.modality import get_modality
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.support import cli
@@ -17,13 +17,9 @@ if TYPE_CHECKING:
 COMMAND = "python -m vae_tf.evaluate"
 
 
-class EvaluateOptions(EvaluationConfig):
+class EvaluateOptions(EvaluationConfig, RunFolderConfig):
     """Evaluate a finished run on its test or validation split; print a table and write metrics.json and a report."""
 
-    run: UserPath
-    """Run folder."""
-    data_dir: UserPath | None = None
-    """Path to the data, if it has moved since training. Default: the path used in training."""
     seed: Seed = 0
     """Random seed for the samples and the estimate of the log-likelihood."""
     device: Literal["auto", "cpu", "gpu"] = "auto"

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 from vae_tf import registry
-from vae_tf.config import UserPath
 from vae_tf.config.base import OneOf
+from vae_tf.config.evaluation import RunFolderConfig
 from vae_tf.config.parts import PartsConfig
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.support import cli
@@ -14,17 +14,15 @@ from vae_tf.support.quiet_tensorflow import load_tensorflow
 COMMAND = "python -m vae_tf.fit_sampler"
 
 
-class FitSamplerOptions(PartsConfig):
+class FitSamplerOptions(RunFolderConfig, PartsConfig):
     """Fit a sampler to the latents of a finished run's training set; sample, evaluate and compare then use it.
 
     This replaces any sampler that the run has. It also deletes the run's evaluation, which is not valid for the new
     sampler.
     """
 
-    run: UserPath
-    """Run folder."""
-    data_dir: UserPath | None = None
-    """Path to the data, if it has moved since training. Default: the path used in training."""
+    heading = "sampler"
+
     sampler: Annotated[str, OneOf("sampler", registry.SAMPLERS)]
     """Sampler to fit."""
 

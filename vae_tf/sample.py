@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from vae_tf.config import Config, Seed, UserPath
+from vae_tf.config import Seed, UserPath
 from vae_tf.config.base import OneOf
-from vae_tf.config.evaluation import PRIOR
+from vae_tf.config.evaluation import PRIOR, RunFolderConfig
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.support import cli
-from vae_tf.support.cli import Metavar
+from vae_tf.support.arguments import Heading, Metavar
 from vae_tf.support.errors import InputError
 from vae_tf.support.quiet_tensorflow import load_tensorflow
 
@@ -21,23 +21,22 @@ if TYPE_CHECKING:
 COMMAND = "python -m vae_tf.sample"
 MAX_NUM = 100_000
 FORMATS = (".png", ".npz")
+SAMPLES = Heading("samples")
 
 
-class SampleOptions(Config):
+class SampleOptions(RunFolderConfig):
     """Generate samples, reconstructions, interpolations or latent traversals from a finished run."""
 
-    run: UserPath
-    """Run folder."""
-    data_dir: UserPath | None = None
-    """Path to the data, if it has moved since training. Default: the path used in training."""
+    heading = "output"
+
     num: Annotated[int, Field(ge=1, le=MAX_NUM)] | None = None
     """Number of samples (per class with --label all), reconstructions, interpolations or traversed dimensions. Default
     for images: 64 samples (8 per class with --label all), 10 reconstructions, 8 interpolations, 10 dimensions; for 2D
     points: 2,000 samples or reconstructions."""
-    label: Annotated[str, Metavar("CLASS")] | None = None
+    label: Annotated[str, Metavar("CLASS"), SAMPLES] | None = None
     """Class to sample from, in a conditional run: a number, a name, or all for one row per class. Default: cycle
     through the classes."""
-    seed: Seed | None = None
+    seed: Annotated[Seed, SAMPLES] | None = None
     """Random seed of the samples. Default: 0."""
     out: UserPath | None = None
     """File to write: .png for a figure, .npz for arrays. Default: a .png named after its contents, such as
@@ -48,10 +47,10 @@ class SampleOptions(Config):
     """Interpolate between pairs of test images in evenly spaced latent steps, one pair per row."""
     traverse: bool = False
     """Vary one latent dimension of a test image from -3 to 3 in each row, the dimension with the highest KL first."""
-    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False), SAMPLES] | None = None
     """Sampling temperature: scales the spread of the prior or of the run's sampler; a value below 1 gives less varied
     samples. Default: 1."""
-    sampler: Annotated[str, OneOf("sampler", (PRIOR,))] | None = None
+    sampler: Annotated[str, OneOf("sampler", (PRIOR,)), SAMPLES] | None = None
     """Sample from the prior, even if the run has a fitted sampler. Default: use the run's sampler, if it has one."""
 
     @model_validator(mode="after")

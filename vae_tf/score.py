@@ -13,23 +13,27 @@ from vae_tf.config import Config, Seed, UserPath
 from vae_tf.config.base import OneOf
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.support import cli
+from vae_tf.support.arguments import Heading
 from vae_tf.support.errors import InputError
 from vae_tf.support.files import atomic_write
 from vae_tf.support.quiet_tensorflow import load_tensorflow
 
 COMMAND = "python -m vae_tf.score"
+DATA = Heading("data")
 
 
 class ScoreOptions(Config):
     """Score how far images are from a run's training data; the higher the score, the more anomalous the image."""
 
+    heading = "scoring"
+
     run: UserPath
     """Run folder."""
-    dataset: Annotated[str, OneOf("dataset", registry.DATASETS)] | None = None
+    dataset: Annotated[str, OneOf("dataset", registry.DATASETS), DATA] | None = None
     """Dataset to score; accepts the same names as train. Default: the run's own dataset."""
-    data_dir: UserPath | None = None
+    data_dir: Annotated[UserPath, DATA] | None = None
     """Path to the dataset."""
-    split: Literal["all", "test"] | None = None
+    split: Annotated[Literal["all", "test"], DATA] | None = None
     """Split to score. Default: all if --dataset or --data-dir is set, otherwise the test split of the run's own
     data."""
     score: Annotated[str, OneOf("score", registry.ANOMALY_SCORES)] = "mahalanobis"

@@ -4,7 +4,7 @@ import itertools
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,7 @@ from vae_tf.config import CheckpointConfig, RunConfig, UserPath
 from vae_tf.distribute.cluster import DistributionMode
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.support import cli
+from vae_tf.support.arguments import GENERAL, Heading
 from vae_tf.support.errors import InputError
 from vae_tf.support.quiet_tensorflow import load_tensorflow
 from vae_tf.training.run import run_training
@@ -23,9 +24,15 @@ COMMAND = "python -m vae_tf.train"
 
 
 class TrainOptions(CheckpointConfig, RunConfig):
-    """Train a variational autoencoder and write a run folder with the model, its history, curves and images."""
+    """Train a variational autoencoder and write a run folder with the model, its history, curves and images.
 
-    config: UserPath | None = None
+    The options that most runs need are --dataset, --data-dir, --image-size, --variant, --latent-dim, --likelihood,
+    --beta, --epochs, --batch-size and --run-dir.
+    """
+
+    heading = "output"
+
+    config: Annotated[UserPath, Heading(GENERAL)] | None = None
     """YAML file that sets any of these options; the command line takes precedence."""
     run_dir: UserPath | None = None
     """Run folder: a new or empty folder, or a run to resume. Default: a new folder in runs/, named after the dataset,
@@ -34,12 +41,12 @@ class TrainOptions(CheckpointConfig, RunConfig):
     """Delete an existing run in the run folder, including its checkpoints, and start over."""
     track: bool = False
     """Log parameters, metrics and images to MLflow. Always on in an Azure ML job."""
-    require_gpu: bool = False
+    require_gpu: Annotated[bool, Heading("training")] = False
     """Exit with an error if there is no GPU; otherwise print the GPUs at the start."""
-    distribute: DistributionMode = "auto"
+    distribute: Annotated[DistributionMode, Heading("training")] = "auto"
     """Train on several GPUs of this machine (mirrored), on the machines listed in TF_CONFIG (multi_worker), or on one
     device (none). auto uses all machines in TF_CONFIG, or else all GPUs of this machine."""
-    worker_timeout: float = Field(120, gt=0, allow_inf_nan=False)
+    worker_timeout: Annotated[float, Heading("training")] = Field(120, gt=0, allow_inf_nan=False)
     """Seconds to wait for the other workers to respond."""
 
     @model_validator(mode="after")

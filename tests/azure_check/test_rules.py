@@ -259,6 +259,21 @@ def test_second_command_of_a_line_is_checked_too(folder):
     assert "Unknown option '--runs'" in check(folder)[0].problem
 
 
+@pytest.mark.parametrize("start", ["vae-tf train", "python -m vae_tf train", "echo on && vae-tf train"])
+def test_command_by_another_name_is_checked_too(folder, start):
+    break_(folder, "train.yml", "python -m vae_tf.train", f"{start} --epoch 3")
+    [finding] = check(folder)
+    assert finding.problem.startswith(
+        "vae_tf.train rejects the command: Unknown option '--epoch'. Did you mean --epochs?"
+    )
+
+
+@pytest.mark.parametrize("start", ["vae-tf fit-sampler", "python -m vae_tf fit-sampler"])
+def test_command_with_a_hyphen_is_found(folder, start):
+    break_(folder, "train.yml", "python -m vae_tf.train", f"{start} --run x --sampler gmm && python -m vae_tf.train")
+    assert check(folder) == []
+
+
 def test_command_over_several_lines_is_checked_whole(folder):
     lines = "command: |\n  python -m vae_tf.train \\\n    --epochs 0\n"
     (folder / "lines.yml").write_text(f"type: command\n{lines}")

@@ -217,7 +217,7 @@ def test_the_option_of_a_foreign_part_is_in_the_help(capsys):
 
     shown = " ".join(capsys.readouterr().out.split())
     assert "--prior-scale" in shown
-    assert "Width of the Laplace distribution. Default: 1.0." in shown
+    assert "Width of the Laplace distribution. Default: 1." in shown
 
 
 @pytest.mark.usefixtures("laplace")

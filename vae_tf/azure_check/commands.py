@@ -18,7 +18,7 @@ from vae_tf.support import cli
 from vae_tf.support.errors import InputError
 
 EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
-CALL = re.compile(r"\bpython3?\s+-m\s+(vae_tf\.\w+)(.*)")
+CALL = re.compile(r"(?:\bpython3?\s+-m\s+vae_tf[.\s]|^\s*vae-tf\s)\s*(\w[\w-]*)(.*)")
 # Placeholders for inputs that have no value yet, keyed by their type; for a folder, it is the name of the input.
 PLACEHOLDERS = {"integer": "1", "number": "1", "boolean": "true"}
 
@@ -84,7 +84,7 @@ def _parse_commands(key_path: KeyPath, text: str, folder: Path) -> Iterator[Comm
     for line in re.split(r"&&|;|\n", text.replace("\\\n", " ")):
         match = CALL.search(line)
         if match and folder.is_dir():
-            yield Command(key_path, match[1], match[2], folder)
+            yield Command(key_path, f"vae_tf.{match[1].replace('-', '_')}", match[2], folder)
 
 
 def substitute(text: str, values: Mapping[str, str]) -> str:

@@ -19,7 +19,8 @@ from pydantic import (
 )
 from pydantic_core.core_schema import CoreSchema, no_info_before_validator_function
 
-from vae_tf.support.cli import Metavar, Options
+from vae_tf.support.arguments import Metavar
+from vae_tf.support.cli import Options
 from vae_tf.support.errors import UNPRINTABLE, InputError
 from vae_tf.support.names import check_name, did_you_mean
 from vae_tf.support.redaction import redact

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from vae_tf import registry
 from vae_tf.config.base import MAX_COUNT, Config, OneOf, Seed, UserPath
-from vae_tf.support.cli import Metavar
+from vae_tf.support.arguments import Heading, Metavar
 from vae_tf.support.errors import InputError
 from vae_tf.support.names import check_name
 
@@ -67,6 +67,8 @@ def _parse_corruption(value: object) -> object:
 class DataConfig(Config):
     """Which dataset to use, how to preprocess it, and how to split it."""
 
+    heading = "data"
+
     dataset: Annotated[str, OneOf("dataset", registry.DATASETS)] = "fashion_mnist_sample"
     """Dataset of images: fashion_mnist_sample (bundled), fashion_mnist, mnist, cifar10, stl10, stl10_unlabeled, folder,
     npz or npy; or of 2D points: moons, circles or blobs, which have their own defaults (such as the dense network, 2
@@ -92,9 +94,9 @@ class DataConfig(Config):
     cache_dir: UserPath | None = None
     """Folder in which to cache decoded images for later epochs and runs; only with --dataset folder. Default: no
     cache."""
-    batch_size: int = Field(128, ge=1, le=MAX_COUNT)
+    batch_size: Annotated[int, Heading("training")] = Field(128, ge=1, le=MAX_COUNT)
     """Number of examples per update."""
-    seed: Seed = 0
+    seed: Annotated[Seed, Heading("training")] = 0
     """Random seed for the validation split, shuffling, weight initialization and sampling."""
 
     @model_validator(mode="after")

@@ -1,17 +1,30 @@
-"""Evaluation options."""
+"""Options of the commands that read a finished run."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from vae_tf.config.base import MAX_COUNT, Config, OneOf
+from vae_tf.config.base import MAX_COUNT, Config, OneOf, UserPath
 
 PRIOR = "prior"
 """The value of `--sampler` that selects the prior."""
 
 
+class RunFolderConfig(Config):
+    """The finished run that a command reads."""
+
+    heading = "run"
+
+    run: UserPath
+    """Run folder."""
+    data_dir: UserPath | None = None
+    """Path to the data, if it has moved since training. Default: the path used in training."""
+
+
 class EvaluationConfig(Config):
     """The options that affect the results of an evaluation."""
+
+    heading = "evaluation"
 
     split: Literal["test", "val"] = "test"
     """Split to evaluate."""

@@ -7,7 +7,6 @@ from pydantic import BeforeValidator, Field, model_validator
 from vae_tf import registry
 from vae_tf.config.base import MAX_WIDTH, OneOf
 from vae_tf.config.parts import PartsConfig
-from vae_tf.support.cli import Metavar
 from vae_tf.support.errors import InputError
 from vae_tf.support.names import check_name
 
@@ -20,11 +19,13 @@ def _resolve_variant(name: object) -> str:
     return registry.VARIANT_ALIASES.get(name, name)
 
 
-Variant = Annotated[str, BeforeValidator(_resolve_variant), Metavar("{plain,bn}")]
+Variant = Annotated[str, OneOf("variant", registry.VARIANTS), BeforeValidator(_resolve_variant)]
 
 
 class ModelConfig(PartsConfig):
     """The parts of a model, and their options."""
+
+    heading = "model"
 
     arch: Annotated[str, OneOf("arch", registry.NETWORKS)] = "conv"
     """Network architecture: convolutional, or dense (fully connected)."""

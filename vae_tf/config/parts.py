@@ -115,6 +115,15 @@ class PartsConfig(Config):
         return {name: field for target in targets for name, field in registry.resolve(target).model_fields.items()}
 
     @classmethod
+    def headings(cls) -> dict[str, str]:
+        """Returns the heading of each option; those of a part are listed with the option that selects the part."""
+        headings = super().headings()
+        for (kind, _), target in registry.OPTIONS.items():
+            if kind in headings:
+                headings |= dict.fromkeys(registry.resolve(target).model_fields, headings[kind])
+        return headings
+
+    @classmethod
     def merge(cls, from_file: Mapping[str, Any], from_command_line: Mapping[str, Any]) -> dict[str, Any]:
         """Merges options from a file and from the command line, which takes precedence.
 

@@ -35,9 +35,8 @@ TOY_DEFAULTS: dict[str, Any] = {
 class RunConfig(DataConfig, ModelConfig):
     """All options that affect the result of a training run. The toy datasets have their own defaults."""
 
-    sampler: Annotated[str, OneOf("sampler", registry.SAMPLERS)] | None = None
-    """Sampler to fit to the latents after training; samples then come from it instead of the prior. Default: no
-    sampler."""
+    heading = "training"
+
     epochs: int = Field(10, ge=1, le=MAX_COUNT)
     """Number of passes over the training set."""
     learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False)
@@ -68,6 +67,9 @@ class RunConfig(DataConfig, ModelConfig):
     row; or rollback, which also skips, but after 10 in a row restores the weights of the last checkpoint."""
     deterministic: bool = True
     """Make runs with the same seed bit-identical; slower on a GPU, whose fastest kernels are not deterministic."""
+    sampler: Annotated[str, OneOf("sampler", registry.SAMPLERS)] | None = None
+    """Sampler to fit to the latents after training; samples then come from it instead of the prior. Default: no
+    sampler."""
     sample_every: int = Field(1, ge=1, le=MAX_COUNT)
     """Number of epochs between figures of samples and reconstructions; the last epoch always has them."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
@@ -160,6 +162,8 @@ class RunConfig(DataConfig, ModelConfig):
 
 class CheckpointConfig(Config):
     """When to save checkpoints of a run, and whether to resume from them."""
+
+    heading = "checkpoints"
 
     resume: Literal["auto", "never"] = "auto"
     """auto: resume an unfinished run with the same options, found in the run folder or the checkpoint folder, or extend

@@ -1,25 +1,23 @@
 """Command-line code shared by all commands: options from typed configs, one-line errors, exit codes."""
 
-import argparse
 import functools
 import io
 import os
-import re
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from inspect import get_annotations
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TextIO, TypeVar, cast, get_args, get_origin
+from typing import Annotated, Any, ClassVar, NoReturn, TextIO, TypeVar, cast, get_origin
 
-from pydantic import BaseModel, Field, create_model
+from pydantic import BaseModel, create_model
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict, SettingsError
 
+from vae_tf.support.arguments import GENERAL, Parser
 from vae_tf.support.errors import InputError, Interrupted, Terminated
-from vae_tf.support.names import did_you_mean
 from vae_tf.support.plain_yaml import read_yaml
 from vae_tf.support.redaction import redact
 
@@ -31,6 +29,15 @@ BROKEN_PIPE = 141
 
 class Options(BaseModel):
     """Base class of a command's options."""
+
+    heading: ClassVar[str] = GENERAL
+    """The heading under which the help lists the options that a class declares."""
+
+    @classmethod
+    def headings(cls) -> dict[str, str]:
+        """Returns the heading of each option, keyed by name."""
+        classes = [base for base in reversed(cls.__mro__) if issubclass(base, Options)]
+        return {name: base.heading for base in classes for name in get_annotations(base)}
 
     @classmethod
     def extra_fields(cls) -> dict[str, FieldInfo]:
@@ -68,21 +75,33 @@ def parse(options_class: type[OptionsT], command: str, arguments: Sequence[str])
 
 
 def _parse_command_line(options_class: type[Options], command: str, arguments: Sequence[str]) -> dict[str, Any]:
-    settings_class: Any = _settings_class(options_class, command, tuple(options_class.extra_fields()))
+    source = add_options(Parser(prog=command, description=options_class.__doc__), options_class)
     try:
-        source: CliSettingsSource[Any] = CliSettingsSource(
-            settings_class,
-            cli_parse_args=_join_lists(options_class, arguments),
-            formatter_class=functools.partial(_HelpFormatter, settings_class.model_fields),
-        )
-        values = source()
+        source(args=_join_lists(options_class, arguments))
+        return dict(source())
     except SettingsError as error:
-        raise InputError(_explain_error(str(error), options_class)) from None
-    return dict(values)
+        raise InputError(str(error)) from None
+
+
+def add_options(parser: Parser, options_class: type[Options]) -> CliSettingsSource[Any]:
+    """Adds the options of a command to a parser, and returns the source that parses them."""
+    fields = {**options_class.model_fields, **options_class.extra_fields()}
+    headings = options_class.headings()
+
+    def add_option(parser: Parser, *flags: str, **kwargs: Any) -> None:
+        name = kwargs.get("dest", flags[0])
+        if name in fields:
+            parser.add_field(fields[name], headings[name], *flags, **kwargs)
+
+    return CliSettingsSource(
+        _settings_class(options_class, tuple(options_class.extra_fields())),
+        root_parser=parser,
+        add_argument_method=add_option,
+    )
 
 
 @functools.lru_cache
-def _settings_class(options_class: type[Options], command: str, extra_names: tuple[str, ...]) -> type[BaseSettings]:
+def _settings_class(options_class: type[Options], extra_names: tuple[str, ...]) -> type[BaseSettings]:
     """Returns the class that parses a command line.
 
     Creating it takes a tenth of a second, and `azure_check` parses many command lines. `extra_names` is part of the
@@ -91,60 +110,25 @@ def _settings_class(options_class: type[Options], command: str, extra_names: tup
 
     class Settings(options_class, BaseSettings):  # type: ignore[misc, valid-type]  # the base is known only at run time
         model_config = SettingsConfigDict(
-            cli_prog_name=command,
             cli_kebab_case=True,
             cli_implicit_flags=True,
             cli_hide_none_type=True,
             cli_avoid_json=True,
-            cli_exit_on_error=False,
             extra="forbid",
         )
 
-    fields = _make_optional(options_class.extra_fields())
-    settings_class: Any = create_model("Settings", __base__=Settings, __doc__=options_class.__doc__, **fields)
-    for field in settings_class.model_fields.values():
-        field.description = _add_choices(field)
-    return settings_class
-
-
-def _make_optional(fields: Mapping[str, FieldInfo]) -> dict[str, Any]:
-    """Returns the fields with `None` as their default; the original default moves to the description."""
-    return {
-        name: (Annotated[field.annotation, *field.metadata] | None, Field(None, description=_add_default(field)))
-        for name, field in fields.items()
+    # The default of an option of a part depends on the selected parts.
+    fields: dict[str, Any] = {
+        name: (Annotated[field.annotation, *field.metadata] | None, None)
+        for name, field in options_class.extra_fields().items()
     }
-
-
-def _add_default(field: FieldInfo) -> str:
-    default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
-    return f"{field.description} Default: {default}."
-
-
-def _add_choices(field: FieldInfo) -> str:
-    """Returns the help text of an option with the names that it accepts, unless the help shows them already."""
-    shown = f"{_get_metavar(field)} {field.description}"
-    names = [name for item in _get_metadata(field) for name in getattr(item, "known", ())]
-    if all(name in shown for name in names):
-        return str(field.description)
-    return f"{field.description} One of: {', '.join(names)}."
-
-
-def _get_metadata(field: FieldInfo) -> list[Any]:
-    """Returns the metadata of an option's type, and of the members of a union."""
-    return [*field.metadata, *(item for member in get_args(field.annotation) for item in get_args(member))]
-
-
-def _get_metavar(field: FieldInfo) -> str | None:
-    """Returns the word that stands for an option's value in the help, or `None` if its type has no such word."""
-    metavar = next((item.metavar for item in _get_metadata(field) if hasattr(item, "metavar")), None)
-    return f"{metavar},{metavar},..." if metavar and get_origin(field.annotation) is tuple else metavar
+    return create_model("Settings", __base__=Settings, **fields)
 
 
 def _join_lists(options_class: type[Options], arguments: Sequence[str]) -> list[str]:
     """Returns the arguments with `--seeds 0 1 2` rewritten as `--seeds 0,1,2`, the form that the parser accepts."""
-    lists = {
-        _to_flag(name) for name, field in options_class.model_fields.items() if get_origin(field.annotation) is tuple
-    }
+    fields = {**options_class.model_fields, **options_class.extra_fields()}
+    lists = {"--" + name.replace("_", "-") for name, field in fields.items() if get_origin(field.annotation) is tuple}
     joined: list[str] = []
     for word in arguments:
         if len(joined) > 1 and joined[-2] in lists and not word.startswith("-"):
@@ -152,70 +136,6 @@ def _join_lists(options_class: type[Options], arguments: Sequence[str]) -> list[
         else:
             joined.append(word)
     return joined
-
-
-def _to_flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-@dataclass(frozen=True)
-class Metavar:
-    """Marks an option with the word that stands for its value in the help, such as `PATH`."""
-
-    metavar: str
-
-
-class _HelpFormatter(argparse.HelpFormatter):
-    """Shortens the usage to the required options, and shows `--run PATH` instead of `--run str`.
-
-    Args:
-        fields: The options, keyed by name.
-        prog: Name of the command.
-    """
-
-    def __init__(self, fields: Mapping[str, FieldInfo], prog: str) -> None:
-        super().__init__(prog)
-        self._fields = fields
-
-    def add_usage(
-        self,
-        usage: str | None,
-        actions: Iterable[argparse.Action],
-        groups: Iterable[Any],
-        prefix: str | None = None,
-    ) -> None:
-        """Adds the usage: the positional arguments and the required options, and `[options]` for the rest."""
-        words = ["%(prog)s"]
-        for action in actions:
-            if not action.option_strings:
-                words.append(f"[{action.metavar} ...]")
-            elif action.dest in self._fields and self._fields[action.dest].is_required():
-                words.append(f"{action.option_strings[0]} {self._format_args(action, '')}")
-        super().add_usage(" ".join([*words, "[options]"]), actions, groups, prefix)
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        # The help text itself explains an empty default.
-        return action.help and re.sub(r"\s*\(default: (None|\(\))\)$", "", action.help)
-
-    def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
-        metavar = _get_metavar(self._fields[action.dest]) if action.dest in self._fields else None
-        metavar = metavar or re.sub(
-            r"tuple\[(\w+),\.\.\.\]", r"\1,\1,...", super()._format_args(action, default_metavar)
-        )
-        return re.sub(r"\b(int|float|str)\b", lambda match: match[0].upper(), metavar)
-
-
-def _explain_error(message: str, options_class: type[Options]) -> str:
-    message = message.removeprefix("error parsing CLI: ")
-    unknown = re.search(r"unrecognized arguments: (\S+)", message)
-    if not unknown:
-        return message
-    word = unknown.group(1)
-    if not word.startswith("-"):
-        return f"Unexpected argument: {word}. Names of options begin with --"
-    names = [name.replace("_", "-") for name in (*options_class.model_fields, *options_class.extra_fields())]
-    hint = did_you_mean(word.partition("=")[0].lstrip("-"), names)
-    return f"Unknown option '{word}'{hint.replace('mean ', 'mean --')}"
 
 
 class _RedactingStream:
