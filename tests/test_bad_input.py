@@ -296,7 +296,7 @@ def test_data_folder_where_no_image_opens(refused, tmp_path):
     (tmp_path / "cats").mkdir()
     for number in range(3):
         (tmp_path / "cats" / f"{number}.jpg").write_text("no image")
-    assert "none of 3 files could be opened" in refused("--dataset=folder", "--data-dir", tmp_path / "cats")
+    assert "none of 3 files could be read" in refused("--dataset=folder", "--data-dir", tmp_path / "cats")
 
 
 def test_data_folder_with_an_empty_test_part(refused, tmp_path):
