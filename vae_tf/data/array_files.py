@@ -42,7 +42,7 @@ def load_npy(config: DataConfig) -> NativeSplits:
     """Loads one array of images from an npy file; it has no test split of its own."""
     path = require_data_dir(config, "the npy file")
     pixels = check_pixels(read_npy(path), str(path))
-    return NativeSplits(ArraySource(pixels, None, infer_pixel_scale(pixels)), None)
+    return NativeSplits(ArraySource(pixels, None, infer_pixel_scale({str(path): pixels})), None)
 
 
 def splits_from_npz(path: Path) -> NativeSplits:
@@ -74,7 +74,7 @@ def splits_from_arrays(arrays: Mapping[str, Array], prefix: str) -> NativeSplits
             f"{prefix}x_train and x_test must contain images of the same shape. "
             f"Received: {x_train.shape[1:]} and {x_test.shape[1:]}"
         )
-    scale = infer_pixel_scale(x_train, x_test)
+    scale = infer_pixel_scale({f"{prefix}x_train": x_train, "x_test": x_test})
     y_train, y_test = (
         check_labels(_load_into_memory(arrays.get(key)), len(pixels), prefix + key)
         for key, pixels in zip(NPZ_KEYS[2:], (x_train, x_test), strict=True)
