@@ -10,6 +10,8 @@ from vae_tf.data.loading import load_splits
 from vae_tf.data.sources import image_files
 from vae_tf.support.errors import InputError
 
+NO_IMAGE = "not a PNG, JPEG, WEBP, BMP, DIB or GIF image"
+
 
 def config(**values):
     return DataConfig(dataset="folder", **values)
@@ -102,7 +104,7 @@ def test_folder_where_no_image_opens_is_refused_without_a_warning(tmp_path, caps
 
     assert message == (
         f"data_dir must contain readable images. Received: {tmp_path} (none of 2 files could be read, such as "
-        f"{tmp_path / 'a.jpg'} (not a PNG, JPEG, WEBP, BMP, DIB or GIF image))"
+        f"{tmp_path / 'a.jpg'} ({NO_IMAGE}))"
     )
     assert capsys.readouterr().err == ""
 
@@ -221,6 +223,28 @@ def test_files_that_do_not_open_are_skipped_with_their_labels(tmp_path, capsys):
             1: {True},
         }
     assert "skipped 4 of 24 files" in capsys.readouterr().err
+
+
+def test_images_of_other_formats_are_counted_and_named(tmp_path, capsys):
+    folder = image_folder(tmp_path / "cats", range(10))
+    Image.new("L", (10, 9)).save(tmp_path / "cats" / "scan.tif")
+    (tmp_path / "cats" / "icon.svg").write_text("<svg/>")
+
+    splits = splits_of(folder)
+
+    assert (splits.spec.num_train, splits.spec.num_test) == (8, 2)
+    named = ", ".join(f"{tmp_path / 'cats' / name} ({NO_IMAGE})" for name in ("icon.svg", "scan.tif"))
+    assert capsys.readouterr().err == f"warning: skipped 2 of 12 files: {named}\n"
+
+
+@pytest.mark.parametrize("extension", ["jfif", "jpe", "JPG", "apng", "dib"])
+def test_images_with_other_names_of_a_format_are_read(tmp_path, extension):
+    for level in range(0, 250, 25):
+        Image.new("L", (10, 9), level).save(tmp_path / f"{level:03}.{extension}")
+
+    splits = splits_of(tmp_path)
+
+    np.testing.assert_allclose(sorted(levels(splits.train) + levels(splits.test)), range(0, 250, 25), atol=1)
 
 
 # Lists
