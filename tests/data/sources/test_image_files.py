@@ -33,8 +33,8 @@ def noise(path, seed=0, **options):
 def damaged_in_the_middle(path):
     """A JPEG whose header and end are intact, but not what lies between them."""
     content = bytearray(noise(path, quality=95).read_bytes())
-    middle = len(content) // 2
-    content[middle : middle + 40] = b"\xff\xc0" * 20  # frame headers where there may be none
+    middle = (content.index(b"\xff\xda") + len(content)) // 2  # of the scan
+    content[middle : middle + 20] = b"\xff\xc0" * 10  # frame headers where there may be none
     path.write_bytes(content)
     return path
 
