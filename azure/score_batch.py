@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vae_tf.config import RunConfig
 from vae_tf.data.loading import parse_image_size
-from vae_tf.data.sources.images import open_images
+from vae_tf.data.sources.image_files import open_images, warn_about_skipped
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.support.quiet_tensorflow import load_tensorflow
 
@@ -45,6 +45,7 @@ def run(mini_batch: list[str]) -> list[str]:
     assert config.channels is not None
     example_shape = (*size, config.channels)
     images = open_images(mini_batch, example_shape)
+    warn_about_skipped(images.skipped, len(mini_batch))
     if not len(images):
         return []
     batches = evaluation_batches(images, config, example_shape, "test")

@@ -49,7 +49,7 @@ def make_images(folder: Path, count: int) -> None:
         list(pool.map(write, range(count)))
 
 
-def serve_ours(connection: Connection, options: argparse.Namespace, cache_dir: str | None) -> None:
+def serve_ours(connection: Connection, options: argparse.Namespace) -> None:
     """Sends the time to start, then images/s over an epoch at every request, then how long training waits."""
     from vae_tf.support.quiet_tensorflow import load_tensorflow
 
@@ -63,7 +63,6 @@ def serve_ours(connection: Connection, options: argparse.Namespace, cache_dir: s
         data_dir=options.data_dir,
         image_size=options.image_size,
         channels=options.channels,
-        cache_dir=cache_dir,
         val_fraction=0,
         batch_size=options.batch_size,
     )
@@ -111,7 +110,7 @@ class ImageFiles:
     Args:
         paths: The files.
         options: Options of the benchmark.
-        is_draft: Whether the JPEG decoder first shrinks the image by a power of two, as this package does.
+        is_draft: Whether the JPEG decoder first shrinks the image by a power of two.
     """
 
     def __init__(self, paths: list[str], options: argparse.Namespace, is_draft: bool) -> None:
@@ -164,13 +163,10 @@ def started(context: Any, serve: Callable[..., None], *arguments: Any) -> Connec
     return connection
 
 
-def measure(options: argparse.Namespace, cache_dir: str) -> None:
+def measure(options: argparse.Namespace) -> None:
     """Runs the rounds and prints the table."""
     context = multiprocessing.get_context("spawn")
-    contenders = {
-        "vae_tf": started(context, serve_ours, options, None),
-        "vae_tf, cache": started(context, serve_ours, options, cache_dir),
-    }
+    contenders = {"vae_tf": started(context, serve_ours, options)}
     if importlib.util.find_spec("torch"):
         contenders["torch, whole decode"] = started(context, serve_torch, options, False)
         contenders["torch, draft"] = started(context, serve_torch, options, True)
@@ -207,13 +203,13 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as cache_dir:
+    with tempfile.TemporaryDirectory() as folder:
         if options.data_dir is None:
             options.data_dir = folder
             make_images(Path(folder), options.images)
         sizes = [path.stat().st_size for path in Path(options.data_dir).iterdir()]
         print(f"{len(sizes):,} files of {np.mean(sizes) / 1e3:.0f} KB to {options.image_size}x{options.channels}")
-        measure(options, cache_dir)
+        measure(options)
 
 
 if __name__ == "__main__":

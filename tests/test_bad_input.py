@@ -183,6 +183,7 @@ def test_bundled_data_takes_no_data_dir(refused, tmp_path):
         pytest.param(images(20, (64,)), "Received: shape (20, 64)", id="rank-2"),
         pytest.param(images(20, (8, 8, 3, 1)), "Received: shape (20, 8, 8, 3, 1)", id="rank-5"),
         pytest.param(with_value(np.nan), "without NaN", id="nan"),
+        pytest.param(images(48, (64, 3)), "shape (48, 64, 3), which is one image", id="one-rgb-image"),
         pytest.param(images(1), "too few examples for a test split. Received: 1", id="one-image"),
     ],
 )
@@ -296,7 +297,7 @@ def test_data_folder_where_no_image_opens(refused, tmp_path):
     (tmp_path / "cats").mkdir()
     for number in range(3):
         (tmp_path / "cats" / f"{number}.jpg").write_text("no image")
-    assert "none of 3 files could be opened" in refused("--dataset=folder", "--data-dir", tmp_path / "cats")
+    assert "none of 3 files could be read" in refused("--dataset=folder", "--data-dir", tmp_path / "cats")
 
 
 def test_data_folder_with_an_empty_test_part(refused, tmp_path):

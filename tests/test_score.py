@@ -15,7 +15,6 @@ from vae_tf.metrics.anomaly import likelihood_regret, mahalanobis
 from vae_tf.metrics.elbo import elbo_per_image
 from vae_tf.runs.new_run import create_run_dir
 from vae_tf.runs.run_dir import RunDir
-from vae_tf.score import _write_csv
 
 HEIGHT, WIDTH = 8, 10
 NUM_TRAIN, NUM_TEST = 150, 90
@@ -248,11 +247,13 @@ def test_empty_folder_is_refused(refused, tmp_path):
     assert "no images found" in refused("--dataset", "folder", "--data-dir", tmp_path / "empty")
 
 
-def test_names_of_any_bytes_come_back_from_the_table(tmp_path):
-    names = [b"a\nb.png", b"\xff\x1b.png", '猫,".png'.encode()]
-    columns = {"file": [os.fsdecode(name) for name in names], "elbo": np.zeros(3)}
+def test_names_with_line_breaks_and_other_bytes_give_a_row_each(table, place, tmp_path):
+    names = [b"a\nb.png", b"a\rb.png", b"caf\xe9.png", '猫,".png'.encode()]
+    for name in names:
+        shutil.copyfile(place / "files" / "a.png", tmp_path / os.fsdecode(name))
 
-    _write_csv(columns, tmp_path / "scores.csv")
+    rows = table("--dataset", "folder", "--data-dir", tmp_path)
 
-    with (tmp_path / "scores.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        assert [os.fsencode(row["file"]) for row in csv.DictReader(file)] == names
+    expected = [name.decode(errors="surrogateescape").replace("\udce9", r"\udce9") for name in names]
+    assert [Path(row["file"]).name for row in rows] == expected
+    assert all(float(row["elbo"]) < 0 for row in rows)

@@ -25,7 +25,8 @@ class EncodeOptions(RunFolderConfig):
     """Write the posterior of every example in a run's dataset to an npz file, in the order of the dataset.
 
     For each split, such as "test", the file contains z_test, the posterior means, one row per example; log_var_test,
-    the log-variances of the posteriors, if they are normal; and y_test, the classes, if the data has them.
+    the log-variances of the posteriors, if they are normal; y_test, the classes, if the data has them; and file_test,
+    the paths of image files, or row_test, the row numbers in the arrays of the dataset.
     """
 
     heading = "output"
@@ -59,12 +60,20 @@ def main(options: EncodeOptions) -> None:
             arrays: dict[str, np.ndarray] = {}
             for name, examples in selected.items():
                 encoded = encode(run.model, examples, run.config, shape, name)
-                columns = {"z": encoded.means, "log_var": encoded.log_vars, "y": encoded.labels}
+                columns = {"z": encoded.means, "log_var": encoded.log_vars, "y": encoded.labels, **_names(examples)}
                 arrays |= {f"{key}_{name}": values for key, values in columns.items() if values is not None}
             np.savez(partial, allow_pickle=False, **arrays)
     except OSError as error:
         raise InputError(f"out must be a writable file. Received: {out} ({error.strerror})") from None
     print(out)
+
+
+def _names(examples: "ExampleSource") -> dict[str, np.ndarray]:
+    from vae_tf.data.sources.image_files import ImageFileSource
+
+    if isinstance(examples, ImageFileSource):
+        return {"file": np.array(examples.names)}
+    return {"row": np.array(examples.names, np.int64)}
 
 
 def _select_splits(splits: "Splits", split: str) -> "dict[Literal['train', 'val', 'test'], ExampleSource]":

@@ -11,15 +11,15 @@ from vae_tf.support.errors import InputError
 from vae_tf.support.names import check_name
 
 DATASETS = {
-    "fashion_mnist_sample": "vae_tf.data.loading:load_fashion_mnist_sample",
+    "fashion_mnist_sample": "vae_tf.data.array_files:load_fashion_mnist_sample",
     "fashion_mnist": "vae_tf.data.standard:load_fashion_mnist",
     "mnist": "vae_tf.data.standard:load_mnist",
     "cifar10": "vae_tf.data.standard:load_cifar10",
     "stl10": "vae_tf.data.standard:load_stl10",
     "stl10_unlabeled": "vae_tf.data.standard:load_stl10_unlabeled",
     "folder": "vae_tf.data.folders:load_folder",
-    "npz": "vae_tf.data.loading:load_npz",
-    "npy": "vae_tf.data.loading:load_npy",
+    "npz": "vae_tf.data.array_files:load_npz",
+    "npy": "vae_tf.data.array_files:load_npy",
     "moons": "vae_tf.data.standard:load_moons",
     "circles": "vae_tf.data.standard:load_circles",
     "blobs": "vae_tf.data.standard:load_blobs",

@@ -1,10 +1,9 @@
 """Anomaly detection: python -m vae_tf.score --run runs/x --dataset folder --data-dir images"""
 
-import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import model_validator
 
@@ -17,6 +16,7 @@ from vae_tf.support.arguments import Heading
 from vae_tf.support.errors import InputError
 from vae_tf.support.files import atomic_write
 from vae_tf.support.quiet_tensorflow import load_tensorflow
+from vae_tf.support.tables import write_csv
 
 COMMAND = "python -m vae_tf.score"
 DATA = Heading("data")
@@ -53,13 +53,8 @@ class ScoreOptions(Config):
         return self
 
 
-def _write_csv(columns: dict[str, Any], path: Path) -> None:
-    # surrogateescape restores the bytes of file names that are not valid UTF-8.
-    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        for row in zip(*columns.values(), strict=True):
-            writer.writerow([f"{value:.4f}" if isinstance(value, float) else value for value in row])
+def _format(value: str | float) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 @contextmanager
@@ -87,7 +82,8 @@ def main(options: ScoreOptions) -> None:
         with _report_write_errors(out):
             with atomic_write(out) as partial:  # fails early if out is not writable
                 columns = score_columns(run, data, options.score, options.seed)
-                _write_csv(columns, partial)
+                rows = zip(*columns.values(), strict=True)
+                write_csv(partial, columns, ([_format(value) for value in row] for row in rows))
             print(out)
             if data.modality.figures.shows_single_examples:
                 sheet = out.with_suffix(".png")

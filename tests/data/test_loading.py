@@ -302,12 +302,33 @@ def test_load_arrays_scales_by_what_stands_for_white(tmp_path, pixels, expected)
 
 
 def test_white_is_the_same_in_both_splits(tmp_path):
-    np.savez(tmp_path / "a.npz", x_train=np.full((2, 8, 8), 1.0), x_test=np.full((2, 8, 8), 51.0))
+    np.savez(tmp_path / "a.npz", x_train=np.full((2, 8, 8), 51.0), x_test=np.zeros((2, 8, 8)))
 
     (x_train, _), (x_test, _) = load_arrays("npz", str(tmp_path / "a.npz"))
 
-    np.testing.assert_allclose(x_train, 1 / 255, rtol=1e-6)
-    np.testing.assert_allclose(x_test, 0.2, rtol=1e-6)
+    np.testing.assert_allclose(x_train, 0.2, rtol=1e-6)
+    assert np.all(x_test == 0)
+
+
+def test_splits_of_different_scales_are_one_line_with_the_file(tmp_path):
+    np.savez(tmp_path / "a.npz", x_train=np.full((2, 8, 8), 51.0), x_test=np.full((2, 8, 8), 0.5))
+
+    assert error_of(dataset="npz", data_dir=str(tmp_path / "a.npz"), val_fraction=0).endswith(
+        f"{tmp_path / 'a.npz'}: x_train with maximum 51.0 and x_test with maximum 0.5; rescale one of them"
+    )
+
+
+@pytest.mark.parametrize("maximum", [1.0, 1.0000001])
+def test_a_maximum_above_1_by_a_rounding_error_changes_nothing(tmp_path, maximum):
+    pixels = np.linspace(0, 1, 128, dtype=np.float32).reshape(2, 8, 8)
+    expected = pixels[..., np.newaxis].copy()
+    pixels[1, 7, 7] = maximum
+    np.savez(tmp_path / "a.npz", x_train=pixels, x_test=pixels)
+
+    (x_train, _), (x_test, _) = load_arrays("npz", str(tmp_path / "a.npz"))
+
+    np.testing.assert_array_equal(x_train, expected)
+    np.testing.assert_array_equal(x_test, expected)
 
 
 def test_load_arrays_refuses_an_unknown_name():

@@ -92,8 +92,8 @@ class DataConfig(Config):
     val_fraction: float = Field(0.1, ge=0, lt=1, allow_inf_nan=False)
     """Fraction of the training set to hold out for validation (the val_* metrics); 0 turns validation off."""
     cache_dir: UserPath | None = None
-    """Folder in which to cache decoded images for later epochs and runs; only with --dataset folder. Default: no
-    cache."""
+    """Folder in which to keep decoded images for later runs; only with --dataset folder. Default: a temporary folder,
+    which is removed at the end."""
     batch_size: Annotated[int, Heading("training")] = Field(128, ge=1, le=MAX_COUNT)
     """Number of examples per update."""
     seed: Annotated[Seed, Heading("training")] = 0

@@ -7,9 +7,8 @@ import numpy as np
 
 from vae_tf.config import DataConfig
 from vae_tf.data.loading import NativeSplits, parse_image_size, require_data_dir
-from vae_tf.data.sources.image_cache import open_cached_images
+from vae_tf.data.sources.image_files import ImageFileSource, describe, open_images, warn_about_skipped
 from vae_tf.data.sources.image_paths import find_images, read_list
-from vae_tf.data.sources.images import MAX_PIXELS, ImageFileSource, open_images
 from vae_tf.support.errors import InputError, escape_unprintable
 
 DEFAULT_IMAGE_SIZE, DEFAULT_CHANNELS = 64, 3
@@ -48,14 +47,11 @@ def _find_split_folders(path: Path) -> list[Path]:
 def _open_examples(files: list[str], path: Path, config: DataConfig) -> ImageFileSource:
     height, width = parse_image_size(config) or (DEFAULT_IMAGE_SIZE, DEFAULT_IMAGE_SIZE)
     shape = (height, width, config.channels or DEFAULT_CHANNELS)
-    if config.cache_dir is None:
-        examples = open_images(files, shape)
-    else:
-        examples = open_cached_images(files, shape, Path(config.cache_dir))
+    examples = open_images(files, shape, None if config.cache_dir is None else Path(config.cache_dir))
     if not len(examples):
         raise InputError(
-            f"data_dir must contain readable images of at most {MAX_PIXELS:,} pixels. "
-            f"Received: {path} (none of {len(files)} files could be opened)"
+            f"data_dir must contain readable images. Received: {path} (none of {len(files)} files could be read, such "
+            f"as {describe(examples.skipped[0])})"
         )
     return examples
 
@@ -71,7 +67,12 @@ def _find_class_in_list(path: str, base_dir: Path) -> str:
 
 
 def _make_native_splits(splits: list[ImageFileSource], classes: list[list[str]]) -> NativeSplits:
-    """Returns `splits`, train first, labelled if there are classes; labels are indices into the sorted class names."""
+    """Returns `splits`, train first, labelled if there are classes; labels are indices into the sorted class names.
+
+    Prints one warning about the files of all splits that can't be read.
+    """
+    skipped = [file for split in splits for file in split.skipped]
+    warn_about_skipped(skipped, len(skipped) + sum(map(len, splits)))
     names = sorted({name for split_classes in classes for name in split_classes})
     class_indices = {name: index for index, name in enumerate(names)}
     if len(names) > 1 and NO_CLASS not in names:
@@ -80,4 +81,5 @@ def _make_native_splits(splits: list[ImageFileSource], classes: list[list[str]])
             for split, split_classes in zip(splits, classes, strict=True)
         ]
     test = splits[1] if len(splits) > 1 else None
-    return NativeSplits(splits[0], test, None if splits[0].labels is None else tuple(map(escape_unprintable, names)))
+    class_names = None if splits[0].labels is None else tuple(map(escape_unprintable, names))
+    return NativeSplits(splits[0], test, class_names, skipped)

@@ -1,12 +1,11 @@
 """Loads datasets by name and splits them into train, validation and test sets.
 
-Each dataset has a `load_*` function, in this module, in `standard` or in `folders`, that returns `NativeSplits` and is
+Each dataset has a `load_*` function, in `array_files`, `folders` or `standard`, that returns `NativeSplits` and is
 listed in `vae_tf.registry.DATASETS`. `load_splits` does what all datasets need: it draws a test split if the data has
 none, holds out the validation split, and checks the data.
 """
 
-from collections.abc import Mapping
-from importlib import resources
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,20 +13,11 @@ import numpy as np
 
 from vae_tf.config import MIN_IMAGE_SIZE, DataConfig
 from vae_tf.data.sources import ExampleSource
-from vae_tf.data.sources.arrays import (
-    ArraySource,
-    check_labels,
-    check_pixels,
-    infer_pixel_scale,
-    read_npy,
-    read_npz,
-)
-from vae_tf.data.sources.on_disk import Array, OnDiskArray
+from vae_tf.data.sources.image_files import SkippedFile
 from vae_tf.data.spec import DatasetSpec
 from vae_tf.registry import DATASETS, resolve
 from vae_tf.support.errors import InputError
 
-NPZ_KEYS = ("x_train", "x_test", "y_train", "y_test")
 TEST_FRACTION, TEST_SPLIT_SEED = 0.2, 0
 MAX_NUM_CLASSES = 10_000
 
@@ -36,11 +26,13 @@ class NativeSplits(NamedTuple):
     """The splits that the data itself defines.
 
     `test` is `None` if the data has no test split, and `class_names` is `None` if it does not name its classes.
+    `skipped` are the files that can't be read.
     """
 
     train: ExampleSource
     test: ExampleSource | None
     class_names: tuple[str, ...] | None = None
+    skipped: Sequence[SkippedFile] = ()
 
 
 class Splits(NamedTuple):
@@ -53,6 +45,7 @@ class Splits(NamedTuple):
         test: Held-out test examples.
         train_and_val: `train` and `val` together, the reference set for the sample-quality metrics: it is the same for
             all seeds, whereas `train` is not.
+        skipped: Files of the dataset that can't be read, which belong to no split.
     """
 
     spec: DatasetSpec
@@ -60,6 +53,7 @@ class Splits(NamedTuple):
     val: ExampleSource | None
     test: ExampleSource
     train_and_val: ExampleSource
+    skipped: Sequence[SkippedFile] = ()
 
 
 def load_splits(config: DataConfig) -> Splits:
@@ -73,7 +67,7 @@ def load_splits(config: DataConfig) -> Splits:
         InputError: The data is missing, damaged, empty or too small, or its labels can't be used for a conditional
             model.
     """
-    train, test, class_names = _load_native_splits(config)
+    train, test, class_names, skipped = _load_native_splits(config)
     if test is None:
         train, test = _split(train, TEST_FRACTION, TEST_SPLIT_SEED, "a test split", "add examples")
     if config.conditional:
@@ -92,7 +86,7 @@ def load_splits(config: DataConfig) -> Splits:
         num_classes=num_classes,
         class_names=class_names,
     )
-    return Splits(spec, train, val, test, train_and_val)
+    return Splits(spec, train, val, test, train_and_val, skipped)
 
 
 def load_all_examples(config: DataConfig) -> tuple[tuple[int, ...], dict[str, ExampleSource]]:
@@ -218,29 +212,6 @@ def parse_image_size(config: DataConfig) -> tuple[int, int] | None:
     return int(height), int(width)
 
 
-def load_fashion_mnist_sample(config: DataConfig) -> NativeSplits:
-    """Loads the bundled subset of Fashion-MNIST (MIT, Zalando SE): 10,000 + 2,500 images, 28x28x1, ten classes."""
-    if config.data_dir is not None:
-        raise InputError(
-            "fashion_mnist_sample is bundled with the package, so data_dir must not be set. "
-            f"Received: data_dir={config.data_dir}; choose --dataset fashion_mnist, folder, npz or npy"
-        )
-    with resources.as_file(resources.files("vae_tf.data") / "bundled" / "fashion_mnist_sample.npz") as path:
-        return splits_from_arrays(read_npz(path, NPZ_KEYS), "")
-
-
-def load_npz(config: DataConfig) -> NativeSplits:
-    """Loads an npz file with the arrays of `keras.datasets`: `x_train`, `x_test`, and optionally the labels `y_*`."""
-    return splits_from_npz(require_data_dir(config, "the npz file"))
-
-
-def load_npy(config: DataConfig) -> NativeSplits:
-    """Loads one array of images from an npy file; it has no test split of its own."""
-    path = require_data_dir(config, "the npy file")
-    pixels = check_pixels(read_npy(path), str(path))
-    return NativeSplits(ArraySource(pixels, None, infer_pixel_scale(pixels)), None)
-
-
 def require_data_dir(config: DataConfig, expected: str) -> Path:
     """Returns `data_dir` for a dataset that requires it.
 
@@ -256,44 +227,3 @@ def require_data_dir(config: DataConfig, expected: str) -> Path:
             f"dataset={config.dataset} needs data_dir. Received: data_dir=None; set --data-dir to {expected}"
         )
     return Path(config.data_dir)
-
-
-def splits_from_npz(path: Path) -> NativeSplits:
-    """Returns the splits in an npz file whose arrays have the names used by `keras.datasets`.
-
-    Raises:
-        InputError: The file can't be read, or an array is missing or invalid.
-    """
-    arrays = read_npz(path, NPZ_KEYS)
-    missing = [key for key in NPZ_KEYS[:2] if key not in arrays]
-    if missing:
-        raise InputError(f"{path} must contain the arrays x_train and x_test. Missing: {' and '.join(missing)}")
-    return splits_from_arrays(arrays, f"{path}: ")
-
-
-def splits_from_arrays(arrays: Mapping[str, Array], prefix: str) -> NativeSplits:
-    """Returns the splits in arrays with the names used by `keras.datasets`.
-
-    Args:
-        arrays: `x_train` and `x_test`, and optionally the labels `y_train` and `y_test`.
-        prefix: Prefix of the arrays' names in error messages.
-
-    Raises:
-        InputError: An array is invalid.
-    """
-    x_train, x_test = (check_pixels(arrays[key], prefix + key) for key in NPZ_KEYS[:2])
-    if x_train.shape[1:] != x_test.shape[1:]:
-        raise InputError(
-            f"{prefix}x_train and x_test must contain images of the same shape. "
-            f"Received: {x_train.shape[1:]} and {x_test.shape[1:]}"
-        )
-    scale = infer_pixel_scale(x_train, x_test)
-    y_train, y_test = (
-        check_labels(_load_into_memory(arrays.get(key)), len(pixels), prefix + key)
-        for key, pixels in zip(NPZ_KEYS[2:], (x_train, x_test), strict=True)
-    )
-    return NativeSplits(ArraySource(x_train, y_train, scale), ArraySource(x_test, y_test, scale))
-
-
-def _load_into_memory(labels: Array | None) -> np.ndarray | None:
-    return labels[:] if isinstance(labels, OnDiskArray) else labels

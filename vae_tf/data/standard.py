@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from vae_tf.config import DataConfig
-from vae_tf.data.loading import NativeSplits, splits_from_arrays, splits_from_npz
+from vae_tf.data.array_files import splits_from_arrays, splits_from_npz
+from vae_tf.data.loading import NativeSplits
 from vae_tf.data.sources.arrays import ArraySource
 from vae_tf.data.sources.idx import read_idx
 from vae_tf.data.sources.on_disk import Array

@@ -13,7 +13,7 @@ from vae_tf.data.loading import load_all_examples, load_splits
 from vae_tf.data.modality import Modality, get_modality
 from vae_tf.data.pipeline import evaluation_batches, first_examples
 from vae_tf.data.sources import ExampleSource
-from vae_tf.data.sources.images import ImageFileSource
+from vae_tf.data.sources.image_files import ImageFileSource
 from vae_tf.metrics.anomaly import NUM_SAMPLES
 from vae_tf.metrics.elbo import elbo_per_image, max_batch_size
 from vae_tf.model.vae import VAE

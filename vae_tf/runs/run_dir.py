@@ -11,11 +11,13 @@ from zipfile import BadZipFile
 import numpy as np
 
 from vae_tf.config import RunConfig
+from vae_tf.data.sources.image_files import SkippedFile
 from vae_tf.registry import TOY_DATASETS
 from vae_tf.runs.history import Row, read_rows, write_rows
 from vae_tf.runs.model_file import load_keras_file, read_keras_config, save_keras_file
 from vae_tf.support.errors import InputError
 from vae_tf.support.files import atomic_write, remove_partial_writes
+from vae_tf.support.tables import write_csv
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,6 +33,7 @@ SAMPLES = "samples"
 RECONSTRUCTIONS = "reconstructions"
 CHECKPOINTS = "checkpoints"
 CLASSES = "classes.json"
+SKIPPED_FILES = "skipped_files.csv"
 METRICS = "metrics.json"
 PER_IMAGE = "per_image.npz"
 REPORT = "report.html"
@@ -85,7 +88,7 @@ class RunDir:
     def remove_run(self) -> None:
         """Removes every file of the run except `config.yml`, which stays until a new one replaces it."""
         self.remove_results()
-        for name in (CLASSES, HISTORY):
+        for name in (CLASSES, SKIPPED_FILES, HISTORY):
             (self.path / name).unlink(missing_ok=True)
         shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
         for folder in (self.path / SAMPLES, self.path / RECONSTRUCTIONS):
@@ -133,6 +136,13 @@ class RunDir:
             return None
         with _as_input_error(self.path / CLASSES, "train") as path:
             return tuple(map(str, json.loads(path.read_text(encoding="utf-8"))))
+
+    def write_skipped_files(self, skipped: Sequence[SkippedFile]) -> None:
+        """Writes `skipped_files.csv`: each file of the data that can't be read, and the reason; removes it if empty."""
+        (self.path / SKIPPED_FILES).unlink(missing_ok=True)
+        if skipped:
+            with atomic_write(self.path / SKIPPED_FILES) as partial:
+                write_csv(partial, ("file", "reason"), skipped)
 
     def write_history(self, history: Sequence[Row]) -> None:
         """Writes `history.csv` with one row per epoch; missing values are blank."""
@@ -197,7 +207,7 @@ class RunDir:
 
     def save_epoch_figure(self, kind: str, figure: "Figure", epoch: int) -> Path:
         """Writes the `"samples"` or `"reconstructions"` figure of an epoch and returns its path."""
-        return self._save(figure, Path(kind, _epoch_name(epoch)))
+        return self._save(figure, Path(kind, f"epoch_{epoch:04d}.png"))
 
     def save_curves(self, figure: "Figure") -> Path:
         """Writes `curves.png` and returns its path."""
@@ -278,10 +288,6 @@ class RunDir:
         with atomic_write(target) as partial:
             plots.save(figure, partial)
         return target
-
-
-def _epoch_name(epoch: int) -> str:
-    return f"epoch_{epoch:04d}.png"
 
 
 @contextmanager

@@ -121,6 +121,7 @@ class ResumePoint:
             run.remove_results()
             self.store.remove_partial_writes()
         run.write_config(self._config)
+        run.write_skipped_files(self._splits.skipped)
         if self._config.conditional and self._splits.spec.class_names is not None:
             run.write_classes(self._splits.spec.class_names)
         return run

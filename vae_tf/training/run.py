@@ -167,6 +167,8 @@ def _print_summary(
     device: str,
     checkpoint: "Checkpoint | None",
 ) -> None:
+    from vae_tf.runs.run_dir import SKIPPED_FILES
+
     spec, model = splits.spec, trainer.model
     shape, noun = spec.modality.describe(spec.example_shape), spec.modality.plural
     parameters = f"encoder {model.encoder.count_params():,} + decoder {model.decoder.count_params():,} parameters"
@@ -179,6 +181,10 @@ def _print_summary(
     print(f"Model   {config.arch} {config.variant}, {latents}, {parameters}")
     print(f"Device  {device}")
     print(f"Run     {run.path}", flush=True)
+    if splits.skipped:
+        print(
+            f"Skipped {len(splits.skipped)} files that can't be read, listed in {run.path / SKIPPED_FILES}", flush=True
+        )
     if checkpoint is not None:
         print(f"Resumed after step {checkpoint.step:,} of {trainer.num_steps:,}, from {checkpoint.path}", flush=True)
 

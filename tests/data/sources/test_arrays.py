@@ -149,12 +149,69 @@ def test_labels_that_are_no_class_numbers_are_refused(labels):
         ([np.array([0, 1], np.uint8)], 1.0),
         ([np.array([False, True])], 1.0),
         ([np.array([0, 2], np.uint8)], 255.0),
-        ([np.array([0.0, 1.01])], 255.0),
-        ([np.array([0.0, 1.0]), np.array([0.0, 200.0])], 255.0),
+        ([np.array([0.0, 1.0000001], np.float32)], 1.0),
+        ([np.array([0.0, 1.001], np.float16)], 1.0),
+        ([np.array([0.0, 2.5])], 255.0),
+        ([np.array([0, 200], np.uint8), np.array([0.0, 255.0])], 255.0),
+        ([np.array([0.0, 1.0]), np.array([0.0, 1.0000001], np.float32)], 1.0),
+        ([np.array([0.0, 0.0]), np.array([0.0, 200.0])], 255.0),
+        ([np.array([0.0, 0.0])], 1.0),
     ],
 )
 def test_white_is_1_only_where_no_array_exceeds_1(arrays, white):
-    assert infer_pixel_scale(*arrays) == white
+    assert infer_pixel_scale({f"x{number}": array for number, array in enumerate(arrays)}) == white
+
+
+@pytest.mark.parametrize("maximum", [1.01, 1.3, 2.0])
+def test_floats_that_exceed_1_a_little_are_refused(maximum):
+    message = read_error(infer_pixel_scale, {"x_train": np.array([0.0, 1.0]), "x_test": np.array([0.0, maximum])})
+
+    assert message == (
+        f"x_test must contain values in [0, 1] or in [0, 255]. Received: maximum {maximum}; clip or rescale it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        (np.array([0.0, 1.0]), np.array([0.0, 200.0])),
+        (np.array([0.0, 200.0]), np.array([0.0, 1.0])),
+        (np.array([0, 200], np.uint8), np.array([0.0, 1.0])),
+        (np.array([0, 1], np.uint8), np.array([0, 200], np.uint8)),
+        (np.array([False, True]), np.array([0, 200])),
+    ],
+    ids=["floats", "other way round", "integers and floats", "integers", "booleans"],
+)
+def test_splits_of_different_scales_are_refused(train, test):
+    message = read_error(infer_pixel_scale, {"x_train": train, "x_test": test})
+
+    assert message == (
+        "All images must have the same scale, [0, 1] or [0, 255]. Received: x_train with maximum "
+        f"{train.max()} and x_test with maximum {test.max()}; rescale one of them"
+    )
+
+
+def test_floats_above_1_by_a_rounding_error_are_read_as_1():
+    pixels = np.full((2, 8, 8), 0.5, np.float32)
+    pixels[0, 0, 0] = 1.0000001
+
+    read = ArraySource(pixels, None, 1.0).read(np.arange(2))
+
+    assert (read.max(), read.min(), read.dtype) == (1.0, 0.5, np.float32)
+
+
+def test_rows_of_features_may_exceed_their_scale():
+    rows = np.array([[-3.0, 5.0]], np.float32)
+
+    np.testing.assert_array_equal(ArraySource(rows, None, 1.0).read(np.array([0])), rows)
+
+
+@pytest.mark.parametrize("shape", [(48, 64, 3), (48, 64, 1), (48, 64, 4)], ids=str)
+def test_one_image_is_no_set_of_images(shape):
+    assert read_error(check_pixels, np.zeros(shape, np.uint8), "x.npy") == (
+        f"x.npy must contain a set of images, of shape (N, H, W) or (N, H, W, C). Received: shape {shape}, which is "
+        "one image; stack several along a new first axis"
+    )
 
 
 # The collection

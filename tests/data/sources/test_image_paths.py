@@ -10,7 +10,7 @@ from vae_tf.support.errors import InputError
 
 
 def test_images_are_found_at_any_depth_in_order_and_other_files_left(tmp_path):
-    names = ["b.jpg", "a.PNG", "sub/deep/c.webp", "sub/d.jpeg", "e.gif", "f.Bmp"]
+    names = ["b.jpg", "a.PNG", "sub/deep/c.webp", "sub/d.jpeg", "e.gif", "f.Bmp", "g.jfif", "h.JPE", "i.apng", "j.dib"]
     for name in [*names, "notes.txt", "sub/data.npz", "jpg"]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -63,7 +63,8 @@ def test_folder_without_images_is_named_with_what_was_expected(tmp_path):
         find_images(tmp_path)
 
     assert str(caught.value) == (
-        f"data_dir must contain images (.jpg, .jpeg, .png, .webp, .bmp, .gif). Received: {tmp_path} (no images found)"
+        "data_dir must contain images (.jpg, .jpeg, .jpe, .jfif, .png, .apng, .webp, .bmp, .dib, .gif). "
+        f"Received: {tmp_path} (no images found)"
     )
 
 
@@ -85,8 +86,45 @@ def test_linked_folders_are_followed_and_circles_end(tmp_path):
     assert find_images(tmp_path / "data") == [str(tmp_path / "data" / "link" / "a.png")]
 
 
+@pytest.mark.parametrize("link", ["a", "z", "a/deeper"])
+def test_a_linked_folder_is_listed_under_its_own_path(tmp_path, link):
+    (tmp_path / "m" / "below").mkdir(parents=True)
+    (tmp_path / "a").mkdir() if link == "a/deeper" else None
+    for name in ("cat.png", "below/dog.png"):
+        (tmp_path / "m" / name).touch()
+    (tmp_path / link).symlink_to(tmp_path / "m")
+
+    assert find_images(tmp_path) == [str(tmp_path / "m" / "below" / "dog.png"), str(tmp_path / "m" / "cat.png")]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_folder_that_is_linked_twice_is_listed_under_the_first_link(tmp_path, monkeypatch, reverse):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "cat.png").touch()
+    (tmp_path / "data").mkdir()
+    for name in ("b", "a"):
+        (tmp_path / "data" / name).symlink_to(tmp_path / "elsewhere")
+    walk = os.walk
+
+    def walk_in_order(*arguments, **options):  # the order of the entries of a folder is arbitrary
+        for parent, folders, names in walk(*arguments, **options):
+            folders.sort(reverse=reverse)
+            yield parent, folders, names
+
+    monkeypatch.setattr(os, "walk", walk_in_order)
+
+    assert find_images(tmp_path / "data") == [str(tmp_path / "data" / "a" / "cat.png")]
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.TIFF", "a.heic", "a.svg", "a.avif"])
+def test_images_of_other_formats_are_found_so_that_they_can_be_reported(tmp_path, name):
+    (tmp_path / name).touch()
+
+    assert find_images(tmp_path) == [str(tmp_path / name)]
+
+
 def test_a_folder_inside_that_can_not_be_listed_is_refused(tmp_path, monkeypatch):
-    def walk(top, onerror, followlinks):
+    def walk(top, onerror):
         onerror(PermissionError(13, "Permission denied", f"{top}/locked"))
 
     monkeypatch.setattr(os, "walk", walk)

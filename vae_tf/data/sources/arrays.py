@@ -7,6 +7,7 @@ import sys
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Self
 
@@ -16,6 +17,9 @@ from vae_tf.data.sources.on_disk import BLOCK_BYTES, MAX_IN_MEMORY_BYTES, Array,
 from vae_tf.support.errors import InputError
 
 IMAGE_RANKS = (3, 4)
+NUM_CHANNELS = (1, 3, 4)  # of one image
+ROUNDING_ERROR = 1 / 512  # half a grey level; floats in [0, 1] may exceed 1 by it
+MAX_AMBIGUOUS = 2.0  # floats up to here are neither in [0, 1] nor plausible in [0, 255]
 # The exceptions that numpy and zipfile raise for damaged files.
 DAMAGED_ARRAY_ERRORS = (ValueError, TypeError, EOFError, SyntaxError, RecursionError, tokenize.TokenError, MemoryError)
 MAX_HEADER_BYTES = 2**14  # of an npy file; numpy does not read longer headers
@@ -61,9 +65,11 @@ class ArraySource:
             InputError: The file that contains them was removed or changed.
         """
         try:
-            return self._values[self._indices[indices]].astype(self.dtype, copy=False)
+            values = self._values[self._indices[indices]].astype(self.dtype, copy=False)
         except (OSError, ValueError) as error:
             raise InputError(f"The data file was removed or changed while in use ({error}); restore it") from None
+        is_float_image = self._values.ndim == IMAGE_RANKS[-1] and self.dtype == np.float32
+        return np.minimum(values, self.scale) if is_float_image else values  # see ROUNDING_ERROR
 
     def subset(self, indices: np.ndarray) -> Self:
         """Returns a collection of the examples at `indices` `(B,)`, in that order."""
@@ -90,6 +96,11 @@ def check_pixels(pixels: Array, name: str) -> Array:
     """
     if pixels.dtype.kind not in "buif":
         raise InputError(f"{name} must contain numbers. Received: dtype {pixels.dtype}")
+    if pixels.ndim == IMAGE_RANKS[0] and pixels.shape[-1] in NUM_CHANNELS:
+        raise InputError(
+            f"{name} must contain a set of images, of shape (N, H, W) or (N, H, W, C). Received: shape {pixels.shape}, "
+            "which is one image; stack several along a new first axis"
+        )
     if pixels.ndim not in IMAGE_RANKS or (pixels.ndim == 4 and pixels.shape[3] not in (1, 3)):
         raise InputError(
             f"{name} must have shape (N, H, W), (N, H, W, 1) or (N, H, W, 3). Received: shape {pixels.shape}"
@@ -124,9 +135,30 @@ def check_labels(labels: np.ndarray | None, num_images: int, name: str) -> np.nd
     return labels.reshape(-1).astype(np.int64)
 
 
-def infer_pixel_scale(*arrays: Array) -> float:
-    """Returns the maximum pixel value of the format: 1 if no value exceeds 1, otherwise 255."""
-    return 1.0 if all(block.max() <= 1 for array in arrays for block in iter_blocks(array)) else 255.0
+def infer_pixel_scale(arrays: Mapping[str, Array]) -> float:
+    """Returns the maximum pixel value of the format, for all arrays: 1 if no value exceeds 1, otherwise 255.
+
+    Floats may exceed 1 by a rounding error.
+
+    Args:
+        arrays: The images of each split, keyed by their name in error messages.
+
+    Raises:
+        InputError: The arrays have different scales, or the maximum of floats fits neither.
+    """
+    maxima = {name: max(block.max() for block in iter_blocks(array)) for name, array in arrays.items()}
+    for name, maximum in maxima.items():
+        if arrays[name].dtype.kind == "f" and 1 + ROUNDING_ERROR < maximum <= MAX_AMBIGUOUS:
+            raise InputError(
+                f"{name} must contain values in [0, 1] or in [0, 255]. Received: maximum {maximum}; clip or rescale it"
+            )
+    scales = {name: 1.0 if maximum <= 1 + ROUNDING_ERROR else 255.0 for name, maximum in maxima.items() if maximum > 0}
+    if len(set(scales.values())) > 1:
+        received = " and ".join(f"{name} with maximum {maxima[name]}" for name in scales)
+        raise InputError(
+            f"All images must have the same scale, [0, 1] or [0, 255]. Received: {received}; rescale one of them"
+        )
+    return max(scales.values(), default=1.0)
 
 
 def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, Array]:

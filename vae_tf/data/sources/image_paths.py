@@ -5,11 +5,34 @@ from pathlib import Path
 
 from vae_tf.support.errors import InputError
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
+EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif")
+# Images in formats that can't be read. They are found, so that they are reported as skipped.
+OTHER_EXTENSIONS = (
+    *(
+        ".tif",
+        ".tiff",
+        ".heic",
+        ".heif",
+        ".avif",
+        ".jp2",
+        ".j2k",
+        ".jxl",
+        ".svg",
+        ".ico",
+        ".tga",
+        ".psd",
+        ".exr",
+        ".hdr",
+    ),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".dng", ".raw", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
+)
 
 
 def find_images(folder: Path) -> list[str]:
     """Returns the paths of the image files under `folder`, sorted by path components, excluding hidden files.
+
+    They are the files whose names end like those of images, of formats that can't be read too. Links to folders are
+    followed; a folder that is also linked is listed under its own path, and one that is linked twice under the first.
 
     Raises:
         InputError: The folder does not exist, can't be read, or contains no file with an image extension.
@@ -21,22 +44,29 @@ def find_images(folder: Path) -> list[str]:
     if not os.access(folder, os.R_OK | os.X_OK):
         raise InputError(f"data_dir must be a readable folder. Received: {folder} (permission denied)")
     found: list[str] = []  # strings, because a Path needs many times as much memory
-    visited: set[str] = set()  # symbolic links are followed, and may form a cycle
-    for parent, folders, names in os.walk(folder, onerror=_raise_unreadable, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in visited:
-            folders.clear()
-            continue
-        visited.add(real)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            str(Path(parent, name)) for name in names if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
-        ]
+    visited: set[str] = set()  # links may form a cycle
+    tops = [str(folder)]
+    for top in tops:  # grows by the links that are found, so that they are followed after all folders
+        links = []
+        for parent, folders, names in os.walk(top, onerror=_raise_unreadable):
+            real = os.path.realpath(parent)
+            if real in visited:
+                folders.clear()
+                continue
+            visited.add(real)
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            links += [str(path) for path in map(Path(parent).joinpath, folders) if path.is_symlink()]
+            found += [str(Path(parent, name)) for name in names if _is_image(name)]
+        tops += sorted(links, key=_sort_key)
     if not found:
         raise InputError(
             f"data_dir must contain images ({', '.join(EXTENSIONS)}). Received: {folder} (no images found)"
         )
     return sorted(found, key=_sort_key)
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(EXTENSIONS + OTHER_EXTENSIONS) and not name.startswith(".")
 
 
 def _sort_key(path: str) -> str:

@@ -1,36 +1,33 @@
-"""Image files as an indexed collection, decoded on demand."""
+"""Decodes image files."""
 
-import functools
-import hashlib
 import math
-import os
-import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import IO, Self, TypeVar
+from typing import IO
 
 import numpy as np
-import PIL
-from PIL import Image, ImageOps
-from tqdm import tqdm
+from PIL import Image, ImageFile, UnidentifiedImageError
 
-from vae_tf.data.sources.on_disk import OnDiskArray
-from vae_tf.support.errors import InputError, escape_unprintable
-
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF")
 MAX_PIXELS = 2**26  # a small file can decode to an image that does not fit in memory
 LARGE_IMAGE_PIXELS = 2**22
-MAX_NAMES_IN_WARNING = 3
-CHUNK_SIZE = 256
-PROGRESS_BAR_DELAY = 1.0  # seconds
-CACHE_VERSION = 1  # increase it whenever `read_image` changes what it returns for a file
-JPEG_END = b"\xff\xd9"
-ORIENTATION_TAG, UPRIGHT, ROTATED_90 = 0x0112, 1, (5, 6, 7, 8)
-
-T = TypeVar("T")
+CACHE_VERSION = 2  # increase it whenever `read_image` changes what it returns for a file
+REDUCING_GAP = 2  # a JPEG is decoded at no less than this multiple of the requested size
+ORIENTATION_TAG, ROTATED_90 = 0x0112, (5, 6, 7, 8)
+# How to turn an image upright, by the value of its EXIF orientation tag.
+TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# Pillow converts the pixels of these PNGs to 8 bits, but not their transparent colour.
+TRANSPARENT_COLOUR_SCALES: dict[object, float] = {"L;2": 85.0, "L;4": 17.0, "RGB;16B": 1 / 256}
 
 _large_image_lock = threading.Lock()
 
@@ -39,85 +36,12 @@ class UnreadableError(Exception):
     """A file can't be decoded as an image, or the image is too large."""
 
 
-class ImageFileSource:
-    """Image files as an indexed collection; see `ExampleSource`.
-
-    Args:
-        paths: The files.
-        image_shape: `(height, width, channels)` to which each image is converted.
-        labels: `(M,)` class indices of the files in the collection, or `None`.
-        indices: `(M,)` indices into `paths` of the files in the collection, which must all be readable; by default all.
-            Subsets share the list of paths.
-        decoded: The decoded images of all `paths`, if they are cached (see `image_cache`).
-    """
-
-    scale = 255.0
-    dtype = np.dtype(np.uint8)
-    is_in_memory = False
-
-    def __init__(
-        self,
-        paths: Sequence[str | Path],
-        image_shape: tuple[int, int, int],
-        labels: np.ndarray | None = None,
-        indices: np.ndarray | None = None,
-        decoded: OnDiskArray | None = None,
-    ) -> None:
-        self._paths = paths
-        self._image_shape = image_shape
-        self._indices = np.arange(len(paths)) if indices is None else indices
-        self._decoded = decoded
-        self.example_shape: tuple[int, ...] = image_shape
-        self.labels = labels
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    @property
-    def names(self) -> list[str]:
-        """The paths of the files."""
-        return [str(self._paths[index]) for index in self._indices.tolist()]
-
-    def read(self, indices: np.ndarray) -> np.ndarray:
-        """Returns the images at `indices` `(B,)` as uint8 `(B, H, W, C)`.
-
-        Raises:
-            InputError: A file was removed or changed since it was checked, or can't be fully decoded.
-        """
-        rows = self._indices[indices]
-        if self._decoded is None:
-            images = np.empty((len(rows), *self._image_shape), np.uint8)
-            for image, row in zip(images, rows.tolist(), strict=True):
-                image[...] = self._read_image(self._paths[row])
-            return images
-        try:
-            return self._decoded[rows]
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"The cache in cache_dir was removed or changed ({error}); run the command again"
-            ) from None
-
-    def _read_image(self, path: str | Path) -> np.ndarray:
-        try:
-            return read_image(path, self._image_shape)
-        except UnreadableError as error:
-            raise InputError(f"{path} can no longer be decoded ({error}); restore or remove it") from None
-
-    def subset(self, indices: np.ndarray) -> Self:
-        """Returns a collection of the images at `indices` `(B,)`, in that order."""
-        labels = None if self.labels is None else self.labels[indices]
-        return type(self)(self._paths, self._image_shape, labels, self._indices[indices], self._decoded)
-
-    def with_labels(self, labels: np.ndarray | None) -> Self:
-        """Returns the same images with other labels, `(N,)`."""
-        return type(self)(self._paths, self._image_shape, labels, self._indices, self._decoded)
-
-
 def read_image(path: str | Path | IO[bytes], image_shape: tuple[int, int, int]) -> np.ndarray:
     """Returns the first frame of an image file as uint8 of `image_shape`.
 
     The image is rotated according to its EXIF tag, transparency becomes white, and the whole image is resized with an
-    antialiased triangle filter, without keeping its aspect ratio.
+    antialiased triangle filter, without keeping its aspect ratio. A JPEG of more than twice the size is first shrunk
+    by its decoder.
 
     Args:
         path: An open file or a path; the file must have one of the `FORMATS`, and may have any name and colour mode.
@@ -126,21 +50,31 @@ def read_image(path: str | Path | IO[bytes], image_shape: tuple[int, int, int]) 
     Raises:
         UnreadableError: The image can't be decoded, or has more than `MAX_PIXELS` pixels.
     """
+    try:
+        return _read_image(path, image_shape, may_shrink=True)
+    except UnreadableError:  # the decoder can't shrink a lossless JPEG (ITU-T T.81, process 14)
+        return _read_image(path, image_shape, may_shrink=False)
+
+
+def _read_image(path: str | Path | IO[bytes], image_shape: tuple[int, int, int], *, may_shrink: bool) -> np.ndarray:
     height, width, channels = image_shape
     mode = "L" if channels == 1 else "RGB"
     with _open_image(path) as image:
-        if image.getexif().get(ORIENTATION_TAG) not in ROTATED_90:
-            # A JPEG can be decoded at 1/2, 1/4 or 1/8 size, but only if rotation does not swap its height and width.
-            image.draft(mode, (width, height))
+        _scale_transparent_colour(image)
+        orientation = image.getexif().get(ORIENTATION_TAG)
+        size = (height, width) if orientation in ROTATED_90 else (width, height)
+        # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, rounded up; the image itself ends within the last pixel.
+        draft = image.draft(mode, (REDUCING_GAP * size[0], REDUCING_GAP * size[1])) if may_shrink else None
+        box = None if draft is None else draft[1]
         # Large images are decoded one at a time, because one per thread could exhaust the memory.
         with _large_image_lock if math.prod(image.size) > LARGE_IMAGE_PIXELS else nullcontext():
-            upright = _to_8_bit_opaque(ImageOps.exif_transpose(image)).convert(mode)
-            pixels = np.asarray(upright.resize((width, height), Image.Resampling.BILINEAR))
-    return pixels.reshape(image_shape)
+            small = _to_8_bit_opaque(image).convert(mode).resize(size, Image.Resampling.BILINEAR, box)
+    upright = small.transpose(TRANSPOSITIONS[orientation]) if orientation in TRANSPOSITIONS else small
+    return np.asarray(upright).reshape(image_shape)
 
 
 @contextmanager
-def _open_image(path: str | Path | IO[bytes]) -> Iterator[Image.Image]:
+def _open_image(path: str | Path | IO[bytes]) -> Iterator[ImageFile.ImageFile]:
     """Opens an image and checks its size; turns every error in its body into an `UnreadableError`."""
     try:
         with Image.open(path, formats=FORMATS) as image:
@@ -149,96 +83,31 @@ def _open_image(path: str | Path | IO[bytes]) -> Iterator[Image.Image]:
             yield image
     except Image.DecompressionBombError:  # Pillow also raises it, at a higher limit
         raise UnreadableError(f"the image has more than {MAX_PIXELS:,} pixels") from None
+    except UnidentifiedImageError:
+        raise UnreadableError(f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image") from None
     except Exception as error:  # Pillow raises many kinds of errors for bytes that are not an image
-        raise UnreadableError(str(error) or type(error).__name__) from None
+        raise UnreadableError(getattr(error, "strerror", None) or str(error) or type(error).__name__) from None
 
 
-def _to_8_bit_opaque(image: Image.Image) -> Image.Image:
+def _scale_transparent_colour(image: ImageFile.ImageFile) -> None:
+    """Converts the transparent colour of an image to 8 bits, as Pillow will convert the pixels when it decodes them."""
+    scale = TRANSPARENT_COLOUR_SCALES.get(image.tile[0].args) if image.tile else None
+    if scale is not None and "transparency" in image.info:
+        colour = (np.array(image.info["transparency"]) * scale).astype(int).tolist()
+        image.info["transparency"] = tuple(colour) if image.mode == "RGB" else colour
+
+
+def _to_8_bit_opaque(image: ImageFile.ImageFile) -> Image.Image:
     """Returns the image with 8 bits per channel and without transparency."""
+    transparent = image.info.get("transparency")
     if image.mode.startswith("I"):
         # Pillow's own conversion clips 16-bit values at 255 instead of scaling them: 65535 is 255 * 257.
-        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+        values = np.asarray(image)
+        pixels = (values // 257).astype(np.uint8)
+        if transparent is not None:
+            pixels[values == transparent] = 255
+        return Image.fromarray(pixels)
     if image.has_transparency_data:
         colour = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), colour)
     return image
-
-
-def open_images(paths: Sequence[str | Path], image_shape: tuple[int, int, int]) -> ImageFileSource:
-    """Returns the readable image files, and prints one warning about the others.
-
-    A JPEG counts as readable if its header and its last bytes are valid. Other files, and JPEGs with a different
-    ending, are fully decoded. Within a process, unchanged files are checked only once.
-    """
-    key = fingerprint(paths, image_shape)
-    if key not in _readable_cache:
-        is_readable = map_in_threads(lambda path: _is_readable(path, image_shape), paths, "Checking images")
-        _readable_cache[key] = np.fromiter(is_readable, bool, len(paths))
-        warn_about_skipped(paths, _readable_cache[key])
-    return ImageFileSource(paths, image_shape, indices=np.flatnonzero(_readable_cache[key]))
-
-
-_readable_cache: dict[str, np.ndarray] = {}
-
-
-def fingerprint(paths: Sequence[str | Path], image_shape: tuple[int, int, int]) -> str:
-    """Returns a hash of the files' paths, sizes and modification times, and of the image shape."""
-    digest = hashlib.sha256(f"{CACHE_VERSION} Pillow {PIL.__version__} {image_shape}".encode())
-    real = functools.lru_cache(os.path.realpath)
-    for path in paths:
-        file = Path(path)
-        try:
-            status = file.stat()
-            state = f"{status.st_size} {status.st_mtime_ns}"
-        except OSError:
-            state = "missing"
-        digest.update(os.fsencode(f"{real(str(file.parent))}\0{file.name}\0{state}\0"))
-    return digest.hexdigest()
-
-
-def map_in_threads(function: Callable[[str | Path], T], paths: Sequence[str | Path], description: str) -> Iterator[T]:
-    """Yields `function` of each path, in order, computed in threads; shows a progress bar if it takes a while."""
-    # Only a few paths are submitted at a time, because both pending and finished results use memory.
-    with (
-        ThreadPoolExecutor() as pool,
-        tqdm(
-            total=len(paths),
-            desc=description,
-            unit=" files",
-            leave=False,
-            delay=PROGRESS_BAR_DELAY,
-            disable=not sys.stdout.isatty(),
-            file=sys.stdout,
-        ) as bar,
-    ):
-        for start in range(0, len(paths), CHUNK_SIZE):
-            yield from pool.map(function, paths[start : start + CHUNK_SIZE])
-            bar.update(min(CHUNK_SIZE, len(paths) - start))
-
-
-def warn_about_skipped(paths: Sequence[str | Path], is_readable: np.ndarray) -> None:
-    """Prints one warning about the unreadable files, unless all are unreadable; `is_readable` is bool `(N,)`."""
-    bad = np.flatnonzero(~is_readable).tolist()
-    if 0 < len(bad) < len(paths):
-        names = ", ".join(escape_unprintable(str(paths[index])) for index in bad[:MAX_NAMES_IN_WARNING])
-        more = f" and {len(bad) - MAX_NAMES_IN_WARNING} more" if len(bad) > MAX_NAMES_IN_WARNING else ""
-        print(
-            f"warning: skipped {len(bad)} of {len(paths)} files that can't be opened or have more than "
-            f"{MAX_PIXELS:,} pixels: {names}{more}",
-            file=sys.stderr,
-        )
-
-
-def _is_readable(path: str | Path, image_shape: tuple[int, int, int]) -> bool:
-    try:
-        # Only regular files are opened, because opening a pipe could block forever.
-        return Path(path).is_file() and (_is_complete_jpeg(path) or read_image(path, image_shape) is not None)
-    except (OSError, UnreadableError):
-        return False
-
-
-def _is_complete_jpeg(path: str | Path) -> bool:
-    with Path(path).open("rb") as file, _open_image(file) as image:
-        is_upright = image.getexif().get(ORIENTATION_TAG, UPRIGHT) == UPRIGHT  # otherwise the rotation can fail as well
-        file.seek(-len(JPEG_END), os.SEEK_END)
-        return image.format == "JPEG" and is_upright and file.read() == JPEG_END
