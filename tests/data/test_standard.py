@@ -344,7 +344,7 @@ def fashion_server(tmp_path, monkeypatch):
     monkeypatch.setattr(
         keras.utils, "get_file", lambda **options: get_file(**options, cache_dir=str(tmp_path / "cache"))
     )
-    monkeypatch.setattr(standard, "FASHION_MNIST", f"{server.as_uri()}/")
+    monkeypatch.setattr(standard, "FASHION_MNIST_URL", f"{server.as_uri()}/")
     hashes = {
         key: hashlib.sha256((server / f"{stem}.gz").read_bytes()).hexdigest()
         for key, stem in standard.IDX_STEMS.items()
