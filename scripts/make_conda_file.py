@@ -2,9 +2,10 @@
 
     python scripts/make_conda_file.py
 
-Both pin the packages in requirements.lock. The environment for jobs adds TensorFlow's CUDA libraries, from
-requirements-cuda.lock, and what a job needs to log to Azure ML. The environment for the endpoint has the inference
-server, and the TensorFlow wheel without GPU support, which is less than half as large.
+Those for jobs and for the endpoint pin the packages in requirements.lock. The environment for jobs adds TensorFlow's
+CUDA libraries, from requirements-cuda.lock, and what a job needs to log to Azure ML. The environment for the endpoint
+has the inference server, and the TensorFlow wheel without GPU support, which is less than half as large. The
+environment for batch deployments pins the packages in requirements-batch.lock.
 """
 
 import re
@@ -45,7 +46,13 @@ def build_conda_files(root: Path) -> dict[str, str]:
     jobs = {**common, **cuda, **{name: dev[name] for name in TRACKING_PACKAGES}}
     jobs["tensorflow[and-cuda]"] = jobs.pop("tensorflow")
     server = {**common, "tensorflow-cpu": tensorflow, **{name: dev[name] for name in SERVER_PACKAGES}}
-    return {"conda.yml": _format("vae-tf", jobs), "conda-cpu.yml": _format("vae-tf-cpu", server)}
+    batch = read_pins(root / "requirements-batch.lock")
+    batch["tensorflow[and-cuda]"] = batch.pop("tensorflow")
+    return {
+        "conda.yml": _format("vae-tf", jobs),
+        "conda-cpu.yml": _format("vae-tf-cpu", server),
+        "conda-batch.yml": _format("vae-tf-batch", batch),
+    }
 
 
 def _format(name: str, versions: dict[str, str]) -> str:

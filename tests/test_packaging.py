@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-cuda.lock")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-cuda.lock", "requirements-batch.lock")
 
 
 @pytest.fixture(scope="module")

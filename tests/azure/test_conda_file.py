@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-FILES = ("conda.yml", "conda-cpu.yml")
+FILES = ("conda.yml", "conda-cpu.yml", "conda-batch.yml")
 PINNED = re.compile(r"([\w.\[\]-]+)==([\w.]+)")
 
 
@@ -49,6 +49,13 @@ def test_endpoint_has_tensorflow_of_the_same_version_without_gpu_support():
     assert endpoint["tensorflow-cpu"] == versions("conda.yml")["tensorflow[and-cuda]"]
     assert [name for name in endpoint if name.startswith("nvidia-")] == []
     assert "azureml-inference-server-http" in endpoint
+
+
+def test_batch_deployment_has_what_the_service_requires_and_reads_the_models_of_a_job():
+    batch, jobs = versions("conda-batch.yml"), versions("conda.yml")
+    assert {"azureml-core", "azureml-dataset-runtime"} < batch.keys()
+    same = [name for name in jobs if name.startswith(("keras", "tensorflow", "nvidia-"))]
+    assert {name: batch[name] for name in same} == {name: jobs[name] for name in same}
 
 
 def test_cuda_lock_agrees_with_the_runtime_lock(script):

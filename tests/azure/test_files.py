@@ -22,6 +22,7 @@ LOADERS = {
     "data": azure.ai.ml.load_data,
     "environment": azure.ai.ml.load_environment,
     "environment-cpu": azure.ai.ml.load_environment,
+    "environment-batch": azure.ai.ml.load_environment,
     "train": azure.ai.ml.load_job,
     "train-distributed": azure.ai.ml.load_job,
     "sweep": azure.ai.ml.load_job,
@@ -35,7 +36,7 @@ LOADERS = {
     # What the command line uses for `type: model`; azure.ai.ml itself exports the loader of the older form alone.
     "batch-deployment": load_model_batch_deployment,
 }
-NO_AZURE_FILES = {"conda", "conda-cpu"}
+NO_AZURE_FILES = {"conda", "conda-cpu", "conda-batch"}
 """What conda reads."""
 
 
@@ -67,6 +68,7 @@ FAULTS = {
     "data": ("type: uri_folder", "type: folder"),
     "environment": ("conda_file: conda.yml", "conda_file: conda.yaml"),
     "environment-cpu": ("conda_file: conda-cpu.yml", "conda_file: conda-gpu.yml"),
+    "environment-batch": ("conda_file: conda-batch.yml", "conda_file: conda-batches.yml"),
     "train": ("${{inputs.variant}}", "${{inputs.varient}}"),
     "train-distributed": ("worker_count: 2", "worker_count: 4"),
     "sweep": ("primary_metric: val_loss", "primary_metric: validation_loss"),
@@ -138,13 +140,14 @@ def test_compute_scales_to_zero_on_the_low_priority_tier_with_an_identity():
     assert (compute.min_instances, compute.tier, compute.identity.type) == (0, "low_priority", "system_assigned")
 
 
-@pytest.mark.parametrize("name", ["environment", "environment-cpu"])
+@pytest.mark.parametrize("name", ["environment", "environment-cpu", "environment-batch"])
 def test_base_image_is_pinned_and_without_cuda(name):
     assert re.fullmatch(r"mcr\.microsoft\.com/azureml/openmpi[\d.]+-ubuntu[\d.]+:\d{8}\.v\d+", load(name).image)
 
 
-def test_online_deployment_has_the_environment_for_a_cpu():
+def test_deployments_have_environments_of_their_own():
     assert written("deployment")["environment"] == "file:./environment-cpu.yml"
+    assert written("batch-deployment")["environment"] == "file:./environment-batch.yml"
 
 
 def test_every_job_has_a_time_limit():
