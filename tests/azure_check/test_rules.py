@@ -227,6 +227,8 @@ def test_correct_file_passes(tmp_path, case):
 
 CORRECT_COMMANDS = {
     "optional input": "python -m vae_tf.train $[[--epochs ${{inputs.epochs}}]]",
+    "other folder": "cd configs && python -m vae_tf.train --config small.yml",
+    "folder that the node has": "cd /somewhere/else && python -m vae_tf.train --config small.yml",
     "pipe": "python -m vae_tf.train --epochs 3 | tee log.txt",
     "pipe of both streams": "python -m vae_tf.train --epochs 3 |& tee log.txt",
     "redirections": "python -m vae_tf.train --epochs 3 > log.txt 2>&1 < /dev/null",
@@ -261,6 +263,8 @@ def write_command(tmp_path, command):
 
 @pytest.mark.parametrize("case", CORRECT_COMMANDS)
 def test_correct_command_passes(tmp_path, case):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "small.yml").write_text("epochs: 1\n")
     write_command(tmp_path, CORRECT_COMMANDS[case])
     assert check(tmp_path) == []
 

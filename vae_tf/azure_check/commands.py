@@ -99,9 +99,11 @@ def find_commands(document: Document) -> Iterator[Command]:
 
 
 def _parse_commands(key_path: KeyPath, text: str, folder: Path) -> Iterator[Command]:
-    if not folder.is_dir():  # it is missing, which another rule reports, or somewhere else
-        return
     for words in split_commands(text):
+        if words[:1] == ["cd"]:
+            folder = folder.joinpath(*words[1:])
+        if not folder.is_dir():  # it is missing, which another rule reports, or somewhere else
+            return
         module, arguments = _find_module(words)
         if re.fullmatch(r"vae_tf\.\w+", module):
             yield Command(key_path, module, arguments, folder)
