@@ -48,13 +48,20 @@ define install
 	@touch $@
 endef
 
-# Regenerates both lock files from the ranges in pyproject.toml, and the conda file of Azure ML from the lock files.
+# Regenerates the lock files from the ranges in pyproject.toml, and the conda files of Azure ML from the lock files.
+# requirements-cuda.lock adds TensorFlow's CUDA libraries, which are only for Linux. requirements-batch.lock is for batch
+# deployments: the packages that they need don't work with the newest NumPy.
 lock: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
 		--python-version 3.11 --upgrade pyproject.toml --extra dev --output-file requirements-dev.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
 		--python-version 3.11 --constraint requirements-dev.lock pyproject.toml --output-file requirements.lock
+	echo 'tensorflow[and-cuda]' | $(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --custom-compile-command "make lock" \
+		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --constraint requirements-dev.lock - --output-file requirements-cuda.lock
+	{ sed -nE 's/^((keras|tensorflow|nvidia-[^=]*)==[^ ]*).*/\1/p' requirements-cuda.lock; printf '%s\n' azureml-core 'azureml-dataset-runtime[fuse]'; } \
+		| $(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --custom-compile-command "make lock" \
+		--python-version 3.11 --python-platform x86_64-manylinux_2_28 pyproject.toml - --output-file requirements-batch.lock
 	$(BIN)/python scripts/make_conda_file.py
 
 # Checks the locked versions for known vulnerabilities. (The development lock includes everything in the runtime lock.)

@@ -1,5 +1,6 @@
 """Every file loads with the SDK and validates; a broken copy of each is caught by the SDK or by the linter."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,8 @@ LOADERS = {
     "compute": azure.ai.ml.load_compute,
     "data": azure.ai.ml.load_data,
     "environment": azure.ai.ml.load_environment,
+    "environment-cpu": azure.ai.ml.load_environment,
+    "environment-batch": azure.ai.ml.load_environment,
     "train": azure.ai.ml.load_job,
     "train-distributed": azure.ai.ml.load_job,
     "sweep": azure.ai.ml.load_job,
@@ -33,7 +36,7 @@ LOADERS = {
     # What the command line uses for `type: model`; azure.ai.ml itself exports the loader of the older form alone.
     "batch-deployment": load_model_batch_deployment,
 }
-NO_AZURE_FILES = {"conda"}
+NO_AZURE_FILES = {"conda", "conda-cpu", "conda-batch"}
 """What conda reads."""
 
 
@@ -64,6 +67,8 @@ FAULTS = {
     "compute": ("tier: low_priority", "tier: spot"),
     "data": ("type: uri_folder", "type: folder"),
     "environment": ("conda_file: conda.yml", "conda_file: conda.yaml"),
+    "environment-cpu": ("conda_file: conda-cpu.yml", "conda_file: conda-gpu.yml"),
+    "environment-batch": ("conda_file: conda-batch.yml", "conda_file: conda-batches.yml"),
     "train": ("${{inputs.variant}}", "${{inputs.varient}}"),
     "train-distributed": ("worker_count: 2", "worker_count: 4"),
     "sweep": ("primary_metric: val_loss", "primary_metric: validation_loss"),
@@ -135,11 +140,27 @@ def test_compute_scales_to_zero_on_the_low_priority_tier_with_an_identity():
     assert (compute.min_instances, compute.tier, compute.identity.type) == (0, "low_priority", "system_assigned")
 
 
-def test_base_image_is_pinned():
-    image = load("environment").image
-    assert image.startswith("mcr.microsoft.com/azureml/openmpi")
-    assert "-cuda" in image
-    assert not image.endswith((":latest", image.rpartition("/")[2].partition(":")[0]))
+@pytest.mark.parametrize("name", ["environment", "environment-cpu", "environment-batch"])
+def test_base_image_is_pinned_and_without_cuda(name):
+    assert re.fullmatch(r"mcr\.microsoft\.com/azureml/openmpi[\d.]+-ubuntu[\d.]+:\d{8}\.v\d+", load(name).image)
+
+
+def test_deployments_have_environments_of_their_own():
+    assert written("deployment")["environment"] == "file:./environment-cpu.yml"
+    assert written("batch-deployment")["environment"] == "file:./environment-batch.yml"
+
+
+def test_every_job_has_a_time_limit():
+    jobs = [written(name) for name in ("train", "train-distributed", "sweep")]
+    jobs += written("compare-pipeline")["jobs"].values()
+    assert [job["limits"]["timeout"] > 0 for job in jobs] == [True] * 6
+    assert written("sweep")["limits"]["trial_timeout"] <= written("sweep")["limits"]["timeout"]
+
+
+def test_models_are_named_by_the_output_of_their_job():
+    path = "azureml://jobs/$JOB/outputs/run"
+    assert f"--path {path}" in (AZURE / "model.yml").read_text()
+    assert f"--file azure/model.yml --path {path}\n" in (AZURE / "README.md").read_text()
 
 
 def test_deployments_name_their_endpoints_and_the_registered_model():

@@ -71,17 +71,22 @@ def test_every_command_of_azure_is_marked():
 @pytest.mark.parametrize("command", [line for line in commands(subscription=True) if "--file" in line])
 def test_file_of_a_command_loads_with_the_options_given(command, tmp_path):
     words = shlex.split(re.sub(r"^\w+=\$\((.*)\)$", r"\1", command.replace("$PWD", str(tmp_path))))
-    options = dict(zip(words[4::2], words[5::2], strict=False))
+    options = {}
+    for word in words[4:]:
+        if word.startswith("--"):
+            values = options.setdefault(word, [])
+        else:
+            values.append(word)
+    (file,) = options["--file"]
     load = LOADERS[" ".join(words[2:4])]
+    settings = [tuple(setting.split("=", 1)) for setting in options.get("--set", [])]
+    overrides = [("path", path) for path in options.get("--path", [])] + settings
+    loaded = load(ROOT / file, params_override=[{name: value} for name, value in overrides])
     if "--path" in options:
-        loaded = load(ROOT / options["--file"], params_override=[{"path": options["--path"]}])
-        assert str(loaded.path) == options["--path"]
-    elif "--set" in options:
-        name, value = options["--set"].split("=")
-        loaded = load(ROOT / options["--file"], params_override=[{name: value}])
-        assert f"{name.rpartition('.')[2]}: {value}\n" in str(loaded)
-    else:
-        load(ROOT / options["--file"])
+        assert [str(loaded.path)] == options["--path"]
+    for name, value in settings:
+        key = name.rpartition(".")[2]
+        assert re.search(rf"\b{key}'?: '?{re.escape(value)}['\n]", str(loaded), re.IGNORECASE)
 
 
 def test_every_file_is_named():

@@ -147,6 +147,199 @@ def test_the_files_of_the_project_pass():
     assert check(ROOT / "azure") == []
 
 
+# Each is correct: what the linter can't know is no fault.
+CORRECT = {
+    "output of a registry component": """\
+type: pipeline
+jobs:
+  split:
+    type: command
+    component: azureml://registries/azureml/components/split/versions/1.0
+  show:
+    type: command
+    command: ls ${{inputs.part}}
+    inputs:
+      part: ${{parent.jobs.split.outputs.part}}
+""",
+    "inputs of a flow": """\
+type: pipeline
+jobs:
+  flow:
+    type: parallel
+    component: ./flow.dag.yaml
+    inputs:
+      data: azureml:texts:1
+""",
+    "routes of a deployment": """\
+environment:
+  image: mcr.microsoft.com/azureml/base
+  inference_config:
+    liveness_route: {port: 5001, path: /live}
+    readiness_route: {port: 5001, path: /ready}
+    scoring_route: {port: 5001, path: /score}
+""",
+    "source of an import": """\
+type: uri_folder
+source: {type: file_system, path: images/cats.csv, connection: azureml:bucket}
+path: azureml://datastores/workspaceblobstore/paths/bucket/${{name}}
+""",
+    "model of an MLflow run": "type: mlflow_model\npath: runs:/a_run/model\n",
+    "scoring script of a registered code": "code_configuration: {code: azureml:code:1, scoring_script: score.py}\n",
+    "search space of AutoML": """\
+type: automl
+search_space:
+  - model_name: {type: choice, values: [vit]}
+  - learning_rate: {type: uniform, min_value: 0.1, max_value: 0.2}
+""",
+    "sweep of another program": """\
+type: sweep
+trial: {command: python train.py, code: ..}
+search_space:
+  learning_rate: {type: choice, values: [1, 2]}
+objective: {goal: minimize, primary_metric: error}
+""",
+    "time of a schedule": """\
+type: command
+command: ls ${{inputs.time}}
+inputs:
+  time: ${{creation_context.trigger_time}}
+""",
+    "braces of another template": "type: command\ncommand: echo 'Question {{question}}'\n",
+    "alias": "inputs:\n  first: &images {type: uri_folder, path: azureml:images:1}\n  second: *images\n",
+    "merged mapping": "base: &base {type: uri_folder}\ninputs:\n  data:\n    <<: *base\n    path: azureml:images:1\n",
+    "worker count from an input": """\
+type: command
+inputs: {nodes: 2}
+distribution: {type: tensorflow, worker_count: "${{inputs.nodes}}"}
+resources: {instance_count: 2}
+""",
+    "key from elsewhere": "credentials:\n  account_key: ${ACCOUNT_KEY}\n  client_secret: <secret>\n",
+    "token of Azure ML": "auth_mode: aml_token\n",
+}
+
+
+@pytest.mark.parametrize("case", CORRECT)
+def test_correct_file_passes(tmp_path, case):
+    (tmp_path / "flow.dag.yaml").write_text("inputs:\n  text: {type: string}\nnodes: []\n")
+    (tmp_path / "correct.yml").write_text(CORRECT[case])
+    assert check(tmp_path) == []
+
+
+CORRECT_COMMANDS = {
+    "optional input": "python -m vae_tf.train $[[--epochs ${{inputs.epochs}}]]",
+    "other folder": "cd configs && python -m vae_tf.train --config small.yml",
+    "folder that the node has": "cd /somewhere/else && python -m vae_tf.train --config small.yml",
+    "pipe": "python -m vae_tf.train --epochs 3 | tee log.txt",
+    "pipe of both streams": "python -m vae_tf.train --epochs 3 |& tee log.txt",
+    "redirections": "python -m vae_tf.train --epochs 3 > log.txt 2>&1 < /dev/null",
+    "redirection before an option": "python -m vae_tf.train 2>errors.txt --epochs 3",
+    "background": "python -m vae_tf.train --epochs 3 & wait",
+    "alternative": "python -m vae_tf.train --epochs 3 || echo failed",
+    "subshell": "(cd /tmp; python -m vae_tf.train --epochs 3)",
+    "comment": "python -m vae_tf.train --epochs 3  # it's short",
+    "variable": "python -m vae_tf.train --epochs $EPOCHS --beta ${BETA:-1}",
+    "variable for all options": "python -m vae_tf.train $OPTIONS",
+    "output of a command": "python -m vae_tf.train --run-dir runs/$(date +%s) --seed `cat seed`",
+    "variable in the name of a config": "python -m vae_tf.train --config $HOME/small.yml",
+    "input without a value": "python -m vae_tf.train --variant ${{inputs.variant}} --val-fraction ${{inputs.fraction}}",
+    "help": "python -m vae_tf.train --help",
+    "linter": "python -m vae_tf.azure_check azure",
+    "shell script with a quote": "cat <<EOF\nit's\nEOF\n",
+    "other module": "python -m vae_tf_extras.train --depth 3",
+    "script with the same option": "python train.py -m vae_tf.train --depth 3",
+}
+INPUTS = """\
+inputs:
+  epochs: {type: integer, optional: true}
+  variant: {type: string}
+  fraction: {type: number}
+"""
+
+
+def write_command(tmp_path, command):
+    lines = "".join(f"  {line}\n" for line in command.splitlines())
+    (tmp_path / "command.yml").write_text(f"type: command\n{INPUTS}command: |\n{lines}")
+
+
+@pytest.mark.parametrize("case", CORRECT_COMMANDS)
+def test_correct_command_passes(tmp_path, case):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "small.yml").write_text("epochs: 1\n")
+    write_command(tmp_path, CORRECT_COMMANDS[case])
+    assert check(tmp_path) == []
+
+
+WRONG_COMMANDS = {
+    "unbuffered": "python -u -m vae_tf.train --epoch 3",
+    "joined options": "python -um vae_tf.train --epoch 3",
+    "option with a value": "python -W ignore -m vae_tf.train --epoch 3",
+    "version": "python3.11 -m vae_tf.train --epoch 3",
+    "path": "/opt/miniconda/bin/python -m vae_tf.train --epoch 3",
+    "after variables": "TF_CPP_MIN_LOG_LEVEL=1 python -m vae_tf.train --epoch 3",
+    "package": "python -m vae_tf train --epoch 3",
+    "script": "vae-tf train --epoch 3",
+    "after a pipe": "echo yes | python -m vae_tf.train --epoch 3",
+    "after a redirection": "python -m vae_tf.train > log.txt --epoch 3",
+    "after an unknown value": "python -m vae_tf.train --variant $VARIANT --epoch 3",
+    "after the output of a command": "python -m vae_tf.train --run-dir runs/$(date) --epoch 3",
+    "in an optional part": "python -m vae_tf.train $[[--epoch ${{inputs.epochs}}]]",
+    "on a later line": "echo start\npython -m vae_tf.train --epoch 3\n",
+}
+
+
+@pytest.mark.parametrize("case", WRONG_COMMANDS)
+def test_wrong_option_is_found_wherever_the_command_is(tmp_path, case):
+    write_command(tmp_path, WRONG_COMMANDS[case])
+    (finding,) = check(tmp_path)
+    assert "Unknown option '--epoch'. Did you mean --epochs?" in finding.problem
+
+
+def test_command_that_vae_tf_lacks_is_found(tmp_path):
+    write_command(tmp_path, "vae-tf trian --epochs 3")
+    (finding,) = check(tmp_path)
+    assert "The command must be a vae_tf command. Received: vae_tf.trian" in finding.problem
+
+
+def test_optional_part_without_its_input_is_left_out_of_a_step(folder):
+    break_(folder, "component.yml", "--epochs ${{inputs.epochs}}", "$[[--epochs ${{inputs.epochs}}]]")
+    break_(folder, "component.yml", "type: integer", "type: integer\n    optional: true")
+    break_(folder, "pipeline.yml", "      epochs: ${{parent.inputs.epochs}}\n", "")
+    assert check(folder) == []
+
+
+def test_value_that_contains_itself_is_found(folder):
+    (folder / "odd.yml").write_text("inputs: &inputs\n  more: *inputs\n")
+    (finding,) = check(folder)
+    assert finding.problem == "invalid YAML (a value contains itself)"
+
+
+def test_date_that_does_not_exist_is_found(folder):
+    (folder / "odd.yml").write_text("name: odd\nversion: 2026-13-01\n")
+    (finding,) = check(folder)
+    assert finding.problem.startswith("invalid YAML")
+
+
+SAMPLED = {
+    "log-normal": ("{type: lognormal, mu: -7, sigma: 1}", []),
+    "steps": ("{type: quniform, min_value: 0.6, max_value: 8.2, q: 1}", []),
+    "number as text": ("{type: uniform, min_value: 1e-1, max_value: 1e0}", []),
+    "integers from 0": ("{type: randint, upper: 8}", ["latent_dim must be at least 1"]),
+}
+
+
+@pytest.mark.parametrize("case", SAMPLED)
+def test_points_of_a_search_space_are_those_that_the_service_draws(folder, case):
+    parameter, expected = SAMPLED[case]
+    option = "learning-rate" if case in ("log-normal", "number as text") else "latent-dim"
+    command = f"python -m vae_tf.train --val-fraction 0.1 --{option} ${{{{search_space.x}}}}"
+    (folder / "sweep.yml").write_text(
+        f"type: sweep\ntrial: {{code: .., command: '{command}'}}\nsearch_space:\n  x: {parameter}\n"
+        "objective: {goal: minimize, primary_metric: val_loss}\n"
+    )
+    assert [problem for problem in expected if problem not in check(folder)[0].problem] == []
+    assert len(check(folder)) == len(expected)
+
+
 BROKEN_EXPRESSIONS = {
     "input": ("train.yml", "${{inputs.variant}}", "${{inputs.varient}}", 6),
     "output": ("train.yml", "${{outputs.run}}", "${{outputs.runs}}", 8),

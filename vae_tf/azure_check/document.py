@@ -1,12 +1,10 @@
 """A YAML file that knows the line numbers of its values, and the findings about it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-
-from vae_tf.support.plain_yaml import PlainLoader
 
 KeyPath = tuple[Any, ...]
 
@@ -30,15 +28,16 @@ class Document:
         path: The file.
 
     Raises:
-        yaml.YAMLError: The file is not valid YAML.
+        yaml.YAMLError: The file is not valid YAML, or a value contains itself.
+        ValueError: A date in the file does not exist, or the file is not UTF-8.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lines = path.read_text(encoding="utf-8").splitlines()
         text = "\n".join(self._lines)
-        self.data = as_mapping(yaml.load(text, PlainLoader))
-        self._line_ranges = dict(_find_line_ranges(yaml.compose(text, PlainLoader), (), first=0))
+        self.data = as_mapping(yaml.safe_load(text))
+        self._line_ranges = dict(_find_line_ranges(yaml.compose(text, yaml.SafeLoader), (), first=0))
 
     @property
     def folder(self) -> Path:
@@ -47,7 +46,7 @@ class Document:
 
     def values(self) -> Iterator[tuple[KeyPath, Any]]:
         """Yields the key path and value of every value below the top level, including mappings and lists."""
-        yield from ((key_path, lookup(self.data, key_path)) for key_path in self._line_ranges if key_path)
+        yield from _walk(self.data, ())
 
     def strings(self) -> Iterator[tuple[KeyPath, str]]:
         """Yields the key path and value of every value that is a string."""
@@ -80,14 +79,27 @@ def lookup(data: Any, key_path: KeyPath) -> Any:
     return data
 
 
+def _walk(data: Any, key_path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
+    if isinstance(data, Mapping):
+        items: Iterable[tuple[Any, Any]] = data.items()
+    else:
+        items = enumerate(data) if isinstance(data, list) else ()
+    for key, value in items:
+        yield (*key_path, key), value
+        yield from _walk(value, (*key_path, key))
+
+
 def _find_line_ranges(
-    node: yaml.Node | None, key_path: KeyPath, first: int
+    node: yaml.Node | None, key_path: KeyPath, first: int, parents: tuple[yaml.Node, ...] = ()
 ) -> Iterator[tuple[KeyPath, tuple[int, int]]]:
     """Yields the key path of each value, with its first and last line, counted from 0."""
-    yield key_path, (first, node.end_mark.line if node else first)
+    if node in parents:
+        raise yaml.YAMLError("a value contains itself")
+    last = node.end_mark.line if node else first
+    yield key_path, (first, max(first, last))  # what an alias refers to ends before the alias
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            yield from _find_line_ranges(value, (*key_path, key.value), key.start_mark.line)
+            yield from _find_line_ranges(value, (*key_path, key.value), key.start_mark.line, (*parents, node))
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            yield from _find_line_ranges(value, (*key_path, index), value.start_mark.line)
+            yield from _find_line_ranges(value, (*key_path, index), value.start_mark.line, (*parents, node))

@@ -1,5 +1,6 @@
 """The rules: each checks a file and yields the problems that it finds."""
 
+import collections
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,19 +14,31 @@ from vae_tf.config import DataConfig
 from vae_tf.runs.tracking import EPOCH_METRICS
 from vae_tf.support.errors import InputError
 
+# Stands for names that are declared outside the folder: in a registry, or by a schedule.
+ANY_NAME: Mapping[str, str] = collections.defaultdict(str)
 # Names that Azure ML itself defines.
-BUILTIN_NAMES = {"name": "job name", "output_name": "output name", "default_datastore": "workspace datastore"}
+BUILTIN_NAMES = {
+    "name": "job name",
+    "output_name": "output name",
+    "default_datastore": "workspace datastore",
+    "creation_context": ANY_NAME,
+}
 DECLARATIONS = ("inputs", "outputs", "search_space")
+# An expression without its dollar sign or its closing braces; other braces belong to a template of another tool.
+MALFORMED = re.compile(r"\$\{\{\S*|\{\{\s*(inputs|outputs|search_space|parent|name)\b\S*")
 PATH_KEYS = ("code", "component", "conda_file", "environment", "path")
-REMOTE = re.compile(r"(azureml|https?|wasbs?|abfss?|git\+\w+):")
+# Keys whose `path` is not a local one: a URL path of a deployment, or a path inside the source of an import.
+NO_LOCAL_PATH = re.compile(r".*_route|source")
+REMOTE = re.compile(r"[a-z][a-z0-9+]+:", re.IGNORECASE)  # two characters at least: C:\ is a local drive
 SECRETS = {
     "a shared access signature": re.compile(r"[?&;]sig=|\bsv=\d{4}-\d\d-\d\d&", re.IGNORECASE),
-    "a key or password": re.compile(
-        r"AccountKey=|\b(account_key|sas_token|client_secret|admin_password)\b *[:=]", re.IGNORECASE
+    "a key or password": re.compile(  # `<key>`, `$KEY` and `XXX` are placeholders
+        r"AccountKey=|\b(account_key|sas_token|client_secret|admin_password)\b *[:=](?! *[\"']?([<$]|X{3}))",
+        re.IGNORECASE,
     ),
     "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY"),
     "a UUID, such as a subscription id": re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE),
-    "key-based authentication of an endpoint": re.compile(r"^\s*auth_mode:(?!\s*aad_token\b)"),
+    "key-based authentication of an endpoint": re.compile(r"^\s*auth_mode:\s*[\"']?key\b"),
 }
 IDENTITY_FIX = "remove it: use identities and role assignments instead (auth_mode: aad_token, identity: managed)"
 
@@ -52,7 +65,7 @@ def check(folder: Path) -> list[Finding]:
 def _check_document(path: Path) -> Iterator[Finding]:
     try:
         document = Document(path)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         problem = f"invalid YAML ({getattr(error, 'problem', error)})"
         yield Finding(path, mark.line + 1 if mark else 1, " ".join(problem.split()), "fix the syntax")
@@ -69,7 +82,7 @@ def check_expressions(document: Document) -> Iterator[Finding]:
             if lookup(_get_scope(document, key_path), names) is None:
                 problem = f"${{{{{expression}}}}} is undefined"
                 yield document.finding(key_path, problem, f"declare {names[-1]}, or fix the reference", expression)
-        malformed = re.search(r"\$?\{\{\S*", EXPRESSION.sub("", text))
+        malformed = MALFORMED.search(EXPRESSION.sub("", text))
         if malformed:
             yield document.finding(key_path, "malformed expression", "write it as ${{...}}", malformed[0])
 
@@ -79,16 +92,21 @@ def _get_scope(document: Document, key_path: KeyPath) -> Mapping[str, Any]:
     job, jobs = document.data, as_mapping(document.data.get("jobs"))
     if not jobs:
         return {**_get_declarations(job), **BUILTIN_NAMES}
-    outputs = {}
-    for name, step in jobs.items():
-        component = load_component(document, step)
-        outputs[name] = _get_declarations(as_mapping(step) if component is None else component.data)
+    outputs = {name: _get_step_declarations(document, as_mapping(step)) for name, step in jobs.items()}
     step = as_mapping(lookup(job, key_path[:2])) if key_path[0] == "jobs" else {}
     return {**_get_declarations(step), **BUILTIN_NAMES, "parent": {**_get_declarations(job), "jobs": outputs}}
 
 
-def _get_declarations(job: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+def _get_declarations(job: Mapping[str, Any]) -> dict[str, Mapping[str, str]]:
     return {section: {name: name for name in as_mapping(job.get(section))} for section in DECLARATIONS}
+
+
+def _get_step_declarations(document: Document, step: Mapping[str, Any]) -> dict[str, Mapping[str, str]]:
+    """Returns the declarations of a step, or of its component; a component elsewhere may declare any name."""
+    component = load_component(document, step)
+    if component is not None:
+        return _get_declarations(component.data)
+    return dict.fromkeys(DECLARATIONS, ANY_NAME) if "component" in step else _get_declarations(step)
 
 
 def check_steps(document: Document) -> Iterator[Finding]:
@@ -119,7 +137,7 @@ def check_worker_counts(document: Document) -> Iterator[Finding]:
         nodes = next(
             filter(None, (lookup(job_or_step, ("resources", "instance_count")) for job_or_step in jobs_or_steps)), 1
         )
-        if workers != nodes:
+        if isinstance(workers, int) and isinstance(nodes, int) and workers != nodes:
             problem = f"worker_count is {workers}, but resources.instance_count is {nodes}"
             yield document.finding(key_path, problem, "make them equal: one worker runs on each node")
 
@@ -130,8 +148,13 @@ def check_local_paths(document: Document) -> Iterator[Finding]:
         path = text.removeprefix("file:")
         folder = document.folder
         if key_path[-1] == "scoring_script":
-            folder = get_code_folder(document, lookup(document.data, key_path[:-1]))
-        elif key_path[-1] not in PATH_KEYS or REMOTE.match(path) or EXPRESSION.search(path):
+            owner = as_mapping(lookup(document.data, key_path[:-1]))
+            if REMOTE.match(str(owner.get("code"))):
+                continue
+            folder = get_code_folder(document, owner)
+        elif key_path[-1] not in PATH_KEYS or NO_LOCAL_PATH.fullmatch(str(key_path[-2:][0])):
+            continue
+        if REMOTE.match(path) or EXPRESSION.search(path):
             continue
         if not (folder / path).exists():
             problem = f"{key_path[-1]} refers to {text}, which does not exist"
@@ -153,9 +176,13 @@ def check_commands(document: Document) -> Iterator[Finding]:
 
 
 def check_sweep(document: Document) -> Iterator[Finding]:
-    """Yields a sweep's objective if no epoch logs it, and search-space parameters that the command does not use."""
+    """Yields a sweep's objective if no epoch logs it, and search-space parameters that the command does not use.
+
+    It knows only what `vae_tf.train` logs and takes.
+    """
     job, objective = document.data, ("objective", "primary_metric")
-    if "search_space" not in job:
+    is_training = any(command.module == "vae_tf.train" for command in find_commands(document))
+    if not (as_mapping(job.get("search_space")) and is_training):
         return
     metric = lookup(job, objective)
     if metric not in EPOCH_METRICS:
