@@ -1,6 +1,7 @@
 """Anomaly detection: python -m vae_tf.score --run runs/x --dataset folder --data-dir images"""
 
 import csv
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,8 +51,8 @@ class ScoreOptions(Config):
 
 
 def _write_csv(columns: dict[str, Any], path: Path) -> None:
-    # surrogateescape restores the bytes of file names that are not valid UTF-8.
-    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+    # The error handler restores the file names that are not valid Unicode.
+    with path.open("w", newline="", encoding="utf-8", errors=sys.getfilesystemencodeerrors()) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         for row in zip(*columns.values(), strict=True):

@@ -4,8 +4,6 @@ A cache is one file, named after the `fingerprint` of the image files. It contai
 byte per image (1 if it could be decoded), then a checksum. It is renamed into place only once it is complete.
 """
 
-import os
-import tempfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +20,7 @@ from vae_tf.data.sources.images import (
 )
 from vae_tf.data.sources.on_disk import BLOCK_BYTES, OnDiskArray
 from vae_tf.support.errors import InputError
+from vae_tf.support.files import atomic_write
 
 CHECKSUM_BYTES = 4
 
@@ -70,21 +69,16 @@ def _write_cache(target: Path, paths: Sequence[str | Path], image_shape: tuple[i
     target.parent.mkdir(parents=True, exist_ok=True)
     blank = np.zeros(image_shape, np.uint8)
     is_readable = np.zeros(len(paths), bool)
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as partial:
-        new = Path(partial) / target.name
-        with new.open("wb") as file:
-            checksum = 0
-            decoded = map_in_threads(lambda path: _try_read_image(path, image_shape), paths, "Caching images")
-            for index, pixels in enumerate(decoded):
-                is_readable[index] = pixels is not None
-                content = (blank if pixels is None else pixels).tobytes()
-                checksum = zlib.crc32(content, checksum)
-                file.write(content)
-            file.write(is_readable.tobytes())
-            file.write(zlib.crc32(is_readable.tobytes(), checksum).to_bytes(CHECKSUM_BYTES))
-            file.flush()
-            os.fsync(file.fileno())  # without this, a crash could leave a file of the right length without content
-        new.replace(target)
+    with atomic_write(target) as partial, partial.open("wb") as file:
+        checksum = 0
+        decoded = map_in_threads(lambda path: _try_read_image(path, image_shape), paths, "Caching images")
+        for index, pixels in enumerate(decoded):
+            is_readable[index] = pixels is not None
+            content = (blank if pixels is None else pixels).tobytes()
+            checksum = zlib.crc32(content, checksum)
+            file.write(content)
+        file.write(is_readable.tobytes())
+        file.write(zlib.crc32(is_readable.tobytes(), checksum).to_bytes(CHECKSUM_BYTES))
 
 
 def _try_read_image(path: str | Path, image_shape: tuple[int, int, int]) -> np.ndarray | None:
