@@ -3,6 +3,7 @@
 import csv
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -256,3 +257,10 @@ def test_names_of_any_bytes_come_back_from_the_table(tmp_path):
 
     with (tmp_path / "scores.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         assert [os.fsencode(row["file"]) for row in csv.DictReader(file)] == names
+
+
+def test_names_of_windows_that_are_no_text_come_back_from_the_table(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "getfilesystemencodeerrors", lambda: "surrogatepass")
+    _write_csv({"file": ["\ud800.png"], "elbo": np.zeros(1)}, tmp_path / "scores.csv")
+
+    assert (tmp_path / "scores.csv").read_bytes().decode("utf-8", "surrogatepass") == "file,elbo\n\ud800.png,0.0000\n"

@@ -2,7 +2,6 @@ import errno
 import os
 import subprocess
 import sys
-from fcntl import F_GETFL, fcntl
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -147,17 +146,16 @@ def test_on_windows_files_are_open_for_writing_while_they_are_flushed_and_folder
     tmp_path, windows, monkeypatch
 ):
     windows(0)
-    flushed = []
+    opened, open_file = [], os.open
     monkeypatch.setattr(
-        os,
-        "fsync",
-        lambda file: flushed.append((str(Path(f"/proc/self/fd/{file}").readlink()), fcntl(file, F_GETFL) & 3)),
+        os, "open", lambda path, mode, *rest: opened.append((path, mode)) or open_file(path, mode, *rest)
     )
     with atomic_write(tmp_path / "folder") as partial:
         partial.mkdir()
-        (partial / "file").touch()
+        (partial / "file").write_text("new")
 
-    assert flushed == [(str(partial / "file"), os.O_RDWR)]
+    assert [mode for path, mode in opened if path == partial / "file"] == [os.O_RDWR]
+    assert {partial, tmp_path} & {path for path, _ in opened} == set()
 
 
 @pytest.fixture(scope="module")
