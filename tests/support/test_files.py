@@ -147,9 +147,12 @@ def test_on_windows_files_are_open_for_writing_while_they_are_flushed_and_folder
 ):
     windows(0)
     opened, open_file = [], os.open
-    monkeypatch.setattr(
-        os, "open", lambda path, mode, *rest: opened.append((path, mode)) or open_file(path, mode, *rest)
-    )
+
+    def record(path, mode, *rest, **options):
+        opened.append((path, mode))
+        return open_file(path, mode, *rest, **options)
+
+    monkeypatch.setattr(os, "open", record)
     with atomic_write(tmp_path / "folder") as partial:
         partial.mkdir()
         (partial / "file").write_text("new")
