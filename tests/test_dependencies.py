@@ -6,6 +6,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 ROWS = [
@@ -19,8 +20,12 @@ def named():
     """(package, range, extra) of every dependency but the package itself."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     by_extra = {"": project["dependencies"], **project["optional-dependencies"]}
-    split = [(*re.match(r"([\w.-]+)(.*)", text).groups(), extra) for extra, texts in by_extra.items() for text in texts]
-    return [row for row in split if row[0] != project["name"]]
+    requirements = [(Requirement(text), text, extra) for extra, texts in by_extra.items() for text in texts]
+    return [
+        (*re.match(r"([\w.-]+(?:\[[\w,-]+\])?)([^;]*)", text).groups(), extra)
+        for requirement, text, extra in requirements
+        if requirement.name != project["name"]
+    ]
 
 
 def stated_licence(package):
@@ -39,7 +44,24 @@ def test_the_table_names_what_pyproject_names():
 # Those of bench are in no lock, and each wheel of torch has another list.
 @pytest.mark.parametrize(("package", "licence"), [(row[0], row[3]) for row in ROWS if row[2] != "bench"])
 def test_the_licence_is_the_one_that_the_package_states(package, licence):
-    assert stated_licence(package) == licence
+    assert stated_licence(Requirement(package).name) == licence
+
+
+@pytest.mark.parametrize(
+    ("system", "packages"),
+    [
+        (("linux", "x86_64"), ["tensorflow"]),  # WSL2 is one of these
+        (("linux", "aarch64"), []),
+        (("darwin", "arm64"), []),
+        (("win32", "AMD64"), []),
+    ],
+)
+def test_cuda_is_installed_where_tensorflow_has_a_build_for_it(system, packages):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    requirements = map(Requirement, project["optional-dependencies"]["cuda"])
+    environment = dict(zip(("sys_platform", "platform_machine"), system, strict=True))
+
+    assert [each.name for each in requirements if each.marker.evaluate(environment)] == packages
 
 
 def test_every_row_says_what_for():

@@ -209,7 +209,10 @@ def test_no_command_is_left_untested():
         "make test",
         "make test-all",
         "pip install .",
-    }  # the target test above; test_packaging.py
+        'pip install ".[cuda]"',
+        'pip install ".[dev]"',
+        'python -m pytest -m "not slow"',
+    }  # the target test above; test_packaging.py; test_dependencies.py
     tested = {
         line
         for module in ("train", "sample", "encode", "score", "evaluate", "compare")

@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -44,6 +45,89 @@ def test_gpu_without_a_gpu_is_an_input_error(asked, pretend_gpus):
     assert "--device cpu" in str(raised.value)
     assert len(str(raised.value).splitlines()) == 1
     assert asked == []
+
+
+LINUX = "run pip install '.[cuda]' in the folder of vae_tf, and check the driver with nvidia-smi"
+MACOS = "TensorFlow supports no GPU on macOS, so train on Linux"
+WINDOWS = "TensorFlow supports GPUs on Windows only in WSL2, so install vae_tf there with pip install '.[cuda]'"
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """`machine(platform, *names)` pretends a system with these device files and commands."""
+
+    def pretend(platform, *names):
+        monkeypatch.setattr(devices, "sys", SimpleNamespace(platform=platform, stderr=sys.stderr))
+        monkeypatch.setattr(devices, "Path", lambda path: SimpleNamespace(exists=lambda: path in names))
+        monkeypatch.setattr(devices.shutil, "which", lambda name: name if name in names else None)
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    devices._warn_about_unused_gpu.cache_clear()
+    yield pretend
+    devices._warn_about_unused_gpu.cache_clear()
+
+
+@pytest.mark.parametrize(("platform", "remedy"), [("linux", LINUX), ("darwin", MACOS), ("win32", WINDOWS)])
+def test_a_missing_gpu_names_the_remedy_of_the_system(machine, pretend_gpus, platform, remedy):
+    machine(platform)
+    pretend_gpus()
+    for demand, rest in ((lambda: use_device("gpu"), "use --device cpu"), (require_gpus, "omit --require-gpu")):
+        with pytest.raises(InputError, match=r"needs a GPU, and TensorFlow does not see one; ") as raised:
+            demand()
+        assert str(raised.value).endswith(f"; {remedy}, or {rest}")
+
+
+@pytest.mark.parametrize(
+    ("platform", "names", "remedy"),
+    [
+        ("linux", ["/dev/nvidiactl"], LINUX),
+        ("linux", ["/dev/dxg", "nvidia-smi"], LINUX),  # WSL2
+        ("win32", ["nvidia-smi"], WINDOWS),
+    ],
+)
+def test_a_gpu_that_tensorflow_does_not_see_is_named_once_with_the_remedy(
+    machine, pretend_gpus, capsys, platform, names, remedy
+):
+    machine(platform, *names)
+    pretend_gpus()
+    assert [use_device("auto"), use_device("auto")] == ["CPU", "CPU"]
+
+    assert capsys.readouterr().err == (
+        "warning: this machine has an NVIDIA GPU, but TensorFlow does not see it, and computes on the CPU; "
+        f"{remedy}, or use --device cpu\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("platform", "names", "device", "gpus"),
+    [
+        ("linux", [], "auto", []),
+        ("linux", ["nvidia-smi"], "auto", []),  # the command without a device
+        ("linux", ["/dev/dxg"], "auto", []),  # a GPU of another vendor in WSL2
+        ("darwin", [], "auto", []),
+        ("win32", [], "auto", []),
+        ("linux", ["/dev/nvidiactl"], "cpu", []),
+        ("linux", ["/dev/nvidiactl"], "auto", ["GPU:0"]),
+    ],
+)
+def test_nothing_is_said_where_no_gpu_is_left_unused(
+    machine, asked, pretend_gpus, capsys, platform, names, device, gpus
+):
+    machine(platform, *names)
+    pretend_gpus(*gpus)
+    use_device(device)
+
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("value", ["", "-1"])
+def test_a_gpu_that_the_user_hides_is_not_named(machine, pretend_gpus, capsys, monkeypatch, value):
+    machine("linux", "/dev/nvidiactl")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+    pretend_gpus()
+    use_device("auto")
+
+    assert capsys.readouterr().err == ""
 
 
 def test_cpu_hides_the_gpus(asked, pretend_gpus):

@@ -1,8 +1,10 @@
 """What every config has: it is frozen, and its faults are one line."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from vae_tf.config import DataConfig, ModelConfig, RunConfig
+from vae_tf.config import DataConfig, ModelConfig, RunConfig, base
 from vae_tf.support.errors import InputError
 
 
@@ -63,6 +65,37 @@ def test_a_path_with_control_characters_is_refused(path):
     message = error_of({"dataset": "npz", "data_dir": path})
 
     assert message == f"A path must not contain control characters or line breaks. Received: {path!r}"
+
+
+RESERVED = ["runs/NUL", "aux.txt", "runs/a:b", "C:/data/x.npz:stream", "what?.npz", "x.", "x /y", "lpt1/x"]
+FREE = [
+    "C:/data/x.npz",
+    r"C:\data\x.npz",
+    "D:x",
+    r"\\server\share\x",
+    "..",
+    "../x.y/./z",
+    "null",
+    "console.txt",
+    "com10.npz",
+]
+
+
+@pytest.mark.parametrize("path", RESERVED)
+def test_windows_refuses_reserved_names(monkeypatch, path):
+    assert RunConfig(dataset="npz", data_dir=path)
+    monkeypatch.setattr(base, "sys", SimpleNamespace(platform="win32"))
+
+    assert error_of({"dataset": "npz", "data_dir": path}) == (
+        'A name in a path must not contain < > : " | ? *, end in a dot or a space, or be a device such as NUL on '
+        f"Windows. Received: {path}"
+    )
+
+
+@pytest.mark.parametrize("path", FREE)
+def test_windows_lets_other_paths_pass(monkeypatch, path):
+    monkeypatch.setattr(base, "sys", SimpleNamespace(platform="win32"))
+    assert RunConfig(dataset="npz", data_dir=path)
 
 
 def test_a_link_to_itself_is_refused(tmp_path):

@@ -1,9 +1,11 @@
 """`TF_CONFIG`: what it says, and what is said of a bad one."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
+from vae_tf.distribute import cluster
 from vae_tf.distribute.cluster import cluster_from_environment
 from vae_tf.support.errors import InputError
 
@@ -28,12 +30,12 @@ def of_azure(workers=WORKERS, index=1, **jobs):
 
 def test_worker_finds_its_place(set_config):
     set_config(of_azure())
-    cluster = cluster_from_environment("auto")
+    found = cluster_from_environment("auto")
 
-    assert cluster.addresses == tuple(WORKERS)
-    assert cluster.index == 1
-    assert not cluster.is_chief
-    assert cluster.name(1) == "Worker 1 (10.0.0.5:2222)"
+    assert found.addresses == tuple(WORKERS)
+    assert found.index == 1
+    assert not found.is_chief
+    assert found.name(1) == "Worker 1 (10.0.0.5:2222)"
 
 
 def test_first_worker_is_the_chief(set_config):
@@ -48,10 +50,10 @@ def test_empty_list_of_parameter_servers_is_none(set_config):
 
 def test_chief_comes_before_the_workers(set_config):
     set_config(of_azure(chief=["10.0.0.3:2222"]))
-    cluster = cluster_from_environment("auto")
+    found = cluster_from_environment("auto")
 
-    assert cluster.addresses == ("10.0.0.3:2222", *WORKERS)
-    assert cluster.index == 2
+    assert found.addresses == ("10.0.0.3:2222", *WORKERS)
+    assert found.index == 2
 
 
 @pytest.mark.parametrize("config", ["", of_azure(WORKERS[:1], 0)])
@@ -60,6 +62,28 @@ def test_one_worker_is_no_cluster(set_config, config):
     assert cluster_from_environment("auto") is None
     with pytest.raises(InputError, match="distribute=multi_worker needs TF_CONFIG to list at least two workers"):
         cluster_from_environment("multi_worker")
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+@pytest.mark.parametrize(
+    ("config", "distribute"), [(of_azure(), "auto"), (of_azure(), "multi_worker"), ("", "multi_worker")]
+)
+def test_several_machines_need_linux(set_config, monkeypatch, platform, config, distribute):
+    set_config(config)
+    monkeypatch.setattr(cluster, "sys", SimpleNamespace(platform=platform))
+    with pytest.raises(InputError) as raised:
+        cluster_from_environment(distribute)
+
+    assert str(raised.value) == (
+        f"Training on several machines needs Linux. Received: {platform}; train on Linux, or unset TF_CONFIG and omit "
+        "--distribute"
+    )
+
+
+def test_one_machine_may_have_any_system(set_config, monkeypatch):
+    set_config("")
+    monkeypatch.setattr(cluster, "sys", SimpleNamespace(platform="darwin"))
+    assert cluster_from_environment("auto") is None
 
 
 @pytest.mark.parametrize("distribute", ["none", "mirrored"])

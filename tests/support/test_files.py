@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -93,6 +94,73 @@ def test_a_drive_that_fails_to_flush_keeps_the_old_file(tmp_path, monkeypatch):
     assert (tmp_path / "file").read_text() == "old"
 
 
+@pytest.fixture
+def windows(monkeypatch):
+    """Windows, on which a file is open for others until `waits` has as many entries as the test says."""
+    waits = []
+    monkeypatch.setattr(files, "sys", SimpleNamespace(platform="win32"))
+    monkeypatch.setattr(files.time, "sleep", waits.append)
+
+    def open_for(attempts):
+        replace = Path.replace
+
+        def refuse(source, target):
+            if len(waits) < attempts:
+                raise PermissionError(errno.EACCES, "The process cannot access the file", str(source))
+            return replace(source, target)
+
+        monkeypatch.setattr(Path, "replace", refuse)
+        return waits
+
+    return open_for
+
+
+def test_on_windows_a_file_that_is_open_for_a_moment_is_replaced_after_it(tmp_path, windows):
+    waits = windows(3)
+    write(tmp_path / "file")
+
+    assert (tmp_path / "file").read_text() == "new"
+    assert waits == [0.1] * 3
+
+
+def test_on_windows_a_file_that_stays_open_keeps_its_content(tmp_path, windows):
+    (tmp_path / "file").write_text("old")
+    waits = windows(100)
+    with pytest.raises(PermissionError):
+        write(tmp_path / "file")
+
+    assert (tmp_path / "file").read_text() == "old"
+    assert sum(waits) == pytest.approx(1.9)
+
+
+def test_elsewhere_a_refused_file_is_not_waited_for(tmp_path, windows, monkeypatch):
+    waits = windows(1)
+    monkeypatch.setattr(files.sys, "platform", "linux")
+    with pytest.raises(PermissionError):
+        write(tmp_path / "file")
+
+    assert waits == []
+
+
+def test_on_windows_files_are_open_for_writing_while_they_are_flushed_and_folders_are_not_opened(
+    tmp_path, windows, monkeypatch
+):
+    windows(0)
+    opened, open_file = [], os.open
+
+    def record(path, mode, *rest, **options):
+        opened.append((path, mode))
+        return open_file(path, mode, *rest, **options)
+
+    monkeypatch.setattr(os, "open", record)
+    with atomic_write(tmp_path / "folder") as partial:
+        partial.mkdir()
+        (partial / "file").write_text("new")
+
+    assert [mode for path, mode in opened if path == partial / "file"] == [os.O_RDWR]
+    assert {partial, tmp_path} & {path for path, _ in opened} == set()
+
+
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory):
     """A folder whose process was killed while it held it and wrote to it."""
@@ -130,6 +198,15 @@ def test_a_drive_without_locks_is_used_without(tmp_path, monkeypatch, error):
     monkeypatch.setattr(files.FileLock, "acquire", refuse)
     with lock_folder(tmp_path):
         pass
+
+
+def test_a_name_that_the_drive_does_not_allow_is_no_missing_lock(tmp_path, monkeypatch):
+    def refuse(path, **options):
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(InputError, match=r"^run_dir must be a writable folder\. Received: .*a:b \(Invalid argument\)$"):
+        lock_folder(tmp_path / "a:b").__enter__()
 
 
 def test_a_folder_that_can_not_be_written_is_an_input_error(tmp_path, ordinary_user):

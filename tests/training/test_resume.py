@@ -216,6 +216,13 @@ def test_names_that_are_no_text_are_told_apart(tmp_path):
     assert isinstance(place_of(tmp_path, splits=with_names).description["data"]["train_crc32"], int)
 
 
+def test_names_of_windows_that_are_no_text_are_accepted(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "getfilesystemencodeerrors", lambda: "surrogatepass")
+    with_names = splits_of()._replace(train=Drawn(["C:/data/\ud800.png", "C:/data/b.png"]))
+
+    assert isinstance(place_of(tmp_path, splits=with_names).description["data"]["train_crc32"], int)
+
+
 @pytest.mark.parametrize("steps", [2 * STEPS, 0])
 def test_of_a_finished_run_nothing_is_left_to_do_also_without_its_checkpoints(tmp_path, steps):
     run = begun(tmp_path / "run", steps=steps, finished=True)

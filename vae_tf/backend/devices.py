@@ -1,11 +1,15 @@
 """Chooses the devices to compute on, and converts runtime errors to one-line messages."""
 
+import functools
 import math
+import os
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -17,12 +21,19 @@ from vae_tf.support.errors import InputError
 
 FLOPS_PER_WEIGHT = 6  # a multiplication and an addition, once in the forward pass and twice in the backward pass
 SMALL_STEP_FLOPS = 5e8
+HIDDEN_GPUS = ("", "-1")  # values of CUDA_VISIBLE_DEVICES that hide all GPUs
+REMEDIES = {
+    "darwin": "TensorFlow supports no GPU on macOS, so train on Linux",
+    "win32": "TensorFlow supports GPUs on Windows only in WSL2, so install vae_tf there with pip install '.[cuda]'",
+}
+REMEDY = "run pip install '.[cuda]' in the folder of vae_tf, and check the driver with nvidia-smi"
 
 
 def use_device(device: Literal["auto", "cpu", "gpu"], *, deterministic: bool = True) -> str:
     """Restricts TensorFlow to one kind of device; call it before any computation.
 
-    On a GPU, TensorFlow allocates memory only as needed.
+    On a GPU, TensorFlow allocates memory only as needed. Prints a warning if `device` is `"auto"` and TensorFlow does
+    not see the machine's NVIDIA GPU.
 
     Args:
         device: `"auto"` uses a GPU if there is one.
@@ -38,7 +49,9 @@ def use_device(device: Literal["auto", "cpu", "gpu"], *, deterministic: bool = T
     """
     gpus = tf.config.list_physical_devices("GPU")
     if device == "gpu" and not gpus:
-        raise InputError("device=gpu needs a GPU, and TensorFlow does not see one; use --device cpu")
+        raise InputError(
+            f"device=gpu needs a GPU, and TensorFlow does not see one; {_find_remedy()}, or use --device cpu"
+        )
     if device == "cpu" and tf.config.get_visible_devices("GPU"):
         try:
             tf.config.set_visible_devices([], "GPU")
@@ -47,6 +60,8 @@ def use_device(device: Literal["auto", "cpu", "gpu"], *, deterministic: bool = T
                 "device=cpu must be set before TensorFlow initializes the GPU, which has already happened; "
                 "start a new process"
             ) from None
+    if device == "auto" and not gpus:
+        _warn_about_unused_gpu()
     if device == "cpu" or not gpus:
         return "CPU"
     for gpu in gpus:
@@ -55,6 +70,32 @@ def use_device(device: Literal["auto", "cpu", "gpu"], *, deterministic: bool = T
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     return f"{len(gpus)} GPU{'s' if len(gpus) > 1 else ''}"
+
+
+def _find_remedy() -> str:
+    """Returns what to do on this system if TensorFlow sees no GPU."""
+    return REMEDIES.get(sys.platform, REMEDY)
+
+
+@functools.cache  # once per process
+def _warn_about_unused_gpu() -> None:
+    if _has_nvidia_gpu():
+        print(
+            "warning: this machine has an NVIDIA GPU, but TensorFlow does not see it, and computes on the CPU; "
+            f"{_find_remedy()}, or use --device cpu",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _has_nvidia_gpu() -> bool:
+    """Returns whether there is an NVIDIA driver, unless the user hides its GPUs."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in HIDDEN_GPUS:
+        return False
+    # In WSL2, /dev/dxg stands for a GPU of any vendor.
+    if sys.platform == "win32" or Path("/dev/dxg").exists():
+        return shutil.which("nvidia-smi") is not None
+    return Path("/dev/nvidiactl").exists()
 
 
 def limit_threads(config: RunConfig, example_shape: tuple[int, ...]) -> None:
@@ -120,8 +161,7 @@ def require_gpus() -> list[str]:
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         raise InputError(
-            "require_gpu needs a GPU, and TensorFlow does not see one; check the driver and tensorflow[and-cuda], "
-            "choose a machine with a GPU, or omit --require-gpu"
+            f"require_gpu needs a GPU, and TensorFlow does not see one; {_find_remedy()}, or omit --require-gpu"
         )
     details = map(tf.config.experimental.get_device_details, gpus)
     return [str(detail.get("device_name", "GPU")) for detail in details]

@@ -1,9 +1,11 @@
 """The base class of all options: it is frozen, rejects unknown keys, and reports errors in one line."""
 
 import os
+import re
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
@@ -30,6 +32,7 @@ MAX_WIDTH = 2**16
 MAX_SEED = 2**31 - 1
 MAX_RECEIVED_LENGTH = 200
 MAX_METAVAR_LENGTH = 70
+RESERVED_ON_WINDOWS = re.compile(r"""[<>:"|?*]|[. ]$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)""", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)  # hashed by identity, because typing requires hashable annotations
@@ -64,12 +67,24 @@ def _to_text(value: object) -> object:
 def _expand_path(value: str) -> str:
     if UNPRINTABLE.search(value):
         raise InputError(f"A path must not contain control characters or line breaks. Received: {value!r}")
+    if sys.platform == "win32" and _is_reserved_on_windows(value):
+        raise InputError(
+            'A name in a path must not contain < > : " | ? *, end in a dot or a space, or be a device such as NUL on '
+            f"Windows. Received: {value}"
+        )
     try:
         path = Path(value).expanduser()
         path.resolve()
     except RuntimeError as error:  # the ~user does not exist, or a symlink points to itself
         raise InputError(f"A path can't be resolved. Received: {value} ({error})") from None
     return str(path)
+
+
+def _is_reserved_on_windows(value: str) -> bool:
+    """Returns whether Windows would take a path for a device, a stream of a file, or a path with another name."""
+    path = PureWindowsPath(value)
+    names = path.parts[1:] if path.anchor else path.parts
+    return any(RESERVED_ON_WINDOWS.search(name) for name in names if name != "..")
 
 
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]

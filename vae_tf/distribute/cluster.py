@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -42,11 +43,17 @@ def cluster_from_environment(distribute: DistributionMode) -> Cluster | None:
         distribute: The `--distribute` option; `"none"` and `"mirrored"` use one worker and ignore `TF_CONFIG`.
 
     Raises:
-        InputError: `TF_CONFIG` is not valid, or `distribute` is `"multi_worker"` and it lists fewer than two workers.
+        InputError: `TF_CONFIG` is not valid, `distribute` is `"multi_worker"` and it lists fewer than two workers, or
+            there are several workers and this system is not Linux.
     """
     if distribute not in ("auto", "multi_worker"):
         return None
     cluster = _from_environment()
+    if sys.platform != "linux" and (cluster is not None or distribute == "multi_worker"):
+        raise InputError(
+            f"Training on several machines needs Linux. Received: {sys.platform}; train on Linux, or unset "
+            f"{TF_CONFIG_VAR} and omit --distribute"
+        )
     if cluster is None and distribute == "multi_worker":
         raise InputError(
             f"distribute=multi_worker needs {TF_CONFIG_VAR} to list at least two workers. "

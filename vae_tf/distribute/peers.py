@@ -34,8 +34,9 @@ MAX_REASON_LENGTH = 400
 RETRY_INTERVAL = 0.2
 RESPONSE_TIMEOUT = 2.0
 WATCHDOG_TIMEOUT = 30.0
-# Shorter than the defaults: a lost machine is detected after idle + count * interval = 20 s.
-KEEP_ALIVE = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 2, socket.TCP_KEEPCNT: 5}
+# Shorter than the defaults: a lost machine is detected after idle + count * interval = 20 s. The options are looked up
+# when a connection is made, because macOS lacks one of them.
+KEEP_ALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 5}
 
 
 class Peers:
@@ -239,7 +240,7 @@ def _configure(connection: socket.socket) -> None:
     connection.settimeout(RESPONSE_TIMEOUT)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in KEEP_ALIVE.items():
-        connection.setsockopt(socket.IPPROTO_TCP, option, value)
+        connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 def _timeout_error(name: str, timeout: float) -> InputError:

@@ -82,7 +82,7 @@ class Watchdog:
         print(f"error: {message}", file=sys.stderr, flush=True)
         broadcast(self._workers, ERROR + message)
         if os.getppid() == self._pid:
-            os.kill(self._pid, signal.SIGKILL)
+            os.kill(self._pid, signal.SIGKILL)  # type: ignore[attr-defined, unused-ignore]  # not on Windows
         sys.exit()
 
 

@@ -12,6 +12,7 @@ from keras import layers
 
 from vae_tf.data.pipeline import resize_and_convert
 from vae_tf.support.errors import InputError
+from vae_tf.support.files import atomic_write
 
 CLASSIFIER_VERSION = 1
 CLASSIFIER_EPOCHS = 5
@@ -50,9 +51,8 @@ def classifier_features(images: np.ndarray, labels: np.ndarray, dataset: str) ->
     else:
         model = _train_classifier(images, labels)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.keras")
-        model.save(partial)
-        partial.replace(path)
+        with atomic_write(path) as partial:
+            model.save(partial)
     hidden = keras.Model(model.inputs, model.layers[-2].output)
     example_shape = images.shape[1:]
 

@@ -203,7 +203,7 @@ def _checksum(examples: ExampleSource) -> int:
     num_checked = count if examples.is_in_memory else min(count, MAX_CHECKED_EXAMPLES)
     positions = np.linspace(0, count - 1, num_checked).astype(int)
     names = "\n".join(PurePath(name).name for name in examples.names)
-    checksum = zlib.crc32(names.encode(errors="surrogateescape"))
+    checksum = zlib.crc32(names.encode(errors=sys.getfilesystemencodeerrors()))
     if examples.labels is not None:
         checksum = zlib.crc32(examples.labels.tobytes(), checksum)
     return zlib.crc32(examples.read(positions).tobytes(), checksum)

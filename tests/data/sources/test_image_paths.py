@@ -20,6 +20,16 @@ def test_images_are_found_at_any_depth_in_order_and_other_files_left(tmp_path):
     assert found == [str(path) for path in sorted(tmp_path / name for name in names)]
 
 
+def test_the_order_is_the_same_on_a_system_that_ignores_case(tmp_path, monkeypatch):
+    names = ["B.png", "a.png", "C/x.png", "a/y.png"]
+    (tmp_path / "list.txt").write_text("\n".join(names))
+    monkeypatch.setattr(os.path, "normcase", str.lower)  # as on Windows
+
+    assert read_list(tmp_path / "list.txt") == [
+        str(tmp_path / name) for name in ("B.png", "C/x.png", "a/y.png", "a.png")
+    ]
+
+
 @pytest.mark.parametrize("hidden", [".cat.jpg", "sub/._cat.jpg", ".ipynb_checkpoints/cat-checkpoint.jpg"])
 def test_hidden_files_are_left_out(tmp_path, hidden):
     for name in ["cat.jpg", hidden]:

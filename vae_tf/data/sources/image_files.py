@@ -29,6 +29,7 @@ from tqdm import tqdm
 from vae_tf.data.sources.images import CACHE_VERSION, UnreadableError, read_image
 from vae_tf.data.sources.on_disk import BLOCK_BYTES, OnDiskArray
 from vae_tf.support.errors import InputError, escape_unprintable
+from vae_tf.support.files import atomic_write
 
 CHECKSUM_BYTES = 4
 CHUNK_SIZE = 256
@@ -192,23 +193,18 @@ def _write_cache(target: Path, paths: Sequence[str | Path], image_shape: tuple[i
     target.parent.mkdir(parents=True, exist_ok=True)
     blank = np.zeros(image_shape, np.uint8)
     reasons: list[tuple[int, str]] = []
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as partial:
-        new = Path(partial) / target.name
-        with new.open("wb") as file:
-            checksum = 0
-            decoded = map_in_threads(lambda path: _try_read_image(path, image_shape), paths, "Decoding images")
-            for row, result in enumerate(decoded):
-                if isinstance(result, str):
-                    reasons.append((row, result))
-                content = (blank if isinstance(result, str) else result).tobytes()
-                checksum = zlib.crc32(content, checksum)
-                file.write(content)
-            end = json.dumps(reasons).encode()
-            file.write(end)
-            file.write(zlib.crc32(end, checksum).to_bytes(CHECKSUM_BYTES))
-            file.flush()
-            os.fsync(file.fileno())  # without this, a crash could leave a file of the right length without content
-        new.replace(target)
+    with atomic_write(target) as partial, partial.open("wb") as file:
+        checksum = 0
+        decoded = map_in_threads(lambda path: _try_read_image(path, image_shape), paths, "Decoding images")
+        for row, result in enumerate(decoded):
+            if isinstance(result, str):
+                reasons.append((row, result))
+            content = (blank if isinstance(result, str) else result).tobytes()
+            checksum = zlib.crc32(content, checksum)
+            file.write(content)
+        end = json.dumps(reasons).encode()
+        file.write(end)
+        file.write(zlib.crc32(end, checksum).to_bytes(CHECKSUM_BYTES))
 
 
 def _try_read_image(path: str | Path, image_shape: tuple[int, int, int]) -> np.ndarray | str:

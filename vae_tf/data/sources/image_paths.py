@@ -70,8 +70,8 @@ def _is_image(name: str) -> bool:
 
 
 def _sort_key(path: str) -> str:
-    """Returns a key that sorts paths component by component."""
-    return os.path.normcase(path).replace(os.sep, "\0")
+    """Returns a key that sorts paths component by component, in the same order on every system."""
+    return path.replace(os.sep, "\0")
 
 
 def _raise_unreadable(error: OSError) -> None:

@@ -6,7 +6,6 @@ in this format, not on the dataset itself.
 """
 
 import tarfile
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from vae_tf.data.sources.arrays import ArraySource
 from vae_tf.data.sources.on_disk import OnDiskArray
 from vae_tf.support.errors import InputError
+from vae_tf.support.files import atomic_write
 
 IMAGE_SIZE, CHANNELS, NUM_CLASSES = 96, 3, 10
 IMAGE_BYTES = CHANNELS * IMAGE_SIZE * IMAGE_SIZE
@@ -45,9 +45,8 @@ def extract_archive(archive: Path) -> Path:
     folder = archive.parent / FOLDER
     if folder.is_dir():
         return folder
-    with tempfile.TemporaryDirectory(dir=archive.parent) as partial, tarfile.open(archive) as content:
-        content.extractall(partial, filter="data")
-        (Path(partial) / FOLDER).rename(folder)
+    with atomic_write(folder) as partial, tarfile.open(archive) as content:
+        content.extractall(partial.parent, filter="data")  # the archive contains the folder itself
     return folder
 
 
