@@ -3,9 +3,7 @@
 Importing this module does not load TensorFlow; `fit` does.
 """
 
-import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vae_tf.config import MAX_SEED, RunConfig
 from vae_tf.support.errors import InputError
+from vae_tf.support.quiet_tensorflow import load_tensorflow_once
 
 if TYPE_CHECKING:
     import keras
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 FLOATS = [np.float64, np.float32]
 MIN_ANTITHETIC_PAIRS = 32
 ROWS_PER_BLOCK = 256
+ROUNDING_STEPS = 4
 PAD_ROWS_TO_MULTIPLE_OF = 64
 # Tracing a training step takes as long as about fifty eager steps.
 MIN_STEPS_TO_COMPILE = 50
@@ -94,7 +94,7 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """
         X = validate_data(self, X, dtype=FLOATS, ensure_min_samples=2)
         config = self._make_config()
-        self.scaler_ = StandardScaler().fit(X)
+        self.scaler_ = _fit_scaler(X)
         self.model_ = _train_model(config, self.scaler_.transform(X).astype(np.float32))
         self.n_samples_ = len(X)
         self._n_features_out = config.latent_dim
@@ -193,13 +193,13 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if "model_" in state:
+            load_tensorflow_once()
             import keras
 
             import vae_tf.model  # noqa: F401  # registers the classes with Keras
 
             config, weights = state["model_"]
-            with _seed_initializers(0):  # only seeds the initial weights, which `set_weights` replaces
-                self.model_ = keras.saving.deserialize_keras_object(config, safe_mode=True)
+            self.model_ = keras.saving.deserialize_keras_object(config, safe_mode=True)
             self.model_.set_weights(weights)
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -211,18 +211,55 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return tags
 
 
+def _fit_scaler(X: np.ndarray) -> StandardScaler:
+    """Returns a scaler fitted to rows `(N, F)`.
+
+    It is fitted to the differences from the first row: the rounding error that scikit-learn allows for a constant
+    column grows with N and with the mean, and would exceed the spread of a column such as time stamps. Here, a column
+    is constant if its values differ by no more than the rounding of a few operations.
+    """
+    origin = X[0]
+    differences = X - origin
+    is_constant = np.ptp(X, axis=0) <= ROUNDING_STEPS * np.spacing(np.abs(X).max(axis=0))
+    scaler = StandardScaler().fit(np.where(is_constant, 0, differences))
+    scaler.mean_ += origin
+    return scaler
+
+
+def _build_model(config: RunConfig, num_features: int) -> "VAE":
+    """Returns a new model for rows of features.
+
+    Its initial weights depend only on the seed: it has seeded initializers, because Python's global random state, from
+    which Keras would draw their seeds, is shared by all threads.
+    """
+    from vae_tf.model import ELBO, VAE, DenseNetwork, DiagonalNormal, FlatLatents, LearnedGaussian, StandardNormal
+
+    network = DenseNetwork(
+        (num_features,), batch_norm=config.variant == "bn", seed=config.seed, **config.arguments("arch")
+    )
+    posterior, likelihood = DiagonalNormal(), LearnedGaussian()
+    latents = FlatLatents(
+        network.build_encoder(posterior.params_size(config.latent_dim)),
+        network.build_decoder(config.latent_dim, likelihood.params_size(num_features)),
+        posterior,
+        StandardNormal(config.latent_dim),
+    )
+    vae = VAE(latents, likelihood, ELBO(config.beta), seed=config.seed)
+    vae.build((None, num_features))
+    return vae
+
+
 def _train_model(config: RunConfig, rows: np.ndarray) -> "VAE":
     """Returns a new model trained on standardized rows, float32 `(N, F)`."""
+    load_tensorflow_once()
     import keras
 
     from vae_tf.data.pipeline import num_batches, training_batches
     from vae_tf.data.sources.arrays import ArraySource
-    from vae_tf.model.build import build_from_config
 
     examples = ArraySource(rows, None, scale=1.0)
     steps = num_batches(examples, config.batch_size)
-    with _seed_initializers(config.seed):
-        vae = build_from_config(config, rows.shape[1:], config.seed)
+    vae = _build_model(config, rows.shape[1])
     vae.compile(
         keras.optimizers.Adam(config.learning_rate),
         jit_compile=False,
@@ -238,17 +275,6 @@ def _train_model(config: RunConfig, rows: np.ndarray) -> "VAE":
             f"Received: learning_rate={config.learning_rate}; lower it"
         )
     return vae
-
-
-@contextmanager
-def _seed_initializers(seed: int) -> Iterator[None]:
-    """Temporarily seeds Python's `random`, from which Keras's initializers draw their seeds."""
-    state = random.getstate()
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(state)
 
 
 def _draw_antithetic_noise(latent_dim: int) -> np.ndarray:
