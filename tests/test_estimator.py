@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import multivariate_normal
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
@@ -263,6 +263,20 @@ def test_beta_and_batch_size_reach_the_training():
     model = tiny(beta=3, batch_size=7)
     assert model.model_.objective.beta == 3
     assert int(model.model_.optimizer.iterations) == 6  # of 40 rows
+
+
+def test_a_loss_that_still_falls_at_the_end_gives_a_warning():
+    with pytest.warns(
+        ConvergenceWarning, match=r"still falling at the end of training\. Received: epochs=20; raise it$"
+    ):
+        tiny(batch_size=40, epochs=20)
+
+
+@pytest.mark.parametrize(("batch_size", "epochs"), [(40, 60), (7, 10), (1, 10)])
+def test_the_default_number_of_epochs_makes_enough_updates(monkeypatch, batch_size, epochs):
+    monkeypatch.setattr("vae_tf.estimator.MIN_UPDATES", 60)
+    steps = -(-len(TABLE) // batch_size)
+    assert int(tiny(batch_size=batch_size, epochs=None).model_.optimizer.iterations) == epochs * steps
 
 
 @pytest.mark.parametrize(
