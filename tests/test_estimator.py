@@ -5,6 +5,7 @@ import pickle
 import random
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import keras
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import multivariate_normal
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
@@ -134,6 +135,15 @@ def test_no_global_random_state_is_touched():
     assert draws_after(everything) == draws_after(lambda: None)
 
 
+def test_a_seed_gives_the_same_model_in_every_thread():
+    state = random.getstate()
+    with ThreadPoolExecutor(4) as pool:
+        latents = list(pool.map(lambda _: tiny().transform(TABLE), range(4)))
+    for each in latents:
+        np.testing.assert_array_equal(each, tiny().transform(TABLE))
+    assert random.getstate() == state
+
+
 def test_another_seed_gives_another_model():
     assert not np.allclose(tiny().transform(TABLE), tiny(random_state=1).transform(TABLE))
 
@@ -191,6 +201,25 @@ def test_a_constant_column_comes_back_as_its_constant():
     assert np.isfinite(model.score(table))
 
 
+def test_a_column_of_time_stamps_keeps_its_spread():
+    table = TABLE.copy()
+    table[:, 1] = 1.7e15 + np.round(30 * table[:, 0])  # in microseconds, where a double has steps of a quarter
+    model = tiny(table, epochs=300, learning_rate=1e-2)
+    drawn = model.sample(2000)[:, 1] - 1.7e15
+    assert model.scaler_.scale_[1] == pytest.approx(table[:, 1].std(), rel=1e-3)
+    assert drawn.std() == pytest.approx((table[:, 1] - 1.7e15).std(), rel=0.25)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_column_that_varies_only_by_rounding_is_constant(dtype):
+    table = TABLE.astype(dtype)
+    table[:, 1] = 0.1
+    table[::2, 1] += 2 * np.spacing(dtype(0.1))
+    model = tiny(table)
+    assert model.scaler_.scale_[1] == 1
+    np.testing.assert_allclose(model.generate()[:, 1], 0.1, rtol=1e-6)
+
+
 def test_a_deviation_from_a_constant_scores_low():
     table = TABLE.copy()
     table[:, 1] = 0.1
@@ -234,6 +263,20 @@ def test_beta_and_batch_size_reach_the_training():
     model = tiny(beta=3, batch_size=7)
     assert model.model_.objective.beta == 3
     assert int(model.model_.optimizer.iterations) == 6  # of 40 rows
+
+
+def test_a_loss_that_still_falls_at_the_end_gives_a_warning():
+    with pytest.warns(
+        ConvergenceWarning, match=r"still falling at the end of training\. Received: epochs=20; raise it$"
+    ):
+        tiny(batch_size=40, epochs=20)
+
+
+@pytest.mark.parametrize(("batch_size", "epochs"), [(40, 60), (7, 10), (1, 10)])
+def test_the_default_number_of_epochs_makes_enough_updates(monkeypatch, batch_size, epochs):
+    monkeypatch.setattr("vae_tf.estimator.MIN_UPDATES", 60)
+    steps = -(-len(TABLE) // batch_size)
+    assert int(tiny(batch_size=batch_size, epochs=None).model_.optimizer.iterations) == epochs * steps
 
 
 @pytest.mark.parametrize(
@@ -304,3 +347,12 @@ def test_importing_the_module_loads_no_tensorflow():
     code = "import vae_tf.estimator, sys; print({'tensorflow', 'keras'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_fitting_in_a_new_process_prints_nothing():
+    code = (
+        "import numpy as np; from vae_tf import VAEEstimator; "
+        "VAEEstimator(2, epochs=1, hidden_sizes=(8,)).fit(np.eye(4))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")

@@ -152,3 +152,27 @@ def test_momentum_is_that_of_every_batch_normalization(arch):
     layers = [layer for network in (vae.encoder, vae.decoder) for layer in network.layers]
     momenta = [layer.momentum for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert momenta == [0.75] * (6 if arch == "conv" else 4)
+
+
+@pytest.mark.parametrize("policy", ["bfloat16", "float16", "float64"])
+def test_a_policy_whose_weights_are_not_float32_is_refused(policy):
+    before = keras.config.dtype_policy().name
+    with pytest.raises(InputError, match=rf"^dtype_policy must keep the weights in float32.*dtype_policy={policy};"):
+        vae_tf.build_vae((8, 8, 1), 2, "dense", dtype_policy=policy)
+    assert keras.config.dtype_policy().name == before
+
+
+@pytest.mark.parametrize("arch", ["conv", "dense"])
+def test_the_global_image_data_format_makes_no_difference(arch):
+    def reconstruct():
+        keras.utils.set_random_seed(0)
+        vae = vae_tf.build_vae((9, 11, 3), 2, arch)
+        x = np.random.default_rng(0).random((2, 9, 11, 3), np.float32)
+        return vae.reconstruct(x)
+
+    expected = reconstruct()
+    keras.config.set_image_data_format("channels_first")
+    try:
+        np.testing.assert_array_equal(reconstruct(), expected)
+    finally:
+        keras.config.set_image_data_format("channels_last")

@@ -110,7 +110,7 @@ def test_arguments_by_position_have_the_names_and_defaults_of_keras():
     ours, theirs = (list(inspect.signature(kind.fit).parameters.values()) for kind in (VAE, keras.Model))
     named = [argument for argument in ours if argument.kind is argument.POSITIONAL_OR_KEYWORD]
 
-    assert [argument.name for argument in named][-1] == "callbacks"
+    assert [argument.name for argument in named][-1] == "sample_weight"
     assert [(a.name, a.default) for a in named] == [(a.name, a.default) for a in theirs[: len(named)]]
 
 
@@ -264,3 +264,66 @@ def test_an_objective_of_the_whole_batch_takes_no_parts_of_it():
         ValueError, match=r"over the whole batch, .*\. Received: micro_batch_size=1; omit micro_batch_size"
     ):
         vae.train_on_batch(batches(2))
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate"])
+@pytest.mark.parametrize("with_target", [False, True])
+def test_sample_weights_are_refused(method, with_target):
+    x = batches(2)
+    reason = r"^sample_weight is not supported, .*\. Received: sample_weight=ndarray; omit sample_weight$"
+    with pytest.raises(InputError, match=reason):
+        getattr(compiled(), method)(x, x if with_target else None, sample_weight=np.ones(4), verbose=0)
+
+
+def test_sample_weights_of_validation_data_are_refused():
+    x = batches(2)
+    with pytest.raises(InputError, match=r"^sample_weight is not supported"):
+        fit(compiled(), x, validation_data=(x, None, np.ones(4)))
+
+
+def test_class_weights_are_refused():
+    with pytest.raises(InputError, match=r"^class_weight is not supported, .*; omit class_weight$"):
+        fit(compiled(), batches(2), class_weight={0: 1.0})
+
+
+@pytest.mark.parametrize("name", ["loss", "loss_weights", "metrics", "weighted_metrics"])
+def test_compile_refuses_losses_and_metrics(name):
+    with pytest.raises(InputError, match=rf"^{name} is not supported, .*; omit {name}$"):
+        tiny().compile("adam", **{name: ["mse"]})
+
+
+def test_a_loaded_model_is_compiled_as_it_was_saved(tmp_path):
+    vae = compiled(keras.optimizers.Adam(0.25))
+    fit(vae, batches(2))
+    vae.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+
+    assert int(again.optimizer.iterations) == 2
+    assert float(again.optimizer.learning_rate) == 0.25
+    assert fit(again, batches(1))["loss"] == fit(vae, batches(1))["loss"]
+
+
+def test_a_new_beta_takes_effect_at_the_next_step():
+    vae = compiled(beta=1.0, variant="plain")
+    fit(vae, batches(2))
+    vae.objective.beta = 4.0
+    history = fit(vae, batches(2))
+
+    assert history["loss"][0] == pytest.approx(history["reconstruction_loss"][0] + 4 * history["kl_loss"][0], rel=1e-5)
+
+
+def test_beta_is_saved_at_its_full_precision_and_is_no_weight(tmp_path):
+    vae = compiled()
+    vae.objective.beta = 0.1
+    assert not vae.objective.variables
+    vae.save(tmp_path / "model.keras")
+
+    assert keras.saving.load_model(tmp_path / "model.keras").objective.beta == 0.1
+
+
+@pytest.mark.parametrize("beta", [-1.0, float("inf"), float("nan")])
+def test_a_new_beta_out_of_range_is_refused(beta):
+    objective = ELBO()
+    with pytest.raises(InputError, match=f"beta must be a finite number of at least 0. Received: beta={beta}"):
+        objective.beta = beta
+    assert objective.beta == 1

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 import vae_tf
+from vae_tf.model import VAE
+from vae_tf.support.errors import InputError
 
 SHAPE = (8, 9, 1)
 
@@ -117,3 +119,39 @@ def test_points_of_the_base_space_of_a_standard_normal_are_the_latents(vae):
     z = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
     np.testing.assert_array_equal(vae.to_base(z), z)
     np.testing.assert_array_equal(vae.from_base(z), z)
+
+
+def test_a_seed_of_a_numpy_type_is_that_integer(vae):
+    for mean in (True, False):
+        np.testing.assert_array_equal(vae.sample(3, seed=np.int64(4), mean=mean), vae.sample(3, seed=4, mean=mean))
+
+
+@pytest.mark.parametrize("arguments", [{"n": 2.0}, {"n": 2, "seed": 0.5}])
+def test_a_number_that_is_no_integer_is_refused(vae, arguments):
+    name, value = list(arguments.items())[-1]
+    with pytest.raises(InputError, match=rf"^{name} must be an integer\. Received: {name}={value}$"):
+        vae.sample(**arguments)
+
+
+def test_a_model_that_is_not_built_says_so(vae):
+    with pytest.raises(InputError, match=r"^A VAE must be built before it is used\. .*; call build"):
+        VAE(vae.latents, vae.likelihood, vae.objective).encode(images(2))
+
+
+def test_a_quantized_model_encodes_and_decodes_with_its_new_weights():
+    keras.utils.set_random_seed(0)
+    vae = vae_tf.build_vae(SHAPE, 3, "dense", "plain", hidden_sizes=(6,))
+    before, x = vae.reconstruct(images(3)), images(3)
+    vae.quantize("int8")
+    assert np.abs(vae.reconstruct(x) - before).max() > 0
+    np.testing.assert_allclose(vae.encode(x), vae.latents.representation(x, None), rtol=1e-5, atol=1e-6)
+
+
+def test_a_model_compiled_again_uses_no_function_compiled_before():
+    keras.utils.set_random_seed(0)
+    vae = vae_tf.build_vae(SHAPE, 3, "dense", "plain", hidden_sizes=(6,))
+    x = images(3)
+    before = vae.encode(x)
+    vae.encoder.layers[-1].activation = lambda params: 2 * params
+    vae.compile("adam")
+    np.testing.assert_allclose(vae.encode(x), 2 * before, rtol=1e-5)

@@ -316,13 +316,6 @@ def test_the_seed_of_the_model_decides_the_posterior_noise():
     assert np.abs(draws[0] - draws[2]).max() > 0.1
 
 
-@pytest.mark.parametrize("method", ["fit", "evaluate"])
-def test_sample_weights_are_refused(method):
-    vae, x = frozen(tiny()), images(4)
-    with pytest.raises(ValueError, match="sample_weight is not supported"):
-        getattr(vae, method)(x, x, sample_weight=np.ones(4), verbose=0)
-
-
 def test_classes_where_a_target_belongs_are_refused():
     dataset = tf.data.Dataset.from_tensor_slices((images(4), np.arange(4))).batch(2)
     with pytest.raises(ValueError, match=r"must have the same shape as the input.*pass labels as fit"):

@@ -4,6 +4,9 @@ from typing import Any, NamedTuple
 
 import keras
 
+from vae_tf.model.checks import check_label_type, check_shape
+from vae_tf.support.errors import InputError
+
 
 class Batch(NamedTuple):
     """The elements of a batch.
@@ -19,21 +22,22 @@ class Batch(NamedTuple):
     labels: Any
 
 
-def unpack_batch(data: Any, *, conditional: bool) -> Batch:
+def unpack_batch(data: Any, example_shape: tuple[int, ...] | None, *, conditional: bool) -> Batch:
     """Returns the elements of a batch that `fit` passes.
 
     Args:
         data: `x`, `(x,)` or `(x, target)`, where x is `[x, labels]` for a conditional model.
+        example_shape: Shape of one example, `(H, W, C)` or `(F,)`; `None` if the model is not built.
         conditional: Whether the model is conditional.
 
     Raises:
-        ValueError: The batch has sample weights, or the shape of the target does not match the data.
+        ValueError: The batch has sample weights, or an array has the wrong shape or type.
         TypeError: The labels of a conditional model are missing, or an unconditional model received a list.
     """
     inputs, target, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     if sample_weight is not None:
-        raise ValueError("sample_weight is not supported by a VAE; call fit(x) without it")
-    x, labels = unpack_inputs(inputs, conditional=conditional)
+        raise InputError("sample_weight is not supported by a VAE; call fit(x) without it")
+    x, labels = unpack_inputs(inputs, example_shape, conditional=conditional)
     if target is not None and tuple(target.shape[1:]) != tuple(x.shape[1:]):
         raise ValueError(
             "The target must have the same shape as the input. "
@@ -42,21 +46,32 @@ def unpack_batch(data: Any, *, conditional: bool) -> Batch:
     return Batch(x, x if target is None else target, labels)
 
 
-def unpack_inputs(inputs: Any, *, conditional: bool) -> tuple[keras.KerasTensor, keras.KerasTensor | None]:
+def unpack_inputs(
+    inputs: Any, example_shape: tuple[int, ...] | None, *, conditional: bool
+) -> tuple[keras.KerasTensor, keras.KerasTensor | None]:
     """Returns the data and the labels of a model's inputs; the labels are `None` for an unconditional model.
 
     Args:
         inputs: `x`, or `[x, labels]` for a conditional model.
+        example_shape: Shape of one example, `(H, W, C)` or `(F,)`; `None` if the model is not built.
         conditional: Whether the model is conditional.
 
     Raises:
+        ValueError: An array has the wrong shape or type.
         TypeError: The labels of a conditional model are missing, or an unconditional model received a list.
     """
-    if not conditional:
-        if isinstance(inputs, (list, tuple)):
-            raise TypeError("An unconditional VAE needs x without labels. Received: a list; call fit(x)")
-        return inputs, None
-    if not isinstance(inputs, (list, tuple)):
+    is_list = isinstance(inputs, list | tuple)
+    if is_list and not conditional:
+        raise TypeError("An unconditional VAE needs x without labels. Received: a list; call fit(x)")
+    if conditional and not is_list:
         raise TypeError("A conditional VAE needs [x, labels]. Received: x without labels; call fit([x, labels])")
-    x, labels = inputs
+    arrays = tuple(inputs) if is_list else (inputs,)
+    if len(arrays) != 1 + conditional or not all(hasattr(array, "shape") for array in arrays):
+        needed = "x and labels must be two arrays" if conditional else "x must be an array"
+        received = ", ".join(type(array).__name__ for array in arrays)
+        raise InputError(f"{needed}. Received: {received}; convert them with np.asarray, or a dataset with map")
+    x, labels = arrays if conditional else (*arrays, None)
+    check_shape(tuple(x.shape), example_shape)
+    if labels is not None:
+        check_label_type(labels, x.shape[0])
     return x, labels

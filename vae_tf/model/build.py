@@ -10,6 +10,7 @@ import keras
 from vae_tf import registry
 from vae_tf.config import MIN_IMAGE_SIZE, ModelConfig
 from vae_tf.config.model import DEFAULT_MOMENTUM
+from vae_tf.model.checks import check_integer
 from vae_tf.model.factory import create_part
 from vae_tf.model.vae import VAE
 from vae_tf.support.errors import InputError
@@ -96,11 +97,11 @@ def build_from_config(
     """Returns a built VAE with newly initialized weights for examples of `example_shape`; see `build_vae`.
 
     Raises:
-        InputError: `example_shape` or `num_classes` is invalid.
+        InputError: `example_shape`, `num_classes` or the dtype policy is invalid.
     """
     example_shape = _check_example_shape(example_shape, config.arch)
-    if num_classes is not None and not (isinstance(num_classes, int) and num_classes >= 1):
-        raise InputError(f"num_classes must be an integer of at least 1. Received: num_classes={num_classes}")
+    if num_classes is not None:
+        num_classes = check_integer("num_classes", num_classes, 1)
     with _global_dtype_policy(dtype_policy):
         vae = _compose_vae(config, example_shape, seed, num_classes, kl_warmup_steps)
         vae.build((None, *example_shape))
@@ -113,6 +114,12 @@ def _global_dtype_policy(name: str | None) -> Iterator[None]:
     previous_policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name or previous_policy)
     try:
+        policy = keras.config.dtype_policy()
+        if policy.variable_dtype != "float32":
+            raise InputError(
+                "dtype_policy must keep the weights in float32, because the losses need its precision. "
+                f"Received: dtype_policy={policy.name}; use float32, mixed_bfloat16 or mixed_float16"
+            )
         yield
     finally:
         keras.config.set_dtype_policy(previous_policy)

@@ -65,7 +65,7 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
         if self.strides == (1, 1):
             outputs = kernels.conv_transpose_as_conv(inputs, kernel)
         else:
-            outputs = ops.conv_transpose(inputs, kernel, self.strides, self.padding)
+            outputs = ops.conv_transpose(inputs, kernel, self.strides, self.padding, data_format=self.data_format)
         return _apply_bias_and_activation(self, outputs)
 
 

@@ -10,6 +10,7 @@ from keras import ops
 
 from vae_tf.backend.batches import map_batches
 from vae_tf.backend.compiled import compile_for_shapes
+from vae_tf.model.checks import check_integer, check_label_range, check_label_type, check_shape
 from vae_tf.model.latents import FlatLatents, LatentModel
 from vae_tf.model.likelihood import Likelihood
 from vae_tf.model.noise import Seed
@@ -32,13 +33,15 @@ class NumpyMethodsMixin:
 
     def encode(self, x: np.ndarray, labels: np.ndarray | None = None, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
         """Returns the latents of data `(N, H, W, C)`: posterior means, float32 `(N, Z)`."""
-        return map_batches(self._encode, self._check_arrays(x, labels, self.example_shape), batch_size)
+        inputs = self._check_arrays(x, labels, self.example_shape)
+        return map_batches(self._encode, inputs, batch_size)
 
     def posterior_params(
         self, x: np.ndarray, labels: np.ndarray | None = None, *, batch_size: int = BATCH_SIZE
     ) -> np.ndarray:
         """Returns the raw posterior parameters, float32 `(N, P)`, of data `(N, H, W, C)`; only for flat latents."""
-        return map_batches(self._encode_params, self._check_arrays(x, labels, self.example_shape), batch_size)
+        inputs = self._check_arrays(x, labels, self.example_shape)
+        return map_batches(self._encode_params, inputs, batch_size)
 
     def decode(self, z: np.ndarray, labels: np.ndarray | None = None, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
         """Returns the mean E[x | z], float32 `(N, H, W, C)`, for latents `(N, Z)`."""
@@ -72,8 +75,9 @@ class NumpyMethodsMixin:
         Raises:
             ValueError: `n` is below 1, `temperature` is negative or NaN, or the labels are missing or invalid.
         """
-        if n < 1:
-            raise ValueError(f"n must be at least 1. Received: n={n}")
+        n = check_integer("n", n, 1)
+        if seed is not None and not isinstance(seed, keras.random.SeedGenerator):
+            seed = check_integer("seed", seed)
         if not temperature >= 0:
             raise ValueError(f"temperature must be at least 0. Received: temperature={temperature}")
         if labels is None:
@@ -109,8 +113,7 @@ class NumpyMethodsMixin:
         Raises:
             ValueError: `steps` is below 2, `a` and `b` differ in shape, or the labels are missing or invalid.
         """
-        if steps < 2:
-            raise ValueError(f"steps must be at least 2. Received: steps={steps}")
+        steps = check_integer("steps", steps, 2)
         if np.shape(a) != np.shape(b):
             raise ValueError(f"a and b must have the same shape. Received: {np.shape(a)} and {np.shape(b)}")
         first, last = (self.to_base(self.encode(x, labels))[:, np.newaxis] for x in (a, b))
@@ -129,6 +132,11 @@ class NumpyMethodsMixin:
     def from_base(self, u: np.ndarray) -> np.ndarray:
         """Maps points in the base space to latents `(N, Z)`: the inverse of `to_base`."""
         return ops.convert_to_numpy(self.latents.from_base(u))
+
+    def clear_compiled_functions(self) -> None:
+        """Removes the compiled functions; call it after a change to the model, so that they are compiled again."""
+        for name in ("_encode", "_encode_params", "_decode"):
+            self.__dict__.pop(name, None)
 
     @cached_property
     def _encode(self) -> Callable[..., keras.KerasTensor]:
@@ -162,13 +170,11 @@ class NumpyMethodsMixin:
         return ops.convert_to_tensor(map_batches(self._decode, inputs, batch_size), "float32")
 
     def _check_arrays(
-        self, values: np.ndarray, labels: np.ndarray | None, shape: tuple[int, ...]
+        self, values: np.ndarray, labels: np.ndarray | None, shape: tuple[int, ...] | None
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Returns values and labels as arrays, after checking that they match the model."""
         values = np.asarray(values)
-        if len(values.shape) < 1 or values.shape[1:] != shape or not len(values):
-            expected = ", ".join(map(str, ("N", *shape)))
-            raise ValueError(f"The array must have shape ({expected}) with N at least 1. Received: {values.shape}")
+        check_shape(values.shape, shape)
         self._check_has_labels(labels)
         values = values.astype(np.float32, copy=False)
         if labels is None or self.num_classes is None:
@@ -186,13 +192,9 @@ def check_labels(labels: np.ndarray, count: int, num_classes: int) -> np.ndarray
     """Returns labels as an array, after checking that there is one valid class for each of `count` examples.
 
     Raises:
-        ValueError: The labels have another shape, are not integers, or lie outside [0, `num_classes`).
+        InputError: The labels have another shape, are not integers, or lie outside [0, `num_classes`).
     """
     labels = np.asarray(labels)
-    if labels.shape != (count,) or labels.dtype.kind not in "ui":
-        raise ValueError(
-            f"labels must be integers of shape ({count},). Received: {labels.dtype} of shape {labels.shape}"
-        )
-    if count and not 0 <= labels.min() <= labels.max() < num_classes:
-        raise ValueError(f"labels must be from 0 to {num_classes - 1}. Received: {labels.min()} to {labels.max()}")
+    check_label_type(labels, count)
+    check_label_range(labels.min(), labels.max(), num_classes)
     return labels

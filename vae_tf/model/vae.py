@@ -8,8 +8,9 @@ from keras import ops
 from vae_tf.backend import compiled, replicas
 from vae_tf.backend.micro_batches import sum_over_micro_batches
 from vae_tf.backend.step_counter import StepCounter
-from vae_tf.model.batch import Batch, unpack_batch, unpack_inputs
-from vae_tf.model.guarded_model import GuardedModel
+from vae_tf.model.batch import Batch
+from vae_tf.model.checked_model import CheckedModel
+from vae_tf.model.checks import check_integer
 from vae_tf.model.latents import LatentModel
 from vae_tf.model.likelihood import Likelihood
 from vae_tf.model.noise import Seed
@@ -25,7 +26,7 @@ PARTS = ("latents", "likelihood", "objective")
 
 
 @keras.saving.register_keras_serializable(package="vae_tf")
-class VAE(NumpyMethodsMixin, GuardedModel):
+class VAE(NumpyMethodsMixin, CheckedModel):
     """A variational autoencoder (Kingma & Welling 2014) composed of interchangeable parts.
 
     Call `compile(optimizer)` without a loss, then `fit(x)` with only the data, `fit(corrupted, x)` to learn to restore
@@ -70,13 +71,13 @@ class VAE(NumpyMethodsMixin, GuardedModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if micro_batch_size is not None and micro_batch_size < 1:
-            raise ValueError(f"micro_batch_size must be at least 1. Received: micro_batch_size={micro_batch_size}")
-        self.micro_batch_size = micro_batch_size
+        self.micro_batch_size = (
+            None if micro_batch_size is None else check_integer("micro_batch_size", micro_batch_size, 1)
+        )
         self.latents = latents
         self.likelihood = likelihood
         self.objective = objective
-        self.seed = seed
+        self.seed = seed = check_integer("seed", seed)
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.evaluation_seed_generator = keras.random.SeedGenerator(seed + 1)
         self.step_counter = StepCounter()
@@ -103,6 +104,16 @@ class VAE(NumpyMethodsMixin, GuardedModel):
         """The prior of a model with flat latents."""
         return self.latents.prior
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Like `keras.Model.compile`, but takes no loss, no metrics and no weights for them."""
+        super().compile(*args, **kwargs)
+        self.clear_compiled_functions()
+
+    def quantize(self, *args: Any, **kwargs: Any) -> None:
+        """Like `keras.Model.quantize`."""
+        super().quantize(*args, **kwargs)
+        self.clear_compiled_functions()
+
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Like `keras.Model.evaluate`, but uses the same posterior noise in every call."""
         self.reset_evaluation_noise()
@@ -116,11 +127,14 @@ class VAE(NumpyMethodsMixin, GuardedModel):
         """Builds every part.
 
         Args:
-            input_shape: Shape of the data, `(None, height, width, channels)` or `(None, features)`.
+            input_shape: Shape of the data, `(None, height, width, channels)` or `(None, features)`; Keras passes it in
+                a list with the shape of the labels if the model is conditional.
 
         Raises:
             ValueError: The output of a network has the wrong shape for the posterior or the likelihood.
         """
+        if isinstance(input_shape[0], list | tuple):
+            input_shape = tuple(input_shape[0])
         self.latents.build_from_example_shape(tuple(input_shape[1:]), self.likelihood.params_size(input_shape[-1]))
         for part, shape in ((self.likelihood, input_shape), (self.objective, None)):
             if not part.built:
@@ -189,7 +203,7 @@ class VAE(NumpyMethodsMixin, GuardedModel):
 
     def call(self, inputs: Any, training: bool = False) -> keras.KerasTensor:
         """Returns the reconstruction `(B, H, W, C)` of `x`, or of `[x, labels]`, from the posterior mean."""
-        x, labels = unpack_inputs(inputs, conditional=self.num_classes is not None)
+        x, labels = self.unpack_inputs(inputs)
         z = self.latents.representation(x, labels)
         return self.likelihood.mean(self.latents.decode(z, labels, training=training))
 
@@ -244,24 +258,13 @@ class VAE(NumpyMethodsMixin, GuardedModel):
     def test_step(self, data: Any) -> dict[str, keras.KerasTensor]:
         """Evaluates a batch with beta 1 and with the moving statistics of batch normalization."""
         batch, seed = self.unpack_batch(data), self.evaluation_seed_generator
+        self.record_ranges(batch)
         terms = self.elbo_terms(batch.inputs, target=batch.target, labels=batch.labels, seed=seed)
         loss = terms.negative_elbo()
         if terms.inferred.log_prior is None:  # without a prior there is no ELBO
             loss = terms.add_latent_losses(loss)
         self._track(terms.losses_by_name(loss))
         return {name: mean for name, mean in self._means().items() if name not in self.objective.extra_names}
-
-    def unpack_batch(self, data: Any) -> Batch:
-        """Returns the elements of a batch that `fit` passes.
-
-        Args:
-            data: `x`, `(x,)` or `(x, target)`, where x is `[x, labels]` for a conditional model.
-
-        Raises:
-            ValueError: The batch has sample weights, or the shape of the target does not match the data.
-            TypeError: The labels of a conditional model are missing, or an unconditional model received a list.
-        """
-        return unpack_batch(data, conditional=self.num_classes is not None)
 
     def save_own_variables(self, store: Any) -> None:
         """Also stores the noise state and the step count, which Keras leaves out, so that training can continue."""

@@ -3,8 +3,18 @@
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+_lock = threading.Lock()
+
+
+def load_tensorflow_once() -> None:
+    """Calls `load_tensorflow` if TensorFlow is not imported yet; any thread may call it."""
+    with _lock:  # two threads that captured stderr at the same time would restore it in the wrong order
+        if "tensorflow" not in sys.modules:
+            load_tensorflow()
 
 
 def load_tensorflow() -> None:

@@ -8,6 +8,7 @@ from keras import ops
 
 from vae_tf.backend.kernels import one_hot
 from vae_tf.config import ModelConfig
+from vae_tf.model.checks import check_integer
 from vae_tf.model.factory import create_network, create_part
 from vae_tf.model.kl import kl_divergence
 from vae_tf.model.latents.base import LatentModel
@@ -50,13 +51,11 @@ class FlatLatents(LatentModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if num_classes is not None and num_classes < 1:
-            raise ValueError(f"num_classes must be at least 1. Received: num_classes={num_classes}")
         self.encoder = encoder
         self.decoder = decoder
         self.posterior = posterior
         self.prior = prior
-        self.num_classes = num_classes
+        self.num_classes = None if num_classes is None else check_integer("num_classes", num_classes, 1)
         self.latent_dim = prior.latent_dim
         self.groups = {GROUP: slice(0, prior.latent_dim)}
 

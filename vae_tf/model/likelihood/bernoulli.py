@@ -23,6 +23,7 @@ class Bernoulli(Likelihood):
     """
 
     support = "binary"
+    value_range = (0.0, 1.0)
 
     def params_size(self, channels: int) -> int:
         """Returns `channels`."""
@@ -78,6 +79,7 @@ class ContinuousBernoulli(Likelihood):
     """
 
     support = "continuous"
+    value_range = (0.0, 1.0)
 
     def params_size(self, channels: int) -> int:
         """Returns `channels`."""

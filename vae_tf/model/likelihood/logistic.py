@@ -26,6 +26,7 @@ class DiscretizedLogisticMixture(Likelihood):
     """
 
     support = "8-bit"
+    value_range = (0.0, 1.0)
 
     def __init__(self, num_components: int = 5, **kwargs: Any) -> None:
         super().__init__(**kwargs)

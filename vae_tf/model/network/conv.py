@@ -5,6 +5,7 @@ encoder and 10,740,609 in the decoder without batch normalization, 3,502,464 and
 """
 
 import math
+from typing import Any
 
 import keras
 from keras import layers
@@ -18,6 +19,7 @@ ENCODER_UNITS = (512, 256)
 # output layer.
 DECODER_LAYERS = ((256, 1, 1, True), (128, 3, 2, True), (64, 3, 1, True), (32, 3, 1, False))
 DECODER_BASE_FILTERS = 128
+CHANNELS_LAST = "channels_last"  # regardless of Keras's global image data format
 
 
 class ConvNetwork:
@@ -51,10 +53,10 @@ class ConvNetwork:
         """Returns the encoder, from images `(B, H, W, C)` to float32 `(B, params_size)`."""
         body: list[keras.layers.Layer] = []
         for filters in ENCODER_FILTERS:
-            body.append(Conv2D(filters, 3, strides=2, padding="same", activation="relu"))
+            body.append(Conv2D(filters, 3, strides=2, padding="same", data_format=CHANNELS_LAST, activation="relu"))
             if self.batch_norm:
                 body.append(BatchNormalization(momentum=self.batch_norm_momentum))
-        body.append(layers.Flatten())
+        body.append(layers.Flatten(CHANNELS_LAST))
         head = [layers.Dense(units, activation="relu") for units in ENCODER_UNITS]
         head.append(layers.Dense(params_size, dtype="float32", name="posterior_params"))
         return build_network("encoder", self.example_shape, self.num_classes, body, head)
@@ -68,10 +70,14 @@ class ConvNetwork:
             layers.Reshape(base),
         ]
         for filters, kernel_size, strides, is_normalized in DECODER_LAYERS:
-            body.append(Conv2DTranspose(filters, kernel_size, strides=strides, padding="same", activation="relu"))
+            body.append(_conv_transpose(filters, kernel_size, strides=strides, activation="relu"))
             if self.batch_norm and is_normalized:
                 body.append(BatchNormalization(momentum=self.batch_norm_momentum))
         if height % 2 or width % 2:
-            body.append(layers.Cropping2D(((0, height % 2), (0, width % 2))))
-        body.append(Conv2DTranspose(params_size, 3, padding="same", dtype="float32", name="likelihood_params"))
+            body.append(layers.Cropping2D(((0, height % 2), (0, width % 2)), CHANNELS_LAST))
+        body.append(_conv_transpose(params_size, 3, dtype="float32", name="likelihood_params"))
         return build_network("decoder", (latent_dim,), self.num_classes, body)
+
+
+def _conv_transpose(filters: int, kernel_size: int, **options: Any) -> Conv2DTranspose:
+    return Conv2DTranspose(filters, kernel_size, padding="same", data_format=CHANNELS_LAST, **options)

@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from vae_tf.backend.setting import Setting
 from vae_tf.model.terms import Terms
+from vae_tf.support.errors import InputError
 
 KL_SCHEDULES = ("constant", "linear", "cyclical")
 KL_WEIGHT = "kl_weight"
@@ -58,8 +60,6 @@ class Objective(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
-        if not 0 <= beta < math.inf:
-            raise ValueError(f"beta must be a finite number of at least 0. Received: beta={beta}")
         if kl_schedule not in KL_SCHEDULES:
             raise ValueError(
                 f"kl_schedule must be one of {', '.join(KL_SCHEDULES)}. Received: kl_schedule={kl_schedule}"
@@ -70,9 +70,18 @@ class Objective(keras.layers.Layer):
                 "kl_warmup_steps must be at least 1 with kl_schedule=linear or cyclical, and unset otherwise. "
                 f"Received: kl_schedule={kl_schedule}, kl_warmup_steps={kl_warmup_steps}"
             )
-        self.beta = beta
+        self._beta = Setting(_check_beta(beta))
         self.kl_schedule = kl_schedule
         self.kl_warmup_steps = kl_warmup_steps
+
+    @property
+    def beta(self) -> float:
+        """Weight of the KL term; it can be changed at any time, and takes effect at the next training step."""
+        return self._beta.value
+
+    @beta.setter
+    def beta(self, beta: float) -> None:
+        self._beta.value = _check_beta(beta)
 
     @property
     def extra_names(self) -> tuple[str, ...]:
@@ -83,13 +92,13 @@ class Objective(keras.layers.Layer):
         """Marks the layer as built; it has no weights."""
         self.built = True
 
-    def kl_weight(self, step: keras.KerasTensor) -> Any:
-        """Returns the KL weight at a step, counted from 0: a float32 scalar, or a Python number if it is constant."""
+    def kl_weight(self, step: keras.KerasTensor) -> keras.KerasTensor:
+        """Returns the KL weight at a step, counted from 0, a float32 scalar."""
         if self.kl_warmup_steps is None:
-            return self.beta
+            return self._beta.tensor
         if self.kl_schedule == "cyclical":
             step = step % (2 * self.kl_warmup_steps)
-        return self.beta * ops.minimum(ops.cast(step, "float32") / self.kl_warmup_steps, 1.0)
+        return self._beta.tensor * ops.minimum(ops.cast(step, "float32") / self.kl_warmup_steps, 1.0)
 
     def call(self, terms: Terms, step: keras.KerasTensor) -> ObjectiveOutput:
         """Returns the loss of each example, and the values to report with it.
@@ -111,3 +120,9 @@ class Objective(keras.layers.Layer):
         """Returns the constructor's arguments."""
         arguments = {name: getattr(self, name) for name in ("beta", "kl_schedule", "kl_warmup_steps")}
         return {**super().get_config(), **arguments}
+
+
+def _check_beta(beta: float) -> float:
+    if not 0 <= beta < math.inf:
+        raise InputError(f"beta must be a finite number of at least 0. Received: beta={beta}")
+    return beta
