@@ -49,9 +49,9 @@ def _open_examples(files: list[str], path: Path, config: DataConfig) -> ImageFil
     height, width = parse_image_size(config) or (DEFAULT_IMAGE_SIZE, DEFAULT_IMAGE_SIZE)
     shape = (height, width, config.channels or DEFAULT_CHANNELS)
     if config.cache_dir is None:
-        examples = open_images(files, shape)
+        examples = open_images(files, shape, config.image_fit)
     else:
-        examples = open_cached_images(files, shape, Path(config.cache_dir))
+        examples = open_cached_images(files, shape, Path(config.cache_dir), config.image_fit)
     if not len(examples):
         raise InputError(
             f"data_dir must contain readable images of at most {MAX_PIXELS:,} pixels. "

@@ -27,7 +27,7 @@ def paths(tmp_path):
 def decodings(monkeypatch):
     """The files decoded so far."""
     seen = []
-    monkeypatch.setattr(image_cache, "read_image", lambda path, shape: seen.append(path) or read_image(path, shape))
+    monkeypatch.setattr(image_cache, "read_image", lambda path, *args: seen.append(path) or read_image(path, *args))
     return seen
 
 
@@ -90,7 +90,7 @@ def test_shapes_and_folders_have_caches_of_their_own(paths, tmp_path):
 
 
 def test_an_interrupted_writing_leaves_nothing(paths, tmp_path, monkeypatch):
-    def interrupted(path, shape):
+    def interrupted(path, *args):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(image_cache, "read_image", interrupted)

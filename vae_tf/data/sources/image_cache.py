@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vae_tf.config.data import Fit
 from vae_tf.data.sources.images import (
     ImageFileSource,
     UnreadableError,
@@ -26,7 +27,9 @@ from vae_tf.support.errors import InputError
 CHECKSUM_BYTES = 4
 
 
-def open_cached_images(paths: Sequence[str | Path], image_shape: tuple[int, int, int], folder: Path) -> ImageFileSource:
+def open_cached_images(
+    paths: Sequence[str | Path], image_shape: tuple[int, int, int], folder: Path, fit: Fit = "stretch"
+) -> ImageFileSource:
     """Returns the readable image files, read from a cache, which is created if it is missing.
 
     Prints one warning with the number of unreadable files and the names of the first few. Rebuilds a damaged cache.
@@ -35,15 +38,16 @@ def open_cached_images(paths: Sequence[str | Path], image_shape: tuple[int, int,
         paths: The files.
         image_shape: `(height, width, channels)` to which each image is converted.
         folder: Folder for caches, created if missing.
+        fit: How images of another aspect ratio are brought to this shape; see `fit_image`.
 
     Raises:
         InputError: The folder is not writable, or the disk is full.
     """
-    path = folder / f"{fingerprint(paths, image_shape)}.pixels"
+    path = folder / f"{fingerprint(paths, image_shape, fit)}.pixels"
     pixels = OnDiskArray(path, np.dtype(np.uint8), (len(paths), *image_shape))
     try:
         if not path.is_file() or not _is_intact(path, pixels.nbytes + len(paths)):
-            _write_cache(path, paths, image_shape)
+            _write_cache(path, paths, image_shape, fit)
         is_readable = np.fromfile(path, bool, len(paths), offset=pixels.nbytes)
     except OSError as error:
         raise InputError(
@@ -51,7 +55,7 @@ def open_cached_images(paths: Sequence[str | Path], image_shape: tuple[int, int,
             f"Received: {folder} ({error.strerror})"
         ) from None
     warn_about_skipped(paths, is_readable)
-    return ImageFileSource(paths, image_shape, indices=np.flatnonzero(is_readable), decoded=pixels)
+    return ImageFileSource(paths, image_shape, indices=np.flatnonzero(is_readable), decoded=pixels, fit=fit)
 
 
 def _is_intact(path: Path, size: int) -> bool:
@@ -65,7 +69,7 @@ def _is_intact(path: Path, size: int) -> bool:
         return file.read() == checksum.to_bytes(CHECKSUM_BYTES)
 
 
-def _write_cache(target: Path, paths: Sequence[str | Path], image_shape: tuple[int, int, int]) -> None:
+def _write_cache(target: Path, paths: Sequence[str | Path], image_shape: tuple[int, int, int], fit: Fit) -> None:
     """Decodes every image into the cache file, which is created atomically."""
     target.parent.mkdir(parents=True, exist_ok=True)
     blank = np.zeros(image_shape, np.uint8)
@@ -74,7 +78,7 @@ def _write_cache(target: Path, paths: Sequence[str | Path], image_shape: tuple[i
         new = Path(partial) / target.name
         with new.open("wb") as file:
             checksum = 0
-            decoded = map_in_threads(lambda path: _try_read_image(path, image_shape), paths, "Caching images")
+            decoded = map_in_threads(lambda path: _try_read_image(path, image_shape, fit), paths, "Caching images")
             for index, pixels in enumerate(decoded):
                 is_readable[index] = pixels is not None
                 content = (blank if pixels is None else pixels).tobytes()
@@ -87,8 +91,8 @@ def _write_cache(target: Path, paths: Sequence[str | Path], image_shape: tuple[i
         new.replace(target)
 
 
-def _try_read_image(path: str | Path, image_shape: tuple[int, int, int]) -> np.ndarray | None:
+def _try_read_image(path: str | Path, image_shape: tuple[int, int, int], fit: Fit) -> np.ndarray | None:
     try:
-        return read_image(path, image_shape)
+        return read_image(path, image_shape, fit)
     except UnreadableError:
         return None

@@ -17,6 +17,8 @@ import PIL
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
+from vae_tf.config.data import Fit
+from vae_tf.data.fit import fit_image
 from vae_tf.data.sources.on_disk import OnDiskArray
 from vae_tf.support.errors import InputError, escape_unprintable
 
@@ -49,6 +51,7 @@ class ImageFileSource:
         indices: `(M,)` indices into `paths` of the files in the collection, which must all be readable; by default all.
             Subsets share the list of paths.
         decoded: The decoded images of all `paths`, if they are cached (see `image_cache`).
+        fit: How images of another aspect ratio are brought to this shape; see `fit_image`.
     """
 
     scale = 255.0
@@ -62,11 +65,13 @@ class ImageFileSource:
         labels: np.ndarray | None = None,
         indices: np.ndarray | None = None,
         decoded: OnDiskArray | None = None,
+        fit: Fit = "stretch",
     ) -> None:
         self._paths = paths
         self._image_shape = image_shape
         self._indices = np.arange(len(paths)) if indices is None else indices
         self._decoded = decoded
+        self._fit: Fit = fit
         self.example_shape: tuple[int, ...] = image_shape
         self.labels = labels
 
@@ -99,29 +104,30 @@ class ImageFileSource:
 
     def _read_image(self, path: str | Path) -> np.ndarray:
         try:
-            return read_image(path, self._image_shape)
+            return read_image(path, self._image_shape, self._fit)
         except UnreadableError as error:
             raise InputError(f"{path} can no longer be decoded ({error}); restore or remove it") from None
 
     def subset(self, indices: np.ndarray) -> Self:
         """Returns a collection of the images at `indices` `(B,)`, in that order."""
         labels = None if self.labels is None else self.labels[indices]
-        return type(self)(self._paths, self._image_shape, labels, self._indices[indices], self._decoded)
+        return type(self)(self._paths, self._image_shape, labels, self._indices[indices], self._decoded, self._fit)
 
     def with_labels(self, labels: np.ndarray | None) -> Self:
         """Returns the same images with other labels, `(N,)`."""
-        return type(self)(self._paths, self._image_shape, labels, self._indices, self._decoded)
+        return type(self)(self._paths, self._image_shape, labels, self._indices, self._decoded, self._fit)
 
 
-def read_image(path: str | Path | IO[bytes], image_shape: tuple[int, int, int]) -> np.ndarray:
+def read_image(path: str | Path | IO[bytes], image_shape: tuple[int, int, int], fit: Fit = "stretch") -> np.ndarray:
     """Returns the first frame of an image file as uint8 of `image_shape`.
 
-    The image is rotated according to its EXIF tag, transparency becomes white, and the whole image is resized with an
-    antialiased triangle filter, without keeping its aspect ratio.
+    The image is rotated according to its EXIF tag, transparency becomes white, and the image is resized with an
+    antialiased triangle filter.
 
     Args:
         path: An open file or a path; the file must have one of the `FORMATS`, and may have any name and colour mode.
         image_shape: `(height, width, channels)` with 1 or 3 channels.
+        fit: How an image of another aspect ratio is brought to this shape; see `fit_image`.
 
     Raises:
         UnreadableError: The image can't be decoded, or has more than `MAX_PIXELS` pixels.
@@ -135,8 +141,20 @@ def read_image(path: str | Path | IO[bytes], image_shape: tuple[int, int, int]) 
         # Large images are decoded one at a time, because one per thread could exhaust the memory.
         with _large_image_lock if math.prod(image.size) > LARGE_IMAGE_PIXELS else nullcontext():
             upright = _to_8_bit_opaque(ImageOps.exif_transpose(image)).convert(mode)
-            pixels = np.asarray(upright.resize((width, height), Image.Resampling.BILINEAR))
+            pixels = np.asarray(_resize(upright, (height, width), fit))
     return pixels.reshape(image_shape)
+
+
+def _resize(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
+    """Returns the image with `size` `(height, width)`."""
+    place = fit_image((image.height, image.width), size, fit)
+    box = (place.left, place.top, place.right, place.bottom)
+    scaled = image.resize((place.width, place.height), Image.Resampling.BILINEAR, box)
+    if (place.height, place.width) == size:
+        return scaled
+    result = Image.new(image.mode, size[::-1], "white")
+    result.paste(scaled, (place.column, place.row))
+    return result
 
 
 @contextmanager
@@ -164,26 +182,28 @@ def _to_8_bit_opaque(image: Image.Image) -> Image.Image:
     return image
 
 
-def open_images(paths: Sequence[str | Path], image_shape: tuple[int, int, int]) -> ImageFileSource:
+def open_images(
+    paths: Sequence[str | Path], image_shape: tuple[int, int, int], fit: Fit = "stretch"
+) -> ImageFileSource:
     """Returns the readable image files, and prints one warning about the others.
 
     A JPEG counts as readable if its header and its last bytes are valid. Other files, and JPEGs with a different
     ending, are fully decoded. Within a process, unchanged files are checked only once.
     """
-    key = fingerprint(paths, image_shape)
+    key = fingerprint(paths, image_shape, fit)
     if key not in _readable_cache:
         is_readable = map_in_threads(lambda path: _is_readable(path, image_shape), paths, "Checking images")
         _readable_cache[key] = np.fromiter(is_readable, bool, len(paths))
         warn_about_skipped(paths, _readable_cache[key])
-    return ImageFileSource(paths, image_shape, indices=np.flatnonzero(_readable_cache[key]))
+    return ImageFileSource(paths, image_shape, indices=np.flatnonzero(_readable_cache[key]), fit=fit)
 
 
 _readable_cache: dict[str, np.ndarray] = {}
 
 
-def fingerprint(paths: Sequence[str | Path], image_shape: tuple[int, int, int]) -> str:
-    """Returns a hash of the files' paths, sizes and modification times, and of the image shape."""
-    digest = hashlib.sha256(f"{CACHE_VERSION} Pillow {PIL.__version__} {image_shape}".encode())
+def fingerprint(paths: Sequence[str | Path], image_shape: tuple[int, int, int], fit: Fit = "stretch") -> str:
+    """Returns a hash of the files' paths, sizes and modification times, of the image shape, and of `fit`."""
+    digest = hashlib.sha256(f"{CACHE_VERSION} Pillow {PIL.__version__} {image_shape} {fit}".encode())
     real = functools.lru_cache(os.path.realpath)
     for path in paths:
         file = Path(path)
