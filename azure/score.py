@@ -22,7 +22,8 @@ def init() -> None:
 
     from vae_tf.serving.model_server import ModelServer, find_run
 
-    server = ModelServer(find_run(Path(os.environ["AZUREML_MODEL_DIR"])).load_model())
+    folder = find_run(Path(os.environ["AZUREML_MODEL_DIR"]))
+    server = ModelServer(folder.load_model(), folder.read_config().image_fit)
 
 
 @rawhttp

@@ -44,7 +44,7 @@ def run(mini_batch: list[str]) -> list[str]:
     assert size is not None  # train always writes it
     assert config.channels is not None
     example_shape = (*size, config.channels)
-    images = open_images(mini_batch, example_shape)
+    images = open_images(mini_batch, example_shape, config.image_fit)
     warn_about_skipped(images.skipped, len(mini_batch))
     if not len(images):
         return []

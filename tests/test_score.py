@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from vae_tf.config import RunConfig
 from vae_tf.data.loading import load_splits
+from vae_tf.metrics import anomaly
 from vae_tf.metrics.anomaly import likelihood_regret, mahalanobis
 from vae_tf.metrics.elbo import elbo_per_image
 from vae_tf.runs.new_run import create_run_dir
@@ -115,7 +117,8 @@ def column(rows: list[dict[str, str]], name: str = "anomaly_score") -> np.ndarra
 
 
 def test_default_is_the_runs_own_test_split(rows):
-    assert list(rows[0]) == ["row", "split", "elbo", "reconstruction_loss", "kl_loss", "anomaly_score"]
+    columns = ["row", "split", "elbo", "reconstruction_loss", "kl_loss", "anomaly_score", "percentile"]
+    assert list(rows[0]) == columns
     assert [(row["row"], row["split"]) for row in rows] == [(str(n), "test") for n in range(NUM_TEST)]
 
 
@@ -133,18 +136,90 @@ def test_score_is_the_distance_to_training_images(rows, run, model, x_test):
     np.testing.assert_allclose(column(rows), mahalanobis(model, [x_test], [reference], 0), rtol=1e-3)
 
 
-def test_training_images_that_have_gone_are_needed(command, refused, run, place, tmp_path):
+@pytest.fixture
+def without_data(run, tmp_path):
+    """A run whose data can't be found any more."""
     shutil.copytree(run.path, tmp_path / "run")
     moved = run.read_config().model_copy(update={"data_dir": str(tmp_path / "gone.npz")})
     RunDir(tmp_path / "run").write_config(moved)
+    return tmp_path / "run"
+
+
+def test_training_images_that_have_gone_are_needed(refused, without_data, place):
     words = ("--dataset", "npy", "--data-dir", place / "halved.npy")
-    line = refused(*words, path=tmp_path / "run")
+    line = refused(*words, path=without_data)
     assert "needs the images that the run was trained on" in line
     assert "gone.npz" in line
     assert "use --score likelihood_regret" in line
+
+
+def test_regret_has_no_percentiles_without_the_runs_own_data(command, without_data, place, tmp_path):
+    words = ("--dataset", "npy", "--data-dir", place / "halved.npy", "--score", "likelihood_regret")
     out = tmp_path / "s.csv"
-    command("score", "--run", tmp_path / "run", *words, "--score", "likelihood_regret", "--out", out)
-    assert out.is_file()
+    ended = command("score", "--run", without_data, *words, "--out", out)
+    assert ended.status == 0
+    assert ended.stderr == f"warning: {out} has no percentiles, because the run's own data can't be read\n"
+    header = out.read_text().splitlines()[0]
+    assert header == "row,split,elbo,reconstruction_loss,kl_loss,anomaly_score"
+
+
+def test_threshold_needs_the_runs_own_data(refused, without_data, place):
+    words = ("--dataset", "npy", "--data-dir", place / "halved.npy", "--score", "likelihood_regret")
+    line = refused(*words, "--threshold", 0.9, path=without_data)
+    assert "threshold needs the validation images of the run" in line
+    assert "gone.npz" in line
+    assert "omit --threshold" in line
+
+
+@pytest.mark.parametrize("score", ["mahalanobis", "likelihood_regret"])
+def test_percentile_compares_with_images_that_were_not_trained_on(table, run, model, x_test, score):
+    splits = load_splits(run.read_config())
+    train, val = (pixels(part.read(np.arange(len(part)))[..., 0]) for part in (splits.train, splits.val))
+    # Both scores are computed from the training part alone; the validation images come behind those to score.
+    scores = getattr(anomaly, score)(model, [x_test, val], [train], 0)
+    lower = (scores[NUM_TEST:] < scores[:NUM_TEST, np.newaxis]).sum(axis=1)
+    assert len(val) == 15
+    assert len(set(lower)) > 5
+    np.testing.assert_allclose(column(table("--score", score), "percentile"), 100 * lower / 15, atol=1e-4)
+
+
+def test_threshold_marks_the_anomalies_and_counts_them(command, run, place, tmp_path):
+    out = tmp_path / "scores.csv"
+    words = ("--dataset", "npy", "--data-dir", place / "mixed.npy", "--threshold", 0.9375)
+    ended = command("score", "--run", run.path, *words, "--out", out)
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    # 15 of 16 ranks are up to the highest of 15 validation scores, so that one is the threshold.
+    assert [row["is_anomaly"] for row in rows] == [str(float(row["percentile"]) == 100) for row in rows]
+    assert [row["is_anomaly"] for row in rows[15:]] == ["True"] * 15
+    count = sum(row["is_anomaly"] == "True" for row in rows)
+    assert ended.stdout.splitlines()[-1] == (
+        f"{count} of 30 images are above the threshold; expected false-alarm rate 6.25%, from 15 validation images"
+    )
+
+
+def test_false_alarms_on_test_examples_are_as_frequent_as_expected(command, trained, tmp_path):
+    ended = command("score", "--run", trained("moons").path, "--threshold", 0.9, "--out", tmp_path / "scores.csv")
+    counted = re.match(
+        r"(\d+) of 2,000 rows .* false-alarm rate 10%, from 1,000 validation rows", ended.stdout.splitlines()[1]
+    )
+    # Standard deviations: sqrt(2000 * 0.1 * 0.9) = 13 for the count, and 2000 * sqrt(0.1 * 0.9 / 1002) = 19 for the
+    # threshold, together 23; three of them.
+    assert int(counted[1]) == pytest.approx(200, abs=70)
+
+
+def test_too_few_validation_images_for_a_threshold_are_refused(refused):
+    assert refused("--threshold", 0.99).endswith(
+        "threshold=0.99 needs at least 99 validation images. Received: 15; choose a lower threshold, or train the run "
+        "again with a larger --val-fraction"
+    )
+
+
+def test_run_without_validation_images_is_refused(refused, trained):
+    assert refused(path=trained("binary").path).endswith(
+        "Percentiles need images that the run was not trained on, its validation images. Received: a run with "
+        "val_fraction=0; train it again with --val-fraction 0.1"
+    )
 
 
 def test_images_of_another_kind_score_higher(table, place):
@@ -213,6 +288,7 @@ def test_rows_of_features_have_scores_and_no_figure(table, tmp_path):
         (["--dataset", "moons"], "Received: dataset=moons with (2,)"),
         (["--score", "elbo"], "score must be one of mahalanobis, likelihood_regret. Received: score=elbo"),
         (["--split", "val"], "split must be one of"),
+        (["--threshold", "1"], "threshold must be less than 1"),
         (["--out", "scores.txt"], "out must end in .csv. Received: out=scores.txt"),
     ],
 )

@@ -1,11 +1,12 @@
 """Anomaly detection: python -m vae_tf.score --run runs/x --dataset folder --data-dir images"""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from vae_tf import registry
 from vae_tf.config import Config, Seed, UserPath
@@ -39,6 +40,9 @@ class ScoreOptions(Config):
     score: Annotated[str, OneOf("score", registry.ANOMALY_SCORES)] = "mahalanobis"
     """Anomaly score: mahalanobis (distance to the run's training images) or likelihood_regret (needs no training
     images; slower)."""
+    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Mark as an anomaly each image whose score is above this quantile of the scores of the run's validation images:
+    0.99 gives false alarms for 1% of images like the training images. Default: no threshold."""
     out: UserPath = "scores.csv"
     """CSV file to write; a PNG with the same name shows the most and the least anomalous images."""
     seed: Seed = 0
@@ -73,22 +77,27 @@ def main(options: ScoreOptions) -> None:
 
     from vae_tf import plots
     from vae_tf.backend.devices import convert_runtime_errors, use_device
-    from vae_tf.report.anomalies import check_compatible, contact_sheet, load_scoring_data, score_columns
+    from vae_tf.report import anomalies
 
-    data = load_scoring_data(run, options.dataset, options.data_dir, options.split)
+    data = anomalies.load_scoring_data(run, options.dataset, options.data_dir, options.split)
+    validation = anomalies.load_validation_data(run, options.threshold)
     use_device(options.device)
     with convert_runtime_errors():
-        check_compatible(data, run.model)
+        anomalies.check_compatible(data, run.model)
         with _report_write_errors(out):
             with atomic_write(out) as partial:  # fails early if out is not writable
-                columns = score_columns(run, data, options.score, options.seed)
+                columns = anomalies.score_columns(run, data, validation, options.score, options.seed, options.threshold)
                 rows = zip(*columns.values(), strict=True)
                 write_csv(partial, columns, ([_format(value) for value in row] for row in rows))
             print(out)
             if data.modality.figures.shows_single_examples:
                 sheet = out.with_suffix(".png")
-                plots.save(contact_sheet(data, columns["anomaly_score"]), sheet)
+                plots.save(anomalies.contact_sheet(data, columns["anomaly_score"]), sheet)
                 print(sheet)
+        if validation is None:
+            print(f"warning: {out} has no percentiles, because the run's own data can't be read", file=sys.stderr)
+        elif options.threshold is not None:
+            print(anomalies.summarize_threshold(columns, data, validation, options.threshold))
 
 
 if __name__ == "__main__":

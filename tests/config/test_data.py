@@ -33,6 +33,7 @@ def error_of(values):
         ("seed", 2**31, "at most 2147483647"),
         ("data_dir", "", "a non-empty string"),
         ("data_dir", 5, "a string"),
+        ("fit", "fill", "one of 'crop', 'pad' or 'stretch'"),
         ("binarize", "always", "one of 'none', 'static' or 'dynamic'"),
         (
             "dataset",
@@ -100,6 +101,8 @@ def test_what_is_no_corruption_is_refused(given, reason):
         ({"data_dir": "x"}, "data_dir applies only to images"),
         ({"binarize": "static"}, "binarize applies only to images"),
         ({"corrupt": "mask:0.5"}, "corrupt applies only to images"),
+        ({"fit": "crop"}, "fit applies only to images. Received: dataset=moons, fit=crop"),
+        ({"flip": True}, "flip applies only to images. Received: dataset=moons, flip=True"),
     ],
 )
 def test_options_of_images_are_refused_for_a_toy_set(values, reason):

@@ -17,7 +17,9 @@ NON_DEFAULT = {
     "dataset": "folder",
     "data_dir": "/data/cats",
     "image_size": "64x48",
+    "fit": "pad",
     "channels": 1,
+    "flip": True,
     "binarize": "dynamic",
     "conditional": True,
     "corrupt": "mask:0.5",
@@ -115,7 +117,9 @@ def test_defaults_are_those_of_the_main_command():
         "dataset": "fashion_mnist_sample",
         "data_dir": None,
         "image_size": None,
+        "fit": None,
         "channels": None,
+        "flip": False,
         "binarize": "none",
         "conditional": False,
         "corrupt": "none",
@@ -184,6 +188,12 @@ def test_resolved_takes_the_shape_from_the_data():
     config = RunConfig().fill_in_defaults((28, 20, 3))
 
     assert (config.image_size, config.channels) == ("28x20", 3)
+
+
+@pytest.mark.parametrize(("dataset", "fit"), [("folder", "crop"), ("npz", "stretch"), ("mnist", "stretch")])
+def test_the_default_fit_is_spelled_out(dataset, fit):
+    assert RunConfig(dataset=dataset).fill_in_defaults((28, 28, 1)).fit == fit
+    assert RunConfig(dataset=dataset, fit="pad").fill_in_defaults((28, 28, 1)).fit == "pad"
 
 
 def test_the_defaults_of_dense_and_gaussian_are_spelled_out():
@@ -282,7 +292,8 @@ def test_every_config_of_the_repository_is_valid(path):
     config = RunConfig.from_yaml(path)
 
     assert given
-    assert set(given) <= config.model_fields_set <= set(given) | set(RunConfig.extra_fields())
+    # A file of an older format always gets its fit.
+    assert set(given) <= config.model_fields_set <= {*given, "fit", *RunConfig.extra_fields()}
 
 
 @pytest.mark.parametrize("name", ["fashion_mnist_sample", "fashion_mnist", "mnist", "cifar10", "stl10"])
@@ -300,6 +311,7 @@ def test_the_configs_of_the_original_hold_its_values(version, variant, latent_di
         latent_dim=latent_dim,
         dataset="folder",
         image_size="50x50",
+        fit="stretch",
         channels=1,
         val_fraction=0,
         batch_size=128,
@@ -349,7 +361,7 @@ def test_what_a_toy_set_can_not_do_is_refused(values, reason):
 
 def test_a_toy_run_resolves_without_an_image_size():
     config = RunConfig(dataset="moons").fill_in_defaults((2,))
-    assert (config.image_size, config.channels) == (None, None)
+    assert (config.image_size, config.channels, config.fit) == (None, None, None)
 
 
 @pytest.mark.parametrize("likelihood", ["continuous_bernoulli", "logistic_mixture"])
@@ -372,7 +384,7 @@ def test_an_option_without_effect_is_refused(values, requirement):
 
 
 def test_a_file_says_which_format_it_has():
-    assert yaml.safe_load(RunConfig().to_yaml())["format_version"] == 2
+    assert yaml.safe_load(RunConfig().to_yaml())["format_version"] == 3
 
 
 # As the first version wrote it, with a key for every option whether it had an effect or not.
@@ -451,16 +463,38 @@ COMMON = {
 def test_a_file_of_the_first_format_is_read(tmp_path, written, meant):
     config = RunConfig.from_yaml(yaml_file(tmp_path, FIRST_FORMAT.format(**written)))
 
-    assert config == RunConfig(**COMMON, **meant)
+    assert config == RunConfig(**COMMON, fit="stretch", **meant)
 
 
-@pytest.mark.parametrize("version", ["3", "2.5", "next", "0"])
+@pytest.mark.parametrize("header", ["", "format_version: 1\n", "format_version: 2\n"])
+def test_a_file_of_an_older_format_stretches_images(tmp_path, header):
+    path = yaml_file(tmp_path, f"{header}dataset: folder\ndata_dir: cats\n")
+
+    assert RunConfig.from_yaml(path).image_fit == "stretch"
+
+
+def test_a_file_of_this_format_has_the_default_or_its_own_fit(tmp_path):
+    text = "format_version: 3\ndataset: folder\ndata_dir: cats\n"
+
+    assert RunConfig.from_yaml(yaml_file(tmp_path, text)).image_fit == "crop"
+    assert RunConfig.from_yaml(yaml_file(tmp_path, f"{text}fit: pad\n")).image_fit == "pad"
+
+
+def test_an_older_file_has_no_say_over_the_command_line(tmp_path):
+    older = {"dataset": "folder", "data_dir": "cats"}
+
+    assert RunConfig(**RunConfig.merge(older, {"fit": "crop"})).image_fit == "crop"
+    assert RunConfig(**RunConfig.merge(older, {"dataset": "moons", "data_dir": None})).fit is None
+    assert RunConfig(**RunConfig.merge({}, older)).image_fit == "crop"
+
+
+@pytest.mark.parametrize("version", ["4", "2.5", "next", "0"])
 def test_a_file_of_another_format_is_refused_in_one_line(tmp_path, version):
     path = yaml_file(tmp_path, f"format_version: {version}\nno_such_key: 1\n")
     with pytest.raises(InputError) as caught:
         RunConfig.from_yaml(path)
 
     assert str(caught.value) == (
-        f"format_version of a config must be an integer from 1 to 2. Received: {version}; use the version of "
+        f"format_version of a config must be an integer from 1 to 3. Received: {version}; use the version of "
         "vae_tf that wrote it, or a later one"
     )

@@ -15,7 +15,7 @@ from vae_tf.data.pipeline import (
     training_batches,
 )
 from vae_tf.data.sources.arrays import ArraySource
-from vae_tf.data.sources.images import ImageFileSource
+from vae_tf.data.sources.image_files import open_images
 
 SHAPE = (8, 8, 1)
 
@@ -126,13 +126,22 @@ def test_resizing_is_pillows_bilinear(size):
     np.testing.assert_allclose(image, np.asarray(as_float) / 255, atol=1e-5)
 
 
+@pytest.mark.parametrize(("fit", "rows"), [("stretch", 0), ("crop", 0), ("pad", 2)])
+def test_arrays_are_resized_with_the_fit_of_the_config(fit, rows):
+    image = evaluated(ArraySource(np.zeros((1, 8, 16), np.uint8), None, 255.0), config(fit=fit))[0, ..., 0]
+
+    assert (image[:rows] == 1).all()
+    assert (image[rows : 8 - rows] == 0).all()
+    assert (image[8 - rows :] == 1).all()
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_image_file_and_an_array_of_it_are_resized_alike(tmp_path, channels):
     pixels = noise(1, 23, 31, 3)
     Image.fromarray(pixels[0]).save(tmp_path / "a.png")
     shape = (16, 12, channels)
 
-    from_file = evaluated(ImageFileSource([tmp_path / "a.png"], shape), config(), shape)
+    from_file = evaluated(open_images([tmp_path / "a.png"], shape), config(), shape)
     from_array = evaluated(ArraySource(pixels, None, 255.0), config(), shape)
 
     # Pillow rounds to a level after grey conversion and after each of the two passes: 0.5 each, 0.1 for the weights.
@@ -377,6 +386,89 @@ def test_binarized_test_images_are_the_same_for_every_seed():
     assert (evaluated(examples, first, split="val") != evaluated(examples, other, split="val")).any()
 
 
+# Flips
+
+
+def arrows(count=40):
+    """Images that are 0 on the left and, on the right, their number of 255."""
+    pixels = np.zeros((count, 8, 8), np.uint8)
+    pixels[:, :, 4:] = np.arange(1, count + 1, dtype=np.uint8)[:, np.newaxis, np.newaxis]
+    return ArraySource(pixels, None, 255.0)
+
+
+def is_flipped(images):
+    """Whether each image is turned over; each must be whole."""
+    left, right = images[:, :, :4], images[:, :, 4:]
+    assert ((left == 0).all(axis=(1, 2, 3)) ^ (right == 0).all(axis=(1, 2, 3))).all()
+    return (left > 0).all(axis=(1, 2, 3))
+
+
+# Positions in the epoch, for seed 0. They must never change, or runs could not be repeated.
+FLIPPED = {0: [1, 3, 4, 5, 6, 10, 11, 12], 1: [1, 2, 5, 8, 9, 14]}
+
+
+def test_flips_are_those_of_the_seed_and_the_epoch():
+    delivered = epochs(arrows(16), config(flip=True), 2)
+
+    assert {epoch: np.flatnonzero(is_flipped(images)).tolist() for epoch, images in enumerate(delivered)} == FLIPPED
+
+
+def test_flipped_images_are_otherwise_the_same_in_the_same_order():
+    for plain, flipped in zip(epochs(arrows(), config(), 2), epochs(arrows(), config(flip=True), 2), strict=True):
+        turned = is_flipped(flipped)[:, np.newaxis, np.newaxis, np.newaxis]
+        np.testing.assert_array_equal(flipped, np.where(turned, plain[:, :, ::-1], plain))
+
+
+def test_half_of_the_images_are_flipped():
+    share = is_flipped(epochs(arrows(250), config(flip=True), 1)[0]).mean()
+
+    # Standard deviation sqrt(0.25 / 250) = 0.032; three of them.
+    assert share == pytest.approx(0.5, abs=0.095)
+
+
+def test_flips_do_not_depend_on_the_batch_size():
+    by_7, by_40 = (epochs(arrows(), config(flip=True, batch_size=size), 2) for size in (7, 40))
+
+    np.testing.assert_array_equal(by_7, by_40)
+
+
+def test_flips_of_a_replica_are_those_of_its_rows_of_the_batch():
+    settings = config(flip=True, batch_size=8)
+    whole, *_ = training_batches(arrows(), settings, SHAPE).take(1).as_numpy_iterator()
+    first, second, *_ = training_batches(arrows(), settings, SHAPE, Shard(0, 2, 2)).take(2).as_numpy_iterator()
+
+    np.testing.assert_array_equal(np.concatenate([first, second]), whole)
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_only_batches_to_train_on_are_flipped(split):
+    np.testing.assert_array_equal(
+        evaluated(arrows(), config(flip=True), split=split), evaluated(arrows(), config(), split=split)
+    )
+    np.testing.assert_array_equal(
+        first_examples(arrows(), config(flip=True), SHAPE, split, 5),
+        first_examples(arrows(), config(), SHAPE, split, 5),
+    )
+
+
+def test_a_static_binary_image_is_flipped_as_it_is():
+    settings = {"binarize": "static", "batch_size": 8}
+    plain, flipped = (
+        in_own_order(epochs(grey(0.5), config(**settings, flip=flip), 1)[0], 0, 0) for flip in (False, True)
+    )
+    for one, other in zip(plain, flipped, strict=True):
+        assert np.array_equal(other, one) or np.array_equal(other, one[:, ::-1])
+    assert (plain != flipped).any()
+
+
+def test_a_corrupted_image_is_flipped_with_its_target():
+    settings = config(corrupt="mask:0.3", flip=True)
+    (inputs, target), *_ = training_batches(arrows(), settings, SHAPE).take(1).as_numpy_iterator()
+
+    assert is_flipped(target).any()
+    np.testing.assert_array_equal(inputs, np.where(inputs == 0, 0, target))
+
+
 # Classes, and what is given beside what is wanted
 
 
@@ -447,7 +539,7 @@ def first_batches(start, shard=NO_SHARDING, skip=0, **settings):
 )
 @pytest.mark.parametrize("start", [1, 2, 3, 4, 8, 30])
 def test_batches_from_a_step_on_are_those_of_a_run_that_came_there(start, shard):
-    settings = {"binarize": "dynamic", "seed": 3}
+    settings = {"binarize": "dynamic", "flip": True, "seed": 3}
     expected = first_batches(0, shard, skip=start, **settings)
 
     for batch, wanted in zip(first_batches(start, shard, **settings), expected, strict=True):

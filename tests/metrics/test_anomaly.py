@@ -8,7 +8,13 @@ import pytest
 from keras import layers
 from scipy import special
 
-from vae_tf.metrics.anomaly import likelihood_regret, mahalanobis
+from vae_tf.metrics.anomaly import (
+    likelihood_regret,
+    mahalanobis,
+    min_validation_examples,
+    percentiles,
+    score_threshold,
+)
 from vae_tf.model import ELBO, VAE, Bernoulli, DiagonalNormal, FlatLatents, Gaussian, StandardNormal, build_vae
 
 SHAPE = (8, 8, 1)
@@ -143,3 +149,28 @@ def test_score_under_a_conditional_model_is_that_of_the_class(score):
 def test_score_is_of_what_a_corrupted_image_was(score):
     vae, images, _ = linear_gaussian(np.array([0.0, 0.0]))
     assert (score(vae, [(images, images + 2)], [images], 0) > score(vae, [images], [images], 0)).all()
+
+
+def test_percentile_is_the_share_of_validation_scores_that_are_lower():
+    scores = np.array([0.5, 1.0, 2.5, 4.0, 9.0])
+    assert percentiles(scores, np.array([4.0, 2.0, 1.0, 3.0])).tolist() == [0, 0, 50, 75, 100]
+
+
+def test_threshold_leaves_room_for_the_score_to_come():
+    # Of the 100 ranks that a new score can have among 99, one is above all of them.
+    assert score_threshold(np.arange(99.0, 0, -1), 0.99) == 99
+    assert score_threshold(np.arange(1.0, 100), 0.5) == 50
+    assert score_threshold(np.array([1.0, 3.0]), 0.5) == 2  # half-way between the first and the second third
+
+
+@pytest.mark.parametrize(("quantile", "required"), [(0.5, 1), (0.8, 4), (0.9, 9), (0.95, 19), (0.99, 99), (0.999, 999)])
+def test_threshold_needs_one_validation_example_less_than_there_are_to_one_false_alarm(quantile, required):
+    assert min_validation_examples(quantile) == required
+
+
+def test_false_alarms_are_as_frequent_as_expected_with_the_fewest_validation_examples():
+    # A uniform score exceeds a threshold t with probability 1 - t. The highest of 99 has mean 0.99 and standard
+    # deviation 0.0099, so the mean of 4,000 has 0.00016; taking it for the quantile 1 would give 0.02.
+    drawn = np.random.default_rng(0).random((4000, 99))
+    rates = [1 - score_threshold(scores, 0.99) for scores in drawn]
+    assert np.mean(rates) == pytest.approx(0.01, abs=0.0005)

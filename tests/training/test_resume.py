@@ -429,9 +429,15 @@ def check_same(run, expected):
             marks=pytest.mark.slow,
         ),
         pytest.param(
-            {"ema": 0.9, "binarize": "dynamic", "corrupt": "mask:0.5", "learning_rate_schedule": "cosine"},
+            {
+                "ema": 0.9,
+                "flip": True,
+                "binarize": "dynamic",
+                "corrupt": "mask:0.5",
+                "learning_rate_schedule": "cosine",
+            },
             {"step": 6, "by": "signal"},
-            id="ema-noise-schedule-signal",
+            id="ema-flips-noise-schedule-signal",
         ),
         pytest.param(
             {"conditional": True, "clip_norm": 0.5, "precision": "mixed_float16", "val_fraction": 0.1},

@@ -15,6 +15,8 @@ MIN_IMAGE_SIZE = 8
 MAX_IMAGE_SIZE = 4096
 MAX_NOISE = 10.0
 
+Fit = Literal["crop", "pad", "stretch"]
+
 
 def _parse_image_size(value: object) -> object:
     """Converts `50`, `"50"`, `"64x48"` or `[64, 48]` (height and width) to `"HxW"`."""
@@ -79,8 +81,14 @@ class DataConfig(Config):
     image_size: Annotated[str, BeforeValidator(_parse_image_size), Metavar("SIZE")] | None = None
     """Resize images to this size in pixels: one number for square images, or HEIGHTxWIDTH, such as 64x48. Default: the
     size of the images; 64 with --dataset folder."""
+    fit: Fit | None = None
+    """How to bring images of another aspect ratio to this size: crop (scale the shorter side and cut out the centre),
+    pad (fit in the whole image, on white) or stretch. Default: crop with --dataset folder, otherwise stretch."""
     channels: Annotated[Literal[1, 3], BeforeValidator(_parse_digits)] | None = None
     """Convert images to greyscale (1) or RGB (3). Default: as in the data; 3 with --dataset folder."""
+    flip: bool = False
+    """Flip half of the training images from left to right, chosen anew in every epoch; all other images stay as they
+    are."""
     binarize: Literal["none", "static", "dynamic"] = "none"
     """Binarize images by sampling each pixel with its intensity as the probability of 1: once (static), anew in every
     epoch (dynamic), or not at all (none)."""
@@ -108,8 +116,13 @@ class DataConfig(Config):
     @model_validator(mode="after")
     def _check_image_options(self) -> Self:
         if self.dataset in registry.TOY_DATASETS:
-            for name in ("data_dir", "image_size", "channels", "corrupt", "binarize"):
-                if getattr(self, name) not in (None, "none"):
+            for name in ("data_dir", "image_size", "fit", "channels", "flip", "corrupt", "binarize"):
+                if getattr(self, name) not in (None, "none", False):
                     received = f"dataset={self.dataset}, {name}={getattr(self, name)}"
                     raise InputError(f"{name} applies only to images. Received: {received}")
         return self
+
+    @property
+    def image_fit(self) -> Fit:
+        """`fit`, or the dataset's default if it is not set."""
+        return self.fit or ("crop" if self.dataset == "folder" else "stretch")

@@ -15,7 +15,8 @@ from vae_tf.support.errors import InputError
 from vae_tf.support.plain_yaml import read_yaml
 from vae_tf.support.redaction import redact
 
-FORMAT_KEY, FORMAT_VERSION = "format_version", 2
+FORMAT_KEY, FORMAT_VERSION = "format_version", 3
+FIRST_VERSION_WITH_FIT = 3
 # The toy datasets consist of 2D points instead of images, so they need different defaults.
 TOY_DEFAULTS: dict[str, Any] = {
     "arch": "dense",
@@ -134,12 +135,15 @@ class RunConfig(DataConfig, ModelConfig):
             InputError: The file was written by a later version of the package.
         """
         values = dict(from_file)
-        version = values.pop(FORMAT_KEY, 1)  # files without the key have format 1, whose keys mean the same
+        version = values.pop(FORMAT_KEY, 1)  # files without the key have format 1
         if not (isinstance(version, int) and 1 <= version <= FORMAT_VERSION):
             raise InputError(
                 f"{FORMAT_KEY} of a config must be an integer from 1 to {FORMAT_VERSION}. Received: {version}; use the "
                 "version of vae_tf that wrote it, or a later one"
             )
+        dataset = from_command_line.get("dataset", values.get("dataset"))
+        if from_file and version < FIRST_VERSION_WITH_FIT and dataset not in registry.TOY_DATASETS:
+            values.setdefault("fit", "stretch")  # what these versions always did
         return super().merge(values, from_command_line)
 
     def fill_in_defaults(self, example_shape: tuple[int, ...]) -> Self:
@@ -154,7 +158,7 @@ class RunConfig(DataConfig, ModelConfig):
         update: dict[str, Any] = {"cache_dir": None}  # specific to this machine, and does not affect the results
         if len(example_shape) > 1:
             height, width, channels = example_shape
-            update |= {"image_size": f"{height}x{width}", "channels": channels}
+            update |= {"image_size": f"{height}x{width}", "fit": self.image_fit, "channels": channels}
         if self.data_dir is not None:
             update["data_dir"] = redact(str(Path(self.data_dir).resolve()))
         return self.model_copy(update=update)

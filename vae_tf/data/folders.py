@@ -47,7 +47,8 @@ def _find_split_folders(path: Path) -> list[Path]:
 def _open_examples(files: list[str], path: Path, config: DataConfig) -> ImageFileSource:
     height, width = parse_image_size(config) or (DEFAULT_IMAGE_SIZE, DEFAULT_IMAGE_SIZE)
     shape = (height, width, config.channels or DEFAULT_CHANNELS)
-    examples = open_images(files, shape, None if config.cache_dir is None else Path(config.cache_dir))
+    cache_dir = None if config.cache_dir is None else Path(config.cache_dir)
+    examples = open_images(files, shape, config.image_fit, cache_dir)
     if not len(examples):
         raise InputError(
             f"data_dir must contain readable images. Received: {path} (none of {len(files)} files could be read, such "

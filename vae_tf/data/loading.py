@@ -149,8 +149,8 @@ def load_arrays(
     """Returns a dataset as arrays, like `keras.datasets`, but scaled and ready for the model.
 
     Args:
-        dataset: Name in the registry. Images from a folder are resized to 64x64x3; the points of toy datasets have
-            shape `(N, 2)`.
+        dataset: Name in the registry. Images from a folder are cropped and resized to 64x64x3; the points of toy
+            datasets have shape `(N, 2)`.
         data_dir: Path to the data; see `--data-dir` on the command line.
 
     Returns:

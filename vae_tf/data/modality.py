@@ -34,7 +34,7 @@ class Modality:
 
     @property
     def preprocessor(self) -> Any:
-        """The function (batch, example_shape) that converts a batch to that shape, or `None` if it is not needed."""
+        """The function (batch, example_shape, fit) that converts a batch to that shape; `None` if it is not needed."""
         target = registry.PREPROCESSORS[self.name]
         return None if target is None else registry.resolve(target)
 

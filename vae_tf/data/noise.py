@@ -1,4 +1,4 @@
-"""Random image transformations (binarization and corruption) that do not depend on how examples are batched.
+"""Random image transformations (binarization, flips and corruption) that do not depend on how examples are batched.
 
 The random numbers of a split and epoch form one long stream, with one chunk for each example. TensorFlow's generator is
 counter-based (Salmon et al. 2011), so the chunks of a whole batch can be drawn with one call, from any position in the
@@ -63,6 +63,11 @@ class RandomStream(NamedTuple):
 def binarize(images: tf.Tensor, stream: RandomStream) -> tf.Tensor:
     """Returns binary images, float32 `(B, H, W, C)`; each pixel is 1 with probability equal to its pixel intensity."""
     return tf.cast(stream.uniform("", images.shape[1:]) < images, tf.float32)
+
+
+def flip(images: tf.Tensor, stream: RandomStream) -> tf.Tensor:
+    """Returns images `(B, H, W, C)`, each flipped from left to right with probability 1/2."""
+    return tf.where(stream.uniform("flip", (1, 1, 1)) < 0.5, tf.reverse(images, [2]), images)
 
 
 def corrupt(images: tf.Tensor, corruption: str, stream: RandomStream) -> tf.Tensor:

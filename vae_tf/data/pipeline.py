@@ -1,13 +1,13 @@
-"""Turns indexed examples into batches: shuffles, reads, resizes, binarizes and corrupts them, and adds labels.
+"""Turns indexed examples into batches: shuffles, reads, resizes, binarizes, flips and corrupts them, and adds labels.
 
 A batch has the form that `VAE.fit` accepts: the data x, float32 `(B, H, W, C)` in [0, 1] or rows `(B, F)`; for a
 conditional model, `((x, labels),)`; and with `corrupt`, the pair of the corrupted data (with its labels, if
 conditional) and x.
 
 All randomness in this module is a pure function of (seed, epoch, position in the epoch): which example is at that
-position, the numbers that binarize its pixels, and the noise that corrupts it. So the pipeline can start at any
-position of any epoch without replaying earlier batches, and with any batch size. Static binarization is a function of
-(seed, example).
+position, the numbers that binarize its pixels, whether it is flipped, and the noise that corrupts it. So the pipeline
+can start at any position of any epoch without replaying earlier batches, and with any batch size. Static binarization
+is a function of (seed, example).
 """
 
 import math
@@ -18,8 +18,10 @@ import numpy as np
 import tensorflow as tf
 
 from vae_tf.config import DataConfig
+from vae_tf.config.data import Fit
+from vae_tf.data.fit import fit_image
 from vae_tf.data.modality import get_modality
-from vae_tf.data.noise import RandomStream, binarize, corrupt
+from vae_tf.data.noise import RandomStream, binarize, corrupt, flip
 from vae_tf.data.sources import ExampleSource
 
 Split = Literal["train", "val", "test"]
@@ -67,7 +69,7 @@ def training_batches(
 
     Args:
         examples: The train split.
-        config: `batch_size`, `seed`, `binarize`, `corrupt` and `conditional` are used.
+        config: `batch_size`, `seed`, `fit`, `flip`, `binarize`, `corrupt` and `conditional` are used.
         example_shape: Output shape: `(height, width, channels)` of images, or `(features,)`.
         shard: The shard of each batch that this worker reads; by default the whole batch.
         start: Index of the first batch, counted from 0 at the beginning of the first epoch.
@@ -75,7 +77,7 @@ def training_batches(
     Returns:
         A dataset of batches; every `num_batches` of them form one epoch.
     """
-    make_batch = _make_batch_function(examples, config, example_shape, "train")
+    make_batch = _make_batch_function(examples, config, example_shape, "train", with_flips=config.flip)
     first_epoch, skipped = divmod(start, num_batches(examples, config.batch_size))
 
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -101,7 +103,7 @@ def evaluation_batches(
 
     Args:
         examples: The split.
-        config: `batch_size`, `seed`, `binarize`, `corrupt` and `conditional` are used.
+        config: `batch_size`, `seed`, `fit`, `binarize`, `corrupt` and `conditional` are used; images are not flipped.
         example_shape: Output shape: `(height, width, channels)` of images, or `(features,)`.
         split: The name of the split; each split has its own random numbers.
         shard: The shard of each batch that this worker reads; by default the whole batch.
@@ -170,7 +172,12 @@ def epoch_order(num_examples: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
 
 
 def _make_batch_function(
-    examples: ExampleSource, config: DataConfig, example_shape: tuple[int, ...], split: Split
+    examples: ExampleSource,
+    config: DataConfig,
+    example_shape: tuple[int, ...],
+    split: Split,
+    *,
+    with_flips: bool = False,
 ) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Any]:
     """Returns a function (indices `(B,)`, positions in the epoch `(B,)`, epoch) -> batch."""
     fixed = tf.constant(FIXED_EPOCH, tf.int64)
@@ -180,11 +187,13 @@ def _make_batch_function(
         stream = RandomStream(positions, epoch if split == "train" else fixed, config.seed, split)
         x = tf.cast(read(indices), tf.float32) / examples.scale
         if preprocess is not None:
-            x = preprocess(x, example_shape)
+            x = preprocess(x, example_shape, config.image_fit)
         if config.binarize != "none":
             is_fixed = config.binarize == "static" and split == "train"
             fixed_stream = RandomStream(indices, fixed, config.seed, split, is_consecutive=False)
             x = binarize(x, fixed_stream if is_fixed else stream)
+        if with_flips:  # after binarization, so that a static one is the same image, flipped
+            x = flip(x, stream)
         if config.corrupt == "none":
             return ((x, _labels(examples, indices)),) if config.conditional else x
         inputs = corrupt(x, config.corrupt, stream)
@@ -210,14 +219,31 @@ def _labels(examples: ExampleSource, indices: tf.Tensor) -> tf.Tensor:
     return tf.gather(tf.constant(examples.labels), indices)
 
 
-def resize_and_convert(images: tf.Tensor, example_shape: tuple[int, ...]) -> tf.Tensor:
+def resize_and_convert(images: tf.Tensor, example_shape: tuple[int, ...], fit: Fit = "stretch") -> tf.Tensor:
     """Resizes images `(B, h, w, c)` in [0, 1] to `example_shape`, and converts greyscale to RGB or back."""
     height, width, channels = example_shape
     if images.shape[-1] == RGB_CHANNELS and channels == 1:
         images = tf.reduce_sum(images * LUMA_WEIGHTS, axis=-1, keepdims=True)
     if tuple(images.shape[1:3]) != (height, width):
-        resized = tf.image.resize(images, (height, width), antialias=True)
-        images = tf.clip_by_value(resized, 0.0, 1.0)  # the filter's weights sum to 1 only up to rounding
+        images = _resize(images, (height, width), fit)
     if images.shape[-1] == 1 and channels == RGB_CHANNELS:
         images = tf.image.grayscale_to_rgb(images)
     return images
+
+
+def _resize(images: tf.Tensor, size: tuple[int, int], fit: Fit) -> tf.Tensor:
+    """Resizes images `(B, h, w, c)` in [0, 1] to `(height, width)` as `tf.image.resize` does, but from part of them."""
+    place = fit_image(tuple(images.shape[1:3]), size, fit)
+    scale = (place.height / (place.bottom - place.top), place.width / (place.right - place.left))
+    resized = tf.raw_ops.ScaleAndTranslate(
+        images=images,
+        size=(place.height, place.width),
+        scale=scale,
+        translation=(-place.top * scale[0], -place.left * scale[1]),
+        kernel_type="triangle",
+    )
+    resized = tf.clip_by_value(resized, 0.0, 1.0)  # the filter's weights sum to 1 only up to rounding
+    rows, columns = (
+        (first, whole - first - part) for first, whole, part in zip(place[6:], size, place[4:6], strict=True)
+    )
+    return tf.pad(resized, [(0, 0), rows, columns, (0, 0)], constant_values=1.0)

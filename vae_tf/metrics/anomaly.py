@@ -7,6 +7,7 @@ A score is a function (model, batches, reference, seed) -> float64 `(N,)`, liste
 The noise of an example depends only on the seed and on the example's position, not on its batch.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -56,6 +57,34 @@ def mahalanobis(vae: VAE, batches: Iterable[Any], reference: Iterable[Any], seed
     distribution = LedoitWolf().fit(scaler.transform(reference_features))
     distances: np.ndarray = distribution.mahalanobis(scaler.transform(_features(vae, batches, seed)))
     return distances
+
+
+def percentiles(scores: np.ndarray, validation_scores: np.ndarray) -> np.ndarray:
+    """Returns the percentage of validation examples with a lower anomaly score, for each score.
+
+    Args:
+        scores: Anomaly scores `(N,)`.
+        validation_scores: Anomaly scores of the validation examples `(V,)`.
+
+    Returns:
+        float64 `(N,)`, in [0, 100].
+    """
+    return 100 * np.searchsorted(np.sort(validation_scores), scores) / len(validation_scores)
+
+
+def score_threshold(validation_scores: np.ndarray, quantile: float) -> float:
+    """Returns the quantile of the validation scores `(V,)`; of new examples like these, `1 - quantile` exceed it.
+
+    The i-th lowest of V scores estimates the quantile i / (V + 1), because a new score is equally likely to have any of
+    the V + 1 ranks among them. An estimate that took the highest score for the quantile 1 would give too many false
+    alarms.
+    """
+    return float(np.quantile(validation_scores, quantile, method="weibull"))
+
+
+def min_validation_examples(quantile: float) -> int:
+    """Returns how many validation examples `score_threshold` needs, so that the quantile is not above all of them."""
+    return math.ceil(round(quantile / (1 - quantile), 6))  # 0.99 / (1 - 0.99) is slightly more than 99
 
 
 def _features(vae: VAE, batches: Iterable[Any], seed: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from vae_tf.data.modality import Modality, get_modality
 from vae_tf.data.pipeline import evaluation_batches, first_examples
 from vae_tf.data.sources import ExampleSource
 from vae_tf.data.sources.image_files import ImageFileSource
-from vae_tf.metrics.anomaly import NUM_SAMPLES
+from vae_tf.metrics.anomaly import NUM_SAMPLES, min_validation_examples, percentiles, score_threshold
 from vae_tf.metrics.elbo import elbo_per_image, max_batch_size
 from vae_tf.model.vae import VAE
 from vae_tf.runs.loaded_run import LoadedRun
@@ -36,6 +37,9 @@ class ScoringData:
     def modality(self) -> Modality:
         """The modality of the examples."""
         return get_modality(self.example_shape)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.splits.values()))
 
     def __iter__(self) -> Iterator[Any]:
         """Yields the batches of all splits, one split after the other, as model inputs."""
@@ -81,6 +85,48 @@ def load_scoring_data(
     return ScoringData(config, splits.spec.example_shape, {"test": splits.test})
 
 
+def load_validation_data(run: LoadedRun, threshold: float | None) -> ScoringData | None:
+    """Returns the validation images of a run, to compare anomaly scores with; random ones if there are many.
+
+    Args:
+        run: The run.
+        threshold: Quantile of the validation scores above which an image is an anomaly, or `None`.
+
+    Returns:
+        The images, or `None` if the run's data can't be read and there is no threshold.
+
+    Raises:
+        InputError: The run has no validation images or too few for the threshold, or there is a threshold and the run's
+            data can't be read.
+    """
+    if run.config.val_fraction == 0:
+        raise InputError(
+            "Percentiles need images that the run was not trained on, its validation images. "
+            "Received: a run with val_fraction=0; train it again with --val-fraction 0.1"
+        )
+    try:
+        splits = run.splits
+    except InputError as error:
+        if threshold is not None:
+            raise InputError(
+                f"threshold needs the validation images of the run. {error}; or omit --threshold"
+            ) from None
+        return None
+    assert splits.val is not None
+    subset = _random_subset(splits.val)
+    if threshold is not None and len(subset) < (required := min_validation_examples(threshold)):
+        raise InputError(
+            f"threshold={threshold:g} needs at least {required:,} validation images. Received: {len(subset):,}; choose "
+            "a lower threshold, or train the run again with a larger --val-fraction"
+        )
+    return ScoringData(run.config, splits.spec.example_shape, {"val": subset})
+
+
+def _random_subset(examples: ExampleSource) -> ExampleSource:
+    """Returns at most `MAX_REFERENCE` of the examples, the same ones in every call."""
+    return examples.subset(np.sort(np.random.default_rng(0).permutation(len(examples))[:MAX_REFERENCE]))
+
+
 def check_compatible(data: ScoringData, model: VAE) -> None:
     """Raises an error if a model can't score the data.
 
@@ -115,36 +161,58 @@ def _training_batches(run: LoadedRun, size: int) -> Iterator[Any]:
         raise InputError(
             f"score=mahalanobis needs the images that the run was trained on. {error}; or use --score likelihood_regret"
         ) from None
-    indices = np.random.default_rng(0).permutation(len(splits.train))[:MAX_REFERENCE]
-    config = run.config.model_copy(update={"batch_size": size})
-    subset = splits.train.subset(np.sort(indices))
+    config, subset = run.config.model_copy(update={"batch_size": size}), _random_subset(splits.train)
     yield from evaluation_batches(subset, config, splits.spec.example_shape, "train").as_numpy_iterator()
 
 
-def score_columns(run: LoadedRun, data: ScoringData, score: str, seed: int) -> dict[str, Any]:
+def score_columns(
+    run: LoadedRun, data: ScoringData, validation: ScoringData | None, score: str, seed: int, threshold: float | None
+) -> dict[str, Any]:
     """Returns the columns of the score table by name, with one value per example.
 
     Args:
         run: The run.
         data: The data to score.
+        validation: The run's validation images, with whose scores those of `data` are compared; they were not trained
+            on, and the score has not seen them. `None` for no comparison.
         score: A name in `registry.ANOMALY_SCORES`.
         seed: Random seed.
+        threshold: Quantile of the validation scores above which an example is an anomaly; `None` for no such column.
     """
     model = run.model
     size = max_batch_size(model, NUM_SAMPLES)
     batches, reference = data.with_batch_size(size), _training_batches(run, size)
-    anomaly_scores = registry.resolve(registry.ANOMALY_SCORES[score])(model, batches, reference, seed)
+    validation_batches = () if validation is None else validation.with_batch_size(size)
+    anomaly_score = registry.resolve(registry.ANOMALY_SCORES[score])
+    # In one call, so that the reference is read once; the validation images come last, so that they don't affect the
+    # noise of the others.
+    scores = anomaly_score(model, chain(batches, validation_batches), reference, seed)
+    scores, validation_scores = scores[: len(data)], scores[len(data) :]
     terms = elbo_per_image(model, batches, seed)
     splits = data.splits.items()
     is_image_folder = all(isinstance(examples, ImageFileSource) for _, examples in splits)
-    return {
+    columns = {
         "file" if is_image_folder else "row": [name for _, examples in splits for name in examples.names],
         "split": [split for split, examples in splits for _ in range(len(examples))],
         "elbo": -terms.negative_elbo,
         "reconstruction_loss": terms.reconstruction_loss,
         "kl_loss": terms.kl_loss,
-        "anomaly_score": anomaly_scores,
+        "anomaly_score": scores,
     }
+    if validation is not None:
+        columns["percentile"] = percentiles(scores, validation_scores)
+    if threshold is not None:
+        columns["is_anomaly"] = scores > score_threshold(validation_scores, threshold)
+    return columns
+
+
+def summarize_threshold(columns: dict[str, Any], data: ScoringData, validation: ScoringData, threshold: float) -> str:
+    """Returns a sentence with the number of anomalies, and the false-alarm rate to expect."""
+    count, noun = np.count_nonzero(columns["is_anomaly"]), data.modality.plural
+    return (
+        f"{count:,} of {len(data):,} {noun} are above the threshold; expected false-alarm rate "
+        f"{100 * (1 - threshold):.3g}%, from {len(validation):,} validation {noun}"
+    )
 
 
 def contact_sheet(data: ScoringData, scores: np.ndarray) -> Figure:

@@ -29,6 +29,7 @@ from pydantic import BeforeValidator, Field
 from vae_tf.backend.batches import map_batches
 from vae_tf.backend.compiled import compile_for_shapes
 from vae_tf.config import MAX_SEED, Config
+from vae_tf.config.data import Fit
 from vae_tf.data.modality import IMAGE, get_modality
 from vae_tf.data.sources.images import FORMATS, read_image
 from vae_tf.metrics.elbo import max_batch_size
@@ -96,9 +97,10 @@ class ModelServer:
 
     Args:
         model: A trained model.
+        fit: How image files of another aspect ratio are brought to the model's input size: the `image_fit` of the run.
     """
 
-    def __init__(self, model: VAE) -> None:
+    def __init__(self, model: VAE, fit: Fit = "stretch") -> None:
         def encode(x: keras.KerasTensor, labels: keras.KerasTensor | None = None) -> keras.KerasTensor:
             return model.latents.representation(x, labels)
 
@@ -115,6 +117,7 @@ class ModelServer:
                 f"An endpoint needs a model trained on images. Received: example_shape={model.example_shape}"
             )
         self._latents = model.latents
+        self._fit: Fit = fit
         self._num_classes = model.num_classes
         self._shape: tuple[int, int, int] = model.example_shape
         step, conditional = max_batch_size(model, NUM_SAMPLES), model.num_classes is not None
@@ -146,7 +149,7 @@ class ModelServer:
         if isinstance(request, SampleRequest):
             latents = ops.convert_to_numpy(self._latents.sample(request.n, None, request.seed))
             return {"pictures": self._decode(latents, self._sample_labels(request))}
-        images = np.stack([_parse_image(item, self._shape) for item in request.pictures])
+        images = np.stack([_parse_image(item, self._shape, self._fit) for item in request.pictures])
         labels = self._check_labels(request.labels, len(images))
         if request.action == "score":
             return {"negative_elbo_nats": self._score(images, labels)}
@@ -236,7 +239,7 @@ def _parse_request(document: Mapping[str, Any]) -> SampleRequest | ImagesRequest
     return REQUESTS[action](**document)
 
 
-def _parse_image(item: object, shape: tuple[int, int, int]) -> np.ndarray:
+def _parse_image(item: object, shape: tuple[int, int, int], fit: Fit) -> np.ndarray:
     """Returns an image in a request as float32 `(H, W, C)` in [0, 1]."""
     if isinstance(item, list):
         return _parse_numbers(item, shape)
@@ -247,7 +250,7 @@ def _parse_image(item: object, shape: tuple[int, int, int]) -> np.ndarray:
             raise InputError(f"An image must be a file in base64 ({error})") from None
     if not isinstance(item, bytes):
         raise InputError(f"An image must be a file in base64, or nested lists of numbers. Received: {item}")
-    return _decode_image(item, shape)
+    return _decode_image(item, shape, fit)
 
 
 def _parse_numbers(item: list[Any], shape: tuple[int, int, int]) -> np.ndarray:
@@ -263,12 +266,12 @@ def _parse_numbers(item: list[Any], shape: tuple[int, int, int]) -> np.ndarray:
     return values.reshape(shape)
 
 
-def _decode_image(file: bytes, shape: tuple[int, int, int]) -> np.ndarray:
+def _decode_image(file: bytes, shape: tuple[int, int, int], fit: Fit) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(file), formats=FORMATS) as image:
             width, height = image.size
         if width * height <= MAX_PIXELS:
-            return read_image(io.BytesIO(file), shape).astype(np.float32) / 255
+            return read_image(io.BytesIO(file), shape, fit).astype(np.float32) / 255
     except Exception:  # Pillow raises many kinds of errors if the bytes are not an image
         raise InputError(f"An image must be a valid {', '.join(FORMATS)} file; this one can't be decoded") from None
     raise InputError(f"An image must have at most {MAX_PIXELS:,} pixels. Received: {width}x{height}")

@@ -153,7 +153,7 @@ class ResumePoint:
 
     def _check(self, checkpoint: Checkpoint) -> None:
         """Raises an error if the run can't resume from a checkpoint."""
-        self._check_options(RunConfig(**checkpoint.progress["config"]))
+        self._check_options(RunConfig(**RunConfig.merge(checkpoint.progress["config"], {})))
         saved, current = checkpoint.progress["data"], self.description["data"]
         if saved != current:
             key = next(key for key in current if saved.get(key) != current[key])

@@ -58,20 +58,20 @@ def decoded_paths(monkeypatch):
     """The files decoded so far, by several threads."""
     seen = []
     monkeypatch.setattr(
-        image_files, "read_image", lambda path, shape: seen.append(Path(path)) or read_image(path, shape)
+        image_files, "read_image", lambda path, *args: seen.append(Path(path)) or read_image(path, *args)
     )
     return seen
 
 
 def readable(paths, cache_dir=None):
-    return [Path(name) for name in open_images(paths, SHAPE, cache_dir).names]
+    return [Path(name) for name in open_images(paths, SHAPE, cache_dir=cache_dir).names]
 
 
 # The images of a collection
 
 
 def test_images_are_those_of_the_readable_files(paths, cache_dir):
-    examples = open_images(paths, SHAPE, cache_dir)
+    examples = open_images(paths, SHAPE, cache_dir=cache_dir)
 
     assert examples.names == [str(paths[index]) for index in (0, 2, 3)]
     assert examples.skipped == [SkippedFile(str(paths[1]), NO_IMAGE)]
@@ -82,7 +82,7 @@ def test_images_are_those_of_the_readable_files(paths, cache_dir):
 
 @pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_bytes(b"changed")], ids=["removed", "changed"])
 def test_a_file_that_is_removed_or_changed_later_changes_nothing(paths, cache_dir, change):
-    examples = open_images(paths, SHAPE, cache_dir)
+    examples = open_images(paths, SHAPE, cache_dir=cache_dir)
     before = examples.read(np.arange(3))
 
     for path in paths:
@@ -92,7 +92,7 @@ def test_a_file_that_is_removed_or_changed_later_changes_nothing(paths, cache_di
 
 
 def test_subset_has_the_images_and_labels_asked_for_in_their_order(paths, cache_dir):
-    examples = open_images(paths, SHAPE, cache_dir).with_labels(np.array([5, 6, 7]))
+    examples = open_images(paths, SHAPE, cache_dir=cache_dir).with_labels(np.array([5, 6, 7]))
 
     part = examples.subset(np.array([2, 0])).subset(np.array([1, 0]))
 
@@ -115,7 +115,7 @@ def test_a_truncated_image_is_skipped(tmp_path, cache_dir, extension):
 def test_a_jpeg_that_is_damaged_in_the_middle_is_skipped_with_its_reason(tmp_path, cache_dir):
     good, bad = noise(tmp_path / "good.jpg"), damaged_in_the_middle(tmp_path / "bad.jpg")
 
-    examples = open_images([bad, good], SHAPE, cache_dir)
+    examples = open_images([bad, good], SHAPE, cache_dir=cache_dir)
 
     assert examples.names == [str(good)]
     assert examples.skipped == [SkippedFile(str(bad), "broken data stream when reading image file")]
@@ -128,7 +128,7 @@ def test_what_is_no_file_is_skipped_with_its_reason_and_not_waited_for(tmp_path,
     (tmp_path / "loop.png").symlink_to("loop.png")
     bad = [tmp_path / f"{name}.png" for name in ("pipe", "folder", "loop", "missing")]
 
-    examples = open_images([*bad, good], SHAPE, cache_dir)
+    examples = open_images([*bad, good], SHAPE, cache_dir=cache_dir)
 
     assert [reason for _, reason in examples.skipped] == ["not a file", "not a file", "no such file", "no such file"]
     assert examples.names == [str(good)]
@@ -195,10 +195,10 @@ def test_a_missing_temporary_folder_is_one_line_that_names_cache_dir(paths, tmp_
 
 
 def test_a_second_run_decodes_nothing_and_skips_the_same_files(paths, tmp_path, decoded_paths):
-    first = open_images(paths, SHAPE, tmp_path / "cache")
+    first = open_images(paths, SHAPE, cache_dir=tmp_path / "cache")
     assert sorted(decoded_paths) == paths
 
-    again = open_images(paths, SHAPE, tmp_path / "cache")
+    again = open_images(paths, SHAPE, cache_dir=tmp_path / "cache")
 
     np.testing.assert_array_equal(first.read(np.arange(3)), again.read(np.arange(3)))
     assert (first.skipped, first.names) == (again.skipped, again.names)
@@ -206,11 +206,11 @@ def test_a_second_run_decodes_nothing_and_skips_the_same_files(paths, tmp_path, 
 
 
 def test_a_changed_file_rewrites_the_cache(paths, tmp_path):
-    open_images(paths, SHAPE, tmp_path / "cache")
+    open_images(paths, SHAPE, cache_dir=tmp_path / "cache")
     Image.new("RGB", (9, 9), "red").save(paths[0])
     os.utime(paths[0], ns=(1, 1))
 
-    assert np.all(open_images(paths, SHAPE, tmp_path / "cache").read(np.array([0])) == (255, 0, 0))
+    assert np.all(open_images(paths, SHAPE, cache_dir=tmp_path / "cache").read(np.array([0])) == (255, 0, 0))
 
 
 @pytest.mark.parametrize(
@@ -226,11 +226,11 @@ def test_a_changed_file_rewrites_the_cache(paths, tmp_path):
     ids=["cut", "longer", "empty", "four zeros", "one bit", "zeros"],
 )
 def test_a_damaged_cache_is_rewritten(paths, tmp_path, decoded_paths, damage):
-    expected = open_images(paths, SHAPE, tmp_path / "cache").read(np.arange(3))
+    expected = open_images(paths, SHAPE, cache_dir=tmp_path / "cache").read(np.arange(3))
     [file] = (tmp_path / "cache").iterdir()
     file.write_bytes(damage(file.read_bytes()))
 
-    np.testing.assert_array_equal(open_images(paths, SHAPE, tmp_path / "cache").read(np.arange(3)), expected)
+    np.testing.assert_array_equal(open_images(paths, SHAPE, cache_dir=tmp_path / "cache").read(np.arange(3)), expected)
     assert sorted(decoded_paths) == sorted([*paths, *paths])
 
 
@@ -243,13 +243,13 @@ def test_shapes_and_folders_have_caches_of_their_own(paths, tmp_path):
 
 
 def test_an_interrupted_writing_leaves_nothing(paths, tmp_path, monkeypatch):
-    def interrupted(path, shape):
+    def interrupted(path, *args):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(image_files, "read_image", interrupted)
 
     with pytest.raises(KeyboardInterrupt):
-        open_images(paths, SHAPE, tmp_path / "cache")
+        open_images(paths, SHAPE, cache_dir=tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 
 
@@ -261,7 +261,7 @@ def test_a_cache_dir_that_is_no_folder_is_refused_with_the_space_that_is_needed(
 
 
 def test_a_cache_that_vanishes_is_one_line(paths, tmp_path):
-    examples = open_images(paths, SHAPE, tmp_path / "cache")
+    examples = open_images(paths, SHAPE, cache_dir=tmp_path / "cache")
     [file] = (tmp_path / "cache").iterdir()
     file.unlink()
 

@@ -26,6 +26,7 @@ import numpy as np
 import PIL
 from tqdm import tqdm
 
+from vae_tf.config.data import Fit
 from vae_tf.data.sources.images import CACHE_VERSION, UnreadableError, read_image
 from vae_tf.data.sources.on_disk import BLOCK_BYTES, OnDiskArray
 from vae_tf.support.errors import InputError, escape_unprintable
@@ -117,25 +118,29 @@ class ImageFileSource:
 
 
 def open_images(
-    paths: Sequence[str | Path], image_shape: tuple[int, int, int], cache_dir: Path | None = None
+    paths: Sequence[str | Path],
+    image_shape: tuple[int, int, int],
+    fit: Fit = "stretch",
+    cache_dir: Path | None = None,
 ) -> ImageFileSource:
     """Returns the readable ones of some image files, all decoded.
 
     Args:
         paths: The files.
         image_shape: `(height, width, channels)` to which each image is converted.
+        fit: How images of another aspect ratio are brought to this shape; see `fit_image`.
         cache_dir: Folder for the decoded images, created if missing, from which they are read next time. Default: a
             temporary folder, which is removed when the images are no longer used.
 
     Raises:
         InputError: The folder is not writable, or the disk is full.
     """
-    name = f"{fingerprint(paths, image_shape)}.pixels"
+    name = f"{fingerprint(paths, image_shape, fit)}.pixels"
     try:
         if cache_dir is None:
-            pixels, reasons = _decode_into_temporary_folder(name, tuple(map(str, paths)), image_shape)
+            pixels, reasons = _decode_into_temporary_folder(name, tuple(map(str, paths)), image_shape, fit)
         else:
-            pixels, reasons = _open_cache(cache_dir / name, paths, image_shape)
+            pixels, reasons = _open_cache(cache_dir / name, paths, image_shape, fit)
     except OSError as error:
         folder = f"no cache_dir, and the temporary folder {tempfile.gettempdir()}" if cache_dir is None else cache_dir
         megabytes = len(paths) * math.prod(image_shape) / 1e6
@@ -149,16 +154,17 @@ def open_images(
 
 @functools.lru_cache(MAX_REMEMBERED)
 def _decode_into_temporary_folder(
-    name: str, paths: tuple[str, ...], image_shape: tuple[int, int, int]
+    name: str, paths: tuple[str, ...], image_shape: tuple[int, int, int], fit: Fit
 ) -> _DecodedImages:
     folder = tempfile.TemporaryDirectory(prefix="vae_tf-")
-    return _open_cache(Path(folder.name, name), paths, image_shape, folder)
+    return _open_cache(Path(folder.name, name), paths, image_shape, fit, folder)
 
 
 def _open_cache(
     path: Path,
     paths: Sequence[str | Path],
     image_shape: tuple[int, int, int],
+    fit: Fit,
     folder: tempfile.TemporaryDirectory[str] | None = None,
 ) -> _DecodedImages:
     """Returns the decoded images in a cache file, which is written if it is missing or damaged.
@@ -167,11 +173,12 @@ def _open_cache(
         path: The cache file.
         paths: The image files.
         image_shape: `(height, width, channels)`.
+        fit: See `open_images`.
         folder: The temporary folder that contains the cache file, if it must be removed with the images.
     """
     pixels = OnDiskArray(path, np.dtype(np.uint8), (len(paths), *image_shape), folder=folder)
     if not path.is_file() or not _is_intact(path, pixels.nbytes):
-        _write_cache(path, paths, image_shape)
+        _write_cache(path, paths, image_shape, fit)
     with path.open("rb") as file:
         file.seek(pixels.nbytes)
         return _DecodedImages(pixels, dict(json.loads(file.read()[:-CHECKSUM_BYTES])))
@@ -188,14 +195,14 @@ def _is_intact(path: Path, min_size: int) -> bool:
         return file.read() == checksum.to_bytes(CHECKSUM_BYTES)
 
 
-def _write_cache(target: Path, paths: Sequence[str | Path], image_shape: tuple[int, int, int]) -> None:
+def _write_cache(target: Path, paths: Sequence[str | Path], image_shape: tuple[int, int, int], fit: Fit) -> None:
     """Decodes every image into the cache file, which is created atomically."""
     target.parent.mkdir(parents=True, exist_ok=True)
     blank = np.zeros(image_shape, np.uint8)
     reasons: list[tuple[int, str]] = []
     with atomic_write(target) as partial, partial.open("wb") as file:
         checksum = 0
-        decoded = map_in_threads(lambda path: _try_read_image(path, image_shape), paths, "Decoding images")
+        decoded = map_in_threads(lambda path: _try_read_image(path, image_shape, fit), paths, "Decoding images")
         for row, result in enumerate(decoded):
             if isinstance(result, str):
                 reasons.append((row, result))
@@ -207,21 +214,21 @@ def _write_cache(target: Path, paths: Sequence[str | Path], image_shape: tuple[i
         file.write(zlib.crc32(end, checksum).to_bytes(CHECKSUM_BYTES))
 
 
-def _try_read_image(path: str | Path, image_shape: tuple[int, int, int]) -> np.ndarray | str:
+def _try_read_image(path: str | Path, image_shape: tuple[int, int, int], fit: Fit) -> np.ndarray | str:
     """Returns the decoded image, or the reason why the file can't be read."""
     try:
         if not Path(path).is_file():  # opening a pipe could block forever
             return "not a file" if Path(path).exists() else "no such file"
-        return read_image(path, image_shape)
+        return read_image(path, image_shape, fit)
     except OSError as error:
         return error.strerror or str(error)
     except UnreadableError as error:
         return str(error)
 
 
-def fingerprint(paths: Sequence[str | Path], image_shape: tuple[int, int, int]) -> str:
-    """Returns a hash of the files' paths, sizes and modification times, and of the image shape."""
-    digest = hashlib.sha256(f"{CACHE_VERSION} Pillow {PIL.__version__} {image_shape}".encode())
+def fingerprint(paths: Sequence[str | Path], image_shape: tuple[int, int, int], fit: Fit = "stretch") -> str:
+    """Returns a hash of the files' paths, sizes and modification times, of the image shape, and of `fit`."""
+    digest = hashlib.sha256(f"{CACHE_VERSION} Pillow {PIL.__version__} {image_shape} {fit}".encode())
     real = functools.lru_cache(os.path.realpath)
     for path in paths:
         file = Path(path)

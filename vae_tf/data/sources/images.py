@@ -10,6 +10,9 @@ from typing import IO
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from vae_tf.config.data import Fit
+from vae_tf.data.fit import fit_image
+
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF")
 MAX_PIXELS = 2**26  # a small file can decode to an image that does not fit in memory
 LARGE_IMAGE_PIXELS = 2**22
@@ -36,27 +39,29 @@ class UnreadableError(Exception):
     """A file can't be decoded as an image, or the image is too large."""
 
 
-def read_image(path: str | Path | IO[bytes], image_shape: tuple[int, int, int]) -> np.ndarray:
+def read_image(path: str | Path | IO[bytes], image_shape: tuple[int, int, int], fit: Fit = "stretch") -> np.ndarray:
     """Returns the first frame of an image file as uint8 of `image_shape`.
 
-    The image is rotated according to its EXIF tag, transparency becomes white, and the whole image is resized with an
-    antialiased triangle filter, without keeping its aspect ratio. A JPEG of more than twice the size is first shrunk
-    by its decoder.
+    The image is rotated according to its EXIF tag, transparency becomes white, and the image is resized with an
+    antialiased triangle filter. A JPEG of more than twice the size is first shrunk by its decoder.
 
     Args:
         path: An open file or a path; the file must have one of the `FORMATS`, and may have any name and colour mode.
         image_shape: `(height, width, channels)` with 1 or 3 channels.
+        fit: How an image of another aspect ratio is brought to this shape; see `fit_image`.
 
     Raises:
         UnreadableError: The image can't be decoded, or has more than `MAX_PIXELS` pixels.
     """
     try:
-        return _read_image(path, image_shape, may_shrink=True)
+        return _read_image(path, image_shape, fit, may_shrink=True)
     except UnreadableError:  # the decoder can't shrink a lossless JPEG (ITU-T T.81, process 14)
-        return _read_image(path, image_shape, may_shrink=False)
+        return _read_image(path, image_shape, fit, may_shrink=False)
 
 
-def _read_image(path: str | Path | IO[bytes], image_shape: tuple[int, int, int], *, may_shrink: bool) -> np.ndarray:
+def _read_image(
+    path: str | Path | IO[bytes], image_shape: tuple[int, int, int], fit: Fit, *, may_shrink: bool
+) -> np.ndarray:
     height, width, channels = image_shape
     mode = "L" if channels == 1 else "RGB"
     with _open_image(path) as image:
@@ -65,12 +70,17 @@ def _read_image(path: str | Path | IO[bytes], image_shape: tuple[int, int, int],
         size = (height, width) if orientation in ROTATED_90 else (width, height)
         # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, rounded up; the image itself ends within the last pixel.
         draft = image.draft(mode, (REDUCING_GAP * size[0], REDUCING_GAP * size[1])) if may_shrink else None
-        box = None if draft is None else draft[1]
+        width_used, height_used = image.size if draft is None else draft[1][2:]
+        place = fit_image((height_used, width_used), size[::-1], fit)
+        box = (place.left, place.top, place.right, place.bottom)
         # Large images are decoded one at a time, because one per thread could exhaust the memory.
         with _large_image_lock if math.prod(image.size) > LARGE_IMAGE_PIXELS else nullcontext():
-            small = _to_8_bit_opaque(image).convert(mode).resize(size, Image.Resampling.BILINEAR, box)
+            opaque = _to_8_bit_opaque(image).convert(mode)
+            small = opaque.resize((place.width, place.height), Image.Resampling.BILINEAR, box)
     upright = small.transpose(TRANSPOSITIONS[orientation]) if orientation in TRANSPOSITIONS else small
-    return np.asarray(upright).reshape(image_shape)
+    result = Image.new(mode, (width, height), "white")
+    result.paste(upright, ((width - upright.width) // 2, (height - upright.height) // 2))
+    return np.asarray(result).reshape(image_shape)
 
 
 @contextmanager
