@@ -74,3 +74,16 @@ def test_file_that_is_no_image_gets_no_line(script, images, tmp_path):
 def test_batch_without_images_gets_no_lines(script, tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
     assert script.run([str(tmp_path / "notes.txt")]) == []
+
+
+def test_images_are_cropped_as_the_run_was_trained(script, images, tmp_path):
+    with Image.open(images[0]) as image:
+        middle = np.asarray(image)[1:11]  # 10x10 of 12x10
+    bands = np.full((10, 30), 255)
+    bands[:, 10:20] = middle
+    one, other = save(middle, tmp_path / "middle.png"), save(bands, tmp_path / "wide.png")
+    first, second = (scores(script.run([str(path)]))[str(path)] for path in (one, other))
+    # Scaled down, the edge pixels take in a little of the white next to them; stretched, all of them would.
+    stretched = save(np.asarray(Image.fromarray(bands.astype(np.uint8)).resize((10, 10))), tmp_path / "stretched.png")
+    third = scores(script.run([str(stretched)]))[str(stretched)]
+    assert abs(second - first) < 0.2 * abs(third - first)

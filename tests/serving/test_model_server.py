@@ -51,6 +51,18 @@ def service(model):
     return ModelServer(model)
 
 
+def test_image_files_are_fitted_as_the_run_was_trained(model):
+    white = np.full((8, 5), 255, np.uint8)
+    wide = np.concatenate([white, PIXELS[0], white], axis=1)  # 8x20, whose centre has the model's 8x10
+    body = json.dumps({"action": "encode", "pictures": [FILES[0], in_base64(png(wide))]}).encode()
+    latents = {
+        fit: json.loads(ModelServer(model, fit).handle(io.BytesIO(body), "application/json", {}).body)["latents"]
+        for fit in ("crop", "stretch")
+    }
+    np.testing.assert_allclose(latents["crop"][1], latents["crop"][0], rtol=1e-5)
+    assert np.abs(np.subtract(*latents["stretch"])).max() > 0.01
+
+
 @pytest.fixture(scope="module")
 def ask(service):
     """(action, ...) -> the document of an answer that must be one."""
