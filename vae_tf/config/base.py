@@ -88,7 +88,7 @@ def _is_reserved_on_windows(value: str) -> bool:
 
 
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
-UserPath = Annotated[str, BeforeValidator(_to_text), Field(min_length=1), AfterValidator(_expand_path), Metavar("PATH")]
+UserPath = Annotated[str, Field(min_length=1), BeforeValidator(_to_text), AfterValidator(_expand_path), Metavar("PATH")]
 
 
 ConfigT = TypeVar("ConfigT", bound="Config")

@@ -236,7 +236,7 @@ def test_a_damaged_cache_is_rewritten(paths, tmp_path, decoded_paths, damage):
 
 def test_shapes_and_folders_have_caches_of_their_own(paths, tmp_path):
     for shape in (SHAPE, (8, 8, 1)):
-        assert open_images(paths, shape, tmp_path / "cache").read(np.array([0])).shape == (1, *shape)
+        assert open_images(paths, shape, cache_dir=tmp_path / "cache").read(np.array([0])).shape == (1, *shape)
     assert readable(paths[2:], tmp_path / "cache") == paths[2:]
 
     assert len(list((tmp_path / "cache").iterdir())) == 3
@@ -257,7 +257,7 @@ def test_a_cache_dir_that_is_no_folder_is_refused_with_the_space_that_is_needed(
     with pytest.raises(
         InputError, match=r"cache_dir must be a writable folder with 0 MB of free space\. Received: .*a\.png"
     ):
-        open_images(paths, SHAPE, paths[0])
+        open_images(paths, SHAPE, cache_dir=paths[0])
 
 
 def test_a_cache_that_vanishes_is_one_line(paths, tmp_path):
