@@ -215,10 +215,16 @@ def test_too_few_validation_images_for_a_threshold_are_refused(refused):
     )
 
 
-def test_run_without_validation_images_is_refused(refused, trained):
-    assert refused(path=trained("binary").path).endswith(
-        "Percentiles need images that the run was not trained on, its validation images. Received: a run with "
-        "val_fraction=0; train it again with --val-fraction 0.1"
+def test_run_without_validation_images_gets_no_percentiles_and_no_threshold(command, refused, trained, tmp_path):
+    run = trained("binary").path
+    ended = command("score", "--run", run, "--out", tmp_path / "scores.csv")
+    assert ended.stderr == (
+        f"warning: {tmp_path / 'scores.csv'} has no percentiles, because the run has no validation images\n"
+    )
+    assert (tmp_path / "scores.csv").read_text().splitlines()[0].endswith(",anomaly_score")
+    assert refused("--threshold", 0.9, path=run).endswith(
+        "threshold needs images that the run was not trained on, its validation images. Received: a run with "
+        "val_fraction=0; omit --threshold, or train the run again with --val-fraction 0.1"
     )
 
 

@@ -95,7 +95,8 @@ def main(options: ScoreOptions) -> None:
                 plots.save(anomalies.contact_sheet(data, columns["anomaly_score"]), sheet)
                 print(sheet)
         if validation is None:
-            print(f"warning: {out} has no percentiles, because the run's own data can't be read", file=sys.stderr)
+            reason = "run has no validation images" if run.config.val_fraction == 0 else "run's own data can't be read"
+            print(f"warning: {out} has no percentiles, because the {reason}", file=sys.stderr)
         elif options.threshold is not None:
             print(anomalies.summarize_threshold(columns, data, validation, options.threshold))
 

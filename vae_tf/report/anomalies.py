@@ -93,16 +93,17 @@ def load_validation_data(run: LoadedRun, threshold: float | None) -> ScoringData
         threshold: Quantile of the validation scores above which an image is an anomaly, or `None`.
 
     Returns:
-        The images, or `None` if the run's data can't be read and there is no threshold.
+        The images; without a threshold, `None` if there are none or if the run's data can't be read.
 
     Raises:
-        InputError: The run has no validation images or too few for the threshold, or there is a threshold and the run's
-            data can't be read.
+        InputError: There is a threshold, and the run has too few validation images or its data can't be read.
     """
+    if run.config.val_fraction == 0 and threshold is None:
+        return None
     if run.config.val_fraction == 0:
         raise InputError(
-            "Percentiles need images that the run was not trained on, its validation images. "
-            "Received: a run with val_fraction=0; train it again with --val-fraction 0.1"
+            "threshold needs images that the run was not trained on, its validation images. "
+            "Received: a run with val_fraction=0; omit --threshold, or train the run again with --val-fraction 0.1"
         )
     try:
         splits = run.splits
