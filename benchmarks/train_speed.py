@@ -3,7 +3,8 @@
     python benchmarks/train_speed.py
 
 Needs `pip install -e ".[bench]"`. Every contestant has its own process; in each round, they run one after the other.
-Prints medians, and ratios of the rounds' medians.
+Prints the instruction sets of the CPU, medians, and ratios of the rounds' medians. Importing vae_tf turns on oneDNN, so
+plain Keras uses it too.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import time
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
+import numpy as np
 import training_peers
 
 
@@ -104,6 +106,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--case", choices=CASES, help="one of the cases alone")
     options = parser.parse_args()
+    print(f"CPU: {', '.join(np.show_config(mode='dicts')['SIMD Extensions']['found'])}")
     with multiprocessing.get_context("spawn").Pool(1) as pool:  # so that TensorFlow holds no memory here
         flops = {case: pool.apply(training_peers.flops_per_image, (case,)) for case in STEPS}
     for name in [options.case] if options.case else CASES:
