@@ -127,9 +127,9 @@ def test_loss_is_reconstruction_plus_kl(real):
 def test_config_of_the_run_is_fully_resolved(real):
     config = yaml.safe_load((real.run.path / "config.yml").read_text())
     assert set(config) == {"format_version", *RunConfig.model_fields}
-    assert config["format_version"] == 2
+    assert config["format_version"] == 3
     assert config["variant"] == "bn"
-    assert (config["image_size"], config["channels"]) == ("8x10", 1)
+    assert (config["image_size"], config["fit"], config["channels"]) == ("8x10", "stretch", 1)
     assert config["data_dir"] == str(real.folder / "tiny.npz")
     off = {"cache_dir", "sampler", "kl_warmup_epochs", "warmup_steps", "clip_norm", "ema", "micro_batch_size"}
     assert {name for name, value in config.items() if value is None} == off

@@ -12,7 +12,8 @@ from pydantic_settings import CliPositionalArg, CliSuppress
 from vae_tf import registry
 from vae_tf.config import RunConfig, Seed, UserPath, Variant
 from vae_tf.config.base import OneOf
-from vae_tf.config.evaluation import PRIOR, EvaluationConfig
+from vae_tf.config.evaluation import EvaluationConfig
+from vae_tf.registry import PRIOR
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.support import cli

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vae_tf.config import Seed
-from vae_tf.config.evaluation import PRIOR, EvaluationConfig, RunFolderConfig
+from vae_tf.config.evaluation import EvaluationConfig, RunFolderConfig
 from vae_tf.data.modality import get_modality
+from vae_tf.registry import PRIOR
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.support import cli
 from vae_tf.support.quiet_tensorflow import load_tensorflow

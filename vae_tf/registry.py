@@ -51,6 +51,8 @@ OBJECTIVES = {
     "elbo": "vae_tf.model.objective.elbo:ELBO",
     "free_bits": "vae_tf.model.objective.free_bits:FreeBits",
 }
+# The value of --sampler that selects the prior instead of a fitted sampler.
+PRIOR = "prior"
 SAMPLERS = {
     "gmm": "vae_tf.model.sampler.gmm:GaussianMixtureSampler",
 }

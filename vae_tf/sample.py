@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from vae_tf.config import Seed, UserPath
 from vae_tf.config.base import OneOf
-from vae_tf.config.evaluation import PRIOR, RunFolderConfig
+from vae_tf.config.evaluation import RunFolderConfig
+from vae_tf.registry import PRIOR
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.support import cli
 from vae_tf.support.arguments import Heading, Metavar

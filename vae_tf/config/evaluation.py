@@ -5,9 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from vae_tf.config.base import MAX_COUNT, Config, OneOf, UserPath
-
-PRIOR = "prior"
-"""The value of `--sampler` that selects the prior."""
+from vae_tf.registry import PRIOR
 
 
 class RunFolderConfig(Config):

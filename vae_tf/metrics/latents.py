@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.special import logsumexp
-from sklearn.decomposition import PCA
 
 from vae_tf.metrics.estimate import Estimate, bootstrap_error
 from vae_tf.metrics.metric import METRICS
@@ -85,6 +84,8 @@ def project_to_2d(means: np.ndarray) -> Projection2D:
     """
     if means.shape[1] <= 2:
         return Projection2D(np.pad(means, ((0, 0), (0, 2 - means.shape[1]))), 1.0, False)
+    from sklearn.decomposition import PCA  # imported here because it takes a second, and training does not need it
+
     pca = PCA(2, svd_solver="full")  # the other solvers are random or less precise
     points = pca.fit_transform(means).astype(np.float32)
     return Projection2D(points, float(pca.explained_variance_ratio_.sum()), True)

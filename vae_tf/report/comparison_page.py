@@ -8,10 +8,10 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from vae_tf import plots
-from vae_tf.config.evaluation import PRIOR
 from vae_tf.data.modality import get_modality
 from vae_tf.metrics.metric import HIGHER
 from vae_tf.metrics.probe import REFERENCES as PROBE_REFERENCES
+from vae_tf.registry import PRIOR
 from vae_tf.report import html, latent_page
 from vae_tf.report.comparison import Comparison
 from vae_tf.report.html import Cell, Section, Table

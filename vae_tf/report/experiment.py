@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vae_tf.config import RunConfig
-from vae_tf.config.evaluation import PRIOR, EvaluationConfig
+from vae_tf.config.evaluation import EvaluationConfig
 from vae_tf.config.parts import get_option_names
 from vae_tf.data.loading import load_splits
-from vae_tf.registry import TOY_DATASETS
+from vae_tf.registry import PRIOR, TOY_DATASETS
 from vae_tf.report.metric_comparison import group_runs
 from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.runs.run_dir import RunDir

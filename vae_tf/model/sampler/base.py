@@ -5,8 +5,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from vae_tf.config.evaluation import PRIOR
 from vae_tf.model.noise import Seed
+from vae_tf.registry import PRIOR
 
 
 class Sampler(keras.layers.Layer):
