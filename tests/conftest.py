@@ -18,9 +18,10 @@ from typing import Any, NamedTuple, get_type_hints
 import numpy as np
 import pytest
 from filelock import FileLock
+from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from vae_tf import registry
+from vae_tf import plots, registry
 from vae_tf.config.base import OneOf
 from vae_tf.support import cli
 
@@ -34,6 +35,7 @@ threadpool_limits(1)
 # These need Linux: they start several workers, read /proc and simulate other systems.
 collect_ignore = [] if sys.platform == "linux" else ["distribute", "fuzz", "systems"]
 
+SAVE_FIGURE = plots.save
 STREAMS = (0, 1, 2)
 OF_IMAGES = (
     *("--dataset", "npz", "--arch", "dense", "--hidden-sizes", 16, "--latent-dim", 3),
@@ -177,7 +179,8 @@ def trained(made_once, of_images, images) -> Callable[[str], SmallRun]:
 
     def make(kind: str, folder: Path) -> None:
         words = (*OF_POINTS, *POINT_RUNS[kind]) if kind in POINT_RUNS else (*of_images, *IMAGE_RUNS[kind])
-        _kept(folder, run_command("train", *words, "--run-dir", folder / kind, cwd=images))
+        with _rendering():
+            _kept(folder, run_command("train", *words, "--run-dir", folder / kind, cwd=images))
 
     def run(kind: str) -> SmallRun:
         folder = made_once(f"trained_{kind}", partial(make, kind))
@@ -203,7 +206,8 @@ def evaluated(made_once, trained) -> Callable[[str], SmallRun]:
         with pytest.MonkeyPatch.context() as patch:
             # The standard error of the distance between points takes most of the time.
             patch.setattr(rows, "bootstrap_error", partial(rows.bootstrap_error, num_resamples=5))
-            _kept(folder, run_command("evaluate", "--run", folder / kind, *EVALUATION))
+            with _rendering():
+                _kept(folder, run_command("evaluate", "--run", folder / kind, *EVALUATION))
 
     def run(kind: str) -> SmallRun:
         folder = made_once(f"evaluated_{kind}", partial(make, kind))
@@ -238,11 +242,25 @@ def process_as_before() -> Iterator[None]:
         sys.modules["keras"].config.set_dtype_policy("float32")
 
 
-@pytest.fixture(scope="module")
-def without_figures() -> Iterator[None]:
-    """Leaves the files of figures empty: drawing takes a quarter of the time of a small run."""
+@pytest.fixture(scope="session", autouse=True)
+def figures_of_one_pixel() -> Iterator[None]:
+    """Figures are drawn but not rendered, which takes a quarter of the time of a small run; see `rendered_figures`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vae_tf.plots.save", lambda figure, file: Path(file).touch())
+        patch.setattr("vae_tf.plots.save", lambda figure, file: Image.new("RGB", (1, 1)).save(file, "PNG"))
+        yield
+
+
+@contextlib.contextmanager
+def _rendering() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vae_tf.plots.save", SAVE_FIGURE)
+        yield
+
+
+@pytest.fixture(scope="module")
+def rendered_figures() -> Iterator[None]:
+    """Renders figures as the product does, for tests that look at them."""
+    with _rendering():
         yield
 
 

@@ -171,6 +171,7 @@ def test_data_that_moved_is_found_by_data_dir(command, refused, copy_of, images,
     assert numbers(tmp_path / "out")["scores"]["elbo"]["groups"]
 
 
+@pytest.mark.slow
 def test_nothing_is_compared_on_different_images_and_each_run_shows_its_own(evaluated):
     folders = [RunDir(evaluated(kind).path) for kind in ("bn", "bn_other_test")]
     comparison = compare_runs(folders, AS_EVALUATED)
@@ -261,13 +262,22 @@ def test_the_prior_replaces_the_sampler_of_a_config_file(tmp_path):
     assert parsed.training_configs()["bn-seed0"].sampler is None
 
 
+@pytest.fixture(scope="module")
+def sampler_run(made_once, command, evaluated):
+    """The folder of an evaluated run that has been given a sampler, and evaluated again."""
+
+    def make(folder):
+        run = shutil.copytree(evaluated("bn").path, folder / "run")
+        command("fit_sampler", "--run", run, "--sampler", "gmm", "--sampler-components", 2)
+        command("evaluate", "--run", run, "--nll-images", 20, "--nll-samples", 20)
+
+    return made_once("sampler_run", make) / "run"
+
+
 @pytest.fixture
-def with_sampler(command, copy_of):
-    """A copy of an evaluated run that has been given a sampler, and evaluated again."""
-    run = copy_of("bn", "with_sampler")
-    command("fit_sampler", "--run", run.path, "--sampler", "gmm", "--sampler-components", 2)
-    command("evaluate", "--run", run.path, "--nll-images", 20, "--nll-samples", 20)
-    return run
+def with_sampler(sampler_run, tmp_path):
+    """A copy of that run."""
+    return RunDir(Path(shutil.copytree(sampler_run, tmp_path / "with_sampler")))
 
 
 def test_the_sampler_sets_runs_apart_and_its_samples_are_said_to_be_its(with_sampler, evaluated, command, tmp_path):
@@ -278,6 +288,7 @@ def test_the_sampler_sets_runs_apart_and_its_samples_are_said_to_be_its(with_sam
     assert "Evaluating" not in ended.stdout
 
 
+@pytest.mark.slow
 def test_a_run_is_evaluated_again_if_its_samples_came_from_elsewhere(with_sampler, evaluated, command, tmp_path):
     words = ("--sampler", "prior", "--nll-images", 20, "--nll-samples", 20)
     ended = command("compare", with_sampler.path, evaluated("plain").path, *words, "--out", tmp_path / "prior")

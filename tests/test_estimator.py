@@ -43,6 +43,7 @@ def tiny(table=TABLE, **params):
     return VAEEstimator(**{**TINY, **params}).fit(table)
 
 
+@pytest.mark.slow
 @parametrize_with_checks([VAEEstimator(epochs=1, latent_dim=2, hidden_sizes=(8,))])
 def test_scikit_learns_check(estimator, check):
     check(estimator)
@@ -162,6 +163,7 @@ def test_a_copy_computes_the_same(keep):
     np.testing.assert_array_equal(again.generate(), model.generate())
 
 
+@pytest.mark.slow
 def test_a_joblib_file_opens_in_a_new_process(tmp_path):
     model = tiny()
     joblib.dump((model, TABLE), tmp_path / "model.joblib")

@@ -15,7 +15,8 @@ from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.runs.run_dir import RunDir
 
 NUM_CLASSES = 3
-KINDS = ("conditional", "restoring", pytest.param("both", marks=pytest.mark.slow), "mixture", "moons", "blobs")
+SLOW = ("both", "restoring", "moons")
+KINDS = ("conditional", "mixture", "blobs", *(pytest.param(kind, marks=pytest.mark.slow) for kind in SLOW))
 OF_POINTS = ("moons", "blobs")
 
 
@@ -61,6 +62,7 @@ def test_a_run_is_evaluated(evaluated, kind):
     assert run.report_path.stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_a_gain_is_over_what_was_given(evaluated, drawn):
     arrays = drawn("restoring", "--reconstruct", "--num", 90)
     errors = {
@@ -89,11 +91,11 @@ def test_conditional_runs_are_compared_but_for_likelihoods_of_others(evaluated):
     assert "refused" not in scores["coverage_classifier_npz"]
 
 
-def test_compare_draws_points(command, evaluated, tmp_path):
-    shutil.copytree(evaluated("moons").path, tmp_path / "other")
+def test_compare_draws_points(rendered_figures, command, evaluated, tmp_path):
+    shutil.copytree(evaluated("blobs").path, tmp_path / "other")
     config = RunDir(tmp_path / "other").read_config()
-    RunDir(tmp_path / "other").write_config(config.model_copy(update={"beta": 1.0}))
-    ended = command("compare", evaluated("moons").path, tmp_path / "other", "--out", tmp_path / "points")
+    RunDir(tmp_path / "other").write_config(config.model_copy(update={"beta": 0.5}))
+    ended = command("compare", evaluated("blobs").path, tmp_path / "other", "--out", tmp_path / "points")
     assert (ended.status, ended.stderr) == (0, "")
     for name in ("samples", "reconstructions", "curves"):
         with Image.open(tmp_path / "points" / f"{name}.png") as figure:
@@ -168,7 +170,7 @@ def test_features_of_images_for_points_are_refused(trained, refused):
 
 
 def test_runs_of_points_and_of_images_are_not_compared(trained, refused, tmp_path):
-    line = refused("compare", trained("moons").path, trained("restoring").path, "--out", tmp_path / "not-compared")
+    line = refused("compare", trained("moons").path, trained("conditional").path, "--out", tmp_path / "not-compared")
     assert line.startswith("error: compare can't mix runs trained on images and runs trained on points. Received: both")
 
 

@@ -11,6 +11,8 @@ from PIL import Image
 
 from vae_tf import plots
 
+pytestmark = pytest.mark.usefixtures("rendered_figures")
+
 SHAPES = [(8, 8, 1), (8, 8, 3), (9, 13, 1), (28, 28, 1), (31, 17, 3), (50, 50, 1), (100, 90, 3)]
 
 

@@ -14,6 +14,8 @@ from vae_tf.config import RunConfig
 from vae_tf.runs.new_run import create_run_dir
 from vae_tf.runs.run_dir import RunDir
 
+pytestmark = pytest.mark.usefixtures("rendered_figures")
+
 SHAPE = (8, 10, 1)
 NUM_TEST = 90
 

@@ -83,7 +83,7 @@ def table(command, trained, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def scored(command, run, tmp_path_factory):
+def scored(rendered_figures, command, run, tmp_path_factory):
     """The file that the command writes by default, and how it ended."""
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
     out = tmp_path_factory.mktemp("scored") / "new" / "scores.csv"
@@ -171,7 +171,7 @@ def test_threshold_needs_the_runs_own_data(refused, without_data, place):
     assert "omit --threshold" in line
 
 
-@pytest.mark.parametrize("score", ["mahalanobis", "likelihood_regret"])
+@pytest.mark.parametrize("score", ["mahalanobis", pytest.param("likelihood_regret", marks=pytest.mark.slow)])
 def test_percentile_compares_with_images_that_were_not_trained_on(table, run, model, x_test, score):
     splits = load_splits(run.read_config())
     train, val = (pixels(part.read(np.arange(len(part)))[..., 0]) for part in (splits.train, splits.val))

@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import socket
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,21 +30,21 @@ ENVIRONMENT = {"AZURE_CLIENT_SECRET": PASSWORD, "STORAGE_ACCESS_TOKEN": TOKEN}
 
 @pytest.fixture(scope="module")
 def left_behind(made_once, command, images):
-    """What training with tracking and evaluating print, and their folder, with secrets in the path of the data.
-
-    The training is a process of its own, so that what libraries print past Python is seen too.
-    """
+    """What training with tracking and evaluating print, and their folder, with secrets in the path of the data."""
 
     def make(folder):
         data = folder / "data" / TOKEN / SIGNED / "tiny.npz"
         data.parent.mkdir(parents=True)
         shutil.copy(images / "images.npz", data)  # whose features the tests share
         options = f"--dataset npz --data-dir {data} --arch dense --hidden-sizes 6 --latent-dim 2 --epochs 2"
-        ended = {"trained": process(folder, f"train {options} --run-dir runs/x --track")}
+        ended = {}
         with pytest.MonkeyPatch.context() as patch:
+            for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+                patch.delenv(name)
             for name, value in ENVIRONMENT.items():
                 patch.setenv(name, value)
             for name, words in {
+                "trained": f"train {options} --run-dir runs/x --track",
                 "evaluated": f"evaluate --run runs/x --data-dir {data} --nll-images 4 --nll-samples 5",
                 "moved": "evaluate --run runs/x",
                 "missing": f"train --dataset npz --data-dir {data}.missing",
@@ -69,18 +67,6 @@ def write_images(path):
     path.parent.mkdir(parents=True)
     pixels, labels = np.random.default_rng(0).integers(0, 256, (120, 8, 8), dtype=np.uint8), np.arange(60) % 2
     np.savez(path, x_train=pixels[:60], x_test=pixels[60:], y_train=labels, y_test=labels)
-
-
-def process(folder, words):
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-    ended = subprocess.run(
-        [sys.executable, "-m", *f"vae_tf.{words}".split()],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env={**kept, **ENVIRONMENT, "PYTHONPATH": str(ROOT)},
-    )
-    return Ended(ended.returncode, ended.stdout, ended.stderr)
 
 
 def texts(path):

@@ -113,7 +113,7 @@ def test_a_run_resumes_after_they_are_removed(train, data, tmp_path):
     assert not (tmp_path / "run" / "skipped_files.csv").exists()
 
 
-@pytest.mark.parametrize("cache", [True, False])
+@pytest.mark.parametrize("cache", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_images_that_vanish_during_training_do_not_end_it(train, data, finished, tmp_path, monkeypatch, cache):
     test = Trainer._test
 
@@ -133,10 +133,10 @@ def test_images_that_vanish_during_training_do_not_end_it(train, data, finished,
     [
         ["evaluate", "--nll-images", 4, "--nll-samples", 4],
         ["score"],
-        ["score", "--split", "all"],
+        pytest.param(["score", "--split", "all"], marks=pytest.mark.slow),
         ["encode"],
         ["sample", "--reconstruct"],
-        ["compare", "--nll-images", 4, "--nll-samples", 4, "--out", "comparison"],
+        pytest.param(["compare", "--nll-images", 4, "--nll-samples", 4, "--out", "comparison"], marks=pytest.mark.slow),
     ],
     ids=lambda words: " ".join(map(str, words)),
 )

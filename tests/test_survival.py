@@ -12,6 +12,8 @@ from scripts.soak.growth import slope
 from scripts.soak.kills import UninterruptedRun, kill_and_finish
 from scripts.soak.runs import SmallRun, differences, digest_contents
 
+pytestmark = pytest.mark.usefixtures("rendered_figures")
+
 KILLS = 3
 FLIPS = 20
 

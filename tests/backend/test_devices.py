@@ -224,9 +224,20 @@ def test_operations_of_a_small_dense_net_have_one_thread_each(monkeypatch, optio
     assert asked == threads
 
 
+ON_LINUX = pytest.mark.skipif(
+    (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="oneDNN can be turned off on Linux x86-64 alone"
+)
+
+
+@ON_LINUX
+def test_onednn_is_used_as_the_environment_says():
+    assert devices.uses_onednn() == (os.environ[ONEDNN_VARIABLE] == "1")
+
+
+@ON_LINUX
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", ["0", "1"])
-@pytest.mark.skipif((sys.platform, platform.machine()) != ("linux", "x86_64"), reason="only there it can be turned off")
-def test_onednn_is_used_if_it_is_turned_on(setting):
+def test_onednn_is_used_in_a_new_process_if_it_is_turned_on(setting):
     code = "import vae_tf.backend.devices as devices; print(devices.uses_onednn())"
     environment = {**os.environ, ONEDNN_VARIABLE: setting, "TF_CPP_MIN_LOG_LEVEL": "3"}
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)

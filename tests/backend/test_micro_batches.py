@@ -60,7 +60,7 @@ def test_a_batch_in_parts_is_one_update(data, num_classes, jit_compile):
         np.testing.assert_allclose(history[name], values, rtol=1e-5)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("count", [8, 10])
 def test_batch_normalization_sees_each_part_alone(count, jit_compile):
     vae = compiled_vae(4, keras.optimizers.SGD(0.0), "bn", jit_compile=jit_compile)

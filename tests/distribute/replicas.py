@@ -114,17 +114,12 @@ def restored(strategy):
     return {"differing": training.differing(strategy)}
 
 
-def main(folder, *counts):
+def main(folder, counts, *names):
     training.logical_cpus(3)
     for count in map(int, counts):
         strategy = strategy_of(count)
-        made = {"noise": noise, "regularized": regularized, "skipping": skipping}
-        if count == 3:
-            made["restored"] = restored
-        else:
-            made |= {"convolutional": convolutional, "clipped_and_averaged": clipped_and_averaged}
-        for name, make in made.items():
-            np.savez(Path(folder) / f"{name}-{count}.npz", **make(strategy))
+        for name in names:
+            np.savez(Path(folder) / f"{name}-{count}.npz", **globals()[name](strategy))
 
 
 if __name__ == "__main__":

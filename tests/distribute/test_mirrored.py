@@ -15,7 +15,12 @@ ROOT = Path(__file__).parents[2]
 SECONDS = 300
 
 
-# Three replicas are slow, as they train another four models.
+# What one process trains: with how many replicas, and which functions of the script.
+GROUPS = {
+    "fast": ("12", "noise", "regularized", "skipping"),
+    "slow": ("12", "convolutional", "clipped_and_averaged"),
+    "three": ("3", "noise", "regularized", "skipping", "restored"),
+}
 COUNTS = [2, pytest.param(3, marks=pytest.mark.slow)]
 
 
@@ -23,13 +28,14 @@ COUNTS = [2, pytest.param(3, marks=pytest.mark.slow)]
 def results(made_once):
     """What the script saved, by name and number of replicas; TensorFlow learns of its devices before it starts."""
 
-    def run(counts, folder):
+    def run(group, folder):
+        counts, *names = GROUPS[group]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1"}
-        subprocess.run([sys.executable, SCRIPT, folder, *counts], env=environment, check=True, timeout=SECONDS)
+        subprocess.run([sys.executable, SCRIPT, folder, counts, *names], env=environment, check=True, timeout=SECONDS)
 
     def result(name, count):
-        counts = "3" if count == 3 else "12"
-        folder = made_once(f"replicas-{counts}", partial(run, counts))
+        group = next(group for group, (counts, *names) in GROUPS.items() if str(count) in counts and name in names)
+        folder = made_once(f"replicas-{group}", partial(run, group))
         return dict(np.load(folder / f"{name}-{count}.npz"))
 
     return result
@@ -49,6 +55,7 @@ def test_regularizers_count_once_and_a_replica_without_examples_adds_nothing(res
     assert training.far(results("regularized", count), results("regularized", 1)) == {}
 
 
+@pytest.mark.slow
 def test_normalized_convolutions_train_as_one(results):
     # The gradient of a bias before a normalization is little more than rounding.
     one, several = (
@@ -58,6 +65,7 @@ def test_normalized_convolutions_train_as_one(results):
     assert training.far(several, one) == {}
 
 
+@pytest.mark.slow
 def test_gradients_of_the_whole_batch_are_clipped_and_weights_averaged(results):
     assert training.far(results("clipped_and_averaged", 2), results("clipped_and_averaged", 1)) == {}
 

@@ -47,7 +47,7 @@ def nll(vae, images, num_samples, seed=0, batch=16):
 
 def test_converges_to_the_marginal_likelihood(linear):
     vae, images, exact = linear
-    estimates = np.stack([nll(vae, images, 500, seed) for seed in range(8)])
+    estimates = nll(vae, np.concatenate([images] * 8), 500).reshape(8, len(images))
     error = estimates.mean(axis=1).std(ddof=1) / math.sqrt(len(estimates))
     assert abs(estimates.mean() - exact.mean()) < 3 * error + 1e-3
     assert error < 0.05

@@ -51,6 +51,7 @@ def test_images_of_another_shape_are_fitted_to_the_classifier(cache):
     assert space.extract(np.zeros((3, 50, 40, 3), np.float32)).shape == (3, NUM_FEATURES["classifier"])
 
 
+@pytest.mark.slow
 def test_inception_features_take_small_grey_images():
     space = inception_features(weights=None)
     rows = space.extract(bright_or_dark(2)[0])

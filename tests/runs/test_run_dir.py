@@ -12,6 +12,8 @@ from vae_tf.runs.new_run import create_run_dir
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.support.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("rendered_figures")
+
 ROWS = [{"epoch": 1, "loss": 2.5, "seconds": 0.125}, {"epoch": 2, "loss": 1.0 / 3.0, "seconds": 0.25}]
 
 

@@ -373,6 +373,7 @@ def test_tests_that_run_the_line_come_before_the_others(results, tmp_path):
     assert (found.stage, found.test) == ("line", "tests/test_equals.py::test_equal_again")
 
 
+@pytest.mark.slow
 def test_fault_is_caught_by_a_test_that_hangs(results):
     found = results(_of_levels("f01", "level", "while b < 0:", "while b > 1:"), seconds=4.0)["f01"]
     assert (found.how, found.test) == ("hanging", "tests/test_levels.py::test_larger")

@@ -15,6 +15,8 @@ from vae_tf.plots.figures import ImageFigures
 from vae_tf.runs.new_run import create_run_dir
 from vae_tf.training.callbacks import EpochFigures, HistoryWriter
 
+pytestmark = pytest.mark.usefixtures("rendered_figures")
+
 SHAPE = (8, 8, 1)
 IMAGES = np.random.default_rng(0).random((24, *SHAPE), np.float32)
 TITLE_PIXELS = 40

@@ -25,8 +25,6 @@ from vae_tf.training.checkpoint.writer import CheckpointWriter
 from vae_tf.training.resume import ResumePoint
 from vae_tf.training.run import run_training
 
-pytestmark = pytest.mark.usefixtures("without_figures")
-
 ROOT = Path(__file__).parents[2]
 SMALL = {
     "dataset": "npz",

@@ -12,8 +12,6 @@ from vae_tf.training import stage, trainer
 from vae_tf.training.callbacks import HistoryWriter
 from vae_tf.training.checkpoint.store import CheckpointStore
 
-pytestmark = pytest.mark.usefixtures("without_figures")
-
 EPOCHS = 2
 
 
@@ -100,7 +98,7 @@ def test_the_second_stage_leaves_the_first_as_it_was(config, whole, tmp_path):
 @pytest.mark.parametrize(
     "step",
     [
-        pytest.param(3, id="first"),
+        pytest.param(3, id="first", marks=pytest.mark.slow),
         pytest.param(10, id="end-of-first"),
         pytest.param(12, id="second", marks=pytest.mark.slow),
         pytest.param(20, id="end-of-second", marks=pytest.mark.slow),

@@ -53,9 +53,14 @@ class ScoringData:
     def images(self, indices: np.ndarray) -> np.ndarray:
         """Returns the images `(N, H, W, C)` at `indices` `(N,)` across all splits, without binarization."""
         config = self.config.model_copy(update={"binarize": "none"})
-        rows = [(examples, row) for examples in self.splits.values() for row in range(len(examples))]
-        subsets = [examples.subset(np.array([row])) for examples, row in (rows[index] for index in indices)]
-        return np.concatenate([first_examples(subset, config, self.example_shape, "test", 1) for subset in subsets])
+        images, start = np.empty((len(indices), *self.example_shape), np.float32), 0
+        for examples in self.splits.values():
+            is_in_split = (indices >= start) & (indices < start + len(examples))
+            if is_in_split.any():
+                subset = examples.subset(indices[is_in_split] - start)
+                images[is_in_split] = first_examples(subset, config, self.example_shape, "test", len(subset))
+            start += len(examples)
+        return images
 
 
 def load_scoring_data(

@@ -122,6 +122,7 @@ def run(command, made_once):
     return made_once("mixture_run", train) / "run"
 
 
+@pytest.mark.slow
 def test_a_run_is_evaluated(run, command):
     assert command("evaluate", "--run", run, "--nll-images", 4, "--nll-samples", 8).status == 0
     metrics = json.loads((run / "metrics.json").read_text())
