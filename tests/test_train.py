@@ -258,7 +258,8 @@ def test_list_of_images_trains_into_a_folder_next_to_it_with_pixels_drawn_afresh
     assert np.isfinite(RunDir(tmp_path / "run").read_history()[0]["loss"])
 
 
-@pytest.mark.parametrize("name", ["stl10", pytest.param("stl10_modern", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["stl10", "stl10_modern"])
 def test_configs_of_stl10_train(stl10, tmp_path, name):
     values = read_yaml(Path(__file__).parents[1] / "configs" / f"{name}.yml")
     small = {"image_size": 8, "epochs": 1, "batch_size": 16, "data_dir": str(stl10)}
@@ -369,3 +370,159 @@ def test_callbacks_are_called_as_fit_calls_them(small, tmp_path):
     vae_tf.train_run(**small, run_dir=tmp_path / "run", callbacks=[callback, checkpoint])
     assert seen == ["begin", (0, True), (1, True), "end"]
     assert (tmp_path / "best.keras").is_file()
+
+
+# Data and models from Python
+
+
+@pytest.fixture(scope="module")
+def arrays(images):
+    """The arguments of `train_run` with the data of the shared runs."""
+    with np.load(images / "images.npz") as data:
+        return {"x": data["x_train"], "y": data["y_train"], "x_test": data["x_test"], "y_test": data["y_test"]}
+
+
+@pytest.fixture
+def of_model():
+    """Options of a run of a second, without its data."""
+    return {"arch": "dense", "hidden_sizes": (16,), "latent_dim": 3, "epochs": 2, "batch_size": 32}
+
+
+def test_a_run_on_arrays_is_the_run_on_their_file(small, of_model, arrays, tmp_path):
+    from_file = vae_tf.train_run(**small, run_dir=tmp_path / "file")
+    from_arrays = vae_tf.train_run(**arrays, **of_model, run_dir=tmp_path / "arrays")
+
+    assert repeatable(from_arrays.path) == repeatable(from_file.path)
+    assert from_arrays.splits.spec == from_file.splits.spec
+
+
+def test_a_run_on_arrays_can_be_moved_and_evaluated(of_model, arrays, tmp_path):
+    train = tf.data.Dataset.from_tensor_slices((arrays["x"][..., np.newaxis], arrays["y"])).batch(40)
+    run = vae_tf.train_run(x=train, x_test=arrays["x_test"], **{**of_model, "epochs": 1}, run_dir=tmp_path / "run")
+    moved = run.path.rename(tmp_path / "moved")
+
+    metrics = vae_tf.evaluate_run(moved, nll_images=5, nll_samples=5).metrics["metrics"]
+    assert metrics["elbo"]["num_examples"] == 90
+    np.testing.assert_array_equal(vae_tf.load_run(moved).splits.train_and_val.labels, arrays["y"])
+
+
+def test_a_run_on_arrays_resumes_with_them_and_refuses_others(of_model, arrays, tmp_path):
+    run = vae_tf.train_run(**arrays, **{**of_model, "epochs": 1}, run_dir=tmp_path / "run")
+    with pytest.raises(InputError, match="A run must resume with the data it started with"):
+        vae_tf.train_run(**{**arrays, "x": 255 - arrays["x"]}, **of_model, run_dir=tmp_path / "run")
+    extended = vae_tf.train_run(**arrays, **of_model, run_dir=tmp_path / "run")
+
+    assert len(extended.history) == 2
+    with np.load(run.path / "data.npz") as data:
+        np.testing.assert_array_equal(data["x_train"], arrays["x"])
+
+
+def test_overwriting_a_run_on_arrays_removes_them(small, of_model, arrays, tmp_path):
+    run = vae_tf.train_run(**arrays, **{**of_model, "epochs": 1}, run_dir=tmp_path / "run")
+    vae_tf.train_run(**{**small, "epochs": 1}, run_dir=tmp_path / "run", overwrite=True)
+
+    assert not (run.path / "data.npz").exists()
+    assert run.folder.read_config().data_dir == small["data_dir"]
+
+
+def test_overwriting_a_run_does_not_remove_the_data_it_reads(of_model, arrays, tmp_path):
+    run = vae_tf.train_run(**arrays, **{**of_model, "epochs": 1}, run_dir=tmp_path / "run")
+    own_data = {"dataset": "npz", "data_dir": run.path / "data.npz"}
+
+    with pytest.raises(InputError, match=r"overwrite would remove the data. Received: .*data\.npz"):
+        vae_tf.train_run(**own_data, **of_model, run_dir=run.path, overwrite=True)
+    assert vae_tf.load_run(run.path).splits.spec.num_test == 90
+
+
+@pytest.mark.parametrize(
+    ("remove", "options", "message"),
+    [
+        ("x_test", {}, "x and x_test must be passed together. Received: x and y and y_test"),
+        ("x", {}, "x and x_test must be passed together. Received: x_test and y and y_test"),
+        ("", {"dataset": "mnist"}, "dataset can't be combined with x, which replaces it. Received: dataset=mnist"),
+        ("", {"data_dir": "images"}, "data_dir can't be combined with x"),
+    ],
+)
+def test_arguments_that_contradict_each_other_are_refused(arrays, remove, options, message, tmp_path):
+    passed = {name: value for name, value in arrays.items() if name != remove}
+    with pytest.raises(InputError, match=message):
+        vae_tf.train_run(**passed, **options, run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_a_built_model_is_the_run_of_the_options_that_describe_it(small, tmp_path):
+    expected = vae_tf.train_run(**small, run_dir=tmp_path / "options")
+    keras.utils.set_random_seed(0)
+    model = vae_tf.build_vae((8, 10, 1), latent_dim=3, arch="dense", hidden_sizes=(16,))
+    of_data = {name: small[name] for name in ("dataset", "data_dir", "epochs", "batch_size")}
+    run = vae_tf.train_run(model=model, **of_data, run_dir=tmp_path / "model")
+
+    assert repeatable(run.path) == repeatable(expected.path)
+    np.testing.assert_array_equal(run.model.sample(3, seed=0), model.sample(3, seed=0))
+    assert run.config.arch == "custom"
+
+
+def test_a_run_of_a_built_model_starts_from_its_weights_and_resumes(small, tmp_path):
+    of_data = {name: small[name] for name in ("dataset", "data_dir", "batch_size")}
+    trained = vae_tf.train_run(**small, run_dir=tmp_path / "first")
+    tuned = vae_tf.train_run(model=trained.model, **of_data, epochs=1, learning_rate=1e-9, run_dir=tmp_path / "tuned")
+    untrained = vae_tf.build_vae((8, 10, 1), latent_dim=3, arch="dense", hidden_sizes=(16,))
+    extended = vae_tf.train_run(model=untrained, **of_data, epochs=2, learning_rate=1e-9, run_dir=tmp_path / "tuned")
+
+    first, second = extended.history
+    assert first == tuned.history[0]
+    for row in (first, second):
+        assert row["val_loss"] == pytest.approx(trained.history[-1]["val_loss"], rel=1e-3)
+
+
+def test_options_of_a_built_model_are_refused_and_its_arch_is_not_for_the_command(small, command, of_images, tmp_path):
+    model = vae_tf.build_vae((8, 10, 1), latent_dim=3, arch="dense", hidden_sizes=(16,))
+    with pytest.raises(
+        InputError, match=r"arch can't be combined with model, which replaces it\. Received: arch=dense"
+    ):
+        vae_tf.train_run(model=model, **small, run_dir=tmp_path / "run")
+    words = ("--dataset", "npz", *of_images[:2], "--arch", "custom", "--run-dir", tmp_path / "run")
+    assert "arch=custom stands for a model that is built in Python" in command("train", *words).error
+
+
+# TensorBoard
+
+
+def test_tensorboard_shows_the_history_the_figures_and_the_test_metrics(small, tmp_path, capsys):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = vae_tf.train_run(**small, run_dir=tmp_path / "run", tensorboard=True)
+    [test_elbo] = re.findall(r"Test ELBO (\S+)", capsys.readouterr().out)
+    events = EventAccumulator(str(run.path / "tensorboard"), size_guidance={"tensors": 0})
+    events.Reload()
+    written = {
+        tag: [(event.step, tf.make_ndarray(event.tensor_proto)) for event in events.Tensors(tag)]
+        for tag in events.Tags()["tensors"]
+    }
+
+    for name in (*LOSSES, *VAL_LOSSES, *CLOCK):
+        expected = [(row["epoch"], pytest.approx(row[name], rel=1e-6)) for row in run.history]
+        assert [(step, float(value)) for step, value in written[name]] == expected
+    [(step, value)] = written["test_elbo"]
+    assert (step, f"{value:.2f}") == (2, test_elbo)
+    for kind in ("samples", "reconstructions"):
+        assert [step for step, _ in written[kind]] == [1, 2]
+        width, height, png = written[kind][-1][1]
+        shown = tf.io.decode_png(png).numpy()
+        with Image.open(run.path / kind / "epoch_0002.png") as figure:
+            np.testing.assert_array_equal(shown, np.asarray(figure))
+        assert (int(height), int(width)) == shown.shape[:2]
+
+
+def test_tensorboard_is_asked_for_in_one_line_if_it_is_missing(command, of_images, monkeypatch, tmp_path):
+    monkeypatch.setattr("vae_tf.train.find_spec", lambda name: None)
+    ended = command("train", *of_images, "--tensorboard", "--run-dir", tmp_path / "run")
+
+    assert "--tensorboard needs TensorBoard, which is not installed; run pip install '.[tensorboard]'" in ended.error
+
+
+def test_overwriting_removes_the_files_of_tensorboard(small, tmp_path):
+    run = vae_tf.train_run(**{**small, "epochs": 1}, run_dir=tmp_path / "run", tensorboard=True)
+    vae_tf.train_run(**{**small, "epochs": 1}, run_dir=tmp_path / "run", overwrite=True)
+
+    assert not (run.path / "tensorboard").exists()

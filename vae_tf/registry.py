@@ -25,6 +25,8 @@ DATASETS = {
     "blobs": "vae_tf.data.standard:load_blobs",
 }
 TOY_DATASETS = ("moons", "circles", "blobs")
+# The value of arch in the config of a model that was built in Python; there is no such network to choose.
+CUSTOM = "custom"
 NETWORKS = {
     "conv": "vae_tf.model.network.conv:ConvNetwork",
     "dense": "vae_tf.model.network.dense:DenseNetwork",

@@ -51,7 +51,7 @@ def test_options_of_train_are_listed_by_what_they_affect(show_help):
 
     assert list(options) == ["options", "model", "data", "training", "checkpoints", "output"]
     assert options["options"] == ["help", "config"]
-    assert options["output"] == ["run-dir", "overwrite", "track"]
+    assert options["output"] == ["run-dir", "overwrite", "track", "tensorboard"]
     assert {"arch", "variant", "latent-dim", "beta"} <= set(options["model"])
     assert {"dataset", "data-dir", "image-size"} <= set(options["data"])
     assert {"epochs", "batch-size", "learning-rate", "seed", "device", "distribute"} <= set(options["training"])

@@ -111,7 +111,7 @@ def test_without_options_the_defaults_hold():
 def test_table_of_non_defaults_names_every_option():
     options = {*TrainOptions.model_fields, *DenseOptions.model_fields, *GaussianOptions.model_fields}
     assert set(NON_DEFAULTS) == options - {
-        *("config", "overwrite", "track", "require_gpu"),
+        *("config", "overwrite", "track", "tensorboard", "require_gpu"),
         "deterministic",  # on by itself: see below
     }
 
@@ -326,6 +326,7 @@ def test_fault_of_the_program_is_not_hidden(monkeypatch):
         run(main, monkeypatch)
 
 
+@pytest.mark.slow
 def test_loading_tensorflow_is_silent_and_gives_stderr_back():
     code = f"import sys; {LOADS}; print('after', file=sys.stderr)"
     ended = python("-c", code + "; print('tensorflow' in sys.modules)")

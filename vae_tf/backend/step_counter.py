@@ -20,6 +20,10 @@ class StepCounter:
         """The number of steps so far, an int64 scalar."""
         return tf.identity(self.variable.value)  # a copy: Keras would return the variable, whose value changes later
 
+    def reset(self) -> None:
+        """Starts counting from 0."""
+        self.variable.assign(0)
+
     def increment(self) -> None:
         """Counts one more step."""
         self.variable.assign(self.variable + 1)

@@ -42,10 +42,12 @@ class OneOf:
     Attributes:
         kind: What the name selects, for the error message.
         known: The names; they are looked up at every use, because more names can be registered later.
+        unlisted: Names that are accepted too, but that users do not choose.
     """
 
     kind: str
     known: Collection[str]
+    unlisted: tuple[str, ...] = ()
 
     @property
     def metavar(self) -> str:
@@ -57,7 +59,7 @@ class OneOf:
         return no_info_before_validator_function(self._check, handler(source))
 
     def _check(self, name: object) -> str:
-        return check_name(self.kind, str(name), self.known)
+        return str(name) if name in self.unlisted else check_name(self.kind, str(name), self.known)
 
 
 def _to_text(value: object) -> object:

@@ -27,7 +27,7 @@ class ModelConfig(PartsConfig):
 
     heading = "model"
 
-    arch: Annotated[str, OneOf("arch", registry.NETWORKS)] = "conv"
+    arch: Annotated[str, OneOf("arch", registry.NETWORKS, unlisted=(registry.CUSTOM,))] = "conv"
     """Network architecture: convolutional, or dense (fully connected)."""
     variant: Variant = "bn"
     """Network variant: bn (alias v2) uses batch normalization, plain (alias v1) does not."""

@@ -179,7 +179,8 @@ def _validate_part_options(parts: Mapping[str, str], given: Mapping[str, Any]) -
     rest = {name: value for name, value in given.items() if value is not None}
     validated: dict[str, Any] = {}
     for kind, name in parts.items():
-        check_name(kind, name, registry.PARTS[kind])
+        if (kind, name) != ("arch", registry.CUSTOM):
+            check_name(kind, name, registry.PARTS[kind])
         options = _get_options_class(kind, name)
         if options is not None:
             own = {option: rest.pop(option) for option in options.model_fields if option in rest}

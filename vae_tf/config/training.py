@@ -11,6 +11,7 @@ from vae_tf import registry
 from vae_tf.config.base import MAX_COUNT, Config, OneOf, UserPath
 from vae_tf.config.data import DataConfig
 from vae_tf.config.model import ModelConfig
+from vae_tf.config.parts import DenseOptions
 from vae_tf.support.errors import InputError
 from vae_tf.support.plain_yaml import read_yaml
 from vae_tf.support.redaction import redact
@@ -81,7 +82,8 @@ class RunConfig(DataConfig, ModelConfig):
     def _add_toy_defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
         if values.get("dataset") not in registry.TOY_DATASETS:
             return values
-        if values.get("arch", "dense") != "dense":
+        is_custom = values.get("arch") == registry.CUSTOM
+        if values.get("arch", "dense") != "dense" and not is_custom:
             raise InputError(f"dataset={values['dataset']} needs arch=dense. Received: arch={values['arch']}")
         likelihood = values.get("likelihood", "gaussian")
         if likelihood in registry.LIKELIHOODS and likelihood not in ("gaussian", "learned_gaussian"):
@@ -89,7 +91,9 @@ class RunConfig(DataConfig, ModelConfig):
                 f"dataset={values['dataset']} has unbounded values: likelihood must be gaussian or learned_gaussian. "
                 f"Received: likelihood={likelihood}"
             )
-        return {**TOY_DEFAULTS, **values}
+        of_dense_network = DenseOptions.model_fields if is_custom else ()
+        defaults = {name: value for name, value in TOY_DEFAULTS.items() if name not in of_dense_network}
+        return {**defaults, **values}
 
     @model_validator(mode="after")
     def _check_binarize(self) -> Self:

@@ -1,6 +1,6 @@
 """Loads arrays of images as a dataset, from npz and npy files."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -58,26 +58,29 @@ def splits_from_npz(path: Path) -> NativeSplits:
     return splits_from_arrays(arrays, f"{path}: ")
 
 
-def splits_from_arrays(arrays: Mapping[str, Array], prefix: str) -> NativeSplits:
+def splits_from_arrays(arrays: Mapping[str, Array], prefix: str = "", names: Sequence[str] = NPZ_KEYS) -> NativeSplits:
     """Returns the splits in arrays with the names used by `keras.datasets`.
 
     Args:
         arrays: `x_train` and `x_test`, and optionally the labels `y_train` and `y_test`.
         prefix: Prefix of the arrays' names in error messages.
+        names: What error messages call `x_train`, `x_test`, `y_train` and `y_test`.
 
     Raises:
         InputError: An array is invalid.
     """
-    x_train, x_test = (check_pixels(arrays[key], prefix + key) for key in NPZ_KEYS[:2])
+    x_train, x_test = (
+        check_pixels(arrays[key], prefix + name) for key, name in zip(NPZ_KEYS[:2], names[:2], strict=True)
+    )
     if x_train.shape[1:] != x_test.shape[1:]:
         raise InputError(
-            f"{prefix}x_train and x_test must contain images of the same shape. "
+            f"{prefix}{names[0]} and {names[1]} must contain images of the same shape. "
             f"Received: {x_train.shape[1:]} and {x_test.shape[1:]}"
         )
-    scale = infer_pixel_scale({f"{prefix}x_train": x_train, "x_test": x_test})
+    scale = infer_pixel_scale({f"{prefix}{names[0]}": x_train, names[1]: x_test})
     y_train, y_test = (
-        check_labels(_load_into_memory(arrays.get(key)), len(pixels), prefix + key)
-        for key, pixels in zip(NPZ_KEYS[2:], (x_train, x_test), strict=True)
+        check_labels(_load_into_memory(arrays.get(key)), len(pixels), prefix + name)
+        for key, name, pixels in zip(NPZ_KEYS[2:], names[2:], (x_train, x_test), strict=True)
     )
     return NativeSplits(ArraySource(x_train, y_train, scale), ArraySource(x_test, y_test, scale))
 

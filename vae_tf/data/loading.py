@@ -67,7 +67,12 @@ def load_splits(config: DataConfig) -> Splits:
         InputError: The data is missing, damaged, empty or too small, or its labels can't be used for a conditional
             model.
     """
-    train, test, class_names, skipped = _load_native_splits(config)
+    return make_splits(config, _load_native_splits(config))
+
+
+def make_splits(config: DataConfig, native_splits: NativeSplits) -> Splits:
+    """Returns the splits of data that is already loaded; see `load_splits`."""
+    train, test, class_names, skipped = native_splits
     if test is None:
         train, test = _split(train, TEST_FRACTION, TEST_SPLIT_SEED, "a test split", "add examples")
     if config.conditional:

@@ -12,6 +12,7 @@ from vae_tf.backend import replicas
 from vae_tf.config import RunConfig
 from vae_tf.data.pipeline import Shard
 from vae_tf.distribute.cluster import DistributionMode
+from vae_tf.registry import CUSTOM
 from vae_tf.support.errors import InputError
 
 if TYPE_CHECKING:
@@ -88,6 +89,11 @@ def check_can_distribute(strategy: tf.distribute.Strategy, config: RunConfig, nu
     if config.jit:
         raise InputError(
             f"jit needs a single replica. Received: {num_replicas} replicas; omit --jit, or use --distribute none"
+        )
+    if config.arch == CUSTOM:
+        raise InputError(
+            f"A model that is passed from Python trains on a single replica. Received: {num_replicas} replicas; use "
+            "distribute='none'"
         )
     if config.micro_batch_size is not None and config.variant == "bn":
         raise InputError(

@@ -5,6 +5,7 @@ from typing import Any
 from vae_tf import registry
 from vae_tf.config import ModelConfig
 from vae_tf.model.network import Network
+from vae_tf.support.errors import InputError
 
 
 def create_part(kind: str, config: ModelConfig, **arguments: Any) -> Any:
@@ -20,7 +21,13 @@ def create_part(kind: str, config: ModelConfig, **arguments: Any) -> Any:
 
 
 def create_network(config: ModelConfig, example_shape: tuple[int, ...], num_classes: int | None) -> Network:
-    """Creates the network architecture selected by a config, for examples of the given shape."""
+    """Creates the network architecture selected by a config, for examples of the given shape.
+
+    Raises:
+        InputError: The config is that of a model that was built in Python.
+    """
+    if config.arch == registry.CUSTOM:
+        raise InputError("arch=custom stands for a model that is built in Python; call vae_tf.train_run(model=...)")
     architecture = registry.resolve(registry.NETWORKS[config.arch])
     network: Network = architecture(
         example_shape,

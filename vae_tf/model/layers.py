@@ -1,5 +1,6 @@
 """Keras layers that use faster kernels from `vae_tf.backend.kernels` if available; results match up to rounding."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -8,6 +9,15 @@ from keras import ops
 from vae_tf.backend import kernels, replicas
 
 FUSED_DTYPES = ("float32", "bfloat16")
+
+
+def find_batch_normalization(network: keras.Model) -> Iterator[keras.layers.BatchNormalization]:
+    """Yields the batch normalization layers of a network, including those of networks inside it."""
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            yield layer
+        elif isinstance(layer, keras.Model):
+            yield from find_batch_normalization(layer)
 
 
 @keras.saving.register_keras_serializable(package="vae_tf")

@@ -53,6 +53,32 @@ def check_usable(path: Path, *, overwrite: bool, resume: bool) -> None:
         check_available(path, overwrite=overwrite)
 
 
+def check_separate_from_data(run_dir: Path, config: RunConfig, *, overwrite: bool) -> None:
+    """Raises an error if training would read images that the run writes, or remove the data that it reads.
+
+    Args:
+        run_dir: The run folder.
+        config: The run's config.
+        overwrite: Whether an existing run in `run_dir` is removed first.
+
+    Raises:
+        InputError: It would.
+    """
+    if config.data_dir is None:
+        return
+    data_dir, resolved_run_dir = Path(config.data_dir).resolve(), run_dir.resolve()
+    is_nested = resolved_run_dir.is_relative_to(data_dir) or data_dir.is_relative_to(resolved_run_dir)
+    if config.dataset == "folder" and is_nested:
+        raise InputError(
+            "Neither run_dir nor data_dir may contain the other, because figures written to run_dir would be used "
+            f"as training images. Received: run_dir={run_dir}; choose another with --run-dir"
+        )
+    if overwrite and data_dir == RunDir(resolved_run_dir).data_path:
+        raise InputError(
+            f"overwrite would remove the data. Received: data_dir={config.data_dir}; choose another run_dir"
+        )
+
+
 def create_run_dir(path: Path, *, overwrite: bool) -> RunDir:
     """Creates a run folder, or empties an existing one.
 

@@ -2,17 +2,16 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
-from zipfile import BadZipFile
 
 import numpy as np
 
 from vae_tf.config import RunConfig
 from vae_tf.data.sources.image_files import SkippedFile
 from vae_tf.registry import TOY_DATASETS
+from vae_tf.runs.damaged_files import as_input_error
 from vae_tf.runs.history import Row, read_rows, write_rows
 from vae_tf.runs.model_file import load_keras_file, read_keras_config, save_keras_file
 from vae_tf.support.errors import InputError
@@ -34,6 +33,8 @@ RECONSTRUCTIONS = "reconstructions"
 CHECKPOINTS = "checkpoints"
 CLASSES = "classes.json"
 SKIPPED_FILES = "skipped_files.csv"
+DATA = "data.npz"
+TENSORBOARD = "tensorboard"
 METRICS = "metrics.json"
 PER_IMAGE = "per_image.npz"
 REPORT = "report.html"
@@ -41,14 +42,8 @@ SAMPLER = "sampler.keras"
 EVALUATION = (METRICS, PER_IMAGE, REPORT)
 RESULTS = (MODEL, SAMPLER, CURVES, *EVALUATION)
 METRICS_KEYS = (
-    "dataset",
-    "example_shape",
-    "likelihood",
-    "pictures_sha256",
-    "settings",
-    "metrics",
-    "kl_per_dimension",
-    "references",
+    *("dataset", "example_shape", "likelihood", "pictures_sha256"),
+    *("settings", "metrics", "kl_per_dimension", "references"),
 )
 EPOCH_FIGURES = "epoch_*.png"
 
@@ -88,9 +83,10 @@ class RunDir:
     def remove_run(self) -> None:
         """Removes every file of the run except `config.yml`, which stays until a new one replaces it."""
         self.remove_results()
-        for name in (CLASSES, SKIPPED_FILES, HISTORY):
+        for name in (CLASSES, SKIPPED_FILES, HISTORY, DATA):
             (self.path / name).unlink(missing_ok=True)
-        shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
+        for name in (CHECKPOINTS, TENSORBOARD):
+            shutil.rmtree(self.path / name, ignore_errors=True)
         for folder in (self.path / SAMPLES, self.path / RECONSTRUCTIONS):
             for image in folder.glob(EPOCH_FIGURES):
                 image.unlink()
@@ -114,12 +110,22 @@ class RunDir:
             InputError: The file is damaged.
         """
         config = RunConfig.from_yaml(self.path / CONFIG)
-        has_images = config.dataset not in TOY_DATASETS
-        if has_images and (config.image_size is None or config.channels is None):
+        if config.dataset not in TOY_DATASETS and None in (config.image_size, config.channels):
             raise InputError(
                 f"{self.path / CONFIG} is incomplete: image_size or channels is missing; train the model again"
             )
-        return config if self._data_dir is None else config.model_copy(update={"data_dir": self._data_dir})
+        data_dir = str(self.data_path) if self._data_dir is None and self.data_path.exists() else self._data_dir
+        return config if data_dir is None else config.model_copy(update={"data_dir": data_dir})
+
+    @property
+    def data_path(self) -> Path:
+        """Path of `data.npz`, which exists if the run was trained on arrays instead of files."""
+        return self.path / DATA
+
+    def write_data(self, arrays: Mapping[str, Any]) -> None:
+        """Writes `data.npz`: the arrays of images and labels that the run is trained on."""
+        with atomic_write(self.data_path) as partial:
+            np.savez(partial, **arrays)  # not compressed, so that large arrays can be read from the file
 
     def write_classes(self, names: Sequence[str]) -> None:
         """Writes `classes.json`: the class names of a conditional run, in the order of the labels."""
@@ -134,7 +140,7 @@ class RunDir:
         """
         if not (self.path / CLASSES).exists():
             return None
-        with _as_input_error(self.path / CLASSES, "train") as path:
+        with as_input_error(self.path / CLASSES, "train") as path:
             return tuple(map(str, json.loads(path.read_text(encoding="utf-8"))))
 
     def write_skipped_files(self, skipped: Sequence[SkippedFile]) -> None:
@@ -155,7 +161,7 @@ class RunDir:
         Raises:
             InputError: The file is missing or damaged.
         """
-        with _as_input_error(self.path / HISTORY, "train") as path:
+        with as_input_error(self.path / HISTORY, "train") as path:
             return read_rows(path)
 
     @property
@@ -168,11 +174,10 @@ class RunDir:
         """Path of `metrics.json`, which exists once the run is evaluated."""
         return self.path / METRICS
 
-    def write_metrics(self, metrics: dict[str, Any], per_image: dict[str, np.ndarray]) -> None:
+    def write_metrics(self, metrics: dict[str, Any], per_image: dict[str, Any]) -> None:
         """Writes `metrics.json`, and the per-image values `(N,)` behind its means to `per_image.npz`."""
         with atomic_write(self.path / PER_IMAGE) as partial:
-            arrays: dict[str, Any] = per_image
-            np.savez_compressed(partial, **arrays)
+            np.savez_compressed(partial, **per_image)
         with atomic_write(self.metrics_path) as partial:
             partial.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
 
@@ -192,7 +197,7 @@ class RunDir:
         Raises:
             InputError: The file is damaged.
         """
-        with _as_input_error(self.metrics_path, "evaluate") as path:
+        with as_input_error(self.metrics_path, "evaluate") as path:
             metrics = json.loads(path.read_text(encoding="utf-8"))
             return {key: metrics[key] for key in METRICS_KEYS}
 
@@ -202,7 +207,7 @@ class RunDir:
         Raises:
             InputError: The file is missing or damaged.
         """
-        with _as_input_error(self.path / PER_IMAGE, "evaluate") as path, np.load(path) as values:
+        with as_input_error(self.path / PER_IMAGE, "evaluate") as path, np.load(path) as values:
             return dict(values)
 
     def save_epoch_figure(self, kind: str, figure: "Figure", epoch: int) -> Path:
@@ -219,6 +224,11 @@ class RunDir:
         with atomic_write(target) as partial:
             model.save(partial)
         return target
+
+    @property
+    def tensorboard_path(self) -> Path:
+        """Path of the folder `tensorboard`, which exists if the run was written for TensorBoard."""
+        return self.path / TENSORBOARD
 
     @property
     def is_started(self) -> bool:
@@ -264,7 +274,7 @@ class RunDir:
         """
         if not self.has_sampler:
             return None
-        with _as_input_error(self.path / SAMPLER, "fit_sampler") as path:
+        with as_input_error(self.path / SAMPLER, "fit_sampler") as path:
             return dict(read_keras_config(path)["config"])
 
     def save_sampler(self, sampler: "Sampler") -> Path:
@@ -288,12 +298,3 @@ class RunDir:
         with atomic_write(target) as partial:
             plots.save(figure, partial)
         return target
-
-
-@contextmanager
-def _as_input_error(path: Path, command: str) -> Iterator[Path]:
-    """Converts errors from reading a damaged file to an `InputError` that says which command to run again."""
-    try:
-        yield path
-    except (OSError, ValueError, TypeError, KeyError, BadZipFile):
-        raise InputError(f"{path} is missing or damaged; run {command} again") from None

@@ -51,6 +51,16 @@ PAUSE_FACTOR = 50
 MAX_REASON_LENGTH = 120
 
 
+def name_test_metrics(test: Mapping[str, float]) -> dict[str, float]:
+    """Returns the metrics on the test set under the names that are logged.
+
+    Args:
+        test: The result of the model's `evaluate`; its `loss` is the negative ELBO.
+    """
+    values = (-test["loss"], test["reconstruction_loss"], test["kl_loss"])
+    return dict(zip(TEST_METRICS, values, strict=True))
+
+
 def should_track(*, requested: bool) -> bool:
     """Returns whether to track the run: if the user requests it, or if the process is already in an MLflow run.
 
@@ -128,10 +138,9 @@ class Tracker:
         """Logs the metrics on the test set; their step is the last epoch.
 
         Args:
-            test: The result of the model's `evaluate`; its `loss` is the negative ELBO.
+            test: The result of the model's `evaluate`.
         """
-        values = (-test["loss"], test["reconstruction_loss"], test["kl_loss"])
-        metrics = dict(zip(TEST_METRICS, values, strict=True))
+        metrics = name_test_metrics(test)
         self._paused_until = 0.0  # these metrics matter most, so log them even while tracking is paused
         self._attempt(lambda run: _log_metrics(run, metrics, self._config.epochs))
 

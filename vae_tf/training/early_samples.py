@@ -10,6 +10,7 @@ import keras
 from vae_tf.config import RunConfig
 from vae_tf.data.modality import get_modality
 from vae_tf.model.batch import Batch
+from vae_tf.model.layers import find_batch_normalization
 from vae_tf.model.vae import VAE
 from vae_tf.runs.run_dir import RunDir
 from vae_tf.training.progress import format_duration
@@ -74,10 +75,7 @@ def batch_statistics(model: VAE, examples: Batch, seed: int) -> Iterator[None]:
         examples: The batch.
         seed: Random seed of the posterior samples that are decoded.
     """
-    networks = (model.encoder, model.decoder)
-    layers = [
-        layer for network in networks for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)
-    ]
+    layers = [*find_batch_normalization(model.encoder), *find_batch_normalization(model.decoder)]
     momenta = [layer.momentum for layer in layers]
     averages = [layer.get_weights() for layer in layers]
     for layer in layers:

@@ -9,7 +9,6 @@ from vae_tf.config import CheckpointConfig, RunConfig
 from vae_tf.data.spec import DatasetSpec
 from vae_tf.distribute.cluster import Cluster, DistributionMode, cluster_from_environment
 from vae_tf.runs import tracking
-from vae_tf.support.errors import InputError
 from vae_tf.support.quiet_tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from vae_tf.data.loading import Splits
+    from vae_tf.data.user_arrays import UserArrays
+    from vae_tf.model.vae import VAE
     from vae_tf.runs.run_dir import RunDir
     from vae_tf.training.checkpoint.store import Checkpoint
     from vae_tf.training.resume import ResumePoint
@@ -33,9 +34,12 @@ def run_training(
     checkpoints: CheckpointConfig | None = None,
     overwrite: bool = False,
     track: bool = False,
+    tensorboard: bool = False,
     distribute: DistributionMode = "none",
     worker_timeout: float = 120,
     callbacks: "Sequence[keras.callbacks.Callback]" = (),
+    arrays: "UserArrays | None" = None,
+    model: "VAE | None" = None,
 ) -> "RunDir":
     """Trains a model as `config` describes, writes the run folder, and returns it.
 
@@ -47,21 +51,28 @@ def run_training(
         checkpoints: Checkpoint options. Default: the defaults of the command.
         overwrite: Whether to replace an existing run in `run_dir`.
         track: Whether to log to MLflow; if `MLFLOW_RUN_ID` is set, the run is always logged.
+        tensorboard: Whether to write summaries for TensorBoard to the run folder.
         distribute: The distribution strategy, as in the command's `--distribute`.
         worker_timeout: Maximum time, in seconds, to wait for the other workers.
         callbacks: Called while the VAE trains, on the chief only; one of them may stop training.
+        arrays: The data, if it does not come from the dataset in `config`; the run folder keeps it in `data.npz`.
+        model: The model to train, if it is not the one that `config` describes.
 
     Raises:
         InputError: The data or the folder can't be used, MLflow is not installed, a worker did not start, or training
             diverged.
         Interrupted: SIGTERM or SIGINT was received; the state of training is saved.
     """
-    from vae_tf.data.loading import load_splits
+    from vae_tf.data.loading import load_splits, make_splits
     from vae_tf.distribute.peers import connected_peers
-    from vae_tf.runs.new_run import check_usable
+    from vae_tf.runs.new_run import check_separate_from_data, check_usable
     from vae_tf.runs.run_dir import RunDir
 
-    _check_run_dir_is_outside_data_dir(run_dir, config)
+    if arrays is not None:
+        config = config.model_copy(update={"data_dir": str(RunDir(run_dir).data_path)})
+    if model is not None:
+        config = config.model_copy(update={"conditional": model.num_classes is not None})
+    check_separate_from_data(run_dir, config, overwrite=overwrite and arrays is None)
     options = checkpoints or CheckpointConfig()
     cluster = cluster_from_environment(distribute)
     is_chief = cluster is None or cluster.is_chief
@@ -69,7 +80,11 @@ def run_training(
         check_usable(run_dir, overwrite=overwrite, resume=options.resume == "auto")
     is_tracked = tracking.should_track(requested=track)
     with connected_peers(cluster, worker_timeout) as peers:
-        splits = load_splits(config)
+        splits = load_splits(config) if arrays is None else make_splits(config, arrays.native_splits())
+        if model is not None:
+            from vae_tf.training.user_model import describe_model
+
+            config = describe_model(model, config, splits)
         config = config.fill_in_defaults(splits.spec.example_shape)
         load_tensorflow()
 
@@ -101,16 +116,28 @@ def run_training(
                 return RunDir(run_dir)
             strategy = strategy_for(distribute, peers, worker_timeout)
             check_can_distribute(strategy, config, splits.spec.num_train)
-            trainer = Trainer(config, splits, strategy, [vae_stage(config, splits, strategy)])
+            trainer = Trainer(config, splits, strategy, [vae_stage(config, splits, strategy, model)])
             if start:
                 trainer.resume(start, checkpoint.arrays() if checkpoint else None)
             if is_chief:
                 run = resume_point.prepare(checkpoint)
+                if arrays is not None:
+                    run.write_data(arrays.arrays)
                 _print_summary(config, splits, trainer, run, f"{device}{_replicas(strategy, cluster)}", checkpoint)
                 progress = {} if checkpoint is None else checkpoint.progress
                 run_id = progress.get("mlflow_run_id")
                 with tracking.Tracker(config, run.path, is_enabled=is_tracked, run_id=run_id) as tracker:
-                    _train_and_write(trainer, config, splits, resume_point, run, tracker, progress, callbacks)
+                    _train_and_write(
+                        trainer,
+                        config,
+                        splits,
+                        resume_point,
+                        run,
+                        tracker,
+                        progress,
+                        callbacks,
+                        tensorboard=tensorboard,
+                    )
             else:
                 assert cluster is not None
                 print(f"{cluster.name(cluster.index)} of {len(cluster.addresses)}, {device}", flush=True)
@@ -127,17 +154,6 @@ def _replicas(strategy: Any, cluster: Cluster | None) -> str:
     workers = "" if cluster is None else f" on each of {len(cluster.addresses)} workers"
     count = strategy.num_replicas_in_sync
     return f"{workers}, {count} replicas" if count > 1 else workers
-
-
-def _check_run_dir_is_outside_data_dir(run_dir: Path, config: RunConfig) -> None:
-    if config.dataset == "folder" and config.data_dir is not None:
-        data_dir = Path(config.data_dir).resolve()
-        resolved_run_dir = run_dir.resolve()
-        if resolved_run_dir.is_relative_to(data_dir) or data_dir.is_relative_to(resolved_run_dir):
-            raise InputError(
-                "Neither run_dir nor data_dir may contain the other, because figures written to run_dir would be used "
-                f"as training images. Received: run_dir={run_dir}; choose another with --run-dir"
-            )
 
 
 def _figure_examples(config: RunConfig, splits: "Splits") -> "tuple[Any, np.ndarray | None]":
@@ -204,6 +220,8 @@ def _train_and_write(
     tracker: tracking.Tracker,
     progress: Mapping[str, Any],
     user_callbacks: "Sequence[keras.callbacks.Callback]",
+    *,
+    tensorboard: bool,
 ) -> None:
     """Trains and writes the run folder, on the only worker or on the chief."""
     from vae_tf import plots
@@ -213,6 +231,7 @@ def _train_and_write(
     from vae_tf.training.early_samples import EarlySamples
     from vae_tf.training.progress import ProgressBar, TimeLeft
     from vae_tf.training.sampler import fit_sampler
+    from vae_tf.training.tensorboard import TensorBoardWriter
 
     history = callbacks.HistoryWriter(run, splits.spec.num_train, progress)
     figures = callbacks.EpochFigures(run, config, *_figure_examples(config, splits))
@@ -220,12 +239,14 @@ def _train_and_write(
     bar = ProgressBar(history, time_left, config, splits.spec.num_train, splits.spec.modality)
     states = CallbackStates(user_callbacks, progress.get("callbacks", []))
     early_samples = EarlySamples(run, config, lambda: _spread_batch(config, splits))
+    tensorboard_writers = [TensorBoardWriter(run.tensorboard_path, history, figures)] if tensorboard else []
     has_several_stages = len(trainer.stages) > 1
 
     def make_callbacks(stage: "Stage") -> "Sequence[keras.callbacks.Callback]":
         history.stage = stage.name if has_several_stages else None
         vae_callbacks = [early_samples, figures, *user_callbacks, states] if stage is trainer.stages[0] else []
-        return [history, time_left, bar, *vae_callbacks, callbacks.TrackingCallback(tracker, history, figures)]
+        trackers = [callbacks.TrackingCallback(tracker, history, figures), *tensorboard_writers]
+        return [history, time_left, bar, *vae_callbacks, *trackers]
 
     test = trainer.train(
         make_callbacks,
@@ -243,6 +264,8 @@ def _train_and_write(
     if config.sampler is not None:
         sampler = fit_sampler(config.sampler, config.arguments("sampler"), trainer.model, config, splits)
         results["Sampler"] = run.save_sampler(sampler)
+    if tensorboard:
+        results["TensorBoard"] = run.tensorboard_path
     results["Model"] = run.save_model(trainer.model)  # last: a run that has its model is finished
     warn_if_collapsed(trainer.model, config, splits)
     print(
@@ -252,5 +275,7 @@ def _train_and_write(
     )
     for title, path in results.items():
         print(f"{title:16}{path}", flush=True)
+    for writer in tensorboard_writers:
+        writer.log_test(test)
     tracker.log_test(test)
     tracker.log_image(results["Curves"])

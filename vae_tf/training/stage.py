@@ -49,18 +49,23 @@ class Stage(NamedTuple):
         return self.epochs * self.steps_per_epoch
 
 
-def vae_stage(config: RunConfig, splits: Splits, strategy: tf.distribute.Strategy) -> Stage:
+def vae_stage(config: RunConfig, splits: Splits, strategy: tf.distribute.Strategy, model: VAE | None = None) -> Stage:
     """Returns the stage that trains the VAE, the first stage of every run.
 
     Args:
         config: The run's config, with all defaults filled in.
         splits: The run's data.
         strategy: The run's strategy.
+        model: The model to train. By default the config describes a new one.
     """
     shape = splits.spec.example_shape
     steps_per_epoch = pipeline.num_batches(splits.train, config.batch_size)
+    keras.utils.set_random_seed(config.seed)
     with strategy.scope():
-        model = _compiled_vae(config, splits, steps_per_epoch)
+        model = model or _build_vae(config, splits, steps_per_epoch)
+        model.step_counter.reset()  # the user may have trained it before
+        model.micro_batch_size = config.micro_batch_size
+        model.compile(build_optimizer(config, config.epochs * steps_per_epoch), jit_compile=config.jit)
     max_consecutive_skips = 1 if config.on_nan == "stop" else min(MAX_CONSECUTIVE_SKIPS, steps_per_epoch)
     model.guard = GuardedStep(model, max_consecutive_skips)
     return Stage(
@@ -83,12 +88,8 @@ def evaluation_batches(
     return lambda shard: pipeline.evaluation_batches(examples, config, shape, split, shard)
 
 
-def _compiled_vae(config: RunConfig, splits: Splits, steps_per_epoch: int) -> VAE:
-    keras.utils.set_random_seed(config.seed)
+def _build_vae(config: RunConfig, splits: Splits, steps_per_epoch: int) -> VAE:
     spec = splits.spec
     num_classes = spec.num_classes if config.conditional else None
     warmup = None if config.kl_warmup_epochs is None else max(1, round(config.kl_warmup_epochs * steps_per_epoch))
-    model = build_from_config(config, spec.example_shape, config.seed, num_classes, config.precision, warmup)
-    model.micro_batch_size = config.micro_batch_size
-    model.compile(build_optimizer(config, config.epochs * steps_per_epoch), jit_compile=config.jit)
-    return model
+    return build_from_config(config, spec.example_shape, config.seed, num_classes, config.precision, warmup)
