@@ -1,6 +1,7 @@
 """The contestants of `train_speed.py`: each function creates one and returns a function that runs its steps."""
 
 import itertools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -57,6 +58,29 @@ def vae_tf(case: str, precision: str) -> Run:
             pass
 
     return run
+
+
+def vae_tf_without(case: str, precision: str, path: str) -> Run:
+    """Trains this package with one of its fast paths replaced by what Keras or TensorFlow does."""
+    if path == "oneDNN":
+        os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+    load_tensorflow()
+
+    import keras
+    import tensorflow as tf
+
+    from vae_tf.backend import devices, kernels
+    from vae_tf.model import layers
+
+    if path == "fused batch normalization":
+        layers.BatchNormalization.call = keras.layers.BatchNormalization.call  # type: ignore[method-assign]
+    elif path == "transposed convolutions as convolutions":
+        kernels.conv_transpose_as_conv = lambda x, kernel: keras.ops.conv_transpose(x, kernel, 1, "same")
+    elif path == "bias gradients as products":
+        kernels.bias_add = tf.nn.bias_add
+    elif path == "one thread per operation":
+        devices.limit_threads = lambda config, example_shape: None
+    return vae_tf(case, precision)
 
 
 def _compiled(config: Any, example_shape: tuple[int, ...]) -> Any:
