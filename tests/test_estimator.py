@@ -269,14 +269,15 @@ def test_beta_and_batch_size_reach_the_training():
 
 def test_a_loss_that_still_falls_at_the_end_gives_a_warning():
     with pytest.warns(
-        ConvergenceWarning, match=r"still falling at the end of training\. Received: epochs=20; raise it$"
+        ConvergenceWarning,
+        match=r"still falling at the end of training\. Received: epochs=20; pass a larger number, such as epochs=40$",
     ):
         tiny(batch_size=40, epochs=20)
 
 
 @pytest.mark.parametrize(("batch_size", "epochs"), [(40, 60), (7, 10), (1, 10)])
 def test_the_default_number_of_epochs_makes_enough_updates(monkeypatch, batch_size, epochs):
-    monkeypatch.setattr("vae_tf.estimator.MIN_UPDATES", 60)
+    monkeypatch.setattr("vae_tf.estimator.DEFAULT_UPDATES", 60)
     steps = -(-len(TABLE) // batch_size)
     assert int(tiny(batch_size=batch_size, epochs=None).model_.optimizer.iterations) == epochs * steps
 

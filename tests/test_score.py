@@ -194,7 +194,8 @@ def test_threshold_marks_the_anomalies_and_counts_them(command, run, place, tmp_
     assert [row["is_anomaly"] for row in rows[15:]] == ["True"] * 15
     count = sum(row["is_anomaly"] == "True" for row in rows)
     assert ended.stdout.splitlines()[-1] == (
-        f"{count} of 30 images are above the threshold; expected false-alarm rate 6.25%, from 15 validation images"
+        f"{count} of 30 images are above the threshold; expected false-alarm rate 6.25%, "
+        "estimated from 15 validation images"
     )
 
 

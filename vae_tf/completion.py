@@ -17,7 +17,7 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 class CompletionOptions(Config):
-    """Print a script for your shell that completes the commands of vae-tf, their options and the values of these.
+    """Print a script for your shell that completes the commands of vae-tf, their options and the options' values.
 
     The script is static: print it again after an update of vae_tf.
     """
@@ -36,7 +36,8 @@ def completion_script(shell: str) -> str:
         import shtab
     except ImportError:
         raise InputError(
-            "completion needs shtab, which is not installed; run pip install '.[completion]' in the folder of vae_tf"
+            "completion needs shtab, which is not installed; run pip install '.[completion]' in the folder that "
+            "contains vae_tf's pyproject.toml"
         ) from None
 
     root = argparse.ArgumentParser("vae-tf")  # describes the commands; it parses none

@@ -28,8 +28,8 @@ ROWS_PER_BLOCK = 256
 PAD_ROWS_TO_MULTIPLE_OF = 64
 # On iris, the mean error of the correlations of samples is 0.22 after 500 updates, 0.025 after 2,000 and 0.011 after
 # 5,000, and the score of held-out rows still rises; see benchmarks/estimator_updates.py.
-MIN_UPDATES = 5000
-MIN_EPOCHS = 10
+DEFAULT_UPDATES = 5000
+MIN_DEFAULT_EPOCHS = 10
 
 
 class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -46,8 +46,7 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         latent_dim: Number of latent dimensions Z; dimensions that the data does not need collapse to the prior.
         learning_rate: Learning rate of Adam.
         batch_size: Number of rows per update.
-        epochs: Number of passes over the rows; by default at least 10, and as many as are needed for 5,000 updates,
-            because a table with few rows makes few updates in one pass.
+        epochs: Number of passes over the rows; by default, enough for 5,000 updates, and at least 10.
         hidden_sizes: Number of units in each hidden layer of the encoder; the decoder mirrors them.
         activation: Activation of the hidden layers: relu, leaky_relu, elu, gelu, silu, softplus or tanh.
         variant: `"plain"`, or `"bn"` with batch normalization.
@@ -181,7 +180,8 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         if self.epochs is not None:
             return config
         updates_per_epoch = math.ceil(num_rows / config.batch_size)
-        return config.model_copy(update={"epochs": max(MIN_EPOCHS, math.ceil(MIN_UPDATES / updates_per_epoch))})
+        epochs = max(MIN_DEFAULT_EPOCHS, math.ceil(DEFAULT_UPDATES / updates_per_epoch))
+        return config.model_copy(update={"epochs": epochs})
 
     def _check_rows(self, X: Any) -> np.ndarray:
         check_is_fitted(self)

@@ -61,7 +61,7 @@ class TrainOptions(CheckpointConfig, RunConfig):
         if self.tensorboard and find_spec("tensorboard") is None:
             raise InputError(
                 "--tensorboard needs TensorBoard, which is not installed; run pip install '.[tensorboard]' in the "
-                "folder of vae_tf"
+                "folder that contains vae_tf's pyproject.toml"
             )
         return self
 
@@ -102,10 +102,11 @@ def train_run(
     """Trains a model as the `train` command does, and returns the finished run.
 
     If the run folder contains an unfinished run with the same options, it is resumed, including the state of the
-    callbacks as far as a checkpoint can hold it.
+    callbacks as far as a checkpoint can hold it. A finished run with the same options is returned without training,
+    even if `model` is passed.
 
     Args:
-        config: The run's config. Default: the defaults of the command, for the options that are not set.
+        config: The run's config; `options` override it. Default: the defaults of the command.
         x: Training images, instead of a dataset: an array `(N, H, W)` or `(N, H, W, C)` with values in [0, 1] or
             [0, 255], or a finite `tf.data.Dataset` of batches of images or of pairs (images, labels). Its contents are
             read into memory, and written to `data.npz` in the run folder.
@@ -115,8 +116,7 @@ def train_run(
         model: A built model to train, instead of the one that the options describe; it is compiled and trained in
             place, on a single device.
         callbacks: Keras callbacks, such as `EarlyStopping`; their `on_train_batch_end` is called after several steps.
-        **options: Options of the command with underscores, such as `latent_dim=16` and `run_dir="runs/x"`; they take
-            precedence over `config`.
+        **options: Options of the command with underscores, such as `latent_dim=16` and `run_dir="runs/x"`.
 
     Raises:
         InputError: An option is unknown or invalid, the data, the model or the folder can't be used, or training

@@ -47,7 +47,10 @@ def test_gpu_without_a_gpu_is_an_input_error(asked, pretend_gpus):
     assert asked == []
 
 
-LINUX = "run pip install '.[cuda]' in the folder of vae_tf, and check the driver with nvidia-smi"
+LINUX = (
+    "run pip install '.[cuda]' in the folder that contains vae_tf's pyproject.toml, "
+    "and check the driver with nvidia-smi"
+)
 MACOS = "TensorFlow supports no GPU on macOS, so train on Linux"
 WINDOWS = "TensorFlow supports GPUs on Windows only in WSL2, so install vae_tf there with pip install '.[cuda]'"
 
@@ -93,7 +96,7 @@ def test_a_gpu_that_tensorflow_does_not_see_is_named_once_with_the_remedy(
     assert [use_device("auto"), use_device("auto")] == ["CPU", "CPU"]
 
     assert capsys.readouterr().err == (
-        "warning: this machine has an NVIDIA GPU, but TensorFlow does not see it, and computes on the CPU; "
+        "warning: this machine has an NVIDIA GPU, but TensorFlow does not see it, so the CPU is used; "
         f"{remedy}, or use --device cpu\n"
     )
 

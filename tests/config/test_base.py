@@ -87,8 +87,8 @@ def test_windows_refuses_reserved_names(monkeypatch, path):
     monkeypatch.setattr(base, "sys", SimpleNamespace(platform="win32"))
 
     assert error_of({"dataset": "npz", "data_dir": path}) == (
-        'A name in a path must not contain < > : " | ? *, end in a dot or a space, or be a device such as NUL on '
-        f"Windows. Received: {path}"
+        'On Windows, a name in a path must not contain < > : " | ? *, end in a dot or a space, or be a device such as '
+        f"NUL. Received: {path}"
     )
 
 

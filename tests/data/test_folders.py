@@ -103,7 +103,7 @@ def test_folder_where_no_image_opens_is_refused_without_a_warning(tmp_path, caps
     message = error_of(tmp_path)
 
     assert message == (
-        f"data_dir must contain readable images. Received: {tmp_path} (none of 2 files could be read, such as "
+        f"data_dir must contain readable images. Received: {tmp_path} (none of 2 files could be read; the first is "
         f"{tmp_path / 'a.jpg'} ({NO_IMAGE}))"
     )
     assert capsys.readouterr().err == ""
@@ -350,7 +350,7 @@ def test_a_list_whose_images_have_no_class_each_or_one_for_all_is_unlabelled(tmp
         (b"cats/\xe4.png", "UTF-8"),
         ("cats/a.png".encode("utf-16"), "UTF-8"),
         (b"\0\0\1\2 a.png", "null bytes"),
-        (b"gone.png\ngone_too.png", "none of 2 files could be read, such as "),
+        (b"gone.png\ngone_too.png", "none of 2 files could be read; the first is "),
     ],
     ids=["empty", "remarks alone", "Latin-1", "UTF-16", "binary", "nothing there"],
 )

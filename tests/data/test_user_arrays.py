@@ -61,8 +61,8 @@ def test_arrays_that_cant_be_used_are_refused_under_the_names_of_the_arguments(a
         (lambda dataset: dataset.batch(4).repeat(), "x must be a finite dataset"),
         (lambda dataset: dataset.take(0).batch(4), "x must contain at least one batch"),
         (lambda dataset: dataset, r"Received: elements of shape \(8, 9, 1\)"),
-        (lambda dataset: dataset.map(lambda image: {"image": image}).batch(4), "Received: elements of a dict"),
-        (lambda dataset: dataset.map(lambda image: (image, image, image)).batch(4), "Received: elements of a tuple"),
+        (lambda dataset: dataset.map(lambda image: {"image": image}).batch(4), "Received: elements of type dict"),
+        (lambda dataset: dataset.map(lambda image: (image, image, image)).batch(4), "Received: elements of type tuple"),
     ],
 )
 def test_datasets_that_cant_be_used_are_refused(make, message):
@@ -81,5 +81,5 @@ def test_batches_of_images_of_several_sizes_are_refused():
 def test_the_labels_of_a_dataset_are_not_passed_a_second_time():
     dataset = tf.data.Dataset.from_tensor_slices(IMAGES).batch(4)
 
-    with pytest.raises(InputError, match="y_test must be in the dataset x_test"):
+    with pytest.raises(InputError, match="y_test must not be passed if x_test is a dataset"):
         UserArrays(IMAGES, dataset, LABELS, LABELS)

@@ -61,7 +61,7 @@ def test_a_target_without_its_channel_is_refused():
 @pytest.mark.parametrize(("x", "received"), [(255.0 * np.round(X), "0 to 255"), (2 * np.round(X) - 1, "-1 to 1")])
 def test_values_outside_the_range_of_the_likelihood_are_refused(method, x, received):
     message = refusal(tiny(), method, x)
-    assert message.startswith("The data must be from 0 to 1 for the likelihood ")
+    assert message.startswith("Values must be from 0 to 1 for the likelihood ")
     assert message.endswith(f"Received: values from {received}; rescale the data, or use a Gaussian likelihood")
 
 
@@ -138,7 +138,7 @@ def test_a_list_of_labels_is_refused():
 @pytest.mark.parametrize("wrap", [dict, tf.data.Dataset.from_tensors])
 def test_a_dict_is_refused(wrap):
     message = refusal(tiny(), "fit", wrap({"image": X}))
-    assert message == "x must be an array. Received: dict; convert them with np.asarray, or a dataset with map"
+    assert message == "x must be an array. Received: dict; convert them with np.asarray, or, in a dataset, with map()"
 
 
 def test_the_range_of_a_batch_is_no_weight():

@@ -45,7 +45,8 @@ def test_samples_are_drawn_after_a_minute_if_the_epoch_is_longer(run, seconds_pe
 def test_it_is_said_which_statistics_normalize_them(run, capsys):
     drawn_after(run, 70)
     assert capsys.readouterr().out == (
-        f"Samples after 70 s: {run.path}/samples/epoch_0000.png (with the batch's own statistics for normalization)\n"
+        f"Samples after 70 s: {run.path}/samples/epoch_0000.png "
+        "(batch normalization uses the statistics of one training batch)\n"
     )
 
 

@@ -21,12 +21,15 @@ from vae_tf.support.errors import InputError
 
 FLOPS_PER_WEIGHT = 6  # a multiplication and an addition, once in the forward pass and twice in the backward pass
 SMALL_STEP_FLOPS = 5e8
-HIDDEN_GPUS = ("", "-1")  # values of CUDA_VISIBLE_DEVICES that hide all GPUs
+HIDE_ALL_GPUS = ("", "-1")  # values of CUDA_VISIBLE_DEVICES that hide all GPUs
 REMEDIES = {
     "darwin": "TensorFlow supports no GPU on macOS, so train on Linux",
     "win32": "TensorFlow supports GPUs on Windows only in WSL2, so install vae_tf there with pip install '.[cuda]'",
 }
-REMEDY = "run pip install '.[cuda]' in the folder of vae_tf, and check the driver with nvidia-smi"
+REMEDY = (
+    "run pip install '.[cuda]' in the folder that contains vae_tf's pyproject.toml, "
+    "and check the driver with nvidia-smi"
+)
 
 
 def use_device(device: Literal["auto", "cpu", "gpu"], *, deterministic: bool = True) -> str:
@@ -81,7 +84,7 @@ def _find_remedy() -> str:
 def _warn_about_unused_gpu() -> None:
     if _has_nvidia_gpu():
         print(
-            "warning: this machine has an NVIDIA GPU, but TensorFlow does not see it, and computes on the CPU; "
+            "warning: this machine has an NVIDIA GPU, but TensorFlow does not see it, so the CPU is used; "
             f"{_find_remedy()}, or use --device cpu",
             file=sys.stderr,
             flush=True,
@@ -89,8 +92,8 @@ def _warn_about_unused_gpu() -> None:
 
 
 def _has_nvidia_gpu() -> bool:
-    """Returns whether there is an NVIDIA driver, unless the user hides its GPUs."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in HIDDEN_GPUS:
+    """Returns whether an NVIDIA driver is installed and the user has not hidden its GPUs."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in HIDE_ALL_GPUS:
         return False
     # In WSL2, /dev/dxg stands for a GPU of any vendor.
     if sys.platform == "win32" or Path("/dev/dxg").exists():

@@ -7,8 +7,8 @@ import tensorflow as tf
 class Setting:
     """A number that compiled steps read each time they run; as a Python number it would be compiled into them.
 
-    It is not a weight of the model: `get_weights` does not return it, and no file contains it. Create it within the
-    scope of the model's distribution strategy.
+    It is not a weight of the model: `get_weights` does not return it, and it is not among the weights that are saved.
+    Create it within the scope of the model's distribution strategy.
 
     Args:
         value: The initial value.

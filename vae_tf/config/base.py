@@ -71,8 +71,8 @@ def _expand_path(value: str) -> str:
         raise InputError(f"A path must not contain control characters or line breaks. Received: {value!r}")
     if sys.platform == "win32" and _is_reserved_on_windows(value):
         raise InputError(
-            'A name in a path must not contain < > : " | ? *, end in a dot or a space, or be a device such as NUL on '
-            f"Windows. Received: {value}"
+            'On Windows, a name in a path must not contain < > : " | ? *, end in a dot or a space, or be a device such '
+            f"as NUL. Received: {value}"
         )
     try:
         path = Path(value).expanduser()

@@ -82,13 +82,14 @@ class DataConfig(Config):
     """Resize images to this size in pixels: one number for square images, or HEIGHTxWIDTH, such as 64x48. Default: the
     size of the images; 64 with --dataset folder."""
     fit: Fit | None = None
-    """How to bring images of another aspect ratio to this size: crop (scale the shorter side and cut out the centre),
-    pad (fit in the whole image, on white) or stretch. Default: crop with --dataset folder, otherwise stretch."""
+    """How to resize images whose aspect ratio differs from --image-size: crop (scale to cover, cut off the excess), pad
+    (scale to fit, fill the rest with white) or stretch. Default: crop with --dataset folder, otherwise stretch; always
+    stretch with a config file that has no format_version, or one below 3."""
     channels: Annotated[Literal[1, 3], BeforeValidator(_parse_digits)] | None = None
     """Convert images to greyscale (1) or RGB (3). Default: as in the data; 3 with --dataset folder."""
     flip: bool = False
-    """Flip half of the training images from left to right, chosen anew in every epoch; all other images stay as they
-    are."""
+    """Flip each training image from left to right with probability 1/2, anew in every epoch; validation and test images
+    are never flipped."""
     binarize: Literal["none", "static", "dynamic"] = "none"
     """Binarize images by sampling each pixel with its intensity as the probability of 1: once (static), anew in every
     epoch (dynamic), or not at all (none)."""

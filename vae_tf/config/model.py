@@ -32,7 +32,8 @@ class ModelConfig(PartsConfig):
     variant: Variant = "bn"
     """Network variant: bn (alias v2) uses batch normalization, plain (alias v1) does not."""
     batch_norm_momentum: float = Field(DEFAULT_MOMENTUM, ge=0, lt=1)
-    """Momentum of the moving averages of batch normalization; lower it for runs of fewer than about 500 updates."""
+    """Momentum of the moving averages of batch normalization, which take about 5 / (1 - momentum) updates to forget
+    their initial values (500 at 0.99, 50 at 0.9); lower it for short runs."""
     latent_dim: int = Field(128, ge=1, le=MAX_WIDTH)
     """Number of latent dimensions."""
     latents: Annotated[str, OneOf("latents", registry.LATENTS)] = "flat"

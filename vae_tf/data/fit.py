@@ -25,13 +25,14 @@ class Placement(NamedTuple):
 
 
 def fit_image(size: tuple[float, float], target: tuple[int, int], fit: Fit) -> Placement:
-    """Returns how an image is brought to a size.
+    """Returns how an image is resized to a given size.
 
     Args:
-        size: `(height, width)` of the image, which may end within a pixel.
+        size: `(height, width)` of the image in pixels, not necessarily integers.
         target: `(height, width)` of the result.
-        fit: `"crop"` scales the shorter side and cuts off the rest on both sides of the centre; `"pad"` scales the
-            longer side and centres the image on white; `"stretch"` scales both sides, whatever the aspect ratio.
+        fit: `"crop"` scales the image until it covers the target, and cuts off the excess on both sides; `"pad"` scales
+            it until it fits inside the target, and centres it on white; `"stretch"` scales both sides, whatever the
+            aspect ratio.
     """
     ratios = [wanted / side for wanted, side in zip(target, size, strict=True)]
     if fit == "crop":

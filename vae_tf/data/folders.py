@@ -51,8 +51,8 @@ def _open_examples(files: list[str], path: Path, config: DataConfig) -> ImageFil
     examples = open_images(files, shape, config.image_fit, cache_dir)
     if not len(examples):
         raise InputError(
-            f"data_dir must contain readable images. Received: {path} (none of {len(files)} files could be read, such "
-            f"as {describe(examples.skipped[0])})"
+            f"data_dir must contain readable images. Received: {path} (none of {len(files)} files could be read; the "
+            f"first is {describe(examples.skipped[0])})"
         )
     return examples
 

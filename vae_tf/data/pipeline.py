@@ -192,7 +192,7 @@ def _make_batch_function(
             is_fixed = config.binarize == "static" and split == "train"
             fixed_stream = RandomStream(indices, fixed, config.seed, split, is_consecutive=False)
             x = binarize(x, fixed_stream if is_fixed else stream)
-        if with_flips:  # after binarization, so that a static one is the same image, flipped
+        if with_flips:  # after binarization, so that a statically binarized image and its flip are mirror images
             x = flip(x, stream)
         if config.corrupt == "none":
             return ((x, _labels(examples, indices)),) if config.conditional else x
@@ -232,7 +232,7 @@ def resize_and_convert(images: tf.Tensor, example_shape: tuple[int, ...], fit: F
 
 
 def _resize(images: tf.Tensor, size: tuple[int, int], fit: Fit) -> tf.Tensor:
-    """Resizes images `(B, h, w, c)` in [0, 1] to `(height, width)` as `tf.image.resize` does, but from part of them."""
+    """Resizes images `(B, h, w, c)` in [0, 1] to `size` as `fit` says, with the antialiasing of `tf.image.resize`."""
     place = fit_image(tuple(images.shape[1:3]), size, fit)
     scale = (place.height / (place.bottom - place.top), place.width / (place.right - place.left))
     resized = tf.raw_ops.ScaleAndTranslate(

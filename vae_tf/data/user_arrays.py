@@ -46,10 +46,13 @@ class UserArrays:
 
 def _read(name: str, x: Any, label_name: str, labels: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """Returns images and labels as arrays."""
-    if not hasattr(x, "as_numpy_iterator"):  # a dataset of tf.data, without importing TensorFlow
+    if not hasattr(x, "as_numpy_iterator"):  # only datasets of tf.data have it; isinstance would need TensorFlow
         return np.asarray(x), None if labels is None else np.asarray(labels)
     if labels is not None:
-        raise InputError(f"{label_name} must be in the dataset {name} if that is a dataset. Received: both")
+        raise InputError(
+            f"{label_name} must not be passed if {name} is a dataset. Received: {label_name}; pass {name} as a dataset "
+            "of pairs (images, labels)"
+        )
     if int(x.cardinality()) == INFINITE:
         raise InputError(f"{name} must be a finite dataset. Received: an infinite one; remove repeat(), or use take()")
     batches = [_check_batch(name, batch) for batch in x.as_numpy_iterator()]
@@ -62,10 +65,10 @@ def _read(name: str, x: Any, label_name: str, labels: Any) -> tuple[np.ndarray, 
 def _check_batch(name: str, batch: Any) -> tuple[np.ndarray, np.ndarray | None]:
     images, labels = batch if isinstance(batch, tuple) and len(batch) == 2 else (batch, None)
     if not isinstance(images, np.ndarray) or images.ndim != 4 or not isinstance(labels, np.ndarray | None):
-        shape = f"shape {images.shape}" if isinstance(images, np.ndarray) else f"a {type(images).__name__}"
+        received = f"shape {images.shape}" if isinstance(images, np.ndarray) else f"type {type(images).__name__}"
         raise InputError(
             f"{name} must be a dataset of batches of images (B, H, W, C), or of pairs (images, labels). Received: "
-            f"elements of {shape}; use map() and batch()"
+            f"elements of {received}; use map() and batch()"
         )
     return images, labels
 

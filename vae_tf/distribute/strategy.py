@@ -92,8 +92,8 @@ def check_can_distribute(strategy: tf.distribute.Strategy, config: RunConfig, nu
         )
     if config.arch == CUSTOM:
         raise InputError(
-            f"A model that is passed from Python trains on a single replica. Received: {num_replicas} replicas; use "
-            "distribute='none'"
+            f"A model passed from Python can be trained only on a single replica. Received: {num_replicas} replicas; "
+            "use distribute='none'"
         )
     if config.micro_batch_size is not None and config.variant == "bn":
         raise InputError(

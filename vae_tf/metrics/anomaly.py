@@ -73,7 +73,9 @@ def percentiles(scores: np.ndarray, validation_scores: np.ndarray) -> np.ndarray
 
 
 def score_threshold(validation_scores: np.ndarray, quantile: float) -> float:
-    """Returns the quantile of the validation scores `(V,)`; of new examples like these, `1 - quantile` exceed it.
+    """Returns a quantile of the validation scores `(V,)`.
+
+    A new example like these exceeds it with probability `1 - quantile`.
 
     The i-th lowest of V scores estimates the quantile i / (V + 1), because a new score is equally likely to have any of
     the V + 1 ranks among them. An estimate that took the highest score for the quantile 1 would give too many false
@@ -83,7 +85,7 @@ def score_threshold(validation_scores: np.ndarray, quantile: float) -> float:
 
 
 def min_validation_examples(quantile: float) -> int:
-    """Returns how many validation examples `score_threshold` needs, so that the quantile is not above all of them."""
+    """Returns the fewest validation examples with which the quantile does not lie above the highest score."""
     return math.ceil(round(quantile / (1 - quantile), 6))  # 0.99 / (1 - 0.99) is slightly more than 99
 
 

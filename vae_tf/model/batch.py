@@ -69,7 +69,7 @@ def unpack_inputs(
     if len(arrays) != 1 + conditional or not all(hasattr(array, "shape") for array in arrays):
         needed = "x and labels must be two arrays" if conditional else "x must be an array"
         received = ", ".join(type(array).__name__ for array in arrays)
-        raise InputError(f"{needed}. Received: {received}; convert them with np.asarray, or a dataset with map")
+        raise InputError(f"{needed}. Received: {received}; convert them with np.asarray, or, in a dataset, with map()")
     x, labels = arrays if conditional else (*arrays, None)
     check_shape(tuple(x.shape), example_shape)
     if labels is not None:

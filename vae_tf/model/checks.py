@@ -76,7 +76,7 @@ def check_label_range(low: float, high: float, num_classes: int) -> None:
 
 
 def check_value_range(low: float, high: float, likelihood: Likelihood) -> None:
-    """Checks that a likelihood is defined for data between `low` and `high`; if either is NaN, it is not checked.
+    """Checks that a likelihood is defined for data between `low` and `high`; a bound that is NaN is not checked.
 
     Raises:
         InputError: The data lies outside the likelihood's `value_range`.
@@ -86,7 +86,7 @@ def check_value_range(low: float, high: float, likelihood: Likelihood) -> None:
     lowest, highest = likelihood.value_range
     if low < lowest - ROUNDING or high > highest + ROUNDING:
         raise InputError(
-            f"The data must be from {lowest:g} to {highest:g} for the likelihood {type(likelihood).__name__}. "
+            f"Values must be from {lowest:g} to {highest:g} for the likelihood {type(likelihood).__name__}. "
             f"Received: values from {low:g} to {high:g}; rescale the data, or use a Gaussian likelihood"
         )
 

@@ -136,7 +136,7 @@ class GuardedModel(keras.Model):
             batch_size,
             epochs,
             verbose,
-            [*given, CheckSteps()],
+            [*given, StepChecker()],
             validation_split,
             validation_data,
             shuffle,
@@ -167,7 +167,7 @@ class GuardedModel(keras.Model):
         self.check_data(x, y)
         if not isinstance(callbacks, keras.callbacks.CallbackList):  # `fit` passes its own list
             given = [callbacks] if isinstance(callbacks, keras.callbacks.Callback) else list(callbacks or [])
-            callbacks = [*given, CheckSteps()]
+            callbacks = [*given, StepChecker()]
         return super().evaluate(x, y, batch_size, verbose, None, steps, callbacks, *args, **kwargs)
 
     def _track(self, values: dict[str, keras.KerasTensor]) -> None:
@@ -179,7 +179,7 @@ class GuardedModel(keras.Model):
         return {metric.name: metric.result() for metric in self.metrics}
 
 
-class CheckSteps(keras.callbacks.Callback):
+class StepChecker(keras.callbacks.Callback):
     """Stops `fit` and `evaluate` at data that the model can't use, and `fit` after too many non-finite updates."""
 
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:

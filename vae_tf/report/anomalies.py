@@ -91,7 +91,7 @@ def load_scoring_data(
 
 
 def load_validation_data(run: LoadedRun, threshold: float | None) -> ScoringData | None:
-    """Returns the validation images of a run, to compare anomaly scores with; random ones if there are many.
+    """Returns validation images of a run to compare anomaly scores with: at most `MAX_REFERENCE`, chosen at random.
 
     Args:
         run: The run.
@@ -179,8 +179,8 @@ def score_columns(
     Args:
         run: The run.
         data: The data to score.
-        validation: The run's validation images, with whose scores those of `data` are compared; they were not trained
-            on, and the score has not seen them. `None` for no comparison.
+        validation: Validation images of the run, which neither the model nor the score was fitted to; the scores of
+            `data` are compared with theirs. `None` for no comparison.
         score: A name in `registry.ANOMALY_SCORES`.
         seed: Random seed.
         threshold: Quantile of the validation scores above which an example is an anomaly; `None` for no such column.
@@ -217,7 +217,7 @@ def summarize_threshold(columns: dict[str, Any], data: ScoringData, validation: 
     count, noun = np.count_nonzero(columns["is_anomaly"]), data.modality.plural
     return (
         f"{count:,} of {len(data):,} {noun} are above the threshold; expected false-alarm rate "
-        f"{100 * (1 - threshold):.3g}%, from {len(validation):,} validation {noun}"
+        f"{100 * (1 - threshold):.3g}%, estimated from {len(validation):,} validation {noun}"
     )
 
 

@@ -115,8 +115,8 @@ def load_run(folder: str | os.PathLike[str], data_dir: str | None = None, *, tru
             code, so name only packages that you trust.
 
     Raises:
-        InputError: The folder is not a run. A property raises it if its file is missing, damaged, or contains classes
-            of other packages.
+        InputError: The folder is not a run. Reading a property raises the same error if the file behind it is missing,
+            damaged, or contains classes of other packages.
 
     Example:
         >>> run = vae_tf.load_run("runs/x")

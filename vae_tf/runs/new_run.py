@@ -62,7 +62,7 @@ def check_separate_from_data(run_dir: Path, config: RunConfig, *, overwrite: boo
         overwrite: Whether an existing run in `run_dir` is removed first.
 
     Raises:
-        InputError: It would.
+        InputError: One folder contains the other, or `overwrite` would remove the data.
     """
     if config.data_dir is None:
         return

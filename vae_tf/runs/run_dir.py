@@ -144,7 +144,7 @@ class RunDir:
             return tuple(map(str, json.loads(path.read_text(encoding="utf-8"))))
 
     def write_skipped_files(self, skipped: Sequence[SkippedFile]) -> None:
-        """Writes `skipped_files.csv`: each file of the data that can't be read, and the reason; removes it if empty."""
+        """Writes `skipped_files.csv`: the data files that can't be read, and why; removes it if there are none."""
         (self.path / SKIPPED_FILES).unlink(missing_ok=True)
         if skipped:
             with atomic_write(self.path / SKIPPED_FILES) as partial:

@@ -74,7 +74,8 @@ def should_track(*, requested: bool) -> bool:
     packages = ("mlflow",) if TRACKING_URI_VAR in os.environ else ("mlflow", "sqlalchemy")
     if requested and not all(map(find_spec, packages)):
         raise InputError(
-            "--track needs MLflow, which is not installed; run pip install '.[track]' in the folder of vae_tf"
+            "--track needs MLflow, which is not installed; run pip install '.[track]' in the folder that contains "
+            "vae_tf's pyproject.toml"
         )
     return requested or bool(os.environ.get(RUN_ID_VAR))
 

@@ -97,7 +97,7 @@ class ModelServer:
 
     Args:
         model: A trained model.
-        fit: How image files of another aspect ratio are brought to the model's input size: the `image_fit` of the run.
+        fit: How image files of another aspect ratio are resized to the model's input size: the `image_fit` of the run.
     """
 
     def __init__(self, model: VAE, fit: Fit = "stretch") -> None:

@@ -18,7 +18,7 @@ class CallbackStates(keras.callbacks.Callback):
 
     Attributes that JSON can represent are saved, such as the best loss so far and the number of epochs since then in
     `EarlyStopping`; the constructor's arguments are not. If other attributes have changed, such as the best weights,
-    resuming prints a warning. Must be called after the callbacks.
+    resuming prints a warning. This callback must come after the user's callbacks in the list.
 
     Args:
         callbacks: The user's callbacks.
@@ -59,10 +59,11 @@ class CallbackStates(keras.callbacks.Callback):
 
 
 def _serialize_attributes(callback: keras.callbacks.Callback) -> dict[str, str | None]:
-    """Returns the attributes of a callback as JSON, keyed by name; `None` for arrays and containers without JSON.
+    """Returns the attributes of a callback as JSON, keyed by name.
 
-    Functions and other objects are left out, and so are the constructor's arguments: they are settings. (Keras changes
-    the sign of `min_delta` in the first epoch, and would change it again after it is restored.)
+    The value is `None` for arrays and for containers that JSON can't represent. Functions and other objects are left
+    out, and so are the constructor's arguments: they are settings. (Keras changes the sign of `min_delta` in the first
+    epoch, and would change it again after it is restored.)
     """
     settings = inspect.signature(type(callback)).parameters
     serialized: dict[str, str | None] = {}

@@ -1,4 +1,4 @@
-"""Draws samples in the middle of a long first epoch, so that users need not wait for its end."""
+"""Draws samples during a long first epoch, so that users need not wait for its end."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -21,8 +21,8 @@ SECONDS_BEFORE_DRAWING = 60.0
 class EarlySamples(keras.callbacks.Callback):
     """Draws prior samples once, a minute after training starts, if the first epoch takes longer than that.
 
-    They are `samples/epoch_0000.png`. Batch normalization uses the statistics of a training batch for them, because
-    its moving averages still depend on their initial values.
+    With several replicas, it draws none. The samples are `samples/epoch_0000.png`. Batch normalization uses the
+    statistics of a training batch for them, because its moving averages still depend on their initial values.
 
     Args:
         run_dir: The run folder to write to.
@@ -46,7 +46,7 @@ class EarlySamples(keras.callbacks.Callback):
         self._is_due = True
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Notes when training started; nothing is drawn from the second epoch on, and with several replicas."""
+        """Notes when training started; nothing is drawn from the second epoch on, or with several replicas."""
         self._is_due = self._is_due and epoch == 0 and self.model.distribute_strategy.num_replicas_in_sync == 1
         self._start = self._clock()
 
@@ -62,7 +62,9 @@ class EarlySamples(keras.callbacks.Callback):
             suffix = f", after {batch + 1:,} steps"
             drawn = figures.epoch_figures(self.model, examples, None, self._config.seed, suffix)
         path = self._run_dir.save_epoch_figure("samples", drawn["samples"], epoch=0)
-        note = " (with the batch's own statistics for normalization)" if self._config.variant == "bn" else ""
+        note = (
+            " (batch normalization uses the statistics of one training batch)" if self._config.variant == "bn" else ""
+        )
         print(f"Samples after {format_duration(seconds)}: {path}{note}", flush=True)
 
 

@@ -46,7 +46,7 @@ class TimeLeft(keras.callbacks.Callback):
         return steps_left * self._timed_seconds / self._timed_steps + epochs * self._seconds_between_epochs
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Adds the time since the last step, which validation and figures took, to the estimate."""
+        """Measures how long validation and figures took since the last step."""
         now = self._clock()
         if self._is_compiled:
             self._seconds_between_epochs = now - self._last_time

@@ -76,7 +76,8 @@ def train_on_rows(config: RunConfig, rows: np.ndarray) -> VAE:
         )
     if is_still_falling(history["loss"]):
         warnings.warn(
-            f"The loss was still falling at the end of training. Received: epochs={config.epochs}; raise it",
+            f"The loss was still falling at the end of training. Received: epochs={config.epochs}; "
+            f"pass a larger number, such as epochs={2 * config.epochs}",
             ConvergenceWarning,
             stacklevel=3,
         )
@@ -84,7 +85,7 @@ def train_on_rows(config: RunConfig, rows: np.ndarray) -> VAE:
 
 
 def is_still_falling(losses: Sequence[float]) -> bool:
-    """Returns whether the loss fell as fast at the end as on average, by more than its noise explains.
+    """Returns whether the loss still falls at the end: at least as fast as on average, and by more than noise.
 
     It compares the last tenth of the epochs with the tenth before; with fewer than two epochs in a tenth there is no
     telling noise and trend apart.

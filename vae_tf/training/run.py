@@ -165,7 +165,7 @@ def _figure_examples(config: RunConfig, splits: "Splits") -> "tuple[Any, np.ndar
     return batch, None if splits.test.labels is None else splits.test.labels[:count]
 
 
-def _spread_batch(config: RunConfig, splits: "Splits") -> Any:
+def _batch_across_training_set(config: RunConfig, splits: "Splits") -> Any:
     """Returns a batch of examples from all over the training set, which may be sorted by class."""
     import numpy as np
 
@@ -238,7 +238,7 @@ def _train_and_write(
     time_left = TimeLeft()
     bar = ProgressBar(history, time_left, config, splits.spec.num_train, splits.spec.modality)
     states = CallbackStates(user_callbacks, progress.get("callbacks", []))
-    early_samples = EarlySamples(run, config, lambda: _spread_batch(config, splits))
+    early_samples = EarlySamples(run, config, lambda: _batch_across_training_set(config, splits))
     tensorboard_writers = [TensorBoardWriter(run.tensorboard_path, history, figures)] if tensorboard else []
     has_several_stages = len(trainer.stages) > 1
 

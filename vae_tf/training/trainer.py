@@ -84,7 +84,8 @@ class Trainer:
             store: Where to save checkpoints; `None` on a worker that does not save.
             get_progress: Function that returns the progress to save with the arrays.
             options: The checkpoint options.
-            may_stop_early: Whether a callback of the chief may stop training, so that all workers have to ask.
+            may_stop_early: Whether a callback of the chief may stop training; all workers then check this after every
+                call of several steps.
 
         Raises:
             InputError: Training diverged.

@@ -1,4 +1,4 @@
-"""Describes a model that the user built in Python by the options of a run's config."""
+"""Derives the options of a run's config from a model that the user built in Python."""
 
 import math
 from typing import Any

@@ -186,7 +186,8 @@ def test_a_missing_temporary_folder_is_one_line_that_names_cache_dir(paths, tmp_
 
     with pytest.raises(
         InputError,
-        match=r"cache_dir must be .* Received: no cache_dir, and the temporary folder .*absent \(No such file",
+        match=r"^The decoded images need a writable temporary folder with 0 MB of free space\. "
+        r"Received: .*absent \(No such file.*\); set TMPDIR or --cache-dir to another folder$",
     ):
         open_images(paths, SHAPE)
 

@@ -123,12 +123,12 @@ def open_images(
     fit: Fit = "stretch",
     cache_dir: Path | None = None,
 ) -> ImageFileSource:
-    """Returns the readable ones of some image files, all decoded.
+    """Decodes image files, and returns those that can be read.
 
     Args:
         paths: The files.
         image_shape: `(height, width, channels)` to which each image is converted.
-        fit: How images of another aspect ratio are brought to this shape; see `fit_image`.
+        fit: How images of another aspect ratio are resized to this shape; see `fit_image`.
         cache_dir: Folder for the decoded images, created if missing, from which they are read next time. Default: a
             temporary folder, which is removed when the images are no longer used.
 
@@ -142,11 +142,14 @@ def open_images(
         else:
             pixels, reasons = _open_cache(cache_dir / name, paths, image_shape, fit)
     except OSError as error:
-        folder = f"no cache_dir, and the temporary folder {tempfile.gettempdir()}" if cache_dir is None else cache_dir
-        megabytes = len(paths) * math.prod(image_shape) / 1e6
+        space = f"{len(paths) * math.prod(image_shape) / 1e6:,.0f} MB of free space"
+        if cache_dir is None:
+            raise InputError(
+                f"The decoded images need a writable temporary folder with {space}. Received: {tempfile.gettempdir()} "
+                f"({error.strerror}); set TMPDIR or --cache-dir to another folder"
+            ) from None
         raise InputError(
-            f"cache_dir must be a writable folder with {megabytes:,.0f} MB of free space. "
-            f"Received: {folder} ({error.strerror})"
+            f"cache_dir must be a writable folder with {space}. Received: {cache_dir} ({error.strerror})"
         ) from None
     skipped = [SkippedFile(str(paths[row]), reason) for row, reason in reasons.items()]
     return ImageFileSource(paths, pixels, skipped, np.delete(np.arange(len(paths)), list(reasons)))

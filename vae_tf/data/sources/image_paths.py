@@ -31,7 +31,7 @@ OTHER_EXTENSIONS = (
 def find_images(folder: Path) -> list[str]:
     """Returns the paths of the image files under `folder`, sorted by path components, excluding hidden files.
 
-    They are the files whose names end like those of images, of formats that can't be read too. Links to folders are
+    A file counts as an image by its extension, even if images of that format can't be read. Links to folders are
     followed; a folder that is also linked is listed under its own path, and one that is linked twice under the first.
 
     Raises:

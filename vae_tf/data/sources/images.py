@@ -48,7 +48,7 @@ def read_image(path: str | Path | IO[bytes], image_shape: tuple[int, int, int], 
     Args:
         path: An open file or a path; the file must have one of the `FORMATS`, and may have any name and colour mode.
         image_shape: `(height, width, channels)` with 1 or 3 channels.
-        fit: How an image of another aspect ratio is brought to this shape; see `fit_image`.
+        fit: How an image of another aspect ratio is resized to this shape; see `fit_image`.
 
     Raises:
         UnreadableError: The image can't be decoded, or has more than `MAX_PIXELS` pixels.

@@ -14,7 +14,7 @@ class Likelihood(keras.layers.Layer):
     Attributes:
         support: The kind of values that the distribution models: `"binary"` (0 or 1), `"8-bit"` (the 256 values of an
             8-bit pixel) or `"continuous"` (the distribution has a density).
-        value_range: The lowest and the highest value for which the formula is meant; `None` if there is no limit.
+        value_range: The lowest and the highest value that the distribution models; `None` if it is unbounded.
     """
 
     support: Literal["binary", "8-bit", "continuous"]
