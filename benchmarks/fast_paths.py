@@ -18,6 +18,7 @@ CASES = {
         "fused batch normalization",
         "transposed convolutions as convolutions",
         "bias gradients as products",
+        "both paths of convolutions",
     ),
     "dense": ("oneDNN", "one thread per operation"),
 }

@@ -74,11 +74,11 @@ def vae_tf_without(case: str, precision: str, path: str) -> Run:
 
     if path == "fused batch normalization":
         layers.BatchNormalization.call = keras.layers.BatchNormalization.call  # type: ignore[method-assign]
-    elif path == "transposed convolutions as convolutions":
+    if path in ("transposed convolutions as convolutions", "both paths of convolutions"):
         kernels.conv_transpose_as_conv = lambda x, kernel: keras.ops.conv_transpose(x, kernel, 1, "same")
-    elif path == "bias gradients as products":
+    if path in ("bias gradients as products", "both paths of convolutions"):
         kernels.bias_add = tf.nn.bias_add
-    elif path == "one thread per operation":
+    if path == "one thread per operation":
         devices.limit_threads = lambda config, example_shape: None
     return vae_tf(case, precision)
 
