@@ -202,17 +202,20 @@ def completed(made_once, command, trainings, evaluated):
     return made_once("completed_comparison", make)
 
 
+@pytest.mark.slow
 def test_a_missing_variant_is_trained_as_the_training_command_does(completed, trained):
     assert {path.name for path in (completed / "out").iterdir()} == FILES | {"runs"}
     assert losses(completed / "out" / "runs" / "bn-seed0") == losses(trained("bn").path)
 
 
+@pytest.mark.slow
 def test_a_variant_that_is_there_is_neither_trained_nor_evaluated_again(completed):
     lines = (completed / "stdout.txt").read_text().splitlines()
     assert [line for line in lines if line.startswith("Training")] == ["Training 2 of 2: bn, seed 0"]
     assert [line for line in lines if line.startswith("Evaluating")] == ["Evaluating out/runs/bn-seed0"]
 
 
+@pytest.mark.slow
 def test_only_the_variants_asked_for_are_compared(completed):
     assert numbers(completed / "out")["groups"] == {"plain": ["out/runs/plain-seed0"], "bn": ["out/runs/bn-seed0"]}
 

@@ -15,8 +15,8 @@ from vae_tf.runs.loaded_run import LoadedRun
 from vae_tf.runs.run_dir import RunDir
 
 NUM_CLASSES = 3
-SLOW = ("both", "restoring", "moons")
-KINDS = ("conditional", "mixture", "blobs", *(pytest.param(kind, marks=pytest.mark.slow) for kind in SLOW))
+SLOW = ("both", "restoring", "moons", "mixture")
+KINDS = ("conditional", "blobs", *(pytest.param(kind, marks=pytest.mark.slow) for kind in SLOW))
 OF_POINTS = ("moons", "blobs")
 
 

@@ -202,7 +202,8 @@ def test_threshold_marks_the_anomalies_and_counts_them(command, run, place, tmp_
 def test_false_alarms_on_test_examples_are_as_frequent_as_expected(command, trained, tmp_path):
     ended = command("score", "--run", trained("moons").path, "--threshold", 0.9, "--out", tmp_path / "scores.csv")
     counted = re.match(
-        r"(\d+) of 2,000 rows .* false-alarm rate 10%, from 1,000 validation rows", ended.stdout.splitlines()[1]
+        r"(\d+) of 2,000 rows .* false-alarm rate 10%, estimated from 1,000 validation rows",
+        ended.stdout.splitlines()[1],
     )
     # Standard deviations: sqrt(2000 * 0.1 * 0.9) = 13 for the count, and 2000 * sqrt(0.1 * 0.9 / 1002) = 19 for the
     # threshold, together 23; three of them.

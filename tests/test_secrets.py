@@ -81,6 +81,7 @@ def is_in(secret, path):
     return secret in str(path) or any(secret.encode() in text for text in texts(path))
 
 
+@pytest.mark.slow
 def test_the_commands_do_what_they_do_without_secrets(left_behind):
     assert (left_behind.ended["trained"].status, left_behind.ended["trained"].stderr) == (0, "")
     assert left_behind.ended["evaluated"].status == 0
@@ -88,6 +89,7 @@ def test_the_commands_do_what_they_do_without_secrets(left_behind):
     assert {"config.yml", "history.csv", "model.keras", "metrics.json", "report.html", "mlflow.db"} <= files
 
 
+@pytest.mark.slow
 def test_no_file_holds_a_secret(left_behind):
     files = [path for path in left_behind.folder.rglob("*") if path.is_file() and "data" not in path.parts]
     assert len(files) > 10
@@ -98,16 +100,19 @@ def test_no_file_holds_a_secret(left_behind):
         assert holding == []
 
 
+@pytest.mark.slow
 def test_nothing_printed_holds_a_secret(left_behind):
     printed = [text for ended in left_behind.ended.values() for text in (ended.stdout, ended.stderr)]
     assert [text for text in printed for secret in SECRETS if secret in text] == []
 
 
+@pytest.mark.slow
 def test_the_config_says_where_something_was_left_out(left_behind):
     config = RunConfig.from_yaml(left_behind.folder / "runs" / "x" / "config.yml")
     assert config.data_dir == f"{left_behind.folder}/data/[redacted]/https:/x.blob.core.windows.net/c?[redacted]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refused", ["moved", "missing"])
 def test_data_that_is_not_found_is_one_line_without_its_secrets(left_behind, refused):
     ended = left_behind.ended[refused]
@@ -145,6 +150,7 @@ def test_what_mlflow_raises_is_cut_after_its_secrets_are_left_out(monkeypatch, t
     assert TOKEN[:7] not in warning
 
 
+@pytest.mark.slow
 def test_a_run_that_is_tracked_is_not_named_by_a_secret(left_behind, monkeypatch, tmp_path):
     shutil.copy(left_behind.folder / "mlflow.db", tmp_path)  # making one takes seconds
     monkeypatch.setenv("STORAGE_ACCESS_TOKEN", TOKEN)

@@ -417,6 +417,7 @@ def test_a_run_on_arrays_resumes_with_them_and_refuses_others(of_model, arrays, 
         np.testing.assert_array_equal(data["x_train"], arrays["x"])
 
 
+@pytest.mark.slow
 def test_overwriting_a_run_on_arrays_removes_them(small, of_model, arrays, tmp_path):
     run = vae_tf.train_run(**arrays, **{**of_model, "epochs": 1}, run_dir=tmp_path / "run")
     vae_tf.train_run(**{**small, "epochs": 1}, run_dir=tmp_path / "run", overwrite=True)
@@ -521,6 +522,7 @@ def test_tensorboard_is_asked_for_in_one_line_if_it_is_missing(command, of_image
     assert "--tensorboard needs TensorBoard, which is not installed; run pip install '.[tensorboard]'" in ended.error
 
 
+@pytest.mark.slow
 def test_overwriting_removes_the_files_of_tensorboard(small, tmp_path):
     run = vae_tf.train_run(**{**small, "epochs": 1}, run_dir=tmp_path / "run", tensorboard=True)
     vae_tf.train_run(**{**small, "epochs": 1}, run_dir=tmp_path / "run", overwrite=True)

@@ -47,7 +47,12 @@ def test_parts_are_of_one_size_but_the_last(size, ends):
 
 @pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
-    ("data", "num_classes"), [([IMAGES], None), ([NOISY, IMAGES], None), ([[NOISY, CLASSES], IMAGES], 3)]
+    ("data", "num_classes"),
+    [
+        pytest.param([IMAGES], None, marks=pytest.mark.slow),
+        pytest.param([NOISY, IMAGES], None, marks=pytest.mark.slow),
+        ([[NOISY, CLASSES], IMAGES], 3),
+    ],
 )
 def test_a_batch_in_parts_is_one_update(data, num_classes, jit_compile):
     options = {"num_classes": num_classes, "jit_compile": jit_compile}

@@ -119,7 +119,7 @@ def test_labels_out_of_range_are_refused_as_encode_refuses_them(method):
     assert refusal(vae, method, [X, LABELS + 1]) == str(caught.value)
 
 
-@pytest.mark.parametrize("method", ["fit", "evaluate"])
+@pytest.mark.parametrize("method", ["fit", pytest.param("evaluate", marks=pytest.mark.slow)])
 def test_labels_of_a_dataset_out_of_range_are_refused_under_xla(method):
     vae = tiny(num_classes=3, jit=True)
     assert refusal(vae, method, as_dataset((X, LABELS + 1), X)) == "labels must be from 0 to 2. Received: 1 to 3"

@@ -68,8 +68,8 @@ CHANGED = ("model", "optimizer", "metrics")
         pytest.param({"arch": "conv", "hidden_sizes": None, "averaging": True}, id="conv-ema"),
         pytest.param({"micro_batch_size": 3, "clip": 0.5}, id="micro-batches-clip"),
         pytest.param({"variant": "plain", "likelihood": "learned_gaussian"}, id="plain"),
-        pytest.param({"jit": True}, id="jit"),
-        pytest.param({"dtype_policy": "mixed_bfloat16"}, id="mixed_bfloat16"),
+        pytest.param({"jit": True}, id="jit", marks=pytest.mark.slow),
+        pytest.param({"dtype_policy": "mixed_bfloat16"}, id="mixed_bfloat16", marks=pytest.mark.slow),
         pytest.param({"dtype_policy": "mixed_float16", "averaging": True}, id="mixed_float16-ema"),
     ],
 )

@@ -577,6 +577,7 @@ def test_a_run_that_diverges_keeps_its_last_good_checkpoint_and_writes_no_model(
     assert not (tmp_path / "run" / "model.keras").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_rolls_back_to_where_it_began(npz, tmp_path, poison, capsys):
     options = {"on_nan": "rollback", "epochs": 3}
     with stopped(7, by="signal"):

@@ -92,7 +92,7 @@ def test_fewer_than_one_component_is_refused():
         DiscretizedLogisticMixture(0)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_model_trains_and_draws(channels):
     keras.utils.set_random_seed(0)
     x = (RNG.integers(0, 256, (64, 8, 8, channels)) / 255).astype("float32")

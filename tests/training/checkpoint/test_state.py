@@ -65,7 +65,12 @@ def variables_alive():
     return {id(found): found for found in gc.get_objects() if isinstance(found, keras.Variable)}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+OF_EACH_KIND = pytest.mark.parametrize(
+    "kind", ["plain", "bn", "ema", pytest.param("mixed_float16", marks=pytest.mark.slow)]
+)
+
+
+@OF_EACH_KIND
 def test_every_variable_that_training_makes_is_captured_once(kind):
     before = variables_alive()
     training = Training(**KINDS[kind])
@@ -83,7 +88,7 @@ def test_every_variable_that_training_makes_is_captured_once(kind):
     assert len(made) > 20
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@OF_EACH_KIND
 def test_a_fresh_model_continues_with_the_same_bits(kind):
     first, second = Training(**KINDS[kind]), Training(seed=5, **KINDS[kind])
     first.take(0, 2)
