@@ -136,6 +136,7 @@ def test_sample_grids_come_from_the_same_latents(evaluated, copy_of):
     np.testing.assert_array_equal(run, other)
 
 
+@pytest.mark.slow
 def test_a_run_is_evaluated_if_it_is_not_or_not_as_asked(copy_of, monkeypatch, capsys):
     bare, otherwise, as_asked = copy_of("bn", "bare"), copy_of("plain", "otherwise"), copy_of("gaussian", "as_asked")
     kept = {run.path: load_evaluation(run) for run in (bare, otherwise)}
@@ -283,6 +284,7 @@ def with_sampler(sampler_run, tmp_path):
     return RunDir(Path(shutil.copytree(sampler_run, tmp_path / "with_sampler")))
 
 
+@pytest.mark.slow
 def test_the_sampler_sets_runs_apart_and_its_samples_are_said_to_be_its(with_sampler, evaluated, command, tmp_path):
     ended = command("compare", with_sampler.path, evaluated("bn").path, "--out", tmp_path / "out")
     assert (ended.status, ended.stderr) == (0, "")
@@ -305,6 +307,7 @@ def test_a_run_is_evaluated_again_if_its_samples_came_from_elsewhere(with_sample
     assert with_sampler.read_metrics()["settings"]["sampler"] == "gmm"
 
 
+@pytest.mark.slow
 def test_a_damaged_sampler_is_named(refused, evaluated, with_sampler):
     (with_sampler.path / "sampler.keras").write_bytes(b"PK\x03\x04 half a file")
     line = refused(with_sampler.path, evaluated("plain").path, "--out", "out")

@@ -203,6 +203,7 @@ def test_a_constant_column_comes_back_as_its_constant():
     assert np.isfinite(model.score(table))
 
 
+@pytest.mark.slow
 def test_a_column_of_time_stamps_keeps_its_spread():
     table = TABLE.copy()
     table[:, 1] = 1.7e15 + np.round(30 * table[:, 0])  # in microseconds, where a double has steps of a quarter

@@ -67,14 +67,14 @@ def test_a_bernoulli_decoder_on_grey_values_has_no_nll(results):
     assert not {"nll", "bits_per_dim"} & set(scores)
 
 
-@pytest.mark.parametrize("kind", ["binary", "gaussian"])
+@pytest.mark.parametrize("kind", [pytest.param("binary", marks=pytest.mark.slow), "gaussian"])
 def test_a_likelihood_of_the_data_has_an_nll_and_bits_per_dimension(evaluated, kind):
     scores = metrics_of(evaluated(kind))["metrics"]
     assert "cross_entropy_bound" not in scores
     assert scores["bits_per_dim"]["value"] == pytest.approx(scores["nll"]["value"] / (80 * np.log(2)))
 
 
-@pytest.mark.parametrize("kind", ["binary", "gaussian"])
+@pytest.mark.parametrize("kind", [pytest.param("binary", marks=pytest.mark.slow), "gaussian"])
 def test_nll_is_below_minus_the_elbo_of_the_same_images(evaluated, kind):
     values = RunDir(evaluated(kind).path).read_per_image()
     gaps = -values["elbo"][:20] - values["nll"]

@@ -44,6 +44,7 @@ def contrast(figure):
     return np.asarray(figure.convert("L")).std()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_ends_with_its_figures(trained, kind):
     for folder in ("samples", *([] if kind in OF_POINTS else ["reconstructions"])):
@@ -91,6 +92,7 @@ def test_conditional_runs_are_compared_but_for_likelihoods_of_others(evaluated):
     assert "refused" not in scores["coverage_classifier_npz"]
 
 
+@pytest.mark.slow
 def test_compare_draws_points(rendered_figures, command, evaluated, tmp_path):
     shutil.copytree(evaluated("blobs").path, tmp_path / "other")
     config = RunDir(tmp_path / "other").read_config()
@@ -115,6 +117,7 @@ def test_samples_of_all_classes_are_a_row_each(drawn):
     assert len(drawn("conditional", "--label", "all")["labels"]) == 8 * NUM_CLASSES
 
 
+@pytest.mark.slow
 def test_samples_of_points_are_enough_to_see_a_shape(drawn):
     assert len(drawn("moons")["samples"]) == 2_000
     assert len(drawn("blobs", "--label", "all")["samples"]) == 3 * 500

@@ -263,6 +263,7 @@ def test_files_are_named_and_brought_to_the_runs_size_and_channels(table, place)
     assert column(rows).argmax() == 2
 
 
+@pytest.mark.slow
 def test_score_can_be_the_likelihood_regret(table, model, place):
     rows = table("--dataset", "npy", "--data-dir", place / "halved.npy", "--score", "likelihood_regret", "--seed", 3)
     expected = likelihood_regret(model, [pixels(halved(5))], [], 3)

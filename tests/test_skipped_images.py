@@ -100,6 +100,7 @@ def test_training_skips_names_and_lists_them_the_same_with_a_cache(train, finish
         assert rows == [["file", "reason"], *([path, BROKEN] for path in damaged)]
 
 
+@pytest.mark.slow
 def test_a_run_resumes_after_they_are_removed(train, data, tmp_path):
     train(tmp_path / "run", data)
     for split in ("train", "test"):

@@ -172,6 +172,7 @@ def test_numbers_that_are_printed_are_those_of_the_saved_model_on_test_images(re
     assert elbo == pytest.approx(-float(np.mean(terms.negative_elbo())), rel=0.1)  # of one draw
 
 
+@pytest.mark.slow
 def test_training_from_the_config_of_a_run_repeats_its_history(real, again):
     assert repeatable(again.path) == repeatable(real.run.path)
     assert again.read_config() == real.run.read_config()
@@ -202,6 +203,7 @@ def longer(made_once, command, of_images):
     return made_once("trained_longer", make) / "run"
 
 
+@pytest.mark.slow
 def test_more_epochs_begin_like_fewer(trained, longer):
     assert repeatable(longer)[:2] == repeatable(trained("bn").path)
 
@@ -396,6 +398,7 @@ def test_a_run_on_arrays_is_the_run_on_their_file(small, of_model, arrays, tmp_p
     assert from_arrays.splits.spec == from_file.splits.spec
 
 
+@pytest.mark.slow
 def test_a_run_on_arrays_can_be_moved_and_evaluated(of_model, arrays, tmp_path):
     train = tf.data.Dataset.from_tensor_slices((arrays["x"][..., np.newaxis], arrays["y"])).batch(40)
     run = vae_tf.train_run(x=train, x_test=arrays["x_test"], **{**of_model, "epochs": 1}, run_dir=tmp_path / "run")
@@ -406,6 +409,7 @@ def test_a_run_on_arrays_can_be_moved_and_evaluated(of_model, arrays, tmp_path):
     np.testing.assert_array_equal(vae_tf.load_run(moved).splits.train_and_val.labels, arrays["y"])
 
 
+@pytest.mark.slow
 def test_a_run_on_arrays_resumes_with_them_and_refuses_others(of_model, arrays, tmp_path):
     run = vae_tf.train_run(**arrays, **{**of_model, "epochs": 1}, run_dir=tmp_path / "run")
     with pytest.raises(InputError, match="A run must resume with the data it started with"):
@@ -463,6 +467,7 @@ def test_a_run_of_a_built_model_is_the_run_of_the_options_that_describe_it(small
     assert run.config.arch == "custom"
 
 
+@pytest.mark.slow
 def test_a_run_of_a_built_model_starts_from_its_weights_and_resumes(small, tmp_path):
     of_data = {name: small[name] for name in ("dataset", "data_dir", "batch_size")}
     trained = vae_tf.train_run(**small, run_dir=tmp_path / "first")

@@ -66,7 +66,7 @@ def test_a_batch_in_parts_is_one_update(data, num_classes, jit_compile):
 
 
 @pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("count", [8, 10])
+@pytest.mark.parametrize("count", [pytest.param(8, marks=pytest.mark.slow), 10])
 def test_batch_normalization_sees_each_part_alone(count, jit_compile):
     vae = compiled_vae(4, keras.optimizers.SGD(0.0), "bn", jit_compile=jit_compile)
     flatten, dense, batch_norm, _ = vae.encoder.layers

@@ -537,7 +537,7 @@ def first_batches(start, shard=NO_SHARDING, skip=0, **settings):
 @pytest.mark.parametrize(
     "shard", [NO_SHARDING, Shard(0, 2, 3), Shard(2, 1, 3)], ids=["whole", "two-of-three", "one-of-three"]
 )
-@pytest.mark.parametrize("start", [1, 2, 3, 4, 8, 30])
+@pytest.mark.parametrize("start", [*(pytest.param(start, marks=pytest.mark.slow) for start in (1, 2, 4, 8)), 3, 30])
 def test_batches_from_a_step_on_are_those_of_a_run_that_came_there(start, shard):
     settings = {"binarize": "dynamic", "flip": True, "seed": 3}
     expected = first_batches(0, shard, skip=start, **settings)

@@ -36,6 +36,7 @@ def test_classifier_is_trained_once_and_kept(cache, monkeypatch):
     assert len(list(cache.iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_classifier_is_the_same_wherever_it_is_trained(tmp_path, monkeypatch):
     images, labels = bright_or_dark()
     rows = []

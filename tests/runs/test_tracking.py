@@ -153,6 +153,7 @@ def test_in_a_job_a_run_is_tracked_without_being_asked(job, folder, tmp_path):
     assert set(job.read().data.metrics) == set(tracking.LOGGED_METRICS)
 
 
+@pytest.mark.slow
 def test_a_job_is_ended_by_its_service(job, folder, tmp_path):
     run_training(config(folder), tmp_path / "run")
     assert job.read().info.status == "RUNNING"

@@ -352,6 +352,7 @@ def test_fault_is_caught_by_a_test_that_passes_without_it(results):
     assert found.baseline_failures == ["tests/test_levels.py::test_broken"]
 
 
+@pytest.mark.slow
 def test_other_tests_follow_and_what_is_written_is_not_tried_again(results, tmp_path):
     at_equal = _of_levels("f01", "level", "return a < b", "return a <= b")
     silent = _of_levels("f02", "told", "print(a)", "pass")
@@ -365,6 +366,7 @@ def test_other_tests_follow_and_what_is_written_is_not_tried_again(results, tmp_
     assert found["f04"] == tried_before
 
 
+@pytest.mark.slow
 def test_tests_that_run_the_line_come_before_the_others(results, tmp_path):
     number = LEVELS.split("\n").index("    return a < b") + 1
     _record(tmp_path / ".coverage", {"tests/test_equals.py::test_equal_again|run": ("/vae_tf/levels.py", [number])})

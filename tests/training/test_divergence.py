@@ -65,7 +65,7 @@ CHANGED = ("model", "optimizer", "metrics")
     "options",
     [
         pytest.param({}, id="dense"),
-        pytest.param({"arch": "conv", "hidden_sizes": None, "averaging": True}, id="conv-ema"),
+        pytest.param({"arch": "conv", "hidden_sizes": None, "averaging": True}, id="conv-ema", marks=pytest.mark.slow),
         pytest.param({"micro_batch_size": 3, "clip": 0.5}, id="micro-batches-clip"),
         pytest.param({"variant": "plain", "likelihood": "learned_gaussian"}, id="plain"),
         pytest.param({"jit": True}, id="jit", marks=pytest.mark.slow),

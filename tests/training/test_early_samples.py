@@ -35,7 +35,12 @@ def drawn_after(run, seconds_per_step, model=None, epochs=1):
 
 @pytest.mark.parametrize(
     ("seconds_per_step", "expected"),
-    [(70, ["epoch_0000.png"]), (30, ["epoch_0000.png"]), (25, []), (1, [])],  # the third step ends the epoch
+    [
+        pytest.param(70, ["epoch_0000.png"], marks=pytest.mark.slow),
+        (30, ["epoch_0000.png"]),
+        (25, []),
+        pytest.param(1, [], marks=pytest.mark.slow),
+    ],  # the third step ends the epoch
 )
 def test_samples_are_drawn_after_a_minute_if_the_epoch_is_longer(run, seconds_per_step, expected, capsys):
     assert drawn_after(run, seconds_per_step, epochs=2) == expected

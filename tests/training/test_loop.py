@@ -131,7 +131,7 @@ def values_of(vae):
     return [weight.numpy().copy() for weight in vae.trainable_weights]
 
 
-@pytest.mark.parametrize("micro_batch_size", [None, 3])
+@pytest.mark.parametrize("micro_batch_size", [None, pytest.param(3, marks=pytest.mark.slow)])
 def test_gradients_too_large_for_float16_halve_the_scale_and_training_continues(monkeypatch, micro_batch_size):
     monkeypatch.setattr(loop, "SECONDS_PER_CALL", 0)  # one step in a call
     keras.utils.set_random_seed(0)
@@ -257,7 +257,7 @@ def whole():
 @pytest.mark.parametrize(
     ("start", "made"),
     [
-        (4, [("begin", 1), ("step", 2), ("step", 3), ("end", 1)]),
+        pytest.param(4, [("begin", 1), ("step", 2), ("step", 3), ("end", 1)], marks=pytest.mark.slow),
         (6, [("begin", 1), ("step", 3), ("end", 1)]),  # no step, but all that follows the last one
     ],
 )
@@ -297,10 +297,10 @@ def test_a_step_belongs_to_the_epoch_in_which_it_was_the_latest(step, epoch):
     ("first", "every", "ends"),
     [
         (0, 4, [1, 3, 4, 8, 10]),
-        (0, 3, [1, 3, 6, 9, 10]),
+        pytest.param(0, 3, [1, 3, 6, 9, 10], marks=pytest.mark.slow),
         (5, 4, [6, 8, 10]),
         (0, None, [1, 3, 7, 10]),
-        (4, 4, [5, 7, 8, 10]),
+        pytest.param(4, 4, [5, 7, 8, 10], marks=pytest.mark.slow),
     ],
 )
 def test_a_call_ends_wherever_a_multiple_of_steps_is_done(monkeypatch, first, every, ends):

@@ -62,7 +62,10 @@ def test_a_warm_up_as_long_as_the_run_is_told():
         learning_rates("cosine", warmup_steps=100)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in ("linear", "exponential") else name for name in NAMES],
+)
 def test_a_schedule_survives_saving(tmp_path, name):
     vae = compiled_vae(learning_rate_schedule=name, clip_norm=0.5, ema=0.9)
     vae.fit(IMAGES, batch_size=2, epochs=2, verbose=0)

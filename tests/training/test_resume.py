@@ -457,6 +457,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(npz, tmp_path, options, 
     )
 
 
+@pytest.mark.slow
 def test_a_run_with_callbacks_resumes_with_what_they_remember(npz, tmp_path):
     def train(folder):
         plateau = keras.callbacks.ReduceLROnPlateau("loss", min_delta=1e6, patience=2, factor=0.5)
@@ -502,6 +503,7 @@ def test_an_unfinished_run_has_its_history_so_far_and_no_model(unfinished):
     assert not left.is_finished
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_elsewhere_with_data_that_has_moved(npz, whole, saved, tmp_path, capsys):
     shutil.rmtree(tmp_path / "run")
     moved = shutil.copy(npz, tmp_path / "moved.npz")
@@ -512,6 +514,7 @@ def test_a_run_goes_on_elsewhere_with_data_that_has_moved(npz, whole, saved, tmp
     assert again.read_config().data_dir == str(moved)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(npz, whole, saved, tmp_path, capsys):
     os.truncate(tmp_path / "drive" / "step_0000000008" / "variables.index", 10)
     check_same(run(npz, tmp_path / "run", ema=0.9, saving=saved), whole)
@@ -527,6 +530,7 @@ def test_more_epochs_give_what_they_would_have_given_at_once(npz, whole, tmp_pat
     assert longer.read_config().epochs == 3
 
 
+@pytest.mark.slow
 def test_overwrite_starts_again(npz, whole, saved, tmp_path):
     again = run(npz, tmp_path / "run", ema=0.9, saving=saved, overwrite=True)
 
@@ -534,6 +538,7 @@ def test_overwrite_starts_again(npz, whole, saved, tmp_path):
     assert sorted(path.name for path in (tmp_path / "drive").glob("step_*")) == ["step_0000000005", "step_0000000010"]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_before_it_was_saved_starts_again(npz, whole, tmp_path):
     with stopped(3, by="blow"):
         run(npz, tmp_path / "run", ema=0.9)

@@ -95,15 +95,8 @@ def test_the_second_stage_leaves_the_first_as_it_was(config, whole, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize(
-    "step",
-    [
-        pytest.param(3, id="first", marks=pytest.mark.slow),
-        pytest.param(10, id="end-of-first"),
-        pytest.param(12, id="second", marks=pytest.mark.slow),
-        pytest.param(20, id="end-of-second", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [3, 10, 12, 20], ids=["first", "end-of-first", "second", "end-of-second"])
 def test_a_resumed_run_ends_with_the_same_bits(config, whole, tmp_path, monkeypatch, step):
     with monkeypatch.context() as patch:
         patch.setattr(Stopped, "at", step)

@@ -67,6 +67,7 @@ def test_the_kl_loss_is_the_sum_over_the_groups(run):
     np.testing.assert_allclose(terms.kl_loss(), total, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_interrupted_ends_with_the_same_bits(config, run, tmp_path, monkeypatch):
     class Stopping(trainer.CheckpointWriter):
         def on_train_batch_end(self, batch, logs=None):

@@ -21,7 +21,8 @@ DENSE = {"arch": "dense", "hidden_sizes": (4,)}
 
 KINDS = {
     "plain": {"variant": "plain", "likelihood": "learned_gaussian"},
-    "bn": {"arch": "conv", "hidden_sizes": None, "micro_batch_size": 3},
+    "bn": {"micro_batch_size": 3},
+    "conv": {"arch": "conv", "hidden_sizes": None, "micro_batch_size": 3},
     "ema": {"use_ema": True, "learning_rate": keras.optimizers.schedules.CosineDecay(1e-2, 100)},
     "mixed_float16": {"dtype_policy": "mixed_float16", "num_classes": 3},
 }
@@ -66,7 +67,7 @@ def variables_alive():
 
 
 OF_EACH_KIND = pytest.mark.parametrize(
-    "kind", ["plain", "bn", "ema", pytest.param("mixed_float16", marks=pytest.mark.slow)]
+    "kind", ["plain", "bn", "ema", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("conv", "mixed_float16"))]
 )
 
 

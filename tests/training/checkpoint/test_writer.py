@@ -84,7 +84,14 @@ def after_step(number, act):
 
 @pytest.mark.parametrize("seconds_per_call", [0, 1e9], ids=["one-step-in-a-call", "many"])
 @pytest.mark.parametrize(
-    ("every", "steps"), [(None, [5, 10]), (3, [3, 5, 6, 9, 10]), (4, [4, 5, 8, 10]), (5, [5, 10]), (7, [5, 7, 10])]
+    ("every", "steps"),
+    [
+        (None, [5, 10]),
+        (3, [3, 5, 6, 9, 10]),
+        pytest.param(4, [4, 5, 8, 10], marks=pytest.mark.slow),
+        pytest.param(5, [5, 10], marks=pytest.mark.slow),
+        pytest.param(7, [5, 7, 10], marks=pytest.mark.slow),
+    ],
 )
 def test_it_saves_after_each_epoch_and_every_so_many_steps(training, monkeypatch, seconds_per_call, every, steps):
     monkeypatch.setattr(loop, "SECONDS_PER_CALL", seconds_per_call)
