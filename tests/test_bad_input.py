@@ -384,6 +384,16 @@ def test_gpu_where_there_is_none(refused, tmp_path, monkeypatch):
     assert "device=gpu needs a GPU" in line
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("evaluate", ()), ("sample", ()), ("encode", ()), ("score", ()), ("fit_sampler", ("--sampler", "gmm"))],
+)
+def test_gpu_is_refused_by_every_command_where_there_is_none(command, trained, tmp_path, monkeypatch, name, words):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [])
+    ended = command(name, "--run", trained("plain").path, "--device", "gpu", *words, cwd=tmp_path)
+    assert ended.error.startswith("error: device=gpu needs a GPU, and TensorFlow does not see one; ")
+
+
 def test_run_folder_inside_the_data_folder_is_refused(refused, tmp_path):
     (tmp_path / "images").mkdir()
     words = ("--dataset", "folder", "--data-dir", "images", "--run-dir", "images/run")

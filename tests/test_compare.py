@@ -327,7 +327,7 @@ def test_lists_are_written_with_spaces_or_commas(written):
         (("bn0",), "at least two run folders. Received: bn0"),
         (("bn0", "plain0", "--epochs", 3), "epochs can only be used with --variants"),
         (("bn0", "plain0", "--sampler", "gmm"), "sampler can only be used with --variants"),
-        (("bn0", "plain0", "--sampler", "flow"), "sampler must be one of gmm. Received: sampler=flow"),
+        (("bn0", "plain0", "--sampler", "flow"), "sampler must be one of gmm, prior. Received: sampler=flow"),
         (("bn0", "plain0", "--seeds", 3), "seeds can only be used with --variants"),
         (("--variants", "v3"), "variant must be one of plain, bn, v1, v2"),
         (("--variants", "bn", "--seeds", "-1"), "seeds must be at least 0"),

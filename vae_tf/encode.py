@@ -48,9 +48,10 @@ def main(options: EncodeOptions) -> None:
     run = LoadedRun.open(Path(options.run), options.data_dir)
     load_tensorflow()
 
-    from vae_tf.backend.devices import convert_runtime_errors
+    from vae_tf.backend.devices import convert_runtime_errors, use_device
     from vae_tf.metrics.encoding import encode
 
+    use_device(options.device)
     selected = _select_splits(run.splits, options.split)
     run.check_compatible()
     out, shape = Path(options.out), run.splits.spec.example_shape

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from vae_tf.config import Seed
 from vae_tf.config.evaluation import EvaluationConfig, RunFolderConfig
@@ -23,8 +23,6 @@ class EvaluateOptions(EvaluationConfig, RunFolderConfig):
 
     seed: Seed = 0
     """Random seed for the samples and the estimate of the log-likelihood."""
-    device: Literal["auto", "cpu", "gpu"] = "auto"
-    """Device to use: cpu, gpu, or auto, which uses a GPU if one is available."""
 
 
 def print_table(results: dict[str, Any]) -> None:

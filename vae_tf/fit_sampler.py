@@ -32,9 +32,10 @@ def main(options: FitSamplerOptions) -> None:
     run = LoadedRun.open(Path(options.run), options.data_dir)
     load_tensorflow()
 
-    from vae_tf.backend.devices import convert_runtime_errors
+    from vae_tf.backend.devices import convert_runtime_errors, use_device
     from vae_tf.training.sampler import fit_sampler
 
+    use_device(options.device)
     with convert_runtime_errors():
         run.check_compatible()
         sampler = fit_sampler(options.sampler, options.arguments("sampler"), run.model, run.config, run.splits)

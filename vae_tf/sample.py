@@ -76,8 +76,9 @@ def main(options: SampleOptions) -> None:
     load_tensorflow()
 
     from vae_tf import plots
-    from vae_tf.backend.devices import convert_runtime_errors
+    from vae_tf.backend.devices import convert_runtime_errors, use_device
 
+    use_device(options.device)
     with convert_runtime_errors():
         run_figure = _make_figure(options, run)
     out = Path(options.out or f"{run_figure.name}.png")

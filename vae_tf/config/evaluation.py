@@ -9,7 +9,7 @@ from vae_tf.registry import PRIOR
 
 
 class RunFolderConfig(Config):
-    """The finished run that a command reads."""
+    """The finished run that a command reads, and the device on which the command computes."""
 
     heading = "run"
 
@@ -17,6 +17,8 @@ class RunFolderConfig(Config):
     """Run folder."""
     data_dir: UserPath | None = None
     """Path to the data, if it has moved since training. Default: the path used in training."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Device to use: cpu, gpu, or auto, which uses a GPU if one is available."""
 
 
 class EvaluationConfig(Config):

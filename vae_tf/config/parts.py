@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from vae_tf import registry
 from vae_tf.config.base import MAX_WIDTH, Config, OneOf
 from vae_tf.support.errors import InputError
-from vae_tf.support.names import check_name, did_you_mean
+from vae_tf.support.names import did_you_mean
 
 DEFAULT_HIDDEN_SIZES = (512, 256)
 MAX_COMPONENTS = 10_000
@@ -179,8 +179,6 @@ def _validate_part_options(parts: Mapping[str, str], given: Mapping[str, Any]) -
     rest = {name: value for name, value in given.items() if value is not None}
     validated: dict[str, Any] = {}
     for kind, name in parts.items():
-        if (kind, name) != ("arch", registry.CUSTOM):
-            check_name(kind, name, registry.PARTS[kind])
         options = _get_options_class(kind, name)
         if options is not None:
             own = {option: rest.pop(option) for option in options.model_fields if option in rest}
