@@ -99,7 +99,7 @@ def test_history_is_on_disk_after_each_epoch(fitted):
 
 
 def draw(run, model, config, epochs):
-    images = EpochFigures(run, config, IMAGES[:4])
+    images = EpochFigures(run, config, lambda: (IMAGES[:4], None))
     images.set_model(model)
     for epoch in epochs:
         images.on_epoch_end(epoch)
@@ -175,6 +175,6 @@ def test_seed_of_the_run_chooses_the_latents_of_the_samples(run, drawn):
 
 def test_drawing_does_not_change_what_training_computes(run):
     histories = []
-    for callbacks in ([], [EpochFigures(run, RunConfig(epochs=2), IMAGES[:4])]):
+    for callbacks in ([], [EpochFigures(run, RunConfig(epochs=2), lambda: (IMAGES[:4], None))]):
         histories.append(new_model().fit(IMAGES, epochs=2, shuffle=False, callbacks=callbacks, verbose=0).history)
     assert histories[0] == histories[1]

@@ -1,8 +1,9 @@
 """Callbacks that write files, draw figures and log to the tracker."""
 
+import functools
 import gc
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -76,16 +77,18 @@ class EpochFigures(keras.callbacks.Callback):
     Args:
         run_dir: The run folder to write to.
         config: The run's config; its seed determines the latents, which are the same in every epoch.
-        batch: Examples to reconstruct, as arrays that `fit` accepts.
-        classes: Class of each example, if there are any.
+        read_examples: Function that returns the examples to reconstruct, as arrays that `fit` accepts, and the class of
+            each, or `None` if there are no classes. It is called for the first figures, so that the first training
+            step need not wait for it.
     """
 
-    def __init__(self, run_dir: RunDir, config: RunConfig, batch: Any, classes: np.ndarray | None = None) -> None:
+    def __init__(
+        self, run_dir: RunDir, config: RunConfig, read_examples: Callable[[], tuple[Any, np.ndarray | None]]
+    ) -> None:
         super().__init__()
         self._run_dir = run_dir
         self._config = config
-        self._batch = batch
-        self._classes = classes
+        self._read_examples = functools.cache(read_examples)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Draws the figures if they are due."""
@@ -101,8 +104,9 @@ class EpochFigures(keras.callbacks.Callback):
 
     def _draw(self, num_epochs: int) -> None:
         modality_figures = get_modality(self.model.example_shape).figures
-        batch, suffix = self.model.unpack_batch(self._batch), f", epoch {num_epochs}"
-        figures = modality_figures.epoch_figures(self.model, batch, self._classes, self._config.seed, suffix)
+        examples, classes = self._read_examples()
+        batch, suffix = self.model.unpack_batch(examples), f", epoch {num_epochs}"
+        figures = modality_figures.epoch_figures(self.model, batch, classes, self._config.seed, suffix)
         self.paths = {
             name.capitalize(): self._run_dir.save_epoch_figure(name, figure, num_epochs)
             for name, figure in figures.items()

@@ -156,7 +156,7 @@ def _replicas(strategy: Any, cluster: Cluster | None) -> str:
     return f"{workers}, {count} replicas" if count > 1 else workers
 
 
-def _figure_examples(config: RunConfig, splits: "Splits") -> "tuple[Any, np.ndarray | None]":
+def _first_test_examples(config: RunConfig, splits: "Splits") -> "tuple[Any, np.ndarray | None]":
     """Returns the first test examples as one batch, and their classes, for the figures."""
     from vae_tf.data.pipeline import first_batch
 
@@ -234,7 +234,7 @@ def _train_and_write(
     from vae_tf.training.tensorboard import TensorBoardWriter
 
     history = callbacks.HistoryWriter(run, splits.spec.num_train, progress)
-    figures = callbacks.EpochFigures(run, config, *_figure_examples(config, splits))
+    figures = callbacks.EpochFigures(run, config, lambda: _first_test_examples(config, splits))
     time_left = TimeLeft()
     bar = ProgressBar(history, time_left, config, splits.spec.num_train, splits.spec.modality)
     states = CallbackStates(user_callbacks, progress.get("callbacks", []))
