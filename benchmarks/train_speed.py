@@ -65,7 +65,22 @@ def serve(connection: Connection, contestant: Contestant, steps: int) -> None:
 
 
 def seconds_per_step(field: list[Contestant], steps: int, rounds: int) -> dict[str, list[float]]:
-    """Returns the seconds per step of every contestant in every round."""
+    """Returns the seconds per step of every contestant in every round.
+
+    After half of the rounds, all start again in the opposite order: the process that is started first was measured to
+    be 5% slower than the others.
+    """
+    times: dict[str, list[float]] = {contestant.name: [] for contestant in field}
+    for order, count in ((field, rounds - rounds // 2), (field[::-1], rounds // 2)):
+        for name, seconds in _seconds_in_this_order(order, steps, count).items():
+            times[name] += seconds
+    return times
+
+
+def _seconds_in_this_order(field: list[Contestant], steps: int, rounds: int) -> dict[str, list[float]]:
+    times: dict[str, list[float]] = {contestant.name: [] for contestant in field}
+    if not rounds:
+        return times
     context = multiprocessing.get_context("spawn")
     connections, processes = [], []
     for contestant in field:
@@ -76,7 +91,6 @@ def seconds_per_step(field: list[Contestant], steps: int, rounds: int) -> dict[s
         theirs.close()
         connection.recv()  # one after the other: compiling needs the cores
         connections.append(connection)
-    times: dict[str, list[float]] = {contestant.name: [] for contestant in field}
     for _ in range(rounds):
         for contestant, connection in zip(field, connections, strict=True):
             connection.send(True)
